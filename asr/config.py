@@ -1,0 +1,408 @@
+"""Every setting of the project, with its default and its bounds; nothing here knows Hydra.
+
+Settings are plain dataclasses, complete without arguments and checked when made: `ModelConfig(depth=0)` raises
+`ConfigError`. They are treated as values. The docstring under a field is what `--help` shows a user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from asr.errors import ConfigError
+
+
+class ConfigEnum(Enum):
+    """An enumeration whose members are written in lower case, as a user types them."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Normalization(ConfigEnum):
+    """How log-mel frames are shifted and scaled before the network sees them."""
+
+    none = "none"
+    utterance = "utterance"
+    corpus = "corpus"
+
+
+class UnicodeForm(ConfigEnum):
+    """Unicode normalisation form of labels and scored text."""
+
+    NFC = "NFC"
+    NFKC = "NFKC"
+
+
+class FrontEnd(ConfigEnum):
+    """How frames are subsampled to steps."""
+
+    conv = "conv"
+    stack = "stack"
+
+
+class Cell(ConfigEnum):
+    """The recurrent cell."""
+
+    lstm = "lstm"
+    gru = "gru"
+
+
+class TranscriptFormat(ConfigEnum):
+    """How a transcript is written."""
+
+    txt = "txt"
+    json = "json"
+    jsonl = "jsonl"
+
+
+class LogStyle(ConfigEnum):
+    """How messages are written on stderr."""
+
+    text = "text"
+    json = "json"
+
+
+def _require(condition: bool, name: str, wanted: str, value: object) -> None:
+    if not condition:
+        raise ConfigError(f"{name} must be {wanted}, not {value!r}")
+
+
+@dataclass(kw_only=True)
+class FeatureConfig:
+    """Log-mel features: the same settings make the features of training and of transcription."""
+
+    sample_rate: int = 16000
+    """Hz; recordings of any other rate are resampled to it"""
+    window_seconds: float = 0.025
+    """length of the analysis window"""
+    hop_seconds: float = 0.010
+    """distance between two frames"""
+    mels: int = 80
+    """mel bands"""
+    fmin: float = 20.0
+    """Hz, lower edge of the lowest band"""
+    fmax: float = 7600.0
+    """Hz, upper edge of the highest band; at most half the sample rate"""
+    log_floor: float = 1e-8
+    """smallest mel power that is told from silence; the logarithm is taken of max(power, log_floor)"""
+    dither: float = 0.0
+    """standard deviation of white noise added to the samples in training (full scale is 1); 0 is none"""
+    normalization: Normalization = Normalization.utterance
+    """none, utterance (each band to mean 0 and deviation 1 over the utterance), or corpus (by statistics of the
+    training set, kept in the bundle)"""
+
+    def __post_init__(self) -> None:
+        _require(self.sample_rate >= 1000, "features.sample_rate", "at least 1000 Hz", self.sample_rate)
+        _require(self.hop_seconds > 0, "features.hop_seconds", "above 0", self.hop_seconds)
+        _require(self.hop_samples >= 1, "features.hop_seconds", "at least one sample", self.hop_seconds)
+        _require(
+            self.window_seconds >= self.hop_seconds,
+            "features.window_seconds",
+            "at least features.hop_seconds",
+            self.window_seconds,
+        )
+        _require(self.mels >= 1, "features.mels", "at least 1", self.mels)
+        _require(
+            0 <= self.fmin < self.fmax <= self.sample_rate / 2,
+            "features.fmin and features.fmax",
+            f"0 <= fmin < fmax <= {self.sample_rate / 2:g} Hz (half the sample rate)",
+            (self.fmin, self.fmax),
+        )
+        _require(self.log_floor > 0, "features.log_floor", "above 0", self.log_floor)
+        _require(self.dither >= 0, "features.dither", "0 or more", self.dither)
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples between two frames."""
+        return round(self.hop_seconds * self.sample_rate)
+
+    @property
+    def window_samples(self) -> int:
+        """Samples under the analysis window."""
+        return round(self.window_seconds * self.sample_rate)
+
+    @property
+    def fft_size(self) -> int:
+        """The power of two that the window is padded to."""
+        return 1 << (self.window_samples - 1).bit_length()
+
+
+@dataclass(kw_only=True)
+class NormalizerConfig:
+    """How text is brought to one spelling, for labels and for scoring."""
+
+    unicode_form: UnicodeForm = UnicodeForm.NFKC
+    """Unicode normalisation form"""
+    lowercase: bool = True
+    """fold case"""
+    strip_punctuation: bool = True
+    """turn every punctuation mark and symbol that is not in `keep` into a space"""
+    keep: str = "'"
+    """punctuation marks that are letters of the language; typographic apostrophes count as '"""
+
+
+@dataclass(kw_only=True)
+class AlphabetConfig:
+    """The symbols a model can write. The blank of CTC is not among them: it is always number 0."""
+
+    symbols: str = " 'abcdefghijklmnopqrstuvwxyz"
+    """the characters, in the order of their numbers from 1 on"""
+    from_data: bool = False
+    """collect the characters of the (normalised) training texts instead of using `symbols`"""
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """The acoustic model: a subsampling front end, a stack of recurrent layers, a linear layer to symbols."""
+
+    front_end: FrontEnd = FrontEnd.conv
+    """conv (strided two-dimensional convolutions) or stack (neighbouring frames concatenated)"""
+    subsampling: int = 4
+    """frames a step; a power of two with the conv front end"""
+    channels: int = 32
+    """channels of each convolution"""
+    kernel: int = 3
+    """width of each convolution in frames and in mel bands, odd"""
+    cell: Cell = Cell.lstm
+    """lstm or gru"""
+    bidirectional: bool = True
+    """false gives a causal model: no step sees a later frame"""
+    depth: int = 3
+    """recurrent layers"""
+    units: int = 256
+    """units of each recurrent layer and direction"""
+    projection: int = 256
+    """width that the front end and every recurrent layer are projected to; 0 for none"""
+    layer_normalization: bool = True
+    """normalise the output of the front end and of every recurrent layer"""
+    dropout: float = 0.1
+    """share of the output of every recurrent layer that is dropped in training"""
+
+    def __post_init__(self) -> None:
+        for name in ("subsampling", "channels", "kernel", "depth", "units"):
+            _require(getattr(self, name) >= 1, f"model.{name}", "at least 1", getattr(self, name))
+        _require(self.kernel % 2 == 1, "model.kernel", "odd", self.kernel)
+        _require(self.projection >= 0, "model.projection", "0 or more", self.projection)
+        _require(0 <= self.dropout < 1, "model.dropout", "at least 0 and below 1", self.dropout)
+        if self.front_end is FrontEnd.conv:
+            _require(
+                self.subsampling & (self.subsampling - 1) == 0,
+                "model.subsampling",
+                "a power of two with model.front_end=conv",
+                self.subsampling,
+            )
+
+    @property
+    def directions(self) -> int:
+        """2 for a bidirectional model, 1 for a causal one."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def convolutions(self) -> int:
+        """Strided convolutions of the conv front end, each halving the time axis."""
+        return self.subsampling.bit_length() - 1
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """What to train on and what to validate on."""
+
+    train: list[str] = field(default_factory=list)
+    """manifests to train on; a relative path is sought from the working directory, then in the project's `data`"""
+    valid: list[str] = field(default_factory=list)
+    """manifests whose error rates choose the best epoch; never trained on"""
+    min_seconds: float = 0.1
+    """utterances shorter than this are left out of training, and counted"""
+    max_seconds: float = 20.0
+    """utterances longer than this are left out of training, and counted"""
+    cache_dir: str | None = None
+    """folder in which the features of clean speech are kept between epochs and runs (about 30 MB an hour of speech
+    and speed); null computes them anew each time"""
+
+    def __post_init__(self) -> None:
+        _require(self.min_seconds >= 0, "data.min_seconds", "0 or more", self.min_seconds)
+        _require(self.max_seconds > self.min_seconds, "data.max_seconds", "above data.min_seconds", self.max_seconds)
+
+
+@dataclass(kw_only=True)
+class AugmentConfig:
+    """How training utterances are varied, anew in every epoch."""
+
+    speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1])
+    """speeds to resample by, one drawn for each utterance and epoch; [1.0] for none"""
+    frequency_masks: int = 2
+    """SpecAugment: bands of neighbouring mels to blank out"""
+    frequency_mask_mels: int = 20
+    """SpecAugment: widest band, in mels"""
+    time_masks: int = 2
+    """SpecAugment: spans of neighbouring frames to blank out"""
+    time_mask_frames: int = 40
+    """SpecAugment: longest span, in frames"""
+    time_mask_share: float = 0.15
+    """SpecAugment: longest span as a share of the utterance; the shorter of the two bounds holds"""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.speeds), "augment.speeds", "a list of at least one speed", self.speeds)
+        for speed in self.speeds:
+            _require(0.25 <= speed <= 4, "augment.speeds", "speeds between 0.25 and 4", speed)
+        for name in ("frequency_masks", "frequency_mask_mels", "time_masks", "time_mask_frames"):
+            _require(getattr(self, name) >= 0, f"augment.{name}", "0 or more", getattr(self, name))
+        _require(0 <= self.time_mask_share <= 1, "augment.time_mask_share", "between 0 and 1", self.time_mask_share)
+
+
+@dataclass(kw_only=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up and a cosine decay."""
+
+    learning_rate: float = 1e-3
+    """the highest rate, reached after the warm-up"""
+    warmup_steps: int = 500
+    """batches over which the rate rises from 0; at most a tenth of the training is used"""
+    final_share: float = 0.01
+    """the last rate, as a share of the highest"""
+    weight_decay: float = 0.01
+    """decoupled weight decay, on matrices only"""
+    clip_norm: float = 1.0
+    """the gradient's norm is clipped to this"""
+
+    def __post_init__(self) -> None:
+        _require(self.learning_rate > 0, "optimizer.learning_rate", "above 0", self.learning_rate)
+        _require(self.warmup_steps >= 0, "optimizer.warmup_steps", "0 or more", self.warmup_steps)
+        _require(0 <= self.final_share <= 1, "optimizer.final_share", "between 0 and 1", self.final_share)
+        _require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
+        _require(self.clip_norm > 0, "optimizer.clip_norm", "above 0", self.clip_norm)
+
+
+@dataclass(kw_only=True)
+class TrainingConfig:
+    """How long and in what portions to train."""
+
+    epochs: int = 30
+    """passes over the training data"""
+    batch_size: int = 32
+    """most utterances in a batch"""
+    batch_seconds: float = 160.0
+    """most audio in a batch, padding included"""
+    sorted_first_epoch: bool = True
+    """take the first epoch from the shortest utterance to the longest, which shortens the all-blank plateau of CTC"""
+    patience: int = 10
+    """stop after this many epochs without a better validation CER; 0 never stops early"""
+    seed: int = 1
+    """seeds weights, order and augmentation"""
+    workers: int = 2
+    """threads that prepare batches"""
+    checkpoint_minutes: float = 10.0
+    """a checkpoint is written at the end of every epoch and whenever this much time has passed"""
+    jit_compile: bool = False
+    """compile the training step with XLA (TensorFlow; JAX always does): faster steps, slow first ones"""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "workers"):
+            _require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
+        _require(self.batch_seconds > 0, "training.batch_seconds", "above 0", self.batch_seconds)
+        _require(self.patience >= 0, "training.patience", "0 or more", self.patience)
+        _require(self.seed >= 0, "training.seed", "0 or more", self.seed)
+        _require(self.checkpoint_minutes > 0, "training.checkpoint_minutes", "above 0", self.checkpoint_minutes)
+
+
+@dataclass(kw_only=True)
+class DecoderConfig:
+    """How log-probabilities become text; one subclass a decoder."""
+
+
+@dataclass(kw_only=True)
+class GreedyConfig(DecoderConfig):
+    """The best symbol of every step, repeats and blanks removed: fast, and the usual baseline."""
+
+
+@dataclass(kw_only=True)
+class BeamConfig(DecoderConfig):
+    """Prefix beam search: adds up all alignments of a text, so that it finds the likelier text."""
+
+    beam_width: int = 16
+    """prefixes kept at every step"""
+    n_best: int = 1
+    """texts returned for an utterance, best first (in json and jsonl)"""
+
+    def __post_init__(self) -> None:
+        _require(self.beam_width >= 1, "decoder.beam_width", "at least 1", self.beam_width)
+        _require(
+            1 <= self.n_best <= self.beam_width,
+            "decoder.n_best",
+            "at least 1 and at most decoder.beam_width",
+            self.n_best,
+        )
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """`asr train`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    alphabet: AlphabetConfig = field(default_factory=AlphabetConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    run_dir: str | None = None
+    """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+
+def _check_channel(channel: str) -> None:
+    ok = channel == "mix" or (channel.isdecimal() and int(channel) >= 1)
+    _require(ok, "channel", "mix or the number of a channel, from 1", channel)
+
+
+@dataclass(kw_only=True)
+class TranscribeConfig:
+    """`asr transcribe`."""
+
+    bundle: str = "en"
+    """the model: a bundle's folder, or the name of one that ships"""
+    decoder: DecoderConfig = field(default_factory=GreedyConfig)
+    format: TranscriptFormat = TranscriptFormat.txt
+    """txt (the text), json (one document) or jsonl (one line a recording) with times and scores"""
+    output_dir: str | None = None
+    """write one file a recording here instead of writing to stdout"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    workers: int = 0
+    """processor cores to use; 0 for all"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        _check_channel(self.channel)
+        _require(self.workers >= 0, "workers", "0 or more", self.workers)
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig:
+    """`asr evaluate`."""
+
+    bundle: str = "en"
+    """the model to evaluate: a bundle's folder, or the name of one that ships"""
+    hypotheses: str | None = None
+    """score these texts (JSON lines with `id` or `audio_filepath`, and `text`) instead of running a model"""
+    decoder: DecoderConfig = field(default_factory=GreedyConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    output_dir: str | None = None
+    """folder for report.json, utterances.csv and alignments.txt; null writes the table to stdout only"""
+    worst: int = 5
+    """utterances with the most errors to show"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    workers: int = 0
+    """processor cores to use; 0 for all"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        _check_channel(self.channel)
+        _require(self.workers >= 0, "workers", "0 or more", self.workers)
+        _require(self.worst >= 0, "worst", "0 or more", self.worst)

@@ -1,0 +1,35 @@
+"""What can go wrong through no fault of the program: each error says what was wanted, what came, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class AsrError(Exception):
+    """Base of every error a caller or a user can cause. Its text is meant to be read by a user."""
+
+
+class ConfigError(AsrError):
+    """A setting, an override or a combination of settings that cannot be used."""
+
+
+class AudioError(AsrError):
+    """A recording that cannot be read, with its path and the reason."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class ManifestError(AsrError):
+    """Everything that is wrong with some manifests, one problem a line, each opening with `file:line`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class BundleError(AsrError):
+    """A model bundle that cannot be read, does not fit together, or comes from a newer version."""

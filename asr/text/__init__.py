@@ -1,0 +1,1 @@
+"""Text: the one normaliser and the alphabet."""

@@ -1,0 +1,101 @@
+"""The alphabet: which number of the model's output stands for which character. Only this module says that blank is 0."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from asr.errors import ConfigError
+
+BLANK = 0
+
+
+def describe_character(character: str) -> str:
+    """A character as an error message shows it: itself, its code point, and its name where it has one.
+
+    >>> describe_character("\u00ef")
+    "'\u00ef' (U+00EF, LATIN SMALL LETTER I WITH DIAERESIS)"
+    """
+    name = unicodedata.name(character, "")
+    return f"{character!r} (U+{ord(character):04X}{', ' + name if name else ''})"
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The characters a model can write, numbered from 1; number 0 is the blank of CTC.
+
+    Parameters
+    ----------
+    symbols : str
+        Distinct characters, in the order of their numbers.
+
+    Raises
+    ------
+    ConfigError
+        If a character comes twice, or there is none.
+
+    Examples
+    --------
+    >>> alphabet = Alphabet(" ab")
+    >>> alphabet.encode("a b")
+    [2, 1, 3]
+    >>> alphabet.decode([2, 1, 3])
+    'a b'
+    """
+
+    symbols: str
+
+    def __post_init__(self) -> None:
+        if not self.symbols:
+            raise ConfigError("alphabet.symbols is empty: name the characters, or set alphabet.from_data=true")
+        twice = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
+        if twice:
+            raise ConfigError(f"alphabet.symbols holds {', '.join(map(describe_character, twice))} more than once")
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> Alphabet:
+        """The alphabet of all characters in some (normalised) texts, in code point order."""
+        return cls("".join(sorted(set().union(*texts))))
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {symbol: number for number, symbol in enumerate(self.symbols, start=BLANK + 1)}
+
+    @property
+    def size(self) -> int:
+        """Width of the model's output: all symbols and the blank."""
+        return len(self.symbols) + 1
+
+    def unknown(self, text: str) -> list[str]:
+        """The distinct characters of a text that the alphabet lacks, in order of appearance."""
+        return [character for character in dict.fromkeys(text) if character not in self._numbers]
+
+    def encode(self, text: str) -> list[int]:
+        """The numbers of a text's characters.
+
+        Raises
+        ------
+        ConfigError
+            If a character is not in the alphabet; the message names it and its code point.
+        """
+        unknown = self.unknown(text)
+        if unknown:
+            names = ", ".join(map(describe_character, unknown))
+            raise ConfigError(f"text {text!r} has {names}, not in the alphabet {self.symbols!r}")
+        return [self._numbers[character] for character in text]
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """The text of some numbers, none of which may be the blank."""
+        return "".join(self.symbols[number - BLANK - 1] for number in numbers)
+
+
+def steps_needed(numbers: Sequence[int]) -> int:
+    """The fewest model steps in which CTC can write a label: its symbols, and a blank between equal neighbours.
+
+    Source: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, section 3.
+    """
+    repeats = sum(left == right for left, right in itertools.pairwise(numbers))
+    return len(numbers) + repeats

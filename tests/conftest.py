@@ -1,0 +1,106 @@
+"""What several tests need: recordings made on the spot, a small bundle, the command run in this process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLES = REPOSITORY / "data" / "samples"
+SMOKE = REPOSITORY / "data" / "smoke"
+RATE = 16000
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def write_audio(tmp_path: Path) -> Callable[..., Path]:
+    """Writes noise, or given samples, under a name in a fresh folder."""
+
+    def write(
+        name: str, samples: np.ndarray | None = None, *, seconds: float = 0.5, rate: int = RATE, **kwargs
+    ) -> Path:
+        if samples is None:
+            samples = 0.1 * np.random.default_rng(len(name)).standard_normal(int(seconds * rate))
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, rate, **kwargs)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with random weights: writes nonsense, but the same nonsense every time."""
+    import keras
+
+    from asr.acoustic.model import build_model, read_weights
+    from asr.audio.features import LogMel
+    from asr.bundle import save_bundle
+    from asr.config import FeatureConfig, ModelConfig, NormalizerConfig
+    from asr.text.alphabet import Alphabet
+
+    keras.utils.set_random_seed(3)
+    features = FeatureConfig(mels=20)
+    settings = ModelConfig(depth=1, units=16, projection=0, channels=4)
+    alphabet = Alphabet(" 'abcdefghijklmnopqrstuvwxyz")
+    model = build_model(settings, mels=features.mels, symbols=alphabet.size)
+    weights = {name: 3 * array for name, array in read_weights(model).items()}
+    path = tmp_path_factory.mktemp("bundles") / "tiny"
+    save_bundle(
+        path,
+        weights=weights,
+        log_mel=LogMel.from_librosa(features),
+        normalizer=NormalizerConfig(),
+        alphabet=alphabet,
+        model=settings,
+    )
+    return path
+
+
+@dataclass
+class Outcome:
+    """What a command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def asr_command(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """Runs `asr` in this process."""
+    from asr.cli.main import main
+
+    def run(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    disabled = os.environ.pop("TQDM_DISABLE", None)
+    yield run
+    os.environ.pop("TQDM_DISABLE", None)
+    if disabled is not None:
+        os.environ["TQDM_DISABLE"] = disabled
+    logging.getLogger("asr").handlers.clear()
+    logging.getLogger("asr").propagate = True
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path

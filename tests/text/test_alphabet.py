@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.errors import ConfigError
+from asr.text.alphabet import BLANK, Alphabet, steps_needed
+
+ENGLISH = Alphabet(" 'abcdefghijklmnopqrstuvwxyz")
+
+
+@given(st.text(alphabet=ENGLISH.symbols))
+def test_decoding_gives_back_what_was_encoded(text):
+    assert ENGLISH.decode(ENGLISH.encode(text)) == text
+
+
+def test_no_character_has_the_number_of_the_blank():
+    assert BLANK not in ENGLISH.encode(ENGLISH.symbols)
+    assert ENGLISH.size == len(ENGLISH.symbols) + 1
+
+
+def test_an_unknown_character_is_named_with_its_code_point():
+    with pytest.raises(ConfigError, match=r"'naïve' has 'ï' \(U\+00EF, LATIN SMALL LETTER I WITH DIAERESIS\)"):
+        ENGLISH.encode("naïve")
+
+
+def test_a_repeated_symbol_is_refused():
+    with pytest.raises(ConfigError, match=r"'a' \(U\+0061"):
+        Alphabet("aba")
+
+
+def test_an_empty_alphabet_is_refused():
+    with pytest.raises(ConfigError, match="from_data"):
+        Alphabet("")
+
+
+def test_an_alphabet_from_texts_holds_their_characters_in_code_point_order():
+    assert Alphabet.from_texts(["да нет", "ну"]).symbols == " аденту"
+
+
+def test_a_repeated_label_needs_a_blank_between():
+    assert steps_needed(ENGLISH.encode("ab")) == 2
+    assert steps_needed(ENGLISH.encode("aab")) == 4
+    assert steps_needed([]) == 0
