@@ -1,0 +1,1 @@
+"""Sound in, frames out: decoding, log-mel features, augmentation."""

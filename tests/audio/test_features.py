@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from asr.audio.features import LogMel, frame_count, reference_log_mel
+from asr.audio.load import load_audio
+from asr.config import FeatureConfig, Normalization
+from asr.errors import ConfigError
+
+from ..conftest import SAMPLES
+
+SETTINGS = FeatureConfig()
+
+
+@pytest.mark.filterwarnings("ignore:n_fft=.* is too large:UserWarning")  # librosa on recordings of a few samples
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        FeatureConfig(mels=40, fmin=0, fmax=8000),
+        FeatureConfig(sample_rate=8000, fmax=4000, mels=30),
+        FeatureConfig(window_seconds=0.032, hop_seconds=0.008),
+        FeatureConfig(window_seconds=0.0251, hop_seconds=0.0101),
+    ],
+)
+@pytest.mark.parametrize("seconds", [0.0001, 0.0099, 0.01, 0.5, 1.2345])
+def test_the_numpy_twin_equals_librosa_above_the_floor(rng, settings, seconds):
+    samples = (0.1 * rng.standard_normal(max(1, int(seconds * settings.sample_rate)))).astype(np.float32)
+    ours, theirs = LogMel.from_librosa(settings).log_mel(samples), reference_log_mel(samples, settings)
+    assert ours.shape == theirs.shape == (frame_count(len(samples), settings), settings.mels)
+    above = theirs > np.log(settings.log_floor) + 1
+    assert above.any() or seconds < 0.001
+    np.testing.assert_allclose(ours[above], theirs[above], atol=1e-4)
+
+
+def test_the_twin_equals_librosa_on_speech():
+    for path in sorted(SAMPLES.glob("*.opus")):
+        samples = load_audio(path, sample_rate=SETTINGS.sample_rate)
+        ours, theirs = LogMel.from_librosa(SETTINGS).log_mel(samples), reference_log_mel(samples, SETTINGS)
+        above = theirs > np.log(SETTINGS.log_floor) + 1
+        assert above.mean() > 0.5
+        assert np.abs(ours - theirs)[above].max() < 1e-4
+
+
+def test_long_recordings_are_the_same_in_blocks(rng):
+    samples = rng.standard_normal(5000 * SETTINGS.hop_samples).astype(np.float32)
+    np.testing.assert_allclose(
+        LogMel.from_librosa(SETTINGS).log_mel(samples), reference_log_mel(samples, SETTINGS), atol=1e-4
+    )
+
+
+def test_silence_is_the_floor_and_normalises_to_zero():
+    extractor = LogMel.from_librosa(SETTINGS)
+    silence = np.zeros(16000, np.float32)
+    np.testing.assert_allclose(extractor.log_mel(silence), np.log(SETTINGS.log_floor), rtol=1e-6)
+    np.testing.assert_allclose(extractor(silence), 0, atol=1e-4)
+
+
+def test_utterance_normalisation_removes_the_volume(rng):
+    extractor = LogMel.from_librosa(SETTINGS)
+    samples = (0.1 * rng.standard_normal(16000)).astype(np.float32)
+    frames = extractor(samples)
+    np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(frames.std(axis=0), 1, atol=1e-3)
+    np.testing.assert_allclose(extractor(4 * samples), frames, atol=1e-3)
+
+
+def test_corpus_normalisation_needs_statistics_and_uses_them(rng):
+    settings = FeatureConfig(normalization=Normalization.corpus)
+    extractor = LogMel.from_librosa(settings)
+    samples = rng.standard_normal(1600).astype(np.float32)
+    with pytest.raises(ConfigError, match="corpus"):
+        extractor(samples)
+    mean, deviation = np.full(80, 2, np.float32), np.full(80, 4, np.float32)
+    whole = LogMel(settings, extractor.matrix, mean, deviation)
+    np.testing.assert_allclose(whole(samples), (extractor.log_mel(samples) - 2) / 4, rtol=1e-5)
+
+
+def test_no_normalisation_leaves_the_logarithm(rng):
+    extractor = LogMel.from_librosa(FeatureConfig(normalization=Normalization.none))
+    samples = rng.standard_normal(1600).astype(np.float32)
+    np.testing.assert_array_equal(extractor(samples), extractor.log_mel(samples))
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters detected:UserWarning")  # what we refuse, librosa warns of
+def test_more_bands_than_bins_are_refused():
+    with pytest.raises(ConfigError, match=r"features\.mels=300 leaves"):
+        LogMel.from_librosa(FeatureConfig(mels=300))
