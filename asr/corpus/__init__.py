@@ -1,0 +1,1 @@
+"""Collections of utterances: manifests and batches."""

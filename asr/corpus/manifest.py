@@ -1,0 +1,204 @@
+"""Manifests: one utterance a line, as JSON. Only this module knows their keys.
+
+A line holds `audio_filepath` (relative to the manifest), `text`, and optionally `duration` in seconds, `id` and
+`speaker`; any other key is kept. The keys are those of NVIDIA NeMo's manifests.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from asr.errors import ManifestError
+from asr.files import write_atomically
+
+MANIFEST_SUFFIXES = frozenset({".jsonl", ".json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One recording and what is said in it."""
+
+    id: str
+    """the manifest's `id`, else `audio_filepath` without its suffix"""
+    audio_path: Path
+    text: str | None
+    """None where the manifest has no `text`"""
+    duration: float | None
+    """seconds, as the manifest states them"""
+    speaker: str | None
+    where: str
+    """`file:line`, for messages"""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """every further key of the line"""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestReading:
+    """What came of reading a manifest: the good utterances, and a line for every bad one."""
+
+    utterances: list[Utterance]
+    problems: list[str]
+
+
+def utterance_id(row: Mapping[str, Any]) -> str:
+    """The id of a manifest's or a hypotheses file's row: `id`, else `audio_filepath` without its suffix."""
+    if row.get("id") is not None:
+        return str(row["id"])
+    return str(PurePosixPath(str(row["audio_filepath"])).with_suffix(""))
+
+
+def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
+    """The JSON objects of a file of JSON lines, each with its `file:line`, and a problem for every line that is none.
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read at all, or has no lines.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ManifestError([f"{path}: no such manifest (working directory: {Path.cwd()})"]) from None
+    except OSError as error:
+        raise ManifestError([f"{path}: cannot be read ({error.strerror or error})"]) from error
+    rows: list[tuple[str, dict[str, Any]]] = []
+    problems: list[str] = []
+    # Not splitlines(): a text may hold U+2028 and its kin, which JSON allows unescaped.
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            problems.append(f"{where}: not UTF-8 ({error.reason} at byte {error.start})")
+            continue
+        except (ValueError, RecursionError) as error:
+            problems.append(f"{where}: not JSON ({error})")
+            continue
+        if not isinstance(row, dict):
+            problems.append(f"{where}: a JSON object is wanted, not {type(row).__name__}")
+            continue
+        rows.append((where, row))
+    if not rows and not problems:
+        raise ManifestError([f"{path}: the file has no lines"])
+    return rows, problems
+
+
+def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestReading:
+    """Read a manifest, collecting everything that is wrong with it instead of stopping at the first.
+
+    Parameters
+    ----------
+    path : str or Path
+    text_required : bool
+        Whether a line without `text` is a problem.
+
+    Returns
+    -------
+    ManifestReading
+        An utterance's text is as in the file: nothing here normalises.
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read at all, or has no lines.
+    """
+    path = Path(path)
+    rows, problems = read_rows(path)
+    utterances: list[Utterance] = []
+    first_seen: dict[str, str] = {}
+    for where, row in rows:
+        problem = _problem(row, text_required)
+        if problem:
+            problems.append(f"{where}: {problem}")
+            continue
+        name = utterance_id(row)
+        if name in first_seen:
+            problems.append(f"{where}: the id {name!r} is that of {first_seen[name]} already")
+            continue
+        first_seen[name] = where
+        known = {"audio_filepath", "text", "duration", "id", "speaker"}
+        utterances.append(
+            Utterance(
+                id=name,
+                audio_path=path.parent / Path(row["audio_filepath"]).expanduser(),
+                text=row.get("text"),
+                duration=None if row.get("duration") is None else float(row["duration"]),
+                speaker=None if row.get("speaker") is None else str(row["speaker"]),
+                where=where,
+                other={key: value for key, value in row.items() if key not in known},
+            )
+        )
+    return ManifestReading(utterances, problems)
+
+
+def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True) -> ManifestReading:
+    """Read several manifests as `read_manifest` does; an unreadable file is one more problem.
+
+    Ids are kept distinct within each manifest, not across them.
+    """
+    utterances: list[Utterance] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            reading = read_manifest(path, text_required=text_required)
+        except ManifestError as error:
+            problems += error.problems
+        else:
+            utterances += reading.utterances
+            problems += reading.problems
+    return ManifestReading(utterances, problems)
+
+
+def _problem(row: Mapping[str, Any], text_required: bool) -> str | None:
+    audio = row.get("audio_filepath")
+    if not isinstance(audio, str) or not audio:
+        return "audio_filepath is missing" if audio is None else f"audio_filepath must be a text, not {audio!r}"
+    text = row.get("text")
+    if text is None and text_required:
+        return "text is missing"
+    if text is not None and not isinstance(text, str):
+        return f"text must be a text, not {text!r}"
+    duration = row.get("duration")
+    if duration is not None and (
+        isinstance(duration, bool) or not isinstance(duration, int | float) or not 0 <= duration < math.inf
+    ):
+        return f"duration must be a number of seconds, not {duration!r}"
+    return None
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
+    """Write utterances as a manifest, paths relative to it where they can be; returns their number.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; an older one of that name is then left as it was.
+    """
+    path = Path(path)
+    folder = path.parent.resolve()
+    lines = []
+    for utterance in utterances:
+        audio = utterance.audio_path.resolve()
+        shared_drive = os.path.splitdrive(audio)[0] == os.path.splitdrive(folder)[0]
+        relative = Path(os.path.relpath(audio, folder)).as_posix() if shared_drive else str(audio)
+        row: dict[str, Any] = {"audio_filepath": relative}
+        if utterance.duration is not None:
+            row["duration"] = round(utterance.duration, 3)
+        row["text"] = utterance.text
+        if utterance_id(row) != utterance.id:
+            row["id"] = utterance.id
+        if utterance.speaker is not None:
+            row["speaker"] = utterance.speaker
+        row.update(utterance.other)
+        lines.append(json.dumps(row, ensure_ascii=False))
+    write_atomically(path, "".join(line + "\n" for line in lines).encode("utf-8"))
+    return len(lines)
