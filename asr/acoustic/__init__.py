@@ -1,0 +1,1 @@
+"""The acoustic model: frames in, log-probabilities of symbols out."""

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from itertools import product
+
+import keras
+import numpy as np
+import pytest
+
+from asr.acoustic import model as model_module
+from asr.acoustic.model import build_model, predict_log_probs, read_weights, write_weights
+from asr.acoustic.rnn import Recurrent, reverse_rows
+from asr.acoustic.steps import step_counts
+from asr.config import Cell, FrontEnd, ModelConfig
+from asr.errors import BundleError
+
+MELS, SYMBOLS = 12, 6
+
+
+def small(**settings) -> ModelConfig:
+    return ModelConfig(**{"depth": 2, "units": 8, "projection": 6, "channels": 3} | settings)
+
+
+def build(settings: ModelConfig, seed: int = 5) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    model = build_model(settings, mels=MELS, symbols=SYMBOLS)
+    # Biases that are not zero, for a mistake to show.
+    write_weights(model, {name: array + 0.05 for name, array in read_weights(model).items()})
+    model.run_eagerly = True  # tracing a graph for every length would take most of the time
+    return model
+
+
+def alone(model: keras.Model, frames: np.ndarray, settings: ModelConfig) -> np.ndarray:
+    return predict_log_probs(model, frames[None], np.array([len(frames)], np.int32), settings)[0]
+
+
+def in_company(model: keras.Model, utterances: list[np.ndarray], settings: ModelConfig, padding: int, garbage: float):
+    counts = np.array([len(one) for one in utterances], np.int32)
+    frames = np.full((len(utterances), counts.max() + padding, MELS), garbage, np.float32)
+    for row, one in enumerate(utterances):
+        frames[row, : len(one)] = one
+    return predict_log_probs(model, frames, counts, settings)
+
+
+VARIANTS = [
+    small(front_end=front_end, cell=cell, bidirectional=bidirectional)
+    for front_end, cell, bidirectional in product(FrontEnd, Cell, (True, False))
+] + [
+    small(subsampling=1),
+    small(subsampling=2),
+    small(front_end=FrontEnd.stack, subsampling=3),
+    small(kernel=5),
+    small(layer_normalization=False, projection=0),
+]
+
+
+@pytest.mark.parametrize(
+    "settings", VARIANTS, ids=lambda one: f"{one.front_end}-{one.cell}-{one.bidirectional}-{one.subsampling}"
+)
+def test_padding_is_invisible(rng, settings):
+    """For every remainder of the length by the stride, with garbage in the padding, alone and in company."""
+    model = build(settings)
+    utterances = [rng.standard_normal((length, MELS)).astype(np.float32) for length in (17, 18, 19, 20, 21, 1, 3)]
+    expected = [alone(model, one, settings) for one in utterances]
+    for padding, garbage in ((0, 0.0), (1, 1e3), (6, np.nan)):
+        results = in_company(model, utterances, settings, padding, garbage)
+        for one, result, wanted in zip(utterances, results, expected, strict=True):
+            assert len(result) == step_counts(len(one), settings)
+            np.testing.assert_allclose(result, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("front_end", FrontEnd)
+def test_a_mutant_that_forgets_the_lengths_is_caught(rng, monkeypatch, front_end):
+    """The test above can fail: without true lengths, or without silencing, company changes an utterance."""
+    settings = small(front_end=front_end)
+    utterances = [rng.standard_normal((length, MELS)).astype(np.float32) for length in (17, 40)]
+
+    def differs(model: keras.Model) -> bool:
+        together = in_company(model, utterances, settings, 3, 1e3)[0]
+        return float(np.abs(together - alone(model, utterances[0], settings)).max()) > 1e-3
+
+    assert not differs(build(settings))
+    with monkeypatch.context() as patch:
+        patch.setattr(model_module.Silence, "call", lambda _layer, inputs, _counts: inputs)
+        assert differs(build(settings))
+    with monkeypatch.context() as patch:
+
+        def reversed_whole(inputs, counts):
+            return keras.ops.flip(inputs, axis=1)
+
+        patch.setattr("asr.acoustic.rnn.reverse_rows", reversed_whole)
+        assert differs(build(settings))
+
+
+@pytest.mark.parametrize("front_end", FrontEnd)
+@pytest.mark.parametrize("cell", Cell)
+def test_no_step_of_a_causal_model_sees_a_later_frame(rng, front_end, cell):
+    settings = small(front_end=front_end, cell=cell, bidirectional=False)
+    model = build(settings)
+    frames = rng.standard_normal((40, MELS)).astype(np.float32)
+    changed = frames.copy()
+    changed[24:] += 1
+    before, after = alone(model, frames, settings), alone(model, changed, settings)
+    # With convolutions, step t sees no frame after 4 t; stacked, none after 4 t + 3.
+    np.testing.assert_allclose(before[:6], after[:6], atol=1e-6)
+    assert np.abs(before[7:] - after[7:]).max() > 1e-3
+
+
+def test_a_bidirectional_model_sees_the_future(rng):
+    settings = small()
+    model = build(settings)
+    frames = rng.standard_normal((40, MELS)).astype(np.float32)
+    changed = frames.copy()
+    changed[-1] += 1
+    assert np.abs(alone(model, frames, settings)[0] - alone(model, changed, settings)[0]).max() > 0
+
+
+@pytest.mark.parametrize("cell", Cell)
+def test_the_recurrent_layer_equals_keras_bidirectional(rng, cell):
+    inputs = rng.standard_normal((3, 9, 5)).astype(np.float32)
+    counts = np.full(3, 9, np.int32)
+    ours = Recurrent(cell, units=4, directions=2)
+    ours(inputs, counts)
+    weights = [rng.standard_normal(one.shape).astype(np.float32) * 0.5 for one in ours.weights]
+    stock_cell = keras.layers.LSTM if cell is Cell.lstm else keras.layers.GRU
+    stock = keras.layers.Bidirectional(stock_cell(4, return_sequences=True))
+    stock(inputs)
+    if cell is Cell.lstm:
+        weights[2][:, 1] = 0  # Keras's LSTM has one bias
+    ours.set_weights(weights)
+    per_direction = []
+    for direction in range(2):
+        bias = weights[2][direction, 0] if cell is Cell.lstm else weights[2][direction]
+        per_direction += [weights[0][direction], weights[1][direction], bias]
+    stock.set_weights(per_direction)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(ours(inputs, counts)), keras.ops.convert_to_numpy(stock(inputs)), atol=1e-5
+    )
+
+
+def test_reversing_rows_twice_gives_them_back(rng):
+    inputs = rng.standard_normal((3, 6, 2)).astype(np.float32)
+    counts = np.array([6, 3, 1])
+    once = keras.ops.convert_to_numpy(reverse_rows(inputs, counts))
+    np.testing.assert_array_equal(once[1, :3], inputs[1, :3][::-1])
+    np.testing.assert_array_equal(once[1, 3:], inputs[1, 3:])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(reverse_rows(once, counts)), inputs)
+
+
+def test_forget_gates_start_open():
+    weights = read_weights(build_model(small(), mels=MELS, symbols=SYMBOLS))
+    bias = weights["recurrent_1/bias"]
+    assert (bias[:, 0, 8:16] == 1).all()
+    assert bias.sum() == 2 * 8
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    first, second, third = (read_weights(build(small(), seed)) for seed in (1, 1, 2))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+    assert np.abs(first["recurrent_1/kernel"] - third["recurrent_1/kernel"]).max() > 0.1
+
+
+def test_directions_start_from_different_weights():
+    kernel = read_weights(build(small()))["recurrent_1/kernel"]
+    assert np.abs(kernel[0] - kernel[1]).max() > 0.1
+
+
+def test_weights_that_do_not_fit_are_refused_by_name():
+    model = build(small())
+    weights = read_weights(model)
+    weights.pop("symbols/bias")
+    weights["recurrent_1/kernel"] = weights["recurrent_1/kernel"][..., :-1]
+    with pytest.raises(BundleError, match=r"symbols/bias is missing.*recurrent_1/kernel must have shape"):
+        write_weights(model, weights)
+
+
+@pytest.mark.parametrize("settings", [small(), small(front_end=FrontEnd.stack, subsampling=3)])
+def test_step_counts_are_what_the_model_makes(rng, settings):
+    model = build(settings)
+    for length in range(1, 14):
+        logits = model.predict_on_batch([np.zeros((1, length, MELS), np.float32), np.array([length], np.int32)])
+        assert logits.shape[1] == step_counts(length, settings)
