@@ -1,0 +1,47 @@
+"""Best-path decoding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
+from asr.text.alphabet import BLANK, Alphabet
+
+
+def decode_greedy(log_probs: LogProbs, alphabet: Alphabet) -> Hypothesis:
+    """The text of the likeliest alignment: the best symbol of every step, repeats merged, blanks removed.
+
+    Parameters
+    ----------
+    log_probs : float [shape=(steps, symbols)]
+        Natural log-probabilities. Of symbols that tie, the one with the lower number wins.
+    alphabet : Alphabet
+
+    Returns
+    -------
+    Hypothesis
+        Its score is the log-probability of that alignment.
+
+    Raises
+    ------
+    ValueError
+        If `log_probs` is not a matrix of normalised log-probabilities as wide as the alphabet.
+
+    Notes
+    -----
+    Source: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, section 3.2.
+
+    Examples
+    --------
+    >>> decode_greedy(np.log([[.1, .8, .1], [.1, .8, .1], [.8, .1, .1], [.1, .8, .1]]), Alphabet("ab")).text
+    'aa'
+    """
+    check_log_probs(log_probs, alphabet)
+    path = log_probs.argmax(axis=1)
+    changed = np.diff(path, prepend=BLANK) != 0
+    steps = np.flatnonzero(changed & (path != BLANK))
+    return Hypothesis(
+        text=alphabet.decode(path[steps].tolist()),
+        score=float(log_probs.max(axis=1).sum(dtype=np.float64)) if len(log_probs) else 0.0,
+        steps=tuple(steps.tolist()),
+    )

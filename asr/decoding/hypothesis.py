@@ -1,0 +1,46 @@
+"""What every decoder returns, and the check of what every decoder is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.text.alphabet import Alphabet
+
+LogProbs = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A text that a decoder found."""
+
+    text: str
+    score: float
+    """natural log-probability: of the best alignment (greedy), or of all alignments that were kept (beam)"""
+    steps: tuple[int, ...]
+    """the model step at which each character of `text` first comes up, ascending"""
+
+
+def check_log_probs(log_probs: LogProbs, alphabet: Alphabet) -> None:
+    """Refuse what is not a matrix of log-probabilities; decoders never guess.
+
+    Raises
+    ------
+    ValueError
+        Naming what is wrong: the shape, a value that is NaN or above 0, or a step whose probabilities do not add up
+        to 1 (within 0.1 %).
+    """
+    if log_probs.ndim != 2 or log_probs.shape[1] != alphabet.size:
+        raise ValueError(f"log_probs must have shape (steps, {alphabet.size}), not {log_probs.shape}")
+    if np.isnan(log_probs).any():
+        raise ValueError("log_probs holds NaN")
+    sums = np.exp(log_probs.astype(np.float64)).sum(axis=1)
+    if not np.allclose(sums, 1, rtol=0, atol=1e-3):
+        worst = int(np.abs(sums - 1).argmax())
+        raise ValueError(
+            f"log_probs is not normalised: the probabilities of step {worst} add up to {sums[worst]:.4g} "
+            "(are these logits, or probabilities?)"
+        )

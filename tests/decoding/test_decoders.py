@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from asr.acoustic.model import log_softmax
+from asr.config import BeamConfig, DecoderConfig, GreedyConfig
+from asr.decoding import decode, decode_beam, decode_greedy
+from asr.decoding.alignment import align_symbols
+from asr.errors import ConfigError
+from asr.text.alphabet import Alphabet
+
+AB = Alphabet("ab")
+EVERYTHING = BeamConfig(beam_width=10_000, n_best=10_000)
+LOG_PROBS = st.integers(1, 12).flatmap(
+    lambda steps: arrays(np.float64, (steps, 3), elements=st.floats(-6, 6, width=32)).map(log_softmax)
+)
+
+
+def random_log_probs(rng: np.random.Generator, steps: int, symbols: int = 3) -> np.ndarray:
+    return log_softmax(2 * rng.standard_normal((steps, symbols)))
+
+
+def enumerate_texts(log_probs: np.ndarray) -> dict[str, float]:
+    """The log-probability of every text, summed over all paths."""
+    totals: dict[str, float] = {}
+    for path in product(range(log_probs.shape[1]), repeat=len(log_probs)):
+        collapsed = [now for before, now in zip((-1, *path), path, strict=False) if now != before and now != 0]
+        text = AB.decode(collapsed)
+        score = sum(log_probs[step, symbol] for step, symbol in enumerate(path))
+        totals[text] = np.logaddexp(totals.get(text, -np.inf), score)
+    return totals
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6])
+def test_an_unpruned_beam_is_exhaustive_enumeration(rng, steps):
+    for _ in range(5):
+        log_probs = random_log_probs(rng, steps)
+        expected = enumerate_texts(log_probs)
+        found = {one.text: one.score for one in decode_beam(log_probs, AB, EVERYTHING)}
+        assert found.keys() == expected.keys()
+        for text, score in expected.items():
+            assert found[text] == pytest.approx(score, abs=1e-9)
+
+
+def test_the_beam_prefers_the_likelier_text_to_the_likelier_path():
+    log_probs = np.log([[0.6, 0.4, 0.0 + 1e-12], [0.6, 0.4, 1e-12]])
+    log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
+    assert decode_greedy(log_probs, AB).text == ""
+    assert decode_beam(log_probs, AB, BeamConfig())[0].text == "a"
+
+
+@given(LOG_PROBS, st.integers(1, 6))
+def test_a_pruned_beam_gives_distinct_sorted_texts_with_ascending_steps(log_probs, width):
+    found = decode_beam(log_probs, AB, BeamConfig(beam_width=width, n_best=width))
+    assert found == decode_beam(log_probs, AB, BeamConfig(beam_width=width, n_best=width))
+    assert 1 <= len(found) <= width
+    assert len({one.text for one in found}) == len(found)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    for one in found:
+        assert one.score <= 1e-9
+        assert len(one.steps) == len(one.text)
+        assert list(one.steps) == sorted(set(one.steps))
+        assert all(0 <= step < len(log_probs) for step in one.steps)
+
+
+@given(LOG_PROBS)
+def test_the_score_of_an_unpruned_beam_is_never_below_that_of_the_best_path(log_probs):
+    assert decode_beam(log_probs[:6], AB, EVERYTHING)[0].score >= decode_greedy(log_probs[:6], AB).score - 1e-9
+
+
+def test_greedy_merges_repeats_and_removes_blanks():
+    path = [1, 1, 0, 1, 2, 2, 0, 0, 2]
+    log_probs = log_softmax(10 * np.eye(3)[path])
+    hypothesis = decode_greedy(log_probs, AB)
+    assert hypothesis.text == "aabb"
+    assert hypothesis.steps == (0, 3, 4, 8)
+    assert hypothesis.score == pytest.approx(log_probs.max(axis=1).sum())
+
+
+@given(LOG_PROBS)
+def test_greedy_is_the_likeliest_path_and_its_own_alignment(log_probs):
+    hypothesis = decode_greedy(log_probs, AB)
+    steps, score = align_symbols(log_probs, AB.encode(hypothesis.text))
+    assert score == pytest.approx(hypothesis.score)
+    assert len(steps) == len(hypothesis.steps)
+
+
+@pytest.mark.parametrize("text", ["", "a", "ab", "aa", "abba"])
+def test_an_alignment_is_the_likeliest_path_of_its_text(rng, text):
+    log_probs = random_log_probs(rng, 6)
+    best, best_path = -np.inf, ()
+    for path in product(range(3), repeat=6):
+        collapsed = [now for before, now in zip((-1, *path), path, strict=False) if now != before and now != 0]
+        score = sum(log_probs[step, symbol] for step, symbol in enumerate(path))
+        if AB.decode(collapsed) == text and score > best:
+            best, best_path = score, path
+    starts = tuple(step for step, symbol in enumerate(best_path) if symbol and symbol != (0, *best_path)[step])
+    steps, score = align_symbols(log_probs, AB.encode(text))
+    assert score == pytest.approx(best)
+    assert steps == starts
+
+
+def test_a_text_longer_than_its_audio_has_no_alignment(rng):
+    with pytest.raises(ValueError, match="does not fit into 3 steps"):
+        align_symbols(random_log_probs(rng, 3), AB.encode("aab"))
+
+
+def test_no_steps_are_an_empty_text():
+    nothing = np.empty((0, 3))
+    assert decode_greedy(nothing, AB).text == ""
+    assert decode_beam(nothing, AB, BeamConfig())[0].text == ""
+
+
+@pytest.mark.parametrize("settings", [GreedyConfig(), BeamConfig()])
+def test_what_is_not_log_probabilities_is_refused(rng, settings):
+    log_probs = random_log_probs(rng, 4)
+    for wrong, message in [
+        (log_probs[:, :2], r"shape \(steps, 3\), not \(4, 2\)"),
+        (np.where(np.arange(12).reshape(4, 3) == 5, np.nan, log_probs), "NaN"),
+        (np.exp(log_probs), "not normalised"),
+        (log_probs + 1, "not normalised: the probabilities of step . add up to 2.718"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            decode(wrong, AB, settings)
+
+
+def test_a_decoder_nobody_wrote_is_refused(rng):
+    with pytest.raises(ConfigError, match="no decoder for DecoderConfig"):
+        decode(random_log_probs(rng, 2), AB, DecoderConfig())
