@@ -1,0 +1,292 @@
+"""The model bundle: a folder with all that transcription needs. Only this module knows its file names.
+
+    bundle.json   format number, settings of features, text and model, provenance, measured error rates
+    arrays.npz    the weights and the mel matrix, as plain arrays
+    model.onnx    the graph that transcription runs
+
+A bundle is data: loading it runs no code from it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.acoustic.onnx_engine import OnnxEngine
+from asr.audio.features import LogMel
+from asr.config import FeatureConfig, ModelConfig, NormalizerConfig
+from asr.errors import AsrError, BundleError
+from asr.files import folder_written_atomically
+from asr.text.alphabet import Alphabet
+
+FORMAT = 1
+_JSON, _ARRAYS, _GRAPH = "bundle.json", "arrays.npz", "model.onnx"
+_MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model and everything needed to use it."""
+
+    path: Path
+    log_mel: LogMel
+    """the feature extractor, with its settings"""
+    normalizer: NormalizerConfig
+    """how the texts it was trained on were spelled"""
+    alphabet: Alphabet
+    model: ModelConfig
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """what it was trained on, when, and by which versions"""
+    error_rates: Mapping[str, Any] = field(default_factory=dict)
+    """measured error rates by the name of the data set"""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of all its files."""
+        return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
+
+    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The weights of the model by name."""
+        with _open_arrays(self.path) as arrays:
+            return {
+                key.removeprefix(_MODEL_PREFIX): arrays[key].astype(np.float32)
+                for key in arrays.files
+                if key.startswith(_MODEL_PREFIX)
+            }
+
+    def engine(self, *, workers: int = 0) -> OnnxEngine:
+        """The model for transcription, on ONNX Runtime with that many processor cores (0 for all)."""
+        return OnnxEngine(self.path / _GRAPH, self.model, workers=workers)
+
+    def keras_model(self) -> Any:
+        """The model as a `keras.Model`, on the Keras back end in use (as `acoustic.model.build_model` describes it).
+
+        Raises
+        ------
+        BundleError
+            If the weights do not fit the settings.
+        """
+        from asr.acoustic.model import build_model, write_weights
+
+        model = build_model(self.model, mels=self.log_mel.settings.mels, symbols=self.alphabet.size)
+        write_weights(model, self.weights())
+        return model
+
+
+def shipped_bundles() -> list[str]:
+    """The names of the bundles that come with the package."""
+    folder = _shipped_folder()
+    return sorted(path.parent.name for path in folder.glob(f"*/{_JSON}"))
+
+
+def _shipped_folder() -> Path:
+    return Path(__file__).parent / "models"
+
+
+def load_bundle(name: str | Path = "en") -> Bundle:
+    """Load a bundle.
+
+    Parameters
+    ----------
+    name : str or Path
+        A bundle's folder, or the name of one that ships with the package.
+
+    Returns
+    -------
+    Bundle
+        Weights and graph stay on disk until they are asked for.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, a file of it is missing or damaged, or it was written by a newer version.
+
+    Examples
+    --------
+    >>> load_bundle("en").alphabet.symbols
+    " 'abcdefghijklmnopqrstuvwxyz"
+    """
+    path = Path(name).expanduser()
+    if not path.exists() and str(name) in shipped_bundles():
+        path = _shipped_folder() / str(name)
+    if not path.is_dir():
+        shipped = ", ".join(shipped_bundles()) or "none"
+        raise BundleError(f"{name}: no such bundle; give a bundle's folder, or the name of one that ships ({shipped})")
+    for file in (_JSON, _ARRAYS, _GRAPH):
+        if not (path / file).is_file():
+            raise BundleError(f"{path}: not a bundle, {file} is missing")
+    try:
+        card = json.loads((path / _JSON).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path / _JSON}: cannot be read ({error})") from error
+    if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+        raise BundleError(f"{path / _JSON}: not the description of a bundle, its format number is missing")
+    if card["format"] > FORMAT:
+        raise BundleError(
+            f"{path}: written by a newer version of asr (bundle format {card['format']}, this one reads {FORMAT}): "
+            "update asr"
+        )
+    try:
+        features = _settings(FeatureConfig, card["features"], f"{path / _JSON}: features")
+        model = _settings(ModelConfig, card["model"], f"{path / _JSON}: model")
+        normalizer = _settings(NormalizerConfig, card["normalizer"], f"{path / _JSON}: normalizer")
+        alphabet = Alphabet(card["alphabet"]["symbols"])
+    except KeyError as error:
+        raise BundleError(f"{path / _JSON}: {error.args[0]!r} is missing") from error
+    except TypeError as error:
+        raise BundleError(f"{path / _JSON}: {error}") from error
+    with _open_arrays(path) as arrays:
+        parts = {
+            name: arrays[key] for name in ("matrix", "mean", "deviation") if (key := _FEATURES_PREFIX + name) in arrays
+        }
+    if "matrix" not in parts or parts["matrix"].shape != (features.mels, features.fft_size // 2 + 1):
+        raise BundleError(f"{path / _ARRAYS}: the mel matrix is missing or does not fit the features")
+    return Bundle(
+        path=path,
+        log_mel=LogMel(features, **parts),
+        normalizer=normalizer,
+        alphabet=alphabet,
+        model=model,
+        provenance=card.get("provenance", {}),
+        error_rates=card.get("error_rates", {}),
+    )
+
+
+def save_bundle(
+    path: str | Path,
+    *,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    log_mel: LogMel,
+    normalizer: NormalizerConfig,
+    alphabet: Alphabet,
+    model: ModelConfig,
+    provenance: Mapping[str, Any] | None = None,
+    error_rates: Mapping[str, Any] | None = None,
+    half_precision: bool = False,
+) -> None:
+    """Write a bundle beside `path`, then put it in its place; an older one there is replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+    weights : mapping of str to float32 arrays
+        As `acoustic.model.read_weights` gives them.
+    log_mel, normalizer, alphabet, model
+        What the model was trained with.
+    provenance, error_rates : mappings, optional
+        Anything JSON can hold.
+    half_precision : bool
+        Round the weights to float16: half the size of the arrays; the graph gets the rounded weights too.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    from asr.acoustic.onnx_export import export_onnx
+
+    if half_precision:
+        weights = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.items()}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        _MODEL_PREFIX + name: array.astype(np.float16 if half_precision else np.float32)
+        for name, array in weights.items()
+    }
+    for name in ("matrix", "mean", "deviation"):
+        if (array := getattr(log_mel, name)) is not None:
+            arrays[_FEATURES_PREFIX + name] = np.asarray(array, np.float32)
+    card = {
+        "format": FORMAT,
+        "versions": {"asr": metadata.version("asr")},
+        "features": _plain(log_mel.settings),
+        "normalizer": _plain(normalizer),
+        "alphabet": {"symbols": alphabet.symbols},
+        "model": _plain(model),
+        "provenance": dict(provenance or {}),
+        "error_rates": dict(error_rates or {}),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    with folder_written_atomically(path) as folder:
+        (folder / _ARRAYS).write_bytes(buffer.getvalue())
+        (folder / _GRAPH).write_bytes(export_onnx(weights, model, mels=log_mel.settings.mels, symbols=alphabet.size))
+        (folder / _JSON).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def copy_bundle(
+    source: Bundle,
+    path: str | Path,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    error_rates: Mapping[str, Any] | None = None,
+    half_precision: bool = False,
+) -> None:
+    """Write a bundle again under another path, with another card or precision; arguments as in `save_bundle`."""
+    save_bundle(
+        path,
+        weights=source.weights(),
+        log_mel=source.log_mel,
+        normalizer=source.normalizer,
+        alphabet=source.alphabet,
+        model=source.model,
+        provenance=source.provenance if provenance is None else provenance,
+        error_rates=source.error_rates if error_rates is None else error_rates,
+        half_precision=half_precision,
+    )
+
+
+@contextmanager
+def _open_arrays(path: Path) -> Iterator[Any]:
+    try:
+        # The file is opened here: numpy.load would leave a damaged one open.
+        with (path / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            yield arrays
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BundleError(f"{path / _ARRAYS}: cannot be read ({error})") from error
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    return {key: value.name if isinstance(value, Enum) else value for key, value in asdict(settings).items()}
+
+
+def _settings(kind: type[Settings], values: Any, where: str) -> Settings:
+    """Settings from JSON, every key and type checked: a bundle may come from anywhere."""
+    if not isinstance(values, dict):
+        raise BundleError(f"{where} must be an object, not {values!r}")
+    types = get_type_hints(kind)
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise BundleError(f"{where} has {', '.join(unknown)}, which this version of asr does not know")
+    arguments = {}
+    for name, value in values.items():
+        wanted = types[name]
+        if issubclass(wanted, Enum):
+            if value not in wanted.__members__:
+                raise BundleError(f"{where}.{name} must be one of {', '.join(wanted.__members__)}, not {value!r}")
+            value = wanted[value]
+        elif type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise BundleError(f"{where}.{name} must be a {wanted.__name__}, not {value!r}")
+        arguments[name] = value
+    try:
+        return kind(**arguments)
+    except AsrError as error:
+        raise BundleError(f"{where}: {error}") from error

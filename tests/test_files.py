@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from asr.files import folder_written_atomically, write_atomically
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_fails_midway_leaves_the_old_one(tmp_path):
+    path = tmp_path / "folder"
+    with folder_written_atomically(path) as folder:
+        (folder / "a").write_text("old")
+    with pytest.raises(RuntimeError), folder_written_atomically(path) as folder:
+        (folder / "a").write_text("new")
+        raise RuntimeError
+    assert (path / "a").read_text() == "old"
+    with folder_written_atomically(path) as folder:
+        (folder / "b").write_text("new")
+    assert [one.name for one in path.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [path]
