@@ -1,0 +1,1 @@
+"""Joins the rooms: recordings in, transcripts out."""
