@@ -1,0 +1,1 @@
+"""Training: checks the data, fits the model, writes the run directory."""

@@ -1,0 +1,41 @@
+"""Draws the learning curves of a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from asr.files import write_atomically
+
+
+def draw_curves(path: Path, history: Sequence[dict[str, Any]]) -> None:
+    """Loss and error rates by epoch, as a PNG; nothing is drawn of an empty history."""
+    if not history:
+        return
+    # Figure and canvas by hand: pyplot would pick a window system and keep global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    epochs = [record["epoch"] for record in history]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, errors = figure.subplots(1, 2)
+    loss.plot(epochs, [record["train_loss"] for record in history], ".-", label="training (augmented)")
+    loss.plot(epochs, [record["valid_loss"] for record in history], ".-", label="validation")
+    loss.set(title="CTC loss", xlabel="epoch", ylabel="nats a symbol", ylim=(0, None))
+    for key, label in (("valid_wer", "WER"), ("valid_cer", "CER")):
+        rates = [float("nan") if record[key] is None else record[key] for record in history]
+        best = min(rates)
+        errors.plot(epochs, rates, ".-", label=f"{label}, best {100 * best:.1f} %")
+    errors.set(title="Validation error, greedy", xlabel="epoch", ylim=(0, None))
+    errors.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    for axes in (loss, errors):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_atomically(path, buffer.getvalue())

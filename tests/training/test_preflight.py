@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from asr.config import AlphabetConfig, DataConfig, TrainConfig
+from asr.errors import ConfigError, ManifestError
+from asr.training.preflight import read_corpus
+
+from ..conftest import SMOKE, write_rows
+
+
+def test_good_data_passes_and_texts_are_normalised(tmp_path, write_audio):
+    write_audio("a.wav", seconds=2)
+    path = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": "a.wav", "text": "Hello, WORLD!"}])
+    corpus = read_corpus(TrainConfig(data=DataConfig(train=[str(path)], valid=[str(SMOKE / "valid.jsonl")])))
+    assert corpus.train[0].text == "hello world"
+    assert corpus.train[0].duration == 2
+    assert len(corpus.valid) == 20
+
+
+def test_everything_wrong_is_reported_at_once_with_file_and_line(tmp_path, write_audio):
+    for name in ("good.wav", "naive.wav", "long.wav", "shared.wav"):
+        write_audio(name, seconds=1.5)
+    (tmp_path / "text.wav").write_text("not audio")
+    train = tmp_path / "train.jsonl"
+    rows = [
+        {"audio_filepath": "good.wav", "text": "fine"},
+        {"audio_filepath": "missing.wav", "text": "gone"},
+        {"audio_filepath": "naive.wav", "text": "naïve"},
+        {"audio_filepath": "long.wav", "text": "far too long a label for a second and a half " * 3},
+        {"audio_filepath": "text.wav", "text": "x"},
+        {"audio_filepath": "shared.wav", "text": "seen"},
+    ]
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    valid = write_rows(tmp_path / "valid.jsonl", [{"audio_filepath": "shared.wav", "text": "seen"}])
+    with pytest.raises(ManifestError) as caught:
+        read_corpus(TrainConfig(data=DataConfig(train=[str(train)], valid=[str(valid)])))
+    message = str(caught.value)
+    assert f"{train}:2: {tmp_path / 'missing.wav'}: no such file" in message
+    assert f"{train}:3: label 'naïve' (naive) has 'ï' (U+00EF, LATIN SMALL LETTER I WITH DIAERESIS)" in message
+    assert f"{train}:4: label 'far too long" in message
+    assert "steps, 1.50 s of audio make 42: a wrong label, or cut-off audio?" in message
+    assert f"{train}:5: {tmp_path / 'text.wav'}: not audio" in message
+    assert f"{train}:7: not JSON" in message
+    assert f"{valid}:1: {tmp_path / 'shared.wav'} is trained on too ({train}:6)" in message
+    assert len(caught.value.problems) == 6
+
+
+def test_durations_out_of_bounds_are_counted_not_hidden(tmp_path, write_audio):
+    for name, seconds in (("a.wav", 1), ("b.wav", 3), ("c.wav", 0.05)):
+        write_audio(name, seconds=seconds)
+    rows = [{"audio_filepath": name, "text": ""} for name in ("a.wav", "b.wav", "c.wav")]
+    path = write_rows(tmp_path / "m.jsonl", rows)
+    data = DataConfig(train=[str(path)], valid=[str(SMOKE / "valid.jsonl")], max_seconds=2)
+    corpus = read_corpus(TrainConfig(data=data))
+    assert (len(corpus.train), corpus.too_long, corpus.too_short) == (1, 1, 1)
+
+
+def test_nothing_left_is_an_error(tmp_path, write_audio):
+    write_audio("a.wav", seconds=3)
+    path = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": "a.wav", "text": "a"}])
+    data = DataConfig(train=[str(path)], valid=[str(SMOKE / "valid.jsonl")], max_seconds=2)
+    with pytest.raises(ManifestError, match=r"no training utterance is left: 0 .* 1 longer than data\.max_seconds=2"):
+        read_corpus(TrainConfig(data=data))
+
+
+def test_no_manifest_is_a_configuration_error():
+    with pytest.raises(ConfigError, match=r"data\.train names no manifest"):
+        read_corpus(TrainConfig())
+    with pytest.raises(ConfigError, match=r"data\.valid names no manifest"):
+        read_corpus(TrainConfig(data=DataConfig(train=["x.jsonl"])))
+
+
+def test_an_alphabet_can_be_built_from_the_data(tmp_path, write_audio):
+    write_audio("a.wav", seconds=2)
+    write_audio("b.wav", seconds=2)
+    train = write_rows(tmp_path / "t.jsonl", [{"audio_filepath": "a.wav", "text": "Да нет"}])
+    valid = write_rows(tmp_path / "v.jsonl", [{"audio_filepath": "b.wav", "text": "да"}])
+    settings = TrainConfig(
+        data=DataConfig(train=[str(train)], valid=[str(valid)]), alphabet=AlphabetConfig(from_data=True)
+    )
+    assert read_corpus(settings).alphabet.symbols == " адент"
