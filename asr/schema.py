@@ -1,0 +1,399 @@
+"""Hydra at the edge: YAML and overrides in, checked settings out. Nobody below this module sees Hydra or OmegaConf.
+
+The dataclasses of `asr.config` are the schema and hold every default; `conf/` holds what differs from them and what a
+user may choose between. The spelling of file names is made safe for Hydra's grammar here, and a mistyped key, option
+or value is refused here, with its nearest neighbour.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from asr import config
+from asr.errors import AsrError, ConfigError
+
+Settings = TypeVar("Settings")
+
+ROOTS: dict[str, type[Any]] = {
+    "train": config.TrainConfig,
+    "transcribe": config.TranscribeConfig,
+    "evaluate": config.EvaluateConfig,
+}
+"""The settings of each command that has any."""
+
+_GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
+    "decoder": {"greedy": config.GreedyConfig, "beam": config.BeamConfig},
+}
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration files: in the package when it is installed, else beside it in the repository.
+
+    Raises
+    ------
+    ConfigError
+        If the installation is incomplete.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise ConfigError(f"the configuration files are missing from {package / 'conf'}: install asr again")
+
+
+def register_schemas() -> None:
+    """Tell Hydra the dataclasses; doing it again changes nothing."""
+    store = ConfigStore.instance()
+    for command, kind in ROOTS.items():
+        # A group's option may only replace its base class, not a sibling.
+        bases = {one.name: config.DecoderConfig() for one in fields(kind) if one.name == "decoder"}
+        store.store(name=f"{command}_schema", node=kind(**bases))
+    for group, options in _GROUP_SCHEMAS.items():
+        for option, kind in options.items():
+            store.store(group=group, name=f"{option}_schema", node=kind)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A setting that a command takes."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its value is free text, such as a path."""
+        return _without_none(self.kind) is str
+
+    @property
+    def is_text_list(self) -> bool:
+        """Whether its value is a list of texts."""
+        return bool(_without_none(self.kind) == list[str])
+
+    @property
+    def choices(self) -> list[str]:
+        """The values it can have, if they are few."""
+        kind = _without_none(self.kind)
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return list(kind.__members__)
+        return ["true", "false"] if kind is bool else []
+
+
+class Composer:
+    """Composes the settings of one command; a context manager, for Hydra keeps global state.
+
+    Parameters
+    ----------
+    command : str
+        A key of `ROOTS`.
+    """
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __enter__(self) -> Composer:
+        register_schemas()
+        GlobalHydra.instance().clear()
+        self._hydra = initialize_config_dir(str(conf_dir()), version_base="1.3", job_name=self.command)
+        self._hydra.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hydra.__exit__(*error)
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """The groups whose options this command takes, and their options."""
+        loader = _loader()
+        names = [name for name in loader.get_group_options("", ObjectType.GROUP) if name != "hydra"]
+        return {
+            name: [option for option in loader.get_group_options(name) if not option.endswith("_schema")]
+            for name in sorted(names)
+            if name in self._group_defaults()
+        }
+
+    def _group_defaults(self) -> dict[str, Any]:
+        """The default option of each group, from the command's own file."""
+        primary = OmegaConf.load(conf_dir() / f"{self.command}.yaml")
+        defaults: dict[str, Any] = {}
+        for entry in typing.cast(DictConfig, primary).defaults:
+            if OmegaConf.is_dict(entry):
+                defaults |= {str(key): value for key, value in entry.items()}
+        return defaults
+
+    @property
+    def group_defaults(self) -> dict[str, str | None]:
+        """The option of each group that holds where none is named."""
+        return {name: value for name, value in self._group_defaults().items() if name in self.groups}
+
+    def keys(self, choices: Iterable[str] = ()) -> dict[str, Key]:
+        """All settings by dotted name, as they are with some groups' options chosen (`decoder=beam`)."""
+        settings = self._to_object(self._compose(list(choices)))
+        return {key.name: key for key in walk_keys(settings)}
+
+    def compose(self, overrides: Sequence[str], *, multirun: bool = False) -> Any:
+        """Settings with overrides.
+
+        Parameters
+        ----------
+        overrides : sequence of str
+            `key=value` and `group=option`, as a user types them.
+        multirun : bool
+            Allow several values for a key; only checked here, the default settings come back.
+
+        Returns
+        -------
+        TrainConfig, TranscribeConfig or EvaluateConfig
+
+        Raises
+        ------
+        ConfigError
+            For an unknown key, group, option or value, naming the nearest valid one.
+        """
+        safe = self.check(overrides, multirun=multirun)
+        return self._to_object(self._compose([] if multirun else safe))
+
+    def check(self, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:
+        """Refuse what cannot be used, and spell the rest so that Hydra reads it as it was meant; as in `compose`."""
+        if not overrides:
+            return []
+        pairs = [_split_override(override) for override in overrides]
+        groups = self.groups
+        choices = []
+        for name, value in pairs:
+            if name in groups:
+                for option in value.split(",") if multirun else [value]:
+                    if option not in groups[name] and not (name == "experiment" and option == "null"):
+                        raise ConfigError(
+                            f"{name} has no option {option!r}{_did_you_mean(option, groups[name])}; "
+                            f"there is {', '.join(groups[name]) or 'none'}"
+                        )
+                choices.append(f"{name}={value.split(',')[0]}")
+        keys = self.keys(choices)
+        safe = []
+        for name, value in pairs:
+            if name in groups or (name.startswith("hydra.") and multirun):
+                safe.append(f"{name}={value}")
+            elif name in keys:
+                safe.append(f"{name}={_quote(keys[name], value, multirun=multirun)}")
+            else:
+                raise ConfigError(self._unknown_key(name, keys, groups))
+        for override in safe:
+            name = override.partition("=")[0]
+            if name in keys:
+                self._check_value(keys[name], override, choices, multirun=multirun)
+        return safe
+
+    def _check_value(self, key: Key, override: str, choices: Sequence[str], *, multirun: bool) -> None:
+        """Refuse a value that its setting cannot have, in words that name both."""
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except HydraException:
+            raise ConfigError(f"{override}: the value cannot be read; put it in quotes within quotes") from None
+        if parsed.is_sweep_override() and not multirun:
+            raise ConfigError(
+                f"{override}: several values for one key; that is a sweep, for `asr {self.command} --multirun`, or "
+                f"a list: {key.name}=[a,b]"
+            )
+        singles = (
+            [f"{key.name}={value}" for value in parsed.sweep_string_iterator()]
+            if parsed.is_sweep_override()
+            else [override]
+        )
+        for single in singles:
+            if key.is_text:
+                continue  # any text will do, and composing takes its time
+            try:
+                self._compose([*choices, single])
+            except ConfigError as error:
+                value = single.partition("=")[2]
+                if key.choices:
+                    raise ConfigError(
+                        f"{key.name} must be one of {', '.join(key.choices)}, not {value!r}"
+                        f"{_did_you_mean(value, key.choices)}"
+                    ) from None
+                raise ConfigError(f"{key.name} must be {_describe(key.kind)}, not {value!r}") from error
+
+    def _unknown_key(self, name: str, keys: dict[str, Key], groups: dict[str, list[str]]) -> str:
+        message = f"`asr {self.command}` has no setting {name!r}"
+        for group, options in groups.items():
+            for option in options:
+                if name.startswith(f"{group}.") and group != "experiment" and name in self.keys([f"{group}={option}"]):
+                    return f"{message} with this {group}: add {group}={option}"
+        neighbours = [*keys, *groups]
+        last_parts = {key.rpartition(".")[2]: key for key in keys}
+        if name in last_parts:
+            return f"{message}; did you mean {last_parts[name]!r}?"
+        near = _did_you_mean(name, neighbours) or _did_you_mean(name, last_parts)
+        return f"{message}{near}; `asr {self.command} --help` lists all"
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        try:
+            return compose(self.command, overrides=overrides)
+        except HydraException as error:
+            raise ConfigError(_first_line(error)) from error
+        except OmegaConfBaseException as error:
+            raise ConfigError(_first_line(error)) from error
+
+    @staticmethod
+    def _to_object(node: DictConfig) -> Any:
+        return to_settings(node)
+
+
+def to_settings(node: Any) -> Any:
+    """The dataclass that a composed configuration stands for.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its bounds.
+    """
+    # `experiment` is a choice, not a setting.
+    try:
+        return OmegaConf.to_object(node)
+    except AsrError:
+        raise
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, AsrError):
+            raise error.__cause__ from None
+        raise ConfigError(_first_line(error)) from error
+
+
+def to_yaml(settings: Any) -> str:
+    """Settings as YAML, every default filled in."""
+    return OmegaConf.to_yaml(OmegaConf.structured(settings))
+
+
+def from_yaml(kind: type[Settings], text: str, where: str) -> Settings:
+    """Settings from the YAML that `to_yaml` wrote.
+
+    Raises
+    ------
+    ConfigError
+        If the text is none, or has keys or values that the settings do not know; `where` opens the message.
+    """
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.create(text))
+    except Exception as error:  # PyYAML's and OmegaConf's errors have no common base but Exception
+        raise ConfigError(f"{where}: {_first_line(error)}") from error
+    return typing.cast(Settings, to_settings(merged))
+
+
+def walk_keys(settings: Any, prefix: str = "") -> list[Key]:
+    """All settings of a dataclass and of those within it, with the docstring under each field."""
+    kind = type(settings)
+    types = typing.get_type_hints(kind)
+    helps = _field_docs(kind)
+    keys = []
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if is_dataclass(value):
+            keys += walk_keys(value, f"{prefix}{one.name}.")
+        else:
+            keys.append(Key(prefix + one.name, types[one.name], value, helps.get(one.name, "")))
+    return keys
+
+
+def _field_docs(kind: type[Any]) -> dict[str, str]:
+    """The docstrings under the fields of a class, which Python itself does not keep."""
+    import ast
+    import inspect
+    import textwrap
+
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    docs = {}
+    body = typing.cast(ast.ClassDef, definition).body
+    for statement, following in itertools.pairwise(body):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+        ):
+            docs[statement.target.id] = " ".join(str(following.value.value).split())
+    return docs
+
+
+def _loader() -> ConfigLoader:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None  # initialize_config_dir made it
+    return hydra.config_loader
+
+
+def _split_override(override: str) -> tuple[str, str]:
+    name, equals, value = override.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w./@]*", name):
+        raise ConfigError(f"{override!r} is neither a file nor a setting: a setting is written key=value")
+    return name, value
+
+
+def _quote(key: Key, value: str, *, multirun: bool) -> str:
+    """A value of a path or text key as Hydra's grammar wants it: any character may stand in a file name."""
+    if key.is_text:
+        if _is_quoted(value) or (value == "null" and _without_none(key.kind) is not key.kind):
+            return value
+        if multirun and "," in value and not Path(value).expanduser().exists():
+            return ",".join(_quoted(part) for part in value.split(","))
+        return _quoted(value)
+    if key.is_text_list:
+        if Path(value).expanduser().exists() or not value.startswith("["):
+            return f"[{value if _is_quoted(value) else _quoted(value)}]"
+        inner = value.removeprefix("[").removesuffix("]")
+        parts = [part.strip() for part in re.findall(r"""'(?:\\.|[^'])*'|"(?:\\.|[^"])*"|[^,]+""", inner)]
+        return "[" + ",".join(part if _is_quoted(part) else _quoted(part) for part in parts) + "]"
+    return value
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+
+
+def _quoted(value: str) -> str:
+    # In Hydra's grammar a backslash escapes only a quote, or a backslash before one; ${ would be an interpolation.
+    escaped = re.sub(r"(\\*)(')", lambda match: match[1] * 2 + "\\'", value)
+    escaped = re.sub(r"(\\+)$", lambda match: match[1] * 2, escaped)
+    return "'" + escaped.replace("${", "\\${") + "'"
+
+
+def _without_none(kind: Any) -> Any:
+    parts = [part for part in typing.get_args(kind) if part is not type(None)]
+    return parts[0] if type(None) in typing.get_args(kind) and len(parts) == 1 else kind
+
+
+def _describe(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    kind = _without_none(kind)
+    if typing.get_origin(kind) is list:
+        return "a list in brackets, such as [a,b]"
+    return names.get(kind, str(kind))
+
+
+def _did_you_mean(name: str, valid: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,150 @@
+"""Settings from the command line: what Hydra composes, what is refused and how."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asr import config, schema
+from asr.config import BeamConfig, Cell, EvaluateConfig, GreedyConfig, TrainConfig, TranscribeConfig
+from asr.errors import ConfigError
+from asr.schema import Composer
+
+from .conftest import REPOSITORY
+
+NASTY = ["a b.wav", "jürgen.wav", "it's.wav", "m (1).wav", "a,b.wav", "x=1.wav", "~/x.wav", "a&b.wav", "[x].wav", "{y}.wav",
+         "$HOME.wav", "${z}.wav", 'quo"te.wav', "back\\slash.wav", "end\\", "#x.wav", "a:b.wav", "日本.wav", " lead", "null.wav",
+         "1e5", "true", "a'b\\'c"]  # fmt: skip
+
+
+def compose(command: str, *overrides: str):
+    with Composer(command) as composer:
+        return composer.compose(list(overrides))
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, TranscribeConfig, EvaluateConfig])
+def test_composing_nothing_gives_the_defaults_of_the_dataclass(kind):
+    command = kind.__name__.removesuffix("Config").lower()
+    assert compose(command) == kind()
+
+
+def test_groups_and_keys_reach_their_settings():
+    settings = compose(
+        "train", "model=gru", "model.units=64", "augment=none", "data.train=a.jsonl", "optimizer.learning_rate=3e-4"
+    )
+    assert (settings.model.cell, settings.model.units, settings.augment.speeds) == (Cell.gru, 64, [1.0])
+    assert settings.data.train == ["a.jsonl"]
+    assert settings.optimizer.learning_rate == 3e-4
+    assert compose("transcribe").decoder == GreedyConfig()
+    assert compose("evaluate", "decoder=beam", "decoder.beam_width=4").decoder == BeamConfig(beam_width=4)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "conf" / "experiment").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_experiment_composes(path):
+    settings = compose("train", f"experiment={path.stem}")
+    assert settings.data.train
+    assert settings.data.valid
+
+
+def test_an_experiment_can_still_be_overridden():
+    assert compose("train", "experiment=smoke", "model=gru", "training.epochs=2").model.cell is Cell.gru
+    assert compose("train", "experiment=smoke", "training.epochs=2").training.epochs == 2
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_any_file_name_is_taken_as_it_is(value):
+    assert compose("transcribe", f"bundle={value}").bundle == value
+    assert compose("transcribe", f"output_dir={value}").output_dir == value
+    if not value.startswith("["):  # which opens a list
+        assert compose("train", f"data.train={value}").data.train == [value]
+
+
+def test_lists_of_paths_are_lists():
+    assert compose("train", "data.train=[a b.jsonl,ü(1).jsonl]").data.train == ["a b.jsonl", "ü(1).jsonl"]
+    assert compose("train", "data.train=[one.jsonl, two three.jsonl]").data.train == ["one.jsonl", "two three.jsonl"]
+    assert compose("train", "data.train=['a,b.jsonl',\"c.jsonl\"]").data.train == ["a,b.jsonl", "c.jsonl"]
+
+
+def test_null_is_nothing_and_quoted_null_a_name():
+    assert compose("transcribe", "output_dir=null").output_dir is None
+    assert compose("transcribe", "output_dir='null'").output_dir == "null"
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "message"),
+    [
+        ("train", "modl=gru", "no setting 'modl'; did you mean 'model'"),
+        ("train", "model=gruu", "model has no option 'gruu'; did you mean 'gru'"),
+        ("train", "experiment=smok", "did you mean 'smoke'"),
+        ("train", "model.dept=2", "did you mean 'model.depth'"),
+        ("train", "learning_rate=1", "did you mean 'optimizer.learning_rate'"),
+        ("train", "model.cell=lstmm", "must be one of lstm, gru, not 'lstmm'; did you mean 'lstm'"),
+        ("train", "model.depth=two", "model.depth must be a whole number, not 'two'"),
+        ("train", "model.depth=0", "model.depth must be at least 1, not 0"),
+        ("train", "training.jit_compile=maybe", "must be one of true, false, not 'maybe'"),
+        ("train", "features.fmax=9000", "features.fmin and features.fmax must be 0 <= fmin < fmax <= 8000 Hz"),
+        ("train", "training.epochs=1,2", "that is a sweep, for `asr train --multirun`"),
+        ("train", "augment.speeds=fast", "augment.speeds must be a list"),
+        ("train", "hydra.run.dir=x", "no setting 'hydra.run.dir'"),
+        ("transcribe", "decoder.beam_width=8", "with this decoder: add decoder=beam"),
+        ("transcribe", "format=jsn", "did you mean 'json'"),
+        ("transcribe", "channel=left", "channel must be mix or the number of a channel, from 1, not 'left'"),
+        ("transcribe", "+new=1", "neither a file nor a setting"),
+        ("transcribe", "~decoder", "neither a file nor a setting"),
+        ("evaluate", "normaliser=none", "did you mean 'normalizer'"),
+        ("evaluate", "worst=-1", "worst must be 0 or more"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_nearest_neighbour(command, override, message):
+    with pytest.raises(ConfigError) as caught:
+        compose(command, override)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_beam_wider_than_its_n_best_is_needed():
+    with pytest.raises(ConfigError, match=r"decoder\.n_best must be"):
+        compose("transcribe", "decoder=beam", "decoder.n_best=99")
+
+
+def test_settings_survive_yaml():
+    settings = compose("train", "experiment=smoke", "run_dir=it's here", "model.cell=gru")
+    assert schema.from_yaml(TrainConfig, schema.to_yaml(settings), "config.yaml") == settings
+    with pytest.raises(ConfigError, match=r"config\.yaml: "):
+        schema.from_yaml(TrainConfig, "modle: 1", "config.yaml")
+
+
+def test_every_setting_is_explained():
+    for command in schema.ROOTS:
+        with Composer(command) as composer:
+            for key in composer.keys().values():
+                assert key.help, key.name
+
+
+def test_yaml_files_hold_no_value_that_is_the_default_anyway():
+    groups = {"model": config.ModelConfig(), "augment": config.AugmentConfig(), "normalizer": config.NormalizerConfig()}
+    for group, defaults in groups.items():
+        for path in (REPOSITORY / "conf" / group).glob("*.yaml"):
+            for name, value in (yaml.safe_load(path.read_text()) or {}).items():
+                default = getattr(defaults, name)
+                assert value != getattr(default, "name", default), f"{path}: {name}"
+
+
+def test_all_settings_can_be_made_without_hydra():
+    for name in dir(config):
+        kind = getattr(config, name)
+        if is_dataclass(kind) and isinstance(kind, type):
+            assert all(getattr(kind(), one.name, ...) is not ... for one in fields(kind))
+
+
+def test_the_configuration_is_found_from_the_root_of_the_file_system():
+    code = "from asr.schema import conf_dir; print(conf_dir() / 'train.yaml')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=True)
+    assert Path(done.stdout.strip()).is_file()

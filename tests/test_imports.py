@@ -1,0 +1,125 @@
+"""The plan of the house, held up by tests: which room may import what, and what works without Keras."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import REPOSITORY, SAMPLES
+
+PACKAGE = REPOSITORY / "asr"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# A room may import from those left of it, and from the ground floor.
+GROUND = {"errors", "config", "text", "files"}
+ROOMS = {
+    "text": set(),
+    "audio": set(),
+    "corpus": {"audio"},
+    "acoustic": {"audio", "corpus"},
+    "decoding": set(),
+    "evaluation": set(),
+    "bundle": {"audio", "acoustic"},
+    "transcription": {"audio", "acoustic", "decoding", "bundle"},
+    "training": {"audio", "corpus", "acoustic", "decoding", "evaluation", "bundle", "transcription"},
+    "schema": set(),
+    "errors": set(),
+    "files": set(),
+    "config": set(),
+}
+
+# One third-party library, one home.
+HOMES = {
+    "keras": ("acoustic/model.py", "acoustic/loss.py", "acoustic/rnn.py", "acoustic/rnn_kernels/", "training/"),
+    "tensorflow": ("acoustic/rnn_kernels/", "cli/train.py"),
+    "torch": ("acoustic/rnn_kernels/",),
+    "jax": ("acoustic/rnn_kernels/",),
+    "onnx": ("acoustic/onnx_export.py",),
+    "onnxruntime": ("acoustic/onnx_engine.py",),
+    "librosa": ("audio/features.py",),
+    "soundfile": ("audio/load.py",),
+    "soxr": ("audio/load.py",),
+    "av": ("audio/load.py",),
+    "jiwer": ("evaluation/scoring.py",),
+    "hydra": ("schema.py", "cli/train.py"),
+    "omegaconf": ("schema.py", "cli/train.py"),
+    "matplotlib": ("training/curves.py",),
+}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_rooms_left_of_its_own(path):
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if room not in ROOMS:
+        return  # the door: cli, and the package itself
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("asr.")}
+    allowed = ROOMS[room] | {room} | (GROUND if room not in {"errors", "files"} else set())
+    assert used <= allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_library_is_imported_only_at_its_home(path):
+    place = path.relative_to(PACKAGE).as_posix()
+    for name in {name.split(".")[0] for name in imports(path)} & HOMES.keys():
+        assert place.startswith(HOMES[name]), f"{place} imports {name}"
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_is_cheap():
+    code = """
+import sys, time
+started = time.perf_counter()
+import asr
+spent = time.perf_counter() - started
+heavy = {"numpy", "keras", "tensorflow", "librosa", "onnxruntime", "hydra", "jiwer", "scipy"} & set(sys.modules)
+print(spent, heavy)
+"""
+    results = [python(code).split(maxsplit=1) for _ in range(3)]
+    assert min(float(seconds) for seconds, _ in results) < 0.1
+    assert results[0][1].strip() == "set()"
+
+
+def test_the_public_names_are_all_there():
+    python("import asr\nfor name in asr.__all__: getattr(asr, name)\nassert set(asr.__all__) <= set(dir(asr))")
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    python(
+        "import asr\ntry: asr.nothing\nexcept AttributeError as error: assert 'nothing' in str(error)\nelse: raise SystemExit(1)"
+    )
+
+
+def test_transcription_decoding_and_evaluation_need_no_keras_librosa_or_onnx(tiny_bundle, tmp_path):
+    code = f"""
+import sys
+for name in ("tensorflow", "keras", "torch", "jax", "librosa", "onnx", "matplotlib"):
+    sys.modules[name] = None
+from asr.cli.main import main
+samples, bundle, report = {str(SAMPLES)!r}, "bundle={tiny_bundle}", {str(tmp_path / "report")!r}
+for decoder in ("greedy", "beam"):
+    assert main(["transcribe", samples, bundle, "decoder=" + decoder]) == 0
+    assert main(["evaluate", samples + "/samples.jsonl", bundle, "decoder=" + decoder, "output_dir=" + report]) == 0
+assert main(["info", {str(tiny_bundle)!r}]) == 0
+import asr
+assert asr.score(["a b"], ["a c"]).words.errors == 1
+"""
+    python(code)
