@@ -1,0 +1,1 @@
+"""The `asr` command: one thin module a subcommand, which composes settings, calls, and prints."""

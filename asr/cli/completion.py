@@ -1,0 +1,110 @@
+"""`asr completion SHELL`, and what the script it prints asks back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asr.cli.arguments import FLAGS
+from asr.errors import AsrError, ConfigError
+
+HELP = """\
+Usage: asr completion bash|zsh|fish
+
+Prints a completion script for commands, flags, settings and their values.
+
+Examples:
+  eval "$(asr completion bash)"                                   in ~/.bashrc
+  eval "$(asr completion zsh)"                                    in ~/.zshrc
+  asr completion fish > ~/.config/fish/completions/asr.fish
+"""
+
+_BASH = """\
+_asr_complete() {
+    local IFS=$'\\n' word line
+    # bash splits words at "=": take the line apart at blanks instead
+    line="${COMP_LINE:0:COMP_POINT}"
+    word="${line##* }"
+    local words=()
+    IFS=' ' read -r -a words <<< "${line% *}"
+    COMPREPLY=($(asr complete "${words[@]:1}" "$word" 2>/dev/null))
+    if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+        local value="${word#*=}"
+        COMPREPLY=($(compgen -f -- "$value"))
+        compopt -o filenames
+        return
+    fi
+    if [[ $word == *=* ]]; then
+        local prefix="${word%=*}="
+        COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
+    fi
+    [[ ${COMPREPLY[0]} == *= || ${COMPREPLY[0]} == *. ]] && compopt -o nospace
+    return 0
+}
+complete -F _asr_complete asr
+"""
+
+_ZSH = """\
+#compdef asr
+_asr() {
+    local -a found
+    found=("${(@f)$(asr complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    if [[ -n "${found[1]}" ]]; then
+        compadd -S '' -- "${found[@]}"
+    else
+        _files
+    fi
+}
+compdef _asr asr
+"""
+
+_FISH = """\
+complete -c asr -a '(asr complete (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
+"""
+
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print a shell's script; returns the exit code."""
+    if {"--help", "-h"} & set(arguments):
+        print(HELP, end="")
+        return 0
+    if len(arguments) != 1 or arguments[0] not in SCRIPTS:
+        raise ConfigError(f"name a shell: asr completion {'|'.join(SCRIPTS)}")
+    print(SCRIPTS[arguments[0]], end="")
+    return 0
+
+
+def complete(words: Sequence[str]) -> int:
+    """Print what the last of some words could become, one a line; nothing where a file name is wanted."""
+    for suggestion in suggestions(words):
+        print(suggestion)
+    return 0
+
+
+def suggestions(words: Sequence[str]) -> list[str]:
+    """What the last of the words after `asr` could become."""
+    from asr.cli.main import COMMANDS
+    from asr.schema import ROOTS, Composer
+
+    *before, word = words or [""]
+    if not before:
+        return [name for name in COMMANDS if name.startswith(word)]
+    if before[0] == "completion":
+        return [shell for shell in SCRIPTS if shell.startswith(word)]
+    if word.startswith("-"):
+        return [flag for flag in FLAGS if flag.startswith(word)]
+    if before[0] not in ROOTS or not word:
+        return []
+    with Composer(before[0]) as composer:
+        groups = composer.groups
+        chosen = [one for one in before[1:] if one.partition("=")[0] in groups]
+        try:
+            keys = composer.keys(chosen)
+        except AsrError:
+            keys = composer.keys()
+    name, equals, value = word.partition("=")
+    if equals:
+        options = groups.get(name) or (keys[name].choices if name in keys else [])
+        return [f"{name}={option}" for option in options if option.startswith(value)]
+    return [f"{name}=" for name in [*groups, *keys] if name.startswith(word)]

@@ -1,0 +1,76 @@
+"""What a command writes on stderr: messages, progress bars, and nothing when it is not asked to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asr.config import LogStyle
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return prefix + super().format(record)
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes above a progress bar, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = self.format(record)
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(message, file=sys.stderr)
+        else:
+            print(message, file=sys.stderr)
+
+
+def configure_logging(style: LogStyle, flags: set[str]) -> None:
+    """Send the messages of `asr` to stderr; --verbose and --quiet move the level."""
+    if "--quiet" in flags:
+        os.environ["TQDM_DISABLE"] = "1"
+    logger = logging.getLogger("asr")
+    logger.handlers.clear()
+    handler = _StderrHandler()
+    handler.setFormatter(_JsonFormatter() if style is LogStyle.json else _TextFormatter())
+    logger.addHandler(handler)
+    logger.propagate = False
+    level = logging.ERROR if "--quiet" in flags else logging.DEBUG if "--verbose" in flags else logging.INFO
+    logger.setLevel(level)
+
+
+@contextmanager
+def quiet_native_libraries() -> Iterator[None]:
+    """Keep back what C++ libraries write to stderr while they load, unless loading fails: TensorFlow has no switch."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sink.seek(0)
+            os.write(saved, sink.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,78 @@
+"""The help of a command, made from its settings."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from enum import Enum
+from typing import Any
+
+from asr.cli.arguments import FLAGS, SHORT_FLAGS
+from asr.schema import Composer, Key
+
+
+def command_help(composer: Composer, *, usage: str, text: str, examples: str) -> str:
+    """The help page of a command: usage, examples, groups with their options, every setting with its default.
+
+    Parameters
+    ----------
+    composer : Composer
+    usage, text, examples : str
+        What cannot be derived.
+    """
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    parts = [f"Usage: {usage}", textwrap.fill(" ".join(text.split()), width), "Examples:\n" + examples.rstrip()]
+    keys = composer.keys()
+    groups = composer.groups
+    if groups:
+        defaults = composer.group_defaults
+        rows = []
+        for group, options in groups.items():
+            default = defaults[group]
+            rows.append((f"{group}=", f"{' | '.join(options)}  [{'null' if default is None else default}]"))
+        parts.append("Choices (group=option, default in brackets):\n" + _columns(rows, width))
+    parts.append("Settings (key=value, default in brackets):\n" + _columns([_row(key) for key in keys.values()], width))
+    for group, options in groups.items():
+        for option in options:
+            if group in {"experiment", "normalizer", "model", "augment"}:
+                continue  # these change the values of settings, not which there are
+            extra = {name: key for name, key in composer.keys([f"{group}={option}"]).items() if name not in keys}
+            if extra:
+                rows = [_row(key) for key in extra.values()]
+                parts.append(f"Settings with {group}={option}:\n" + _columns(rows, width))
+    flags = [
+        (", ".join([*(s for s, long in SHORT_FLAGS.items() if long == flag), flag]), doc) for flag, doc in FLAGS.items()
+    ]
+    if composer.command != "train":
+        flags = [row for row in flags if "--multirun" not in row[0]]
+    parts.append("Flags:\n" + _columns(flags, width))
+    return "\n\n".join(parts)
+
+
+def _row(key: Key) -> tuple[str, str]:
+    return f"{key.name}=", f"{key.help} [{_shown(key.default)}]"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ",".join(_shown(one) for one in value) + "]"
+    return repr(value) if isinstance(value, str) and (not value or value != value.strip()) else str(value)
+
+
+def _columns(rows: list[tuple[str, str]], width: int) -> str:
+    left = min(max(len(name) for name, _ in rows) + 2, 32)
+    lines = []
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, max(width - left - 2, 30)) or [""]
+        if len(name) + 2 > left:
+            lines.append(f"  {name}")
+            name = ""
+        lines.append(f"  {name:<{left}}{wrapped[0]}")
+        lines += [" " * (left + 2) + line for line in wrapped[1:]]
+    return "\n".join(lines)

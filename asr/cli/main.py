@@ -1,0 +1,115 @@
+"""The entry point of the `asr` command: picks the subcommand, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from asr.errors import AsrError, ConfigError
+
+DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+COMMANDS = {
+    "transcribe": "write down what is said in recordings",
+    "train": "train a model on your own recordings",
+    "evaluate": "measure error rates on transcribed recordings",
+    "info": "describe a model bundle",
+    "completion": "print the completion script of a shell",
+}
+
+OVERVIEW = """\
+asr: speech recognition with small LSTM models, on your own machine.
+
+Usage: asr COMMAND [FILE...] [key=value...]
+
+Commands:
+{commands}
+
+Examples:
+  asr transcribe interview.mp3
+  asr transcribe recordings/ format=json output_dir=texts
+  asr evaluate test.jsonl bundle=runs/mine/best decoder=beam
+  asr train data.train=train.jsonl data.valid=valid.jsonl
+  asr COMMAND --help               all settings of a command, with examples
+
+Exit codes: 0 done, 1 some inputs failed, 2 usage or configuration, 130 interrupted, 143 terminated."""
+
+
+def entry_point() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the name of the program.
+
+    Returns
+    -------
+    int
+        The exit code. No error that a user can cause leaves a stack trace, unless --verbose asks for it.
+    """
+    arguments = list(arguments)
+    try:
+        return _run(arguments)
+    except AsrError as error:
+        return _report(error, arguments, USAGE)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): keep Python from complaining when it flushes on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
+    except OSError as error:
+        return _report(error, arguments, SOME_FAILED)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"--help", "-h", "help"}:
+        commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+        print(OVERVIEW.format(commands=commands))
+        return DONE
+    if arguments[0] == "--version":
+        from asr import __version__
+
+        print(f"asr {__version__}")
+        return DONE
+    name = arguments[0]
+    if name == "complete":  # what a completion script calls
+        from asr.cli.completion import complete
+
+        return complete(arguments[1:])
+    if name not in COMMANDS:
+        import difflib
+
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        hint = f"did you mean `asr {near[0]}`?" if near else "`asr --help` lists the commands"
+        if not near and os.path.exists(name):
+            hint = f"did you mean `asr transcribe {name}`?"
+        raise ConfigError(f"there is no command {name!r}; {hint}")
+    if "--version" in arguments[1:]:
+        return _run(["--version"])
+    code: int = import_module(f"asr.cli.{name}").run(arguments[1:])
+    return code
+
+
+def _report(error: Exception, arguments: Sequence[str], code: int) -> int:
+    if {"--verbose", "-v"} & set(arguments):
+        import traceback
+
+        traceback.print_exception(error)
+    lines = str(error).splitlines() or [type(error).__name__]
+    if len(lines) == 1:
+        print(f"asr: error: {lines[0]}", file=sys.stderr)
+    else:
+        print(f"asr: error: {len(lines)} problems", file=sys.stderr)
+        for line in lines:
+            print(f"  {line}", file=sys.stderr)
+    return code

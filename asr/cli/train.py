@@ -1,0 +1,173 @@
+"""`asr train`."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from asr.cli.arguments import Arguments, split_arguments
+from asr.cli.console import configure_logging, quiet_native_libraries
+from asr.config import TrainConfig
+from asr.errors import AsrError, ConfigError
+from asr.files import write_atomically
+
+_log = logging.getLogger(__name__)
+
+USAGE = "asr train [key=value...]"
+TEXT = """
+Trains an acoustic model on transcribed recordings and writes a run directory with the settings, the history, learning
+curves, a report on the validation set, and two model bundles: best and last. Everything that is wrong with the data is
+reported before the first step. Ctrl-C saves and stops; the same command with run_dir=FOLDER, or that alone, goes on
+where it stopped. KERAS_BACKEND=tensorflow (the default), jax or torch chooses what Keras runs on; torch is the fastest
+on a processor.
+"""
+EXAMPLES = """\
+  asr train data.train=train.jsonl data.valid=valid.jsonl
+  asr train data.train=[a.jsonl,b.jsonl] data.valid=valid.jsonl model=small training.epochs=20
+  asr train experiment=smoke
+  asr train run_dir=runs/2026-05-04_13-22-07                    goes on with an interrupted run
+  asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
+"""
+
+_CONFIG = "config.yaml"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    split = split_arguments(arguments)
+    from asr.schema import Composer, to_yaml
+
+    multirun = "--multirun" in split.flags
+    with Composer("train") as composer:
+        if "--help" in split.flags:
+            from asr.cli.help import command_help
+
+            print(command_help(composer, usage=USAGE, text=TEXT, examples=EXAMPLES))
+            return 0
+        if split.files:
+            raise ConfigError(
+                f"asr train takes settings, not files: data.train={split.files[0]} names a manifest to train on"
+            )
+        settings: TrainConfig = composer.compose(split.overrides, multirun=multirun)
+        safe = composer.check(split.overrides, multirun=multirun)
+    if multirun:
+        configure_logging(settings.log, split.flags)
+        return _sweep(safe)
+    settings = _with_run_dir(settings, split)
+    if "--show-config" in split.flags:
+        print(to_yaml(settings), end="")
+        return 0
+    configure_logging(settings.log, split.flags)
+    result = _train(settings)
+    if result.stopped_by is not None:
+        _log.warning("stopped and saved; to go on: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
+        return 143 if result.stopped_by == signal.SIGTERM else 130
+    best = min(result.history, key=_cer)
+    print(
+        f"best epoch {best['epoch']}: CER {_percent(best['valid_cer'])}, WER {_percent(best['valid_wer'])} "
+        f"on the validation set\n{Path(settings.run_dir or '') / 'best'}"
+    )
+    return 0
+
+
+def _cer(record: dict[str, Any]) -> float:
+    return float("inf") if record["valid_cer"] is None else float(record["valid_cer"])
+
+
+def _percent(rate: float | None) -> str:
+    return "n/a" if rate is None else f"{100 * rate:.2f} %"
+
+
+def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
+    """Settings with the folder of the run filled in; those of the run itself, if its folder alone is given."""
+    from asr.schema import from_yaml, to_yaml
+
+    if settings.run_dir is None:
+        return replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    run_dir = Path(settings.run_dir).expanduser()
+    path = run_dir / _CONFIG
+    if not path.exists():
+        if run_dir.is_dir() and any(run_dir.iterdir()):
+            raise ConfigError(f"{run_dir}: the folder is not empty and holds no run ({_CONFIG} is missing)")
+        return replace(settings, run_dir=str(run_dir))
+    earlier = replace(from_yaml(TrainConfig, path.read_text("utf-8"), str(path)), run_dir=str(run_dir))
+    names = {override.partition("=")[0] for override in split.overrides}
+    if names <= {"run_dir", "log"}:
+        return replace(earlier, log=settings.log)
+    settings = replace(settings, run_dir=str(run_dir), log=earlier.log)
+    before, now = to_yaml(earlier).splitlines(), to_yaml(settings).splitlines()
+    changed = [line.strip() for line in now if line not in before]
+    if before != now:
+        raise ConfigError(
+            f"{run_dir} holds a run with other settings (now: {'; '.join(changed) or 'some are missing'}): "
+            "take another run_dir, or give run_dir alone to go on with that run"
+        )
+    return settings
+
+
+def _train(settings: TrainConfig) -> Any:
+    """Import what is heavy, write the settings down, train."""
+    from asr.schema import to_yaml
+
+    run_dir = Path(settings.run_dir or "")
+    with quiet_native_libraries():
+        import tensorflow  # noqa: F401 (Keras would import it later, and its noise would come then)
+
+        from asr.training.loop import train
+        from asr.training.preflight import read_corpus
+    fresh = not (run_dir / _CONFIG).exists()
+    if not fresh and not (run_dir / "checkpoint.npz").exists():
+        _log.info("%s holds no checkpoint yet: starting from the beginning", run_dir)
+    corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
+    if fresh:
+        write_atomically(run_dir / _CONFIG, to_yaml(settings).encode("utf-8"))
+    _log.info("run directory: %s", run_dir)
+    return train(settings, run_dir, corpus)
+
+
+def _sweep(overrides: list[str]) -> int:
+    """Every combination of the values given, one run after the other, by Hydra's own sweeper."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from asr.schema import conf_dir, register_schemas, to_settings
+
+    register_schemas()
+    rows: list[tuple[float, str, str]] = []
+    failed = 0
+
+    def job(node: DictConfig) -> None:
+        nonlocal failed
+        runtime = HydraConfig.get()
+        chosen = ", ".join(runtime.overrides.task)
+        _log.info("run %d: %s", runtime.job.num, chosen)
+        try:
+            settings = replace(to_settings(node), run_dir=runtime.runtime.output_dir)
+            result = _train(settings)
+        except AsrError as error:
+            failed += 1
+            _log.error("run %d: %s", runtime.job.num, error)
+            return
+        if result.stopped_by is not None:
+            raise KeyboardInterrupt
+        best = min(result.history, key=_cer)
+        row = f"CER {_percent(best['valid_cer'])}  WER {_percent(best['valid_wer'])}  {result.run_dir}  {chosen}"
+        rows.append((_cer(best), row, chosen))
+
+    # Hydra's sweeps can only be started from a command line of its own.
+    command_line, sys.argv = sys.argv, ["asr train", "--multirun", *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
+    finally:
+        sys.argv = command_line
+    for _, row, _ in sorted(rows):
+        print(row)
+    return 1 if failed else 0

@@ -1,0 +1,66 @@
+"""Makes the bundle that ships from a finished run: half the size, with its error rate in its card.
+
+    python scripts/build_pretrained.py runs/en asr/models/en ../shared/speech/librispeech/dev-clean-heldout.jsonl
+
+The weights are rounded to float16 and the rounded bundle is evaluated, greedily, as `asr evaluate` does; what that
+prints is what the card holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from asr.bundle import copy_bundle, load_bundle
+from asr.config import NormalizerConfig
+from asr.corpus.manifest import read_manifest
+from asr.errors import AudioError
+from asr.evaluation.report import format_table
+from asr.evaluation.scoring import score
+from asr.text.normalize import normalize_text
+from asr.transcription.transcriber import Transcriber
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run directory")
+    parser.add_argument("bundle", type=Path, help="the bundle to write")
+    parser.add_argument("manifest", type=Path, help="utterances of speakers it was not trained on")
+    arguments = parser.parse_args()
+    source = load_bundle(arguments.run / "best")
+    provenance = dict(source.provenance)
+    for part in ("train", "valid"):
+        provenance[part] = ["/".join(Path(path).with_suffix("").parts[-2:]) for path in provenance[part]]
+    copy_bundle(source, arguments.bundle, provenance=provenance, error_rates={}, half_precision=True)
+    bundle = load_bundle(arguments.bundle)
+    utterances = read_manifest(arguments.manifest).utterances
+    texts = []
+    results = Transcriber(bundle).transcribe_files(one.audio_path for one in utterances)
+    for result in tqdm(results, total=len(utterances), unit="file", disable=None):
+        if isinstance(result, AudioError):
+            raise result
+        texts.append(result.text)
+    settings = NormalizerConfig()
+    references = [normalize_text(one.text or "", settings) for one in utterances]
+    result = score(references, [normalize_text(text, settings) for text in texts])
+    print(format_table(result))
+    error_rates = {
+        arguments.manifest.stem: {
+            "decoder": "greedy",
+            "wer": result.words.rate,
+            "cer": result.characters.rate,
+            "utterances": len(utterances),
+            "command": f"asr evaluate {arguments.manifest}",
+            "note": "the epoch was chosen on these speakers, so a little optimistic",
+        }
+    }
+    copy_bundle(bundle, arguments.bundle, error_rates=error_rates, half_precision=True)
+    print(f"{arguments.bundle}: {load_bundle(arguments.bundle).bytes_on_disk / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
