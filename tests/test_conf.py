@@ -17,9 +17,10 @@ from asr.schema import Composer
 
 from .conftest import REPOSITORY
 
-NASTY = ["a b.wav", "jürgen.wav", "it's.wav", "m (1).wav", "a,b.wav", "x=1.wav", "~/x.wav", "a&b.wav", "[x].wav", "{y}.wav",
-         "$HOME.wav", "${z}.wav", 'quo"te.wav', "back\\slash.wav", "end\\", "#x.wav", "a:b.wav", "日本.wav", " lead", "null.wav",
-         "1e5", "true", "a'b\\'c"]  # fmt: skip
+NASTY = """a b.wav|jürgen.wav|it's.wav|m (1).wav|a,b.wav|x=1.wav|~/x.wav|a&b.wav|[x].wav|{y}.wav|$HOME.wav|${z}.wav
+quo"te.wav|back\\slash.wav|end\\|#x.wav|a:b.wav|日本.wav| lead|null.wav|1e5|true|a'b\\'c""".replace("\n", "|").split(
+    "|"
+)
 
 
 def compose(command: str, *overrides: str):

@@ -17,9 +17,14 @@ def test_a_folder_that_fails_midway_leaves_the_old_one(tmp_path):
     path = tmp_path / "folder"
     with folder_written_atomically(path) as folder:
         (folder / "a").write_text("old")
-    with pytest.raises(RuntimeError), folder_written_atomically(path) as folder:
-        (folder / "a").write_text("new")
-        raise RuntimeError
+
+    def fail_midway() -> None:
+        with folder_written_atomically(path) as folder:
+            (folder / "a").write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_midway()
     assert (path / "a").read_text() == "old"
     with folder_written_atomically(path) as folder:
         (folder / "b").write_text("new")

@@ -45,7 +45,7 @@ def mel_matrix(settings: FeatureConfig) -> Frames:
     ConfigError
         If some band is so narrow that no bin of the transform falls into it.
     """
-    from librosa import filters
+    from librosa import filters  # type: ignore[attr-defined]
 
     matrix: Frames = filters.mel(
         sr=settings.sample_rate,

@@ -1,4 +1,4 @@
-"""The alphabet: which number of the model's output stands for which character. Only this module says that blank is 0."""
+"""The alphabet: which number of the model's output is which character. Only this module says that blank is 0."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import soundfile
@@ -97,7 +99,7 @@ def test_windows_cover_everything_and_are_cut_where_it_is_quiet(rng):
     windows = cut_windows(samples, RATE)
     assert windows[0][0] == 0
     assert windows[-1][1] == len(samples)
-    for (_, end), (start, _) in zip(windows, windows[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(windows):
         assert end == start
         assert any(pause <= end / RATE <= pause + 0.3 for pause in pauses)
     assert all(end - start <= LONGEST_SECONDS * RATE for start, end in windows)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ..conftest import SAMPLES, write_rows
+
+MANIFEST = SAMPLES / "samples.jsonl"
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """A manifest of three texts and perfect hypotheses for it."""
+    rows = [
+        {"audio_filepath": "a.wav", "text": "It's one."},
+        {"audio_filepath": "b.wav", "text": ""},
+        {"id": "third", "audio_filepath": "c.wav", "text": "three four"},
+    ]
+    manifest = write_rows(tmp_path / "m.jsonl", rows)
+    return manifest, [
+        {"id": "a", "text": "its one"},
+        {"audio_filepath": "b.wav", "text": "um"},
+        {"id": "third", "text": "three four"},
+    ]
+
+
+def test_a_bundle_is_scored_on_a_manifest_and_reports_are_written(asr_command, tiny_bundle, tmp_path):
+    report = tmp_path / "report"
+    outcome = asr_command("evaluate", MANIFEST, f"bundle={tiny_bundle}", f"output_dir={report}", "worst=2")
+    assert outcome.code == 0
+    assert "error rate" in outcome.out
+    assert outcome.out.count("REF:") == 2
+    assert {path.name for path in report.iterdir()} == {"report.json", "utterances.csv", "alignments.txt"}
+    value = json.loads((report / "report.json").read_text())
+    assert value["utterances"]["total"] == 6
+    assert value["about"]["decoder"] == "greedy"
+
+
+def test_hypotheses_are_joined_by_id_and_an_empty_reference_counts(asr_command, texts, tmp_path):
+    manifest, rows = texts
+    hypotheses = write_rows(tmp_path / "h.jsonl", rows[::-1])
+    outcome = asr_command("evaluate", manifest, f"hypotheses={hypotheses}")
+    assert outcome.code == 0
+    words = next(line for line in outcome.out.splitlines() if line.startswith("words")).split()
+    assert words[-5:] == ["2", "1", "0", "1", "4"]
+
+
+def test_only_insertions_have_no_rate(asr_command, tmp_path):
+    manifest = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": "a.wav", "text": ""}])
+    hypotheses = write_rows(tmp_path / "h.jsonl", [{"id": "a", "text": "two words"}])
+    assert "n/a (2 insertions)" in asr_command("evaluate", manifest, f"hypotheses={hypotheses}").out
+
+
+@pytest.mark.parametrize(
+    ("drop", "add", "message"),
+    [
+        (1, None, "m.jsonl:2: 'b' has no text in"),
+        (None, {"id": "fourth", "text": "x"}, "'fourth' is in none of the manifests"),
+        (None, {"id": "a", "text": "x"}, "h.jsonl:4: a second text for 'a'"),
+        (None, {"text": "x"}, "h.jsonl:4: neither id nor audio_filepath"),
+        (None, {"id": "q"}, "h.jsonl:4: text is missing"),
+    ],
+)
+def test_any_mismatch_is_refused(asr_command, texts, tmp_path, drop, add, message):
+    manifest, rows = texts
+    rows = [row for number, row in enumerate(rows) if number != drop] + ([add] if add else [])
+    hypotheses = write_rows(tmp_path / "h.jsonl", rows)
+    outcome = asr_command("evaluate", manifest, f"hypotheses={hypotheses}")
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.out == ""
+
+
+def test_normalisation_is_a_choice(asr_command, texts, tmp_path):
+    manifest, rows = texts
+    hypotheses = write_rows(tmp_path / "h.jsonl", rows)
+    outcome = asr_command("evaluate", manifest, f"hypotheses={hypotheses}", "normalizer=none")
+    words = next(line for line in outcome.out.splitlines() if line.startswith("words")).split()
+    assert words[-5:] == ["3", "2", "0", "1", "4"]
+
+
+def test_an_unreadable_recording_counts_as_an_empty_text(asr_command, tiny_bundle, tmp_path):
+    rows = [json.loads(line) for line in MANIFEST.read_text().splitlines()[:1]]
+    rows[0]["audio_filepath"] = str(SAMPLES / rows[0]["audio_filepath"])
+    manifest = write_rows(tmp_path / "m.jsonl", [*rows, {"audio_filepath": "gone.wav", "text": "three lost words"}])
+    outcome = asr_command("evaluate", manifest, f"bundle={tiny_bundle}")
+    assert outcome.code == 1
+    assert "gone.wav: no such file" in outcome.err
+    assert "1 unreadable recordings count as empty texts" in outcome.out
+
+
+def test_a_broken_manifest_is_refused_with_every_line(asr_command, tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"text": "no audio"}\n{broken\n')
+    outcome = asr_command("evaluate", path)
+    assert outcome.code == 2
+    assert "2 problems" in outcome.err
+    assert f"{path}:1" in outcome.err
+    assert f"{path}:2" in outcome.err
+
+
+def test_two_manifests_with_one_id_are_refused(asr_command, texts):
+    manifest, _ = texts
+    outcome = asr_command("evaluate", manifest, manifest)
+    assert outcome.code == 2
+    assert "is that of" in outcome.err
+
+
+def test_no_manifest_is_a_usage_error(asr_command):
+    assert asr_command("evaluate").code == 2

@@ -1,0 +1,142 @@
+"""`asr train` from outside: a process of its own, interrupted and taken up again; sweeps; refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..conftest import SMOKE, write_rows
+
+SMALL = [
+    "model=small", "model.depth=1", "model.units=8", "model.projection=8", "model.channels=2", "features.mels=16",
+    "augment=none", "training.batch_size=2", "training.workers=1",
+]  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path) -> list[str]:
+    settings = []
+    for part, count in (("train", 12), ("valid", 2)):
+        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()[:count]]
+        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows]
+        path = write_rows(tmp_path / f"it's {part}, ü (1).jsonl", rows)
+        settings.append(f"data.{part}={path}")
+    return settings
+
+
+def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "asr", "train", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(data, tmp_path):
+    run_dir = tmp_path / "my run"
+    arguments = [*data, *SMALL, "training.epochs=400", f"run_dir={run_dir}"]
+    process = start(arguments, tmp_path)
+    history = run_dir / "history.jsonl"
+    deadline = time.monotonic() + 300
+    while not history.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "stopped and saved; to go on: asr train 'run_dir=" in err
+    assert "Traceback" not in err
+    assert out == ""
+    epochs = len(history.read_text().splitlines())
+    assert 1 <= epochs < 400
+
+    from asr.training.checkpoints import load_checkpoint  # noqa: F401 (the checkpoint is read by the second process)
+
+    process = start([f"run_dir={run_dir}"], tmp_path)
+    while len(history.read_text().splitlines()) < epochs + 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err
+    assert "going on from epoch" in err
+    numbers = [json.loads(line)["epoch"] for line in history.read_text().splitlines()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_settings_that_changed_are_named_when_a_run_is_taken_up(asr_command, data, tmp_path):
+    arguments = ["train", *data, *SMALL, "training.epochs=1", f"run_dir={tmp_path / 'run'}"]
+    assert asr_command(*arguments).code == 0
+    outcome = asr_command(*arguments, "model.units=9")
+    assert outcome.code == 2
+    assert "holds a run with other settings (now: units: 9)" in outcome.err
+    outcome = asr_command(*arguments)
+    assert outcome.code == 0
+    assert "best epoch 1" in outcome.out
+
+
+def test_a_sweep_trains_every_combination_and_sorts_them(asr_command, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = asr_command(
+        "train", *data, *SMALL, "training.epochs=1", "--multirun", "optimizer.learning_rate=1e-3,3e-4"
+    )
+    assert outcome.code == 0, outcome.err
+    rows = outcome.out.splitlines()
+    assert len(rows) == 2
+    assert {row.split("optimizer.learning_rate=")[1].split(",")[0] for row in rows} == {"1e-3", "3e-4"} or (
+        {row.rpartition("optimizer.learning_rate=")[2] for row in rows} == {"0.001", "0.0003"}
+    )
+    (sweep,) = (tmp_path / "runs").iterdir()
+    for number in ("0", "1"):
+        assert (sweep / number / "best" / "bundle.json").exists()
+        assert (sweep / number / "config.yaml").exists()
+    assert not (tmp_path / "outputs").exists()
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_bad_data_is_reported_before_anything_is_written(asr_command, tmp_path):
+    train = write_rows(
+        tmp_path / "t.jsonl",
+        [
+            {"audio_filepath": "gone.wav", "text": "x"},
+            {"audio_filepath": str(SMOKE / "train" / "none.opus"), "text": "ß"},
+        ],
+    )
+    outcome = asr_command(
+        "train", f"data.train={train}", f"data.valid={SMOKE / 'valid.jsonl'}", f"run_dir={tmp_path / 'r'}"
+    )
+    assert outcome.code == 2
+    assert "asr: error: 2 problems" in outcome.err
+    assert f"{train}:1: " in outcome.err
+    assert f"{train}:2: " in outcome.err
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "data.train names no manifest"),
+        (["train", "a.jsonl"], "asr train takes settings, not files: data.train=a.jsonl"),
+        (["train", "experiment=smok"], "did you mean 'smoke'?"),
+        (["train", "--multirun", "model.depth=1,x"], "model.depth must be a whole number, not 'x'"),
+        (["train", "--multirun", "model=lstm,gruu"], "model has no option 'gruu'; did you mean 'gru'?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(asr_command, arguments, message):
+    outcome = asr_command(*arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_folder_of_something_else_is_not_trained_into(asr_command, data, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.doc").touch()
+    outcome = asr_command("train", *data, f"run_dir={tmp_path / 'other'}")
+    assert outcome.code == 2
+    assert "not empty and holds no run" in outcome.err

@@ -1,0 +1,204 @@
+"""What a stranger will do to `asr transcribe`."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ..conftest import RATE, SAMPLES
+
+SAMPLE = sorted(SAMPLES.glob("*.opus"))[0]
+
+
+@pytest.fixture
+def bundle(tiny_bundle) -> str:
+    return f"bundle={tiny_bundle}"
+
+
+def test_one_recording_prints_its_text_alone(asr_command, bundle):
+    outcome = asr_command("transcribe", SAMPLE, bundle)
+    assert outcome.code == 0
+    assert outcome.out.count("\n") == 1
+    assert "\t" not in outcome.out
+    assert outcome.err == ""
+
+
+def test_a_folder_with_one_broken_file_among_ten(asr_command, bundle, tmp_path):
+    for number in range(9):
+        shutil.copy(SAMPLE, tmp_path / f"{number}.opus")
+    broken = tmp_path / "5a.opus"
+    broken.write_bytes(SAMPLE.read_bytes()[:9000])
+    outcome = asr_command("transcribe", tmp_path, bundle)
+    assert outcome.code == 1
+    lines = outcome.out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == [str(tmp_path / f"{number}.opus") for number in range(9)]
+    assert len({line.split("\t")[1] for line in lines}) == 1
+    assert f"error: {broken}: is truncated" in outcome.err
+    assert "1 of 10 inputs failed" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.wav", "jürgen.wav", "it's.wav", "m (1).wav", "a,b.wav", "x=1.wav", "~x.wav", "-v.wav"]
+)
+def test_any_file_name_and_output_folder(asr_command, bundle, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write(name, 0.1 * np.random.default_rng(0).standard_normal(RATE), RATE)
+    outcome = asr_command("transcribe", name, bundle, f"output_dir=out {name}")
+    assert outcome.code == 0, outcome.err
+    written = tmp_path / f"out {name}" / Path(name).with_suffix(".txt")
+    assert written.read_text("utf-8") == asr_command("transcribe", name, bundle).out
+
+
+def test_files_and_settings_mix_freely(asr_command, bundle):
+    outcome = asr_command("transcribe", "format=jsonl", SAMPLE, "decoder=beam", SAMPLE, bundle, "decoder.beam_width=4")
+    assert outcome.code == 0
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [row["audio_filepath"] for row in rows] == [str(SAMPLE)] * 2
+    assert rows[0]["words"][0]["end"] > rows[0]["words"][0]["start"] >= 0
+
+
+def test_stereo_at_48_khz_silence_and_three_minutes(asr_command, bundle, tmp_path, rng):
+    speech, _ = soundfile.read(SAMPLE, dtype="float32")
+    wide = np.repeat(speech, 3)
+    soundfile.write(tmp_path / "1 stereo.wav", np.stack([wide, wide], axis=1), 48000)
+    soundfile.write(tmp_path / "2 silence.wav", np.zeros(5 * RATE), RATE)
+    soundfile.write(tmp_path / "3 long.wav", np.tile(speech, 24)[: 180 * RATE], RATE)
+    outcome = asr_command("transcribe", tmp_path, bundle, "format=json")
+    assert outcome.code == 0
+    stereo, silence, long = json.loads(outcome.out)
+    assert stereo["duration"] == pytest.approx(len(speech) / RATE, abs=0.001)
+    assert (silence["text"], silence["words"]) == ("", [])
+    assert long["duration"] == pytest.approx(180, abs=0.1)
+    assert long["words"][-1]["start"] > 170
+
+
+def test_a_missing_file_is_named_and_the_rest_goes_on(asr_command, bundle):
+    outcome = asr_command("transcribe", "none.wav", SAMPLE, bundle)
+    assert outcome.code == 1
+    assert outcome.out.startswith(f"{SAMPLE}\t")
+    assert "none.wav: no such file" in outcome.err
+
+
+def test_a_folder_without_recordings_is_an_error(asr_command, bundle, tmp_path):
+    outcome = asr_command("transcribe", tmp_path, bundle)
+    assert outcome.code == 1
+    assert "the folder holds no recordings" in outcome.err
+
+
+def test_standard_input_is_a_recording(asr_command, bundle, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(SAMPLE.read_bytes())
+
+    expected = asr_command("transcribe", SAMPLE, bundle).out
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert asr_command("transcribe", "-", bundle).out == expected
+
+
+def test_a_manifest_is_transcribed_into_a_folder_that_evaluate_can_read_back(asr_command, bundle, tmp_path):
+    manifest = SAMPLES / "samples.jsonl"
+    outcome = asr_command("transcribe", manifest, bundle, f"output_dir={tmp_path / 'out'}", "format=json")
+    assert outcome.code == 0
+    assert len(list((tmp_path / "out").glob("*.json"))) == 6
+    assert "6 transcripts written" in outcome.err
+
+
+def test_one_channel_can_be_chosen(asr_command, bundle, tmp_path):
+    speech, _ = soundfile.read(SAMPLE, dtype="float32")
+    path = tmp_path / "two.wav"
+    soundfile.write(path, np.stack([np.zeros_like(speech), speech], axis=1), RATE, subtype="FLOAT")
+    assert asr_command("transcribe", path, bundle, "channel=1").out == "\n"
+    assert asr_command("transcribe", path, bundle, "channel=2").out == asr_command("transcribe", SAMPLE, bundle).out
+    outcome = asr_command("transcribe", path, bundle, "channel=3")
+    assert (outcome.code, "no channel 3" in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["transcibe", "a.wav"], "there is no command 'transcibe'; did you mean `asr transcribe`?"),
+        (["transcribe"], "no recording is named"),
+        (["transcribe", str(SAMPLE), "decodr=beam"], "no setting 'decodr'; did you mean 'decoder'?"),
+        (["transcribe", str(SAMPLE), "decoder=bean"], "decoder has no option 'bean'; did you mean 'beam'?"),
+        (["transcribe", str(SAMPLE), "format=text"], "format must be one of txt, json, jsonl, not 'text'"),
+        (["transcribe", str(SAMPLE), "bundle=enn"], "enn: no such bundle"),
+        (["transcribe", str(SAMPLE), "--multirun"], "--multirun is for `asr train`"),
+        (["transcribe", str(SAMPLE), "--quite"], "did you mean --quiet?"),
+        (["info", "nothing"], "nothing: no such bundle"),
+        (["info", "x=1"], "asr info takes bundles"),
+        (["completion", "tcsh"], "name a shell"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(asr_command, arguments, message):
+    outcome = asr_command(*arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.startswith("asr: error: ")
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+
+
+def test_a_recording_in_place_of_a_command_is_understood(asr_command):
+    assert "did you mean `asr transcribe" in asr_command(str(SAMPLE)).err
+
+
+def test_help_teaches(asr_command):
+    assert asr_command().out == asr_command("--help").out
+    for command in ("transcribe", "train", "evaluate"):
+        text = asr_command(command, "--help").out
+        assert "Examples:" in text
+        assert "key=value" in text
+    assert "greedy" in text
+    assert "decoder.beam_width=" in text
+    assert "smoke" in asr_command("train", "--help").out
+    assert asr_command("--version").out.startswith("asr 0.")
+    assert asr_command("transcribe", "--version").out.startswith("asr 0.")
+
+
+def test_show_config_shows_what_would_be_used_and_does_nothing(asr_command):
+    outcome = asr_command("transcribe", "decoder=beam", "--show-config")
+    assert "beam_width: 16" in outcome.out
+    outcome = asr_command("train", "experiment=smoke", "--show-config")
+    assert "units: 96" in outcome.out
+
+
+def test_json_messages_are_json_lines(asr_command, bundle):
+    outcome = asr_command("transcribe", "none.wav", bundle, "log=json")
+    messages = [json.loads(line) for line in outcome.err.splitlines()]
+    assert "none.wav: no such file" in messages[0]["message"]
+    assert messages[0]["level"] == "error"
+
+
+def test_quiet_keeps_only_errors(asr_command, bundle, tmp_path):
+    assert asr_command("transcribe", SAMPLE, bundle, "-q", f"output_dir={tmp_path}").err == ""
+
+
+def test_a_folder_that_cannot_be_written_is_named(asr_command, bundle, tmp_path):
+    (tmp_path / "file").touch()
+    outcome = asr_command("transcribe", SAMPLE, bundle, f"output_dir={tmp_path / 'file' / 'sub'}")
+    assert outcome.code == 1
+    assert str(tmp_path / "file") in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_nothing_is_left_in_the_working_directory(asr_command, bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asr_command("transcribe", SAMPLE, bundle)
+    asr_command("evaluate", SAMPLES / "samples.jsonl", bundle)
+    asr_command("transcribe", "--help")
+    assert os.listdir(tmp_path) == []
+
+
+def test_info_describes_a_bundle(asr_command, tiny_bundle):
+    outcome = asr_command("info", tiny_bundle)
+    assert outcome.code == 0
+    assert "depth 1" in outcome.out
+    assert "alphabet" in outcome.out
