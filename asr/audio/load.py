@@ -6,6 +6,7 @@ FFmpeg's libraries. A recording that cannot be read whole is an `AudioError`, ne
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -121,9 +122,9 @@ def probe_seconds(path: str | Path) -> float:
     import soundfile
 
     try:
-        header = soundfile.info(str(path))
+        header = soundfile.info(os.fsencode(path))
         return float(header.frames / header.samplerate)
-    except soundfile.LibsndfileError:
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a file named *.raw
         pass
     import av
 
@@ -159,14 +160,15 @@ def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             promised, rate = file.frames, file.samplerate
             channels = file.read(dtype="float32", always_2d=True)
             lossless = file.format in {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}
-    except soundfile.LibsndfileError as error:
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a file named *.raw
         # libsndfile knows the format but cannot read this file: FFmpeg would only guess at what is left of it.
         if _recognised_by_libsndfile(path):
-            raise AudioError(path, f"is damaged or truncated ({error.error_string.strip().rstrip('.')})") from error
+            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+            raise AudioError(path, f"is damaged or truncated ({reason})") from error
         return _decode_with_ffmpeg(path)
     if len(channels) == 0:
         raise AudioError(path, "holds no samples")

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,17 +59,17 @@ def configure_logging(style: LogStyle, flags: set[str]) -> None:
 
 @contextmanager
 def quiet_native_libraries() -> Iterator[None]:
-    """Keep back what C++ libraries write to stderr while they load, unless loading fails: TensorFlow has no switch."""
+    """Drop what C++ libraries write to stderr while they load, for which TensorFlow has no switch.
+
+    Python's own errors are raised as ever.
+    """
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            sink.seek(0)
-            os.write(saved, sink.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)

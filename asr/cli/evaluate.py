@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from asr.cli.arguments import split_arguments
-from asr.cli.console import configure_logging
+from asr.cli.command import settings_or_answer
 from asr.config import BeamConfig, EvaluateConfig
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
-from asr.errors import AudioError, ConfigError, ManifestError
+from asr.errors import AudioError, ManifestError
 
 _log = logging.getLogger(__name__)
 
@@ -32,23 +32,9 @@ EXAMPLES = """\
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     split = split_arguments(arguments)
-    from asr.schema import Composer, to_yaml
-
-    with Composer("evaluate") as composer:
-        if "--help" in split.flags:
-            from asr.cli.help import command_help
-
-            print(command_help(composer, usage=USAGE, text=TEXT, examples=EXAMPLES))
-            return 0
-        settings: EvaluateConfig = composer.compose(split.overrides)
-    if "--multirun" in split.flags:
-        raise ConfigError("--multirun is for `asr train`")
-    if "--show-config" in split.flags:
-        print(to_yaml(settings), end="")
+    settings: EvaluateConfig | None = settings_or_answer("evaluate", split, usage=USAGE, text=TEXT, examples=EXAMPLES)
+    if settings is None:
         return 0
-    if not split.files:
-        raise ConfigError("no manifest is named; `asr evaluate --help` shows examples")
-    configure_logging(settings.log, split.flags)
     return _evaluate(split.files, settings)
 
 

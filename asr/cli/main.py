@@ -39,6 +39,9 @@ Exit codes: 0 done, 1 some inputs failed, 2 usage or configuration, 130 interrup
 
 def entry_point() -> None:
     """Run the command line of this process and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name need not be valid in any encoding; it is printed as it is.
+        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     sys.exit(main(sys.argv[1:]))
 
 

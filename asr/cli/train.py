@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -117,11 +118,7 @@ def _train(settings: TrainConfig) -> Any:
     from asr.schema import to_yaml
 
     run_dir = Path(settings.run_dir or "")
-    with quiet_native_libraries():
-        import tensorflow  # noqa: F401 (Keras would import it later, and its noise would come then)
-
-        from asr.training.loop import train
-        from asr.training.preflight import read_corpus
+    train, read_corpus = _import_training()
     fresh = not (run_dir / _CONFIG).exists()
     if not fresh and not (run_dir / "checkpoint.npz").exists():
         _log.info("%s holds no checkpoint yet: starting from the beginning", run_dir)
@@ -130,6 +127,26 @@ def _train(settings: TrainConfig) -> Any:
         write_atomically(run_dir / _CONFIG, to_yaml(settings).encode("utf-8"))
     _log.info("run directory: %s", run_dir)
     return train(settings, run_dir, corpus)
+
+
+def _import_training() -> tuple[Any, Any]:
+    """`train` and `read_corpus`: importing them imports Keras and its back end, which takes seconds and may fail."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with quiet_native_libraries():
+            import tensorflow  # noqa: F401 (Keras would import it later, and its noise would come then)
+
+            from asr.training.loop import train
+            from asr.training.preflight import read_corpus
+    except (ImportError, ValueError) as error:
+        if backend == "tensorflow":
+            raise
+        raise ConfigError(
+            f"KERAS_BACKEND={backend} cannot be used ({error}): it must be tensorflow, jax or torch, and installed "
+            f"(pip install {backend})"
+        ) from error
+    return train, read_corpus
 
 
 def _sweep(overrides: list[str]) -> int:

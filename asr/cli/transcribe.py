@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr.audio.load import AUDIO_SUFFIXES
 from asr.cli.arguments import split_arguments
-from asr.cli.console import configure_logging
+from asr.cli.command import settings_or_answer
 from asr.config import TranscribeConfig, TranscriptFormat
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import AudioError, ConfigError, ManifestError
+from asr.errors import AudioError, ManifestError
 from asr.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -36,23 +37,11 @@ EXAMPLES = """\
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     split = split_arguments(arguments)
-    from asr.schema import Composer, to_yaml
-
-    with Composer("transcribe") as composer:
-        if "--help" in split.flags:
-            from asr.cli.help import command_help
-
-            print(command_help(composer, usage=USAGE, text=TEXT, examples=EXAMPLES))
-            return 0
-        settings: TranscribeConfig = composer.compose(split.overrides)
-    if "--multirun" in split.flags:
-        raise ConfigError("--multirun is for `asr train`")
-    if "--show-config" in split.flags:
-        print(to_yaml(settings), end="")
+    settings: TranscribeConfig | None = settings_or_answer(
+        "transcribe", split, usage=USAGE, text=TEXT, examples=EXAMPLES
+    )
+    if settings is None:
         return 0
-    if not split.files:
-        raise ConfigError("no recording is named; `asr transcribe --help` shows examples")
-    configure_logging(settings.log, split.flags)
     with tempfile.TemporaryDirectory(prefix="asr-") as scratch:
         return _transcribe(split.files, settings, Path(scratch))
 
@@ -62,7 +51,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
 
     from asr.bundle import load_bundle
     from asr.transcription.transcriber import Transcriber
-    from asr.transcription.writers import format_transcript, json_document, output_paths
+    from asr.transcription.writers import format_transcript, json_text, output_paths, transcript_object
 
     transcriber = Transcriber(
         load_bundle(settings.bundle),
@@ -71,47 +60,65 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
         workers=settings.workers,
     )
     not_found = 0
-    paths: list[tuple[Path, Path]] = []  # a recording, and its name below the folder it was found in
+    recordings: list[Recording] = []
     for name in files:
         try:
-            paths += find_recordings(name, scratch)
+            recordings += find_recordings(name, scratch)
         except (AudioError, ManifestError) as error:
             _log.error("%s", error)
             not_found += 1
     failed = not_found
-    outputs = output_paths([name for _, name in paths], settings) if settings.output_dir else []
-    alone = len(files) == 1 and len(paths) == 1 and not Path(files[0]).is_dir()
+    outputs = output_paths([one.name for one in recordings], settings) if settings.output_dir else []
+    alone = len(files) == 1 and len(recordings) == 1 and not Path(files[0]).is_dir()
     document = settings.format is TranscriptFormat.json and not settings.output_dir
-    collected = []
-    bar = tqdm(total=len(paths), unit="file", disable=None if len(paths) > 1 else True, leave=False)
+    objects = []
+    bar = tqdm(total=len(recordings), unit="file", disable=None if len(recordings) > 1 else True, leave=False)
     try:
-        for number, result in enumerate(transcriber.transcribe_files([path for path, _ in paths])):
+        results = transcriber.transcribe_files(one.path for one in recordings)
+        for number, (recording, result) in enumerate(zip(recordings, results, strict=True)):
             bar.update()
             if isinstance(result, AudioError):
-                _log.error("%s", result)
+                _log.error("%s: %s", recording.shown, result.reason)
                 failed += 1
-            elif settings.output_dir:
-                write_atomically(outputs[number], format_transcript(result, settings.format).encode("utf-8"))
-            elif document:
-                collected.append(result)
-            else:
-                text = format_transcript(result, settings.format)
-                if settings.format is TranscriptFormat.txt and not alone:
-                    text = f"{result.path}\t{text}"
-                tqdm.write(text, file=sys.stdout, end="")
-                sys.stdout.flush()
+                continue
+            result = replace(result, path=recording.shown)
+            if document:
+                objects.append(transcript_object(result, recording.id))
+                continue
+            text = format_transcript(result, settings.format, recording.id)
+            if settings.output_dir:
+                write_atomically(outputs[number], text.encode("utf-8"))
+                continue
+            if settings.format is TranscriptFormat.txt and not alone:
+                text = f"{result.path}\t{text}"
+            tqdm.write(text, file=sys.stdout, end="")
+            sys.stdout.flush()
     finally:
         bar.close()
-    if document and (collected or not failed):
-        print(json_document(collected, alone=alone), end="")
+    if objects:
+        print(json_text(objects[0] if alone else objects, indent=2), end="")
+    total = len(recordings) + not_found
     if settings.output_dir:
-        _log.info("%d transcripts written to %s", len(paths) + not_found - failed, settings.output_dir)
+        _log.info("%d transcripts written to %s", total - failed, settings.output_dir)
     if failed:
-        _log.error("%d of %d inputs failed", failed, len(paths) + not_found)
+        _log.error("%d of %d inputs failed", failed, total)
     return 1 if failed else 0
 
 
-def find_recordings(name: str, scratch: Path) -> Iterator[tuple[Path, Path]]:
+@dataclass(frozen=True)
+class Recording:
+    """A recording that was asked for."""
+
+    path: Path
+    shown: str
+    """how messages and outputs call it"""
+    name: Path
+    """its path below the folder that was searched, for the outputs"""
+    id: str | None = None
+    """from a manifest"""
+
+
+def find_recordings(name: str, scratch: Path) -> list[Recording]:
     """The recordings that an argument stands for.
 
     Parameters
@@ -122,8 +129,7 @@ def find_recordings(name: str, scratch: Path) -> Iterator[tuple[Path, Path]]:
 
     Returns
     -------
-    iterator of (path, name)
-        The name is relative to the folder that was searched, for the outputs.
+    list of Recording
 
     Raises
     ------
@@ -136,18 +142,21 @@ def find_recordings(name: str, scratch: Path) -> Iterator[tuple[Path, Path]]:
     if name == "-":
         spool = scratch / "stdin"
         spool.write_bytes(sys.stdin.buffer.read())
-        return iter([(spool, Path("stdin"))])
+        return [Recording(spool, "standard input", Path("stdin"))]
     if path.is_dir():
         found = sorted(one for one in path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES and not one.is_dir())
         if not found:
             raise AudioError(path, f"the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
-        return iter([(one, one.relative_to(path)) for one in found])
+        return [Recording(one, str(one), one.relative_to(path)) for one in found]
     if path.suffix.lower() in MANIFEST_SUFFIXES:
         reading = read_manifest(path, text_required=False)
         if reading.problems:
             raise ManifestError(reading.problems)
-        return iter([(one.audio_path, _inside(one.id + one.audio_path.suffix)) for one in reading.utterances])
-    return iter([(path, Path(path.name))])
+        return [
+            Recording(one.audio_path, str(one.audio_path), _inside(one.id + one.audio_path.suffix), one.id)
+            for one in reading.utterances
+        ]
+    return [Recording(path, name, Path(path.name))]
 
 
 def _inside(name: str) -> Path:

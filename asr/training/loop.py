@@ -288,7 +288,7 @@ class _Run:
             result.words,
             progress.seconds,
         )
-        if result.characters.hits == 0:
+        if result.characters.hits == 0 and progress.epoch == 0:
             _log.info("the model writes nothing yet: the usual start of CTC, which lasts a few hundred batches or more")
         if cer is not None and (progress.best_cer is None or cer < progress.best_cer):
             progress.best_cer, progress.best_epoch = cer, progress.epoch

@@ -13,9 +13,13 @@ from asr.errors import ConfigError
 from asr.transcription.transcriber import Transcript
 
 
-def transcript_object(transcript: Transcript) -> dict[str, Any]:
-    """A transcript as an object for JSON; times in seconds, the score a natural log-probability."""
-    result: dict[str, Any] = {
+def transcript_object(transcript: Transcript, name: str | None = None) -> dict[str, Any]:
+    """A transcript as an object for JSON; times in seconds, the score a natural log-probability.
+
+    With the id that a manifest gave the recording, it is a row that `asr evaluate hypotheses=` joins to the manifest.
+    """
+    result: dict[str, Any] = {} if name is None else {"id": name}
+    result |= {
         "audio_filepath": transcript.path,
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
@@ -27,18 +31,16 @@ def transcript_object(transcript: Transcript) -> dict[str, Any]:
     return result
 
 
-def format_transcript(transcript: Transcript, kind: TranscriptFormat) -> str:
-    """A transcript as the content of a file, ending in a line feed."""
+def json_text(value: Any, *, indent: int | None) -> str:
+    """JSON that ends in a line feed; a file name that is no valid text is escaped."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def format_transcript(transcript: Transcript, kind: TranscriptFormat, name: str | None = None) -> str:
+    """A transcript as the content of a file, ending in a line feed; `name` as in `transcript_object`."""
     if kind is TranscriptFormat.txt:
         return transcript.text + "\n"
-    indent = 2 if kind is TranscriptFormat.json else None
-    return json.dumps(transcript_object(transcript), ensure_ascii=False, indent=indent) + "\n"
-
-
-def json_document(transcripts: Sequence[Transcript], *, alone: bool) -> str:
-    """One JSON document: an object for a single recording, a list for several."""
-    objects = [transcript_object(transcript) for transcript in transcripts]
-    return json.dumps(objects[0] if alone else objects, ensure_ascii=False, indent=2) + "\n"
+    return json_text(transcript_object(transcript, name), indent=2 if kind is TranscriptFormat.json else None)
 
 
 def output_paths(names: Sequence[Path], settings: TranscribeConfig) -> list[Path]:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ..conftest import RATE, SAMPLES
+from ..conftest import RATE, SAMPLES, write_rows
 
 SAMPLE = sorted(SAMPLES.glob("*.opus"))[0]
 
@@ -103,12 +104,45 @@ def test_standard_input_is_a_recording(asr_command, bundle, monkeypatch):
     assert asr_command("transcribe", "-", bundle).out == expected
 
 
-def test_a_manifest_is_transcribed_into_a_folder_that_evaluate_can_read_back(asr_command, bundle, tmp_path):
+def test_a_manifest_is_transcribed_into_what_evaluate_reads(asr_command, bundle, tmp_path):
     manifest = SAMPLES / "samples.jsonl"
+    outcome = asr_command("transcribe", manifest, bundle, "format=jsonl")
+    assert outcome.code == 0
+    hypotheses = tmp_path / "h.jsonl"
+    hypotheses.write_text(outcome.out)
+    joined = asr_command("evaluate", manifest, f"hypotheses={hypotheses}", "worst=0")
+    direct = asr_command("evaluate", manifest, bundle, "worst=0")
+    assert joined.code == direct.code == 0
+    assert joined.out.splitlines()[2:6] == direct.out.splitlines()[2:6]
+
+
+def test_a_folder_of_outputs_is_written_without_leaving_it(asr_command, bundle, tmp_path):
+    rows = [{"audio_filepath": str(SAMPLE), "id": "../../out of here"}, {"audio_filepath": str(SAMPLE), "id": "b/c"}]
+    manifest = write_rows(tmp_path / "m.jsonl", rows)
     outcome = asr_command("transcribe", manifest, bundle, f"output_dir={tmp_path / 'out'}", "format=json")
     assert outcome.code == 0
-    assert len(list((tmp_path / "out").glob("*.json"))) == 6
-    assert "6 transcripts written" in outcome.err
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.json")}
+    assert written == {"out of here.json", "b/c.json"}
+    assert "2 transcripts written" in outcome.err
+
+
+def test_a_file_name_that_is_no_text_is_transcribed(bundle, tmp_path):
+    folder = os.fsencode(tmp_path)
+    with open(folder + b"/odd\xff.opus", "wb") as file:
+        file.write(SAMPLE.read_bytes())
+    command = [sys.executable, "-m", "asr", "transcribe", str(tmp_path), bundle]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"odd\xff.opus\t" in done.stdout
+
+
+def test_raw_samples_without_a_header_are_refused(asr_command, bundle, tmp_path):
+    path = tmp_path / "samples.raw"
+    path.write_bytes(bytes(range(256)) * 100)
+    outcome = asr_command("transcribe", path, bundle)
+    assert outcome.code == 1
+    assert f"error: {path}: " in outcome.err
+    assert "not audio" in outcome.err or "holds no audio stream" in outcome.err
 
 
 def test_one_channel_can_be_chosen(asr_command, bundle, tmp_path):
@@ -125,7 +159,7 @@ def test_one_channel_can_be_chosen(asr_command, bundle, tmp_path):
     ("arguments", "message"),
     [
         (["transcibe", "a.wav"], "there is no command 'transcibe'; did you mean `asr transcribe`?"),
-        (["transcribe"], "no recording is named"),
+        (["transcribe"], "no file is named"),
         (["transcribe", str(SAMPLE), "decodr=beam"], "no setting 'decodr'; did you mean 'decoder'?"),
         (["transcribe", str(SAMPLE), "decoder=bean"], "decoder has no option 'bean'; did you mean 'beam'?"),
         (["transcribe", str(SAMPLE), "format=text"], "format must be one of txt, json, jsonl, not 'text'"),

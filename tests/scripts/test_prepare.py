@@ -71,14 +71,18 @@ def test_a_folder_of_recordings_with_texts_beside_them(tmp_path, write_audio):
 def test_ljspeech(tmp_path, write_audio):
     write_audio("wavs/LJ001-0001.wav")
     write_audio("wavs/LJ001-0002.wav")
-    (tmp_path / "metadata.csv").write_text('LJ001-0001|In 1465, "so"|In fourteen sixty-five, "so"\nLJ001-0002|Dr. X|Doctor X\n')
+    (tmp_path / "metadata.csv").write_text(
+        'LJ001-0001|In 1465, "so"|In fourteen sixty-five, "so"\nLJ001-0002|Dr. X|Doctor X\n'
+    )
     assert run("prepare_recordings.py", tmp_path / "metadata.csv", tmp_path / "m.jsonl").returncode == 0
     assert texts(tmp_path / "m.jsonl") == {"LJ001-0001": "in fourteen sixty five so", "LJ001-0002": "doctor x"}
 
 
 def test_common_voice(tmp_path, write_audio):
     write_audio("clips/cv_1.mp3")
-    (tmp_path / "validated.tsv").write_text('client_id\tpath\tsentence\nabc\tcv_1.mp3\t"Quoted" he said\nabc\tgone.mp3\tx\n')
+    (tmp_path / "validated.tsv").write_text(
+        'client_id\tpath\tsentence\nabc\tcv_1.mp3\t"Quoted" he said\nabc\tgone.mp3\tx\n'
+    )
     done = run("prepare_recordings.py", tmp_path / "validated.tsv", tmp_path / "m.jsonl")
     assert done.returncode == 1
     assert "validated.tsv:3: there is no recording 'gone.mp3'" in done.stderr

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from asr.config import TranscribeConfig, TranscriptFormat
 from asr.errors import ConfigError
 from asr.transcription.transcriber import Transcript, Word
-from asr.transcription.writers import format_transcript, json_document, output_paths
+from asr.transcription.writers import format_transcript, output_paths, transcript_object
 
 ONE = Transcript("a.wav", "hé there", 1.23456, -2.5, (Word("hé", 0.0, 0.3), Word("there", 0.4, 0.9)), ("he there",))
 SETTINGS = TranscribeConfig(output_dir="out")
@@ -28,9 +29,14 @@ def test_json_holds_times_and_alternatives(kind):
     assert value["duration"] == 1.235
 
 
-def test_a_json_document_is_an_object_or_a_list():
-    assert json.loads(json_document([ONE], alone=True))["text"] == "hé there"
-    assert len(json.loads(json_document([ONE, ONE], alone=False))) == 2
+def test_the_id_of_a_manifest_comes_first():
+    assert next(iter(transcript_object(ONE, "x"))) == "id"
+    assert "id" not in transcript_object(ONE)
+
+
+def test_a_name_that_is_no_text_is_still_json():
+    odd = replace(ONE, path="bad\udcff.wav")
+    assert "bad" in json.loads(format_transcript(odd, TranscriptFormat.jsonl))["audio_filepath"]
 
 
 def test_outputs_keep_folders_and_tell_suffixes_apart():

@@ -1,0 +1,37 @@
+"""What the commands with files have in common: their settings, or an answer that needs none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asr.cli.arguments import Arguments
+from asr.cli.console import configure_logging
+from asr.errors import ConfigError
+
+
+def settings_or_answer(command: str, split: Arguments, *, usage: str, text: str, examples: str) -> Any:
+    """Compose a command's settings and set up its messages; or answer --help or --show-config and return None.
+
+    Raises
+    ------
+    ConfigError
+        For a setting that cannot be used, a flag of another command, or if no file is named.
+    """
+    from asr.schema import Composer, to_yaml
+
+    with Composer(command) as composer:
+        if "--help" in split.flags:
+            from asr.cli.help import command_help
+
+            print(command_help(composer, usage=usage, text=text, examples=examples))
+            return None
+        settings = composer.compose(split.overrides)
+    if "--multirun" in split.flags:
+        raise ConfigError("--multirun is for `asr train`")
+    if "--show-config" in split.flags:
+        print(to_yaml(settings), end="")
+        return None
+    if not split.files:
+        raise ConfigError(f"no file is named; `asr {command} --help` shows examples")
+    configure_logging(settings.log, split.flags)
+    return settings
