@@ -9,6 +9,7 @@ prints is what the card holds.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -29,11 +30,18 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="a run directory")
     parser.add_argument("bundle", type=Path, help="the bundle to write")
     parser.add_argument("manifest", type=Path, help="utterances of speakers it was not trained on")
+    parser.add_argument("--note", help="what the card should say of the training besides")
     arguments = parser.parse_args()
     source = load_bundle(arguments.run / "best")
     provenance = dict(source.provenance)
+    # Where the corpora lay on the machine that trained is nobody's business.
+    folder = os.path.commonpath([*provenance["train"], *provenance["valid"]])
     for part in ("train", "valid"):
-        provenance[part] = ["/".join(Path(path).with_suffix("").parts[-2:]) for path in provenance[part]]
+        provenance[part] = [os.path.relpath(path, folder) for path in provenance[part]]
+    provenance["command"] = "asr train experiment=en"
+    provenance["licences"] = "CC BY 4.0 (LibriSpeech) and free for any purpose (the others): see NOTICE"
+    if arguments.note:
+        provenance["note"] = arguments.note
     copy_bundle(source, arguments.bundle, provenance=provenance, error_rates={}, half_precision=True)
     bundle = load_bundle(arguments.bundle)
     utterances = read_manifest(arguments.manifest).utterances
@@ -53,7 +61,7 @@ def main() -> int:
             "wer": result.words.rate,
             "cer": result.characters.rate,
             "utterances": len(utterances),
-            "command": f"asr evaluate {arguments.manifest}",
+            "command": f"asr evaluate {os.path.relpath(arguments.manifest, folder)}",
             "note": "the epoch was chosen on these speakers, so a little optimistic",
         }
     }

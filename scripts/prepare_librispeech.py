@@ -1,6 +1,7 @@
 """Makes a manifest of a LibriSpeech folder as it is distributed.
 
     python scripts/prepare_librispeech.py LibriSpeech/dev-clean dev-clean.jsonl
+    python scripts/prepare_librispeech.py LibriSpeech/dev-clean some.jsonl --speakers 1673 2086
 
 The folder holds SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and the recordings beside it. Nothing is copied: the manifest
 points at the recordings. An existing manifest is only replaced with --force.
@@ -33,6 +34,11 @@ def read_transcripts(folder: Path) -> Iterator[tuple[str, str, Path]]:
                 yield name, text, path.parent
 
 
+def speaker_of(name: str) -> str:
+    """The speaker of an utterance: ids are SPEAKER-CHAPTER-NUMBER."""
+    return name.split("-")[0]
+
+
 def find_recording(folder: Path, name: str) -> Path:
     """The recording of an utterance.
 
@@ -52,6 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a part of LibriSpeech, such as LibriSpeech/dev-clean")
     parser.add_argument("manifest", type=Path, help="the manifest to write (.jsonl)")
+    parser.add_argument("--speakers", nargs="+", metavar="ID", help="only these speakers")
     parser.add_argument("--force", action="store_true", help="replace an existing manifest")
     arguments = parser.parse_args()
     if arguments.manifest.exists() and not arguments.force:
@@ -59,6 +66,11 @@ def main() -> int:
     listed = list(read_transcripts(arguments.folder))
     if not listed:
         parser.error(f"{arguments.folder} holds no *.trans.txt: is this a LibriSpeech folder?")
+    if arguments.speakers:
+        missing = set(arguments.speakers) - {speaker_of(name) for name, _, _ in listed}
+        if missing:
+            parser.error(f"{arguments.folder} has no speaker {', '.join(sorted(missing))}")
+        listed = [entry for entry in listed if speaker_of(entry[0]) in arguments.speakers]
     utterances, failed = [], 0
     for name, text, folder in tqdm(listed, unit="file", disable=None):
         try:
@@ -74,7 +86,7 @@ def main() -> int:
                 audio_path=recording,
                 text=normalize_text(text, NormalizerConfig()),
                 duration=seconds,
-                speaker=name.split("-")[0],
+                speaker=speaker_of(name),
                 where="",
             )
         )

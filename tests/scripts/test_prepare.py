@@ -37,6 +37,11 @@ def test_librispeech_as_distributed(tmp_path, write_audio):
     assert "3 utterances, 0.00 h, 2 speakers; 1 left out" in done.stdout
     assert texts(manifest) == {"19-7-0000": "yes", "84-1-0000": "he said", "84-1-0001": "it's fine"}
     assert {one.speaker for one in read_manifest(manifest).utterances} == {"84", "19"}
+    only = tmp_path / "only.jsonl"
+    assert run("prepare_librispeech.py", tmp_path / "dev", only, "--speakers", "19").returncode == 0
+    assert texts(only) == {"19-7-0000": "yes"}
+    done = run("prepare_librispeech.py", tmp_path / "dev", only, "--force", "--speakers", "5")
+    assert "has no speaker 5" in done.stderr
     assert "--force" in run("prepare_librispeech.py", tmp_path / "dev", manifest).stderr
     assert run("prepare_librispeech.py", tmp_path / "dev", manifest, "--force").returncode == 1
 
