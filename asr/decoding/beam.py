@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-
-import numpy as np
 
 from asr.config import BeamConfig
 from asr.decoding.alignment import align_symbols
@@ -42,10 +41,10 @@ def decode_beam(log_probs: LogProbs, alphabet: Alphabet, settings: BeamConfig) -
     """
     check_log_probs(log_probs, alphabet)
     # For each prefix, the log-probability of its alignments that end in a blank, and of those that end in a symbol.
-    beam: dict[Prefix, tuple[float, float]] = {(): (0.0, -np.inf)}
+    beam: dict[Prefix, tuple[float, float]] = {(): (0.0, -math.inf)}
     for now in log_probs.tolist():
-        blank_mass: defaultdict[Prefix, float] = defaultdict(lambda: -np.inf)
-        symbol_mass: defaultdict[Prefix, float] = defaultdict(lambda: -np.inf)
+        blank_mass: defaultdict[Prefix, float] = defaultdict(lambda: -math.inf)
+        symbol_mass: defaultdict[Prefix, float] = defaultdict(lambda: -math.inf)
         for prefix, (ended_blank, ended_symbol) in beam.items():
             total = _add(ended_blank, ended_symbol)
             blank_mass[prefix] = total + now[BLANK]
@@ -54,18 +53,18 @@ def decode_beam(log_probs: LogProbs, alphabet: Alphabet, settings: BeamConfig) -
                 symbol_mass[prefix] = _add(symbol_mass[prefix], ended_symbol + now[prefix[-1]])
             for symbol in range(BLANK + 1, len(now)):
                 before = ended_blank if prefix and symbol == prefix[-1] else total
-                if before + now[symbol] > -np.inf:
+                if before + now[symbol] > -math.inf:
                     longer = (*prefix, symbol)
                     symbol_mass[longer] = _add(symbol_mass[longer], before + now[symbol])
         masses = {
-            prefix: (blank_mass.get(prefix, -np.inf), symbol_mass.get(prefix, -np.inf))
+            prefix: (blank_mass.get(prefix, -math.inf), symbol_mass.get(prefix, -math.inf))
             for prefix in blank_mass.keys() | symbol_mass.keys()
         }
         beam = dict(sorted(masses.items(), key=_rank)[: settings.beam_width])
     hypotheses: list[Hypothesis] = []
     for prefix, (ended_blank, ended_symbol) in sorted(beam.items(), key=_rank):
         score = _add(ended_blank, ended_symbol)
-        if score == -np.inf or len(hypotheses) == settings.n_best:
+        if score == -math.inf or len(hypotheses) == settings.n_best:
             break
         steps, _ = align_symbols(log_probs, prefix)
         hypotheses.append(Hypothesis(alphabet.decode(prefix), score, steps))
@@ -79,6 +78,5 @@ def _rank(item: tuple[Prefix, tuple[float, float]]) -> tuple[float, Prefix]:
 
 def _add(left: float, right: float) -> float:
     """log(exp(left) + exp(right))."""
-    if left == -np.inf or right == -np.inf:
-        return max(left, right)
-    return float(np.logaddexp(left, right))
+    low, high = (left, right) if left < right else (right, left)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
