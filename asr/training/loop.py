@@ -24,6 +24,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
@@ -90,27 +91,41 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Some batches of one epoch, prepared by threads, in order."""
+    """The batches of one epoch from the first that is not done, prepared by threads, in order."""
 
-    def __init__(self, examples: Examples, plan: Sequence[Sequence[int]], epoch: int, settings: TrainConfig) -> None:
+    def __init__(
+        self, examples: Examples, plan: Sequence[Sequence[int]], epoch: int, first: int, settings: TrainConfig
+    ) -> None:
         super().__init__(workers=settings.training.workers, max_queue_size=4 * settings.training.workers)
         self._examples = examples
         self._plan = plan
         self._epoch = epoch
+        self._first = first
         self._model = settings.model
         self.failure: AudioError | None = None
 
     @property
     def num_batches(self) -> int:
-        return len(self._plan)
+        return len(self._plan) - self._first
 
     def __getitem__(self, number: int) -> tuple[tuple[Any, Any], Any]:
+        number += self._first
         try:
             batch = self._examples.batch(self._plan[number], self._epoch)
         except AudioError as error:
             self.failure = error  # back ends wrap what a thread raises in errors of their own
             raise
-        return (batch.frames, batch.frame_counts), pack_targets(batch, self._model)
+        # On TensorFlow, fit takes an axis on which the first two batches agree for one of fixed length, and fails on a
+        # later one. One frame or label of padding, which is invisible, keeps neighbours apart on every axis.
+        frames, targets = (_with_parity(array, number) for array in (batch.frames, pack_targets(batch, self._model)))
+        return (frames, batch.frame_counts), targets
+
+
+def _with_parity(array: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
+    """Zeros at the end of the second axis, if it needs one to be odd or even as the number is."""
+    padding = [(0, 0)] * array.ndim
+    padding[1] = (0, (array.shape[1] - number) % 2)
+    return np.pad(array, padding)
 
 
 def train(settings: TrainConfig, run_dir: Path, corpus: Corpus | None = None) -> TrainingResult:
@@ -237,8 +252,9 @@ class _Run:
     def epoch(self, stop: StopRequest) -> None:
         """Train the rest of the epoch under way; if it came to its end, validate and record it."""
         progress, settings = self.progress, self.settings
-        plan = self.plans[progress.epoch][progress.batch :]
-        batches = _Batches(self.train_examples, plan, progress.epoch, settings)
+        epoch_plan = self.plans[progress.epoch]
+        plan = epoch_plan[progress.batch :]
+        batches = _Batches(self.train_examples, epoch_plan, progress.epoch, progress.batch, settings)
         watch = EpochWatch(
             progress,
             [len(batch) for batch in plan],
