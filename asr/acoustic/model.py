@@ -61,7 +61,7 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
             x, counts_now
         )
         x = _project_and_normalize(x, settings, f"recurrent_{number}")
-        x = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(x)
+        x = Dropout(settings.dropout, name=f"dropout_{number}")(x)
     logits = keras.layers.Dense(symbols, name="symbols")(x)
     return keras.Model([frames, counts], logits, name="acoustic_model")
 
@@ -104,6 +104,26 @@ class TimePadding(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """(batch, time, bands, channels) to (batch, time + kernel - 1, bands + kernel - 1, channels)."""
         return ops.pad(inputs, ((0, 0), self.time, self.bands, (0, 0)))
+
+
+class Dropout(keras.layers.Layer):  # type: ignore[misc]
+    """Dropout whose masks follow from a seed that is part of the model's state, on every back end.
+
+    Keras's own layer draws from PyTorch's global generator there, so that a run that was interrupted could not go on
+    as if it had not been.
+    """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """(batch, steps, features) to the same shape; the identity outside training."""
+        if not training or self.rate == 0:
+            return inputs
+        kept = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator) >= self.rate
+        return ops.where(kept, inputs / (1 - self.rate), ops.zeros_like(inputs))
 
 
 class FlattenBands(keras.layers.Layer):  # type: ignore[misc]
