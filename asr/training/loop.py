@@ -33,7 +33,7 @@ from asr.acoustic.steps import step_counts
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle, save_bundle
 from asr.config import Normalization, OptimizerConfig, TrainConfig
-from asr.corpus.batching import plan_batches, plan_epoch
+from asr.corpus.batching import collate, plan_batches, plan_epoch
 from asr.decoding import decode_greedy
 from asr.errors import AudioError
 from asr.evaluation.report import write_report
@@ -230,6 +230,12 @@ class _Run:
         optimizer.exclude_from_weight_decay(var_list=vectors)
         optimizer.build(model.trainable_variables)
         model.compile(optimizer=optimizer, loss=CtcLoss(), jit_compile=_jit_compile(settings))
+        if keras.backend.backend() != "tensorflow":
+            # Elsewhere, fit builds loss and metrics on the first batch it is given and then takes that batch last: the
+            # order would depend on where a run was interrupted. Build them on a batch of silence instead.
+            silence = collate([np.zeros((4 * settings.model.subsampling, settings.features.mels), np.float32)], [[1]])
+            model.test_on_batch([silence.frames, silence.frame_counts], pack_targets(silence, settings.model))
+            model.reset_metrics()
 
     @property
     def checkpoint_path(self) -> Path:
