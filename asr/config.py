@@ -209,7 +209,7 @@ class DataConfig:
     """What to train on and what to validate on."""
 
     train: list[str] = field(default_factory=list)
-    """manifests to train on; a relative path is sought from the working directory, then in the project's `data`"""
+    """manifests to train on; a relative path is taken from the working directory"""
     valid: list[str] = field(default_factory=list)
     """manifests whose error rates choose the best epoch; never trained on"""
     min_seconds: float = 0.1
