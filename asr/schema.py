@@ -149,7 +149,7 @@ class Composer:
 
     def keys(self, choices: Iterable[str] = ()) -> dict[str, Key]:
         """All settings by dotted name, as they are with some groups' options chosen (`decoder=beam`)."""
-        settings = self._to_object(self._compose(list(choices)))
+        settings = to_settings(self._compose(list(choices)))
         return {key.name: key for key in walk_keys(settings)}
 
     def compose(self, overrides: Sequence[str], *, multirun: bool = False) -> Any:
@@ -172,7 +172,7 @@ class Composer:
             For an unknown key, group, option or value, naming the nearest valid one.
         """
         safe = self.check(overrides, multirun=multirun)
-        return self._to_object(self._compose([] if multirun else safe))
+        return to_settings(self._compose([] if multirun else safe))
 
     def check(self, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:
         """Refuse what cannot be used, and spell the rest so that Hydra reads it as it was meant; as in `compose`."""
@@ -251,14 +251,8 @@ class Composer:
     def _compose(self, overrides: list[str]) -> DictConfig:
         try:
             return compose(self.command, overrides=overrides)
-        except HydraException as error:
+        except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_first_line(error)) from error
-        except OmegaConfBaseException as error:
-            raise ConfigError(_first_line(error)) from error
-
-    @staticmethod
-    def _to_object(node: DictConfig) -> Any:
-        return to_settings(node)
 
 
 def to_settings(node: Any) -> Any:
@@ -269,7 +263,6 @@ def to_settings(node: Any) -> Any:
     ConfigError
         If a value is out of its bounds.
     """
-    # `experiment` is a choice, not a setting.
     try:
         return OmegaConf.to_object(node)
     except AsrError:
