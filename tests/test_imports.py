@@ -34,12 +34,22 @@ ROOMS = {
     "config": set(),
 }
 
+# The only places that reach below Keras, but for what a training asks of devices.
+KERNELS = ("acoustic/rnn_kernels/", "acoustic/ctc_kernels/")
+
 # One third-party library, one home.
 HOMES = {
-    "keras": ("acoustic/model.py", "acoustic/loss.py", "acoustic/rnn.py", "acoustic/rnn_kernels/", "training/"),
-    "tensorflow": ("acoustic/rnn_kernels/", "cli/train.py"),
-    "torch": ("acoustic/rnn_kernels/",),
-    "jax": ("acoustic/rnn_kernels/",),
+    "keras": (
+        "acoustic/model.py",
+        "acoustic/loss.py",
+        "acoustic/rnn.py",
+        "acoustic/initializers.py",
+        *KERNELS,
+        "training/",
+    ),
+    "tensorflow": (*KERNELS, "training/devices.py", "cli/train.py"),
+    "torch": (*KERNELS, "training/devices.py"),
+    "jax": KERNELS,
     "onnx": ("acoustic/onnx_export.py",),
     "onnxruntime": ("acoustic/onnx_engine.py",),
     "librosa": ("audio/features.py",),

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from asr.acoustic.ctc_kernels import ctc
 from asr.acoustic.steps import step_counts
 from asr.config import ModelConfig
 from asr.corpus.batching import Batch
-from asr.text.alphabet import BLANK
 
 
 def ctc_nats(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> Any:
@@ -31,42 +31,61 @@ def ctc_nats(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> A
     Returns
     -------
     float32 tensor [shape=(batch,)]
-        In nats. A label that does not fit its steps gives a number without meaning that differs between back ends:
-        find it before training.
+        In nats; infinite for a label that does not fit its steps.
 
     Notes
     -----
     Source: A. Graves et al., "Connectionist Temporal Classification", ICML 2006. `keras.losses.CTC` takes the padded
     length of every row for its true one.
     """
-    return ops.ctc_loss(labels, ops.cast(logits, "float32"), label_counts, step_counts, mask_index=BLANK)
+    return ctc(ops.cast(logits, "float32"), step_counts, labels, label_counts)
 
 
-def pack_targets(batch: Batch, settings: ModelConfig) -> npt.NDArray[np.int32]:
-    """A batch's step counts, label counts and labels as the one array that `fit` hands to a loss.
+def pack_targets(batch: Batch, settings: ModelConfig, step_symbols: int | None = None) -> npt.NDArray[np.int32]:
+    """What a loss needs to know of a batch, as the one array that Keras hands to it.
+
+    Parameters
+    ----------
+    batch : Batch
+    settings : ModelConfig
+    step_symbols : int, optional
+        Label symbols of all batches that make one step of the optimizer together; this batch's own by default.
 
     Returns
     -------
-    int32 [shape=(batch, 2 + label symbols)]
+    int32 [shape=(batch, 3 + label symbols)]
+        Steps (0 in a row that holds no utterance), label symbols, `step_symbols`, and the label.
     """
     steps = step_counts(batch.frame_counts, settings)
-    return np.concatenate([steps[:, None], batch.label_counts[:, None], batch.labels], axis=1)
+    total = np.full_like(steps, max(1, int(batch.label_counts.sum()) if step_symbols is None else step_symbols))
+    return np.concatenate([np.stack([steps, batch.label_counts, total], axis=1), batch.labels], axis=1)
+
+
+def row_nats(y_true: Any, y_pred: Any) -> Any:
+    """`pack_targets`' array and logits [shape=(batch, steps, symbols)] to nats [shape=(batch,)], 0 in an empty row."""
+    y_true = ops.cast(y_true, "int32")
+    steps = y_true[:, 0]
+    nats = ctc_nats(y_pred, ops.maximum(steps, 1), y_true[:, 3:], y_true[:, 1])
+    return ops.where(steps > 0, nats, ops.zeros_like(nats))
 
 
 class CtcLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Nats a symbol: the CTC loss of a batch over the number of its label symbols.
+    """Nats a symbol: the CTC loss of a batch over the number of label symbols.
 
     The sum over the batch is divided once, so that a gradient step weighs every symbol the same, whether its
-    utterance is long or short.
+    utterance is long or short; also when several batches, or several devices, make one step together.
+
+    Parameters
+    ----------
+    parts : int >= 1
+        Losses of which the optimizer takes the mean for one step: batches times devices.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: int = 1) -> None:
         super().__init__(name="ctc", reduction="none")
+        self._parts = parts
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """`pack_targets`' array and logits [shape=(batch, steps, symbols)] to a scalar."""
-        y_true = ops.cast(y_true, "int32")
-        label_counts = y_true[:, 1]
-        nats = ctc_nats(y_pred, y_true[:, 0], y_true[:, 2:], label_counts)
-        symbols = ops.maximum(ops.sum(label_counts), 1)
-        return ops.sum(nats) / ops.cast(symbols, "float32")
+        step_symbols = ops.cast(y_true[0, 2], "float32")
+        return ops.sum(row_nats(y_true, y_pred)) * (self._parts / step_symbols)

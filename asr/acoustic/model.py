@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from asr.acoustic.initializers import Drawn
 from asr.acoustic.rnn import Recurrent
 from asr.acoustic.steps import LAYER_NORM_EPSILON, step_counts
 from asr.config import FrontEnd, ModelConfig
@@ -46,7 +47,12 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
         for number in range(1, settings.convolutions + 1):
             x = TimePadding(settings, name=f"padding_{number}")(x)
             x = keras.layers.Conv2D(
-                settings.channels, settings.kernel, strides=2, activation="relu", name=f"convolution_{number}"
+                settings.channels,
+                settings.kernel,
+                strides=2,
+                activation="relu",
+                kernel_initializer=Drawn("glorot_uniform"),
+                name=f"convolution_{number}",
             )(x)
             counts_now = (counts_now + 1) // 2
             x = Silence(name=f"silence_{number}")(x, counts_now)
@@ -62,16 +68,21 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
         )
         x = _project_and_normalize(x, settings, f"recurrent_{number}")
         x = Dropout(settings.dropout, name=f"dropout_{number}")(x)
-    logits = keras.layers.Dense(symbols, name="symbols")(x)
+    # In float32 whatever the precision of the rest: CTC adds up what these logits say over hundreds of steps.
+    logits = _dense(symbols, "symbols", dtype="float32")(x)
     return keras.Model([frames, counts], logits, name="acoustic_model")
 
 
 def _project_and_normalize(x: Any, settings: ModelConfig, name: str) -> Any:
     if settings.projection:
-        x = keras.layers.Dense(settings.projection, name=f"{name}_projection")(x)
+        x = _dense(settings.projection, f"{name}_projection")(x)
     if settings.layer_normalization:
         x = keras.layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name=f"{name}_normalization")(x)
     return x
+
+
+def _dense(units: int, name: str, **kwargs: Any) -> keras.layers.Layer:
+    return keras.layers.Dense(units, kernel_initializer=Drawn("glorot_uniform"), name=name, **kwargs)
 
 
 class Silence(keras.layers.Layer):  # type: ignore[misc]

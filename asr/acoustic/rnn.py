@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from asr.acoustic.initializers import Drawn
 from asr.acoustic.rnn_kernels import GATES, run_recurrence
 from asr.config import Cell
 
@@ -18,18 +19,32 @@ def reverse_rows(inputs: Any, counts: Any) -> Any:
 
     Parameters
     ----------
-    inputs : tensor [shape=(batch, steps, features)]
+    inputs : tensor [shape=(steps, batch, features)]
     counts : int tensor [shape=(batch,)]
 
     Returns
     -------
-    tensor [shape=(batch, steps, features)]
+    tensor [shape=(steps, batch, features)]
         Reversing twice gives the input back.
     """
-    positions = ops.arange(ops.shape(inputs)[1], dtype="int32")[None, :]
-    counts = ops.cast(counts, "int32")[:, None]
-    indices = ops.where(positions < counts, counts - 1 - positions, positions)
-    return ops.take_along_axis(inputs, indices[:, :, None], axis=1)
+    steps, batch, features = ops.shape(inputs)[0], ops.shape(inputs)[1], inputs.shape[2]
+    positions = ops.arange(steps, dtype="int32")[:, None]
+    counts = ops.cast(counts, "int32")[None, :]
+    sources = ops.where(positions < counts, counts - 1 - positions, positions)
+    indices = ops.reshape(sources * batch + ops.arange(batch, dtype="int32")[None, :], (-1,))
+
+    def gather(rows: Any) -> Any:
+        return ops.reshape(ops.take(ops.reshape(rows, (-1, features)), indices, axis=0), (steps, batch, features))
+
+    # Its own inverse, so its own gradient: the general one, which adds up rows, is many times slower.
+    @ops.custom_gradient
+    def reverse(rows: Any) -> tuple[Any, Any]:
+        def gradient(*arguments: Any, upstream: Any = None) -> Any:
+            return gather(arguments[0] if upstream is None else upstream)
+
+        return gather(rows), gradient
+
+    return reverse(inputs)
 
 
 class Recurrent(keras.layers.Layer):  # type: ignore[misc]
@@ -55,53 +70,33 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
 
     def build(self, inputs_shape: tuple[int | None, ...], counts_shape: Any) -> None:
         features, width = inputs_shape[-1], GATES[self.cell] * self.units
-        self.kernel = self.add_weight(
-            name="kernel", shape=(self.directions, features, width), initializer=_PerDirection("glorot_uniform")
-        )
-        self.recurrent_kernel = self.add_weight(
+        # Not cast to the policy's type: each kernel casts what gains by it.
+        add = partial(self.add_weight, autocast=False)
+        self.kernel = add(name="kernel", shape=(self.directions, features, width), initializer=Drawn("glorot_uniform"))
+        self.recurrent_kernel = add(
             name="recurrent_kernel",
             shape=(self.directions, self.units, width),
-            initializer=_PerDirection("orthogonal"),
+            initializer=Drawn("orthogonal"),
         )
         bias = np.zeros((self.directions, 2, width), np.float32)
         if self.cell is Cell.lstm:
             # A forget gate that starts open: R. Jozefowicz et al., ICML 2015, section 3.
             bias[:, 0, self.units : 2 * self.units] = 1
-        self.bias = self.add_weight(
+        self.bias = add(
             name="bias", shape=bias.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(bias, dtype)
         )
 
     def call(self, inputs: Any, counts: Any) -> Any:
         """(batch, steps, features) and (batch,) to (batch, steps, directions * units)."""
-        rows = [inputs] if self.directions == 1 else [inputs, reverse_rows(inputs, counts)]
-        outputs = run_recurrence(self.cell, ops.stack(rows), self.kernel, self.recurrent_kernel, self.bias)
-        if self.directions == 1:
-            return outputs[0]
-        return ops.concatenate([outputs[0], reverse_rows(outputs[1], counts)], axis=-1)
+        rows = ops.transpose(inputs, (1, 0, 2))
+        directions = [rows] if self.directions == 1 else [rows, reverse_rows(rows, counts)]
+        # Unstacked at once: the gradient of taking them one by one would add up as many arrays of zeros.
+        weights = [ops.unstack(ops.convert_to_tensor(one)) for one in (self.kernel, self.recurrent_kernel, self.bias)]
+        outputs = run_recurrence(self.cell, directions, *weights)
+        hidden = outputs[0]
+        if self.directions == 2:
+            hidden = ops.concatenate([hidden, reverse_rows(outputs[1], counts)], axis=-1)
+        return ops.transpose(hidden, (1, 0, 2))
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...], counts_shape: Any) -> tuple[int | None, ...]:
         return (*inputs_shape[:-1], self.directions * self.units)
-
-
-class _PerDirection(keras.initializers.Initializer):  # type: ignore[misc]
-    """Draws the matrix of each direction on its own: Keras's initialisers would take the directions for an input axis.
-
-    Seeded by NumPy from `keras.random`'s global generator, so that all back ends start from the same weights.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        directions, rows, columns = shape
-        seed = int(np.asarray(ops.convert_to_numpy(keras.random.randint((), 0, 2**31 - 1, dtype="int32"))))
-        rng = np.random.default_rng(seed)
-        matrices = []
-        for _ in range(directions):
-            if self.kind == "glorot_uniform":
-                bound = math.sqrt(6 / (rows + columns))
-                matrices.append(rng.uniform(-bound, bound, (rows, columns)))
-            else:
-                square, triangle = np.linalg.qr(rng.standard_normal((columns, rows)))
-                matrices.append((square * np.sign(np.diag(triangle))).T)
-        return ops.convert_to_tensor(np.stack(matrices).astype(np.float32), dtype=dtype)

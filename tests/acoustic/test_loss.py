@@ -11,6 +11,8 @@ from asr.acoustic.model import log_softmax
 from asr.config import ModelConfig
 from asr.corpus.batching import Batch
 
+from .gradients import input_gradient, total
+
 
 def enumerate_nats(log_probs: np.ndarray, label: tuple[int, ...]) -> float:
     """Minus the logarithm of the sum over every path of symbols that collapses to the label."""
@@ -45,6 +47,87 @@ def test_the_loss_is_the_sum_over_all_alignments(rng):
     np.testing.assert_allclose(again, nats, rtol=1e-5, atol=1e-6)
 
 
+def test_the_gradient_is_that_of_the_sum_over_all_alignments(rng):
+    """Against differences of the enumerated loss; nothing flows into the padding."""
+    steps, counts = np.array([3, 4, 4], np.int32), np.array([1, 2, 2], np.int32)
+    labels = np.array([[1, 0], [2, 1], [1, 1]], np.int32)
+    logits = rng.standard_normal((3, 5, 3)).astype(np.float32)
+    weights = np.array([1.0, 0.5, 2.0], np.float32)
+    found = input_gradient(lambda x: total(ctc_nats(x, steps, labels, counts), weights), logits)
+    for row, step, symbol in product(range(3), range(5), range(3)):
+        wanted = 0.0
+        if step < steps[row]:
+            label = tuple(labels[row, : counts[row]].tolist())
+            moved = logits[row, : steps[row]].astype(np.float64)
+            for sign in (1, -1):
+                shifted = moved.copy()
+                shifted[step, symbol] += sign * 1e-4
+                wanted += sign * weights[row] * enumerate_nats(log_softmax(shifted), label) / 2e-4
+        assert found[row, step, symbol] == pytest.approx(wanted, abs=1e-4)
+
+
+def recursion_nats(log_probs: np.ndarray, label: list[int]) -> float:
+    """The textbook recursion, row by row in float64."""
+    extended = [0, *(symbol for one in label for symbol in (one, 0))]
+    forward = np.full(len(extended), -np.inf)
+    forward[:2] = log_probs[0, extended[:2]]
+    for now in log_probs[1:]:
+        before = forward.copy()
+        for place, symbol in enumerate(extended):
+            reach = [before[place]] + ([before[place - 1]] if place else [])
+            if place > 1 and symbol and symbol != extended[place - 2]:
+                reach.append(before[place - 2])
+            forward[place] = now[symbol] + np.logaddexp.reduce(reach)
+    return -np.logaddexp.reduce(forward[-2:])
+
+
+def test_long_rows_with_confident_logits_agree_with_the_textbook(rng):
+    logits = 8 * rng.standard_normal((2, 400, 29)).astype(np.float32)
+    labels = rng.integers(1, 29, (2, 150)).astype(np.int32)
+    steps, counts = np.array([400, 320], np.int32), np.array([150, 121], np.int32)
+    found = keras.ops.convert_to_numpy(ctc_nats(logits, steps, labels, counts))
+    for row in range(2):
+        log_probs = log_softmax(logits[row, : steps[row]].astype(np.float64))
+        assert found[row] == pytest.approx(recursion_nats(log_probs, labels[row, : counts[row]].tolist()), rel=1e-5)
+
+
+def test_a_label_that_does_not_fit_is_infinitely_unlikely_and_teaches_nothing_else(rng):
+    logits = rng.standard_normal((2, 3, 4)).astype(np.float32)
+    steps, labels, counts = np.array([3, 3]), np.array([[1, 1, 1], [1, 2, 3]]), np.array([3, 3])
+    found = keras.ops.convert_to_numpy(ctc_nats(logits, steps, labels, counts))
+    assert np.isinf(found[0])
+    assert np.isfinite(found[1])
+
+
+def test_an_empty_row_adds_nothing(rng):
+    batch = Batch(
+        np.zeros((2, 8, 4), np.float32),
+        np.array([8, 0], np.int32),
+        np.array([[1], [0]], np.int32),
+        np.array([1, 0], np.int32),
+    )
+    logits = rng.standard_normal((2, 2, 3)).astype(np.float32)
+    targets = pack_targets(batch, ModelConfig())
+    alone = float(CtcLoss()(targets[:1], logits[:1]))
+    assert float(CtcLoss()(targets, logits)) == pytest.approx(alone)
+    gradient = input_gradient(lambda x: CtcLoss()(targets, x), logits)
+    assert np.abs(gradient[0]).max() > 0
+    assert (gradient[1] == 0).all()
+
+
+def test_parts_of_a_step_are_weighed_by_the_symbols_of_the_whole(rng):
+    """The mean of the losses of two batches that make a step together is the loss of both as one batch."""
+    frames, counts = np.zeros((3, 8, 4), np.float32), np.array([8, 8, 8], np.int32)
+    labels, label_counts = np.array([[1, 2], [1, 0], [2, 0]], np.int32), np.array([2, 1, 1], np.int32)
+    logits = rng.standard_normal((3, 2, 3)).astype(np.float32)
+    whole = float(CtcLoss()(pack_targets(Batch(frames, counts, labels, label_counts), ModelConfig()), logits))
+    parts = []
+    for rows in (slice(0, 1), slice(1, 3)):
+        batch = Batch(frames[rows], counts[rows], labels[rows], label_counts[rows])
+        parts.append(float(CtcLoss(parts=2)(pack_targets(batch, ModelConfig(), step_symbols=4), logits[rows])))
+    assert np.mean(parts) == pytest.approx(whole, rel=1e-5)
+
+
 def test_the_loss_of_a_batch_is_nats_a_symbol(rng):
     settings = ModelConfig(subsampling=2)
     batch = Batch(
@@ -55,6 +138,6 @@ def test_the_loss_of_a_batch_is_nats_a_symbol(rng):
     )
     logits = rng.standard_normal((2, 5, 3)).astype(np.float32)
     targets = pack_targets(batch, settings)
-    assert targets.tolist() == [[5, 3, 1, 2, 1], [3, 1, 2, 0, 0]]
+    assert targets.tolist() == [[5, 3, 4, 1, 2, 1], [3, 1, 4, 2, 0, 0]]
     expected = enumerate_nats(log_softmax(logits[0]), (1, 2, 1)) + enumerate_nats(log_softmax(logits[1, :3]), (2,))
     assert float(CtcLoss()(targets, logits)) == pytest.approx(expected / 4, rel=1e-4)

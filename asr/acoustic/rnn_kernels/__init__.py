@@ -1,33 +1,47 @@
-"""The inner loops of the recurrent layers, one module a back end: the only place that reaches below Keras.
+"""The inner loops of the recurrent layers, one module a back end and device: the only place that reaches below Keras.
 
 Every kernel runs several independent directions forward in time and starts from zero states:
 
-    inputs             (directions, batch, steps, features)
-    kernels            (directions, features, gates * units)
-    recurrent_kernels  (directions, units, gates * units)
-    biases             (directions, 2, gates * units)     for the inputs and for the recurrence
-    returns            (directions, batch, steps, units)
+    inputs             for each, (steps, batch, features)
+    kernels            for each, (features, gates * units)
+    recurrent_kernels  for each, (units, gates * units)
+    biases             for each, (2, gates * units): for the inputs and for the recurrence
+    returns            for each, (steps, batch, units), of the inputs' type
 
 The gates are in Keras's order: input, forget, candidate, output for the LSTM; update, reset, candidate for the GRU
-(with the reset gate applied after the product, as cuDNN does).
+(with the reset gate applied after the product, as cuDNN does). The weights are float32. With inputs in bfloat16 or
+float16, a kernel makes the products of that type that gain by it on its device.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from asr.acoustic.rnn_kernels import cudnn
 from asr.config import Cell
 
 GATES = {Cell.lstm: 4, Cell.gru: 3}
 
 
-def run_recurrence(cell: Cell, inputs: Any, kernels: Any, recurrent_kernels: Any, biases: Any) -> Any:
-    """Run a recurrent cell with the fastest kernel of the Keras back end in use; shapes as in the module's text."""
-    if keras.backend.backend() == "torch":
-        from asr.acoustic.rnn_kernels import torch_fused as kernel
+def run_recurrence(
+    cell: Cell,
+    inputs: Sequence[Any],
+    kernels: Sequence[Any],
+    recurrent_kernels: Sequence[Any],
+    biases: Sequence[Any],
+) -> Sequence[Any]:
+    """Run a recurrent cell with the fastest kernel for the Keras back end in use; shapes as in the module's text."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        from asr.acoustic.rnn_kernels.torch_fused import run
+    elif cudnn.usable(cell, keras.backend.standardize_dtype(inputs[0].dtype)):
+        run = cudnn.run_jax if backend == "jax" else cudnn.run_tensorflow
+    elif backend == "jax":
+        from asr.acoustic.rnn_kernels.jax_scan import run
     else:
-        from asr.acoustic.rnn_kernels import scan as kernel  # type: ignore[no-redef]
-    run = kernel.lstm if cell is Cell.lstm else kernel.gru
-    return run(inputs, kernels, recurrent_kernels, biases)
+        from asr.acoustic.rnn_kernels.tensorflow_loop import run
+    outputs: Sequence[Any] = run(cell, inputs, kernels, recurrent_kernels, biases)
+    return outputs
