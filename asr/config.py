@@ -48,6 +48,14 @@ class Cell(ConfigEnum):
     gru = "gru"
 
 
+class Precision(ConfigEnum):
+    """The type of the large products in training."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 class TranscriptFormat(ConfigEnum):
     """How a transcript is written."""
 
@@ -258,7 +266,7 @@ class OptimizerConfig:
     learning_rate: float = 1e-3
     """the highest rate, reached after the warm-up"""
     warmup_steps: int = 500
-    """batches over which the rate rises from 0; at most a tenth of the training is used"""
+    """steps over which the rate rises from 0; at most a tenth of the training is used"""
     final_share: float = 0.01
     """the last rate, as a share of the highest"""
     weight_decay: float = 0.01
@@ -284,26 +292,38 @@ class TrainingConfig:
     """most utterances in a batch"""
     batch_seconds: float = 160.0
     """most audio in a batch, padding included"""
+    buckets: int = 10
+    """shapes of batches, at most: more mean less padding, and more shapes to compile for"""
+    accumulate: int = 1
+    """batches that make one step of the optimizer together: a large batch in the memory of a small one"""
     sorted_first_epoch: bool = True
     """take the first epoch from the shortest utterance to the longest, which shortens the all-blank plateau of CTC"""
     patience: int = 10
     """stop after this many epochs without a better validation CER; 0 never stops early"""
     seed: int = 1
     """seeds weights, order and augmentation"""
-    workers: int = 2
-    """threads that prepare batches"""
+    workers: int = 1
+    """processes that prepare batches; 0 prepares them in between, in the training process"""
     checkpoint_minutes: float = 10.0
-    """a checkpoint is written at the end of every epoch and whenever this much time has passed"""
+    """a checkpoint is written at the end of every epoch and whenever this much time has passed; 0 after every batch"""
+    precision: Precision = Precision.float32
+    """type of the large products: bfloat16 is faster on a processor or GPU that has it, float16 on an older GPU;
+    weights, states of the recurrence, and the CTC loss stay float32"""
+    devices: int = 1
+    """devices of this machine that share every batch (TensorFlow and JAX)"""
     jit_compile: bool = False
-    """compile the training step with XLA (TensorFlow; JAX always does): faster steps, slow first ones"""
+    """compile the whole training step with XLA (TensorFlow; JAX always does), not just the recurrence"""
+    skip_batches: int = 5
+    """batches without a finite loss and gradient that are passed over, with a message, before training stops"""
+    overfit: int = 0
+    """learn this many utterances by heart and say whether it worked, to prove the wiring; 0 trains as usual"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "workers"):
+        for name in ("epochs", "batch_size", "buckets", "accumulate", "devices"):
             _require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
+        for name in ("patience", "seed", "workers", "checkpoint_minutes", "skip_batches", "overfit"):
+            _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
         _require(self.batch_seconds > 0, "training.batch_seconds", "above 0", self.batch_seconds)
-        _require(self.patience >= 0, "training.patience", "0 or more", self.patience)
-        _require(self.seed >= 0, "training.seed", "0 or more", self.seed)
-        _require(self.checkpoint_minutes > 0, "training.checkpoint_minutes", "above 0", self.checkpoint_minutes)
 
 
 @dataclass(kw_only=True)

@@ -22,6 +22,9 @@ class AudioError(AsrError):
         self.path = str(path)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # for its way back from another process
+        return type(self), (self.path, self.reason)
+
 
 class ManifestError(AsrError):
     """Everything that is wrong with some manifests, one problem a line, each opening with `file:line`."""
@@ -29,6 +32,10 @@ class ManifestError(AsrError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
+
+
+class DivergenceError(AsrError):
+    """A training whose loss or gradients are no longer finite numbers."""
 
 
 class BundleError(AsrError):

@@ -62,6 +62,23 @@ def folder_written_atomically(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def clear_leftovers(folder: str | Path) -> None:
+    """Tidy a folder that a process was killed while writing to: drop what is half-written, put back what was set aside.
+
+    Nobody else may write there meanwhile.
+    """
+    for path in Path(folder).glob(".*.old"):
+        for kept in path.iterdir():
+            if not (path.parent / kept.name).exists():
+                os.replace(kept, path.parent / kept.name)
+        shutil.rmtree(path)
+    for path in Path(folder).glob(".*.part"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

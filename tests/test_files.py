@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asr.files import folder_written_atomically, write_atomically
+from asr.files import clear_leftovers, folder_written_atomically, write_atomically
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
@@ -30,3 +30,19 @@ def test_a_folder_that_fails_midway_leaves_the_old_one(tmp_path):
         (folder / "b").write_text("new")
     assert [one.name for one in path.iterdir()] == ["b"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_cleared_and_what_it_set_aside_comes_back(tmp_path):
+    (tmp_path / ".a.txt.x1.part").write_text("half")
+    (tmp_path / ".best.x2.part").mkdir()
+    (tmp_path / ".best.x2.part" / "a").write_text("half")
+    (tmp_path / ".best.x3.old" / "best").mkdir(parents=True)
+    (tmp_path / ".best.x3.old" / "best" / "a").write_text("old")
+    (tmp_path / ".last.x4.old" / "last").mkdir(parents=True)
+    (tmp_path / "last").mkdir()
+    (tmp_path / "last" / "a").write_text("new")
+    clear_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"best", "last"}
+    assert (tmp_path / "best" / "a").read_text() == "old"
+    assert (tmp_path / "last" / "a").read_text() == "new"
+    clear_leftovers(tmp_path / "nowhere")

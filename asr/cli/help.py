@@ -34,7 +34,7 @@ def command_help(composer: Composer, *, usage: str, text: str, examples: str) ->
     parts.append("Settings (key=value, default in brackets):\n" + _columns([_row(key) for key in keys.values()], width))
     for group, options in groups.items():
         for option in options:
-            if group in {"experiment", "normalizer", "model", "augment"}:
+            if group in {"experiment", "normalizer", "model", "augment", "training"}:
                 continue  # these change the values of settings, not which there are
             extra = {name: key for name, key in composer.keys([f"{group}={option}"]).items() if name not in keys}
             if extra:

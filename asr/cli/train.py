@@ -26,13 +26,14 @@ TEXT = """
 Trains an acoustic model on transcribed recordings and writes a run directory with the settings, the history, learning
 curves, a report on the validation set, and two model bundles: best and last. Everything that is wrong with the data is
 reported before the first step. Ctrl-C saves and stops; the same command with run_dir=FOLDER, or that alone, goes on
-where it stopped. KERAS_BACKEND=tensorflow (the default), jax or torch chooses what Keras runs on; torch is the fastest
-on a processor.
+where it stopped, and a run that was killed goes on from its last checkpoint, with the losses that it would have had.
+KERAS_BACKEND=tensorflow (the default), jax or torch chooses what Keras runs on.
 """
 EXAMPLES = """\
   asr train data.train=train.jsonl data.valid=valid.jsonl
   asr train data.train=[a.jsonl,b.jsonl] data.valid=valid.jsonl model=small training.epochs=20
   asr train experiment=smoke
+  asr train data.train=train.jsonl training=overfit             can it learn at all? eight utterances by heart
   asr train run_dir=runs/2026-05-04_13-22-07                    goes on with an interrupted run
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
 """
@@ -71,11 +72,27 @@ def run(arguments: Sequence[str]) -> int:
         _log.warning("stopped and saved; to go on: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
         return 143 if result.stopped_by == signal.SIGTERM else 130
     best = min(result.history, key=_cer)
+    if settings.training.overfit:
+        return _overfit_verdict(settings, best)
     print(
         f"best epoch {best['epoch']}: CER {_percent(best['valid_cer'])}, WER {_percent(best['valid_wer'])} "
         f"on the validation set\n{Path(settings.run_dir or '') / 'best'}"
     )
     return 0
+
+
+def _overfit_verdict(settings: TrainConfig, best: dict[str, Any]) -> int:
+    count, cer = settings.training.overfit, _percent(best["valid_cer"])
+    if best["valid_cer"] == 0:
+        print(f"the wiring works: {count} utterances were learnt by heart in {best['epoch']} epochs")
+        return 0
+    print(f"the wiring is not proven: CER {cer} on the {count} utterances that it should know by heart")
+    _log.warning(
+        "first give it more time (training.epochs=%d) and another optimizer.learning_rate; if CER stays high, look at "
+        "the labels and at the audio of these utterances",
+        3 * settings.training.epochs,
+    )
+    return 1
 
 
 def _cer(record: dict[str, Any]) -> float:
@@ -120,7 +137,7 @@ def _train(settings: TrainConfig) -> Any:
     run_dir = Path(settings.run_dir or "")
     train, read_corpus = _import_training()
     fresh = not (run_dir / _CONFIG).exists()
-    if not fresh and not (run_dir / "checkpoint.npz").exists():
+    if not fresh and not (run_dir / "checkpoints").exists():
         _log.info("%s holds no checkpoint yet: starting from the beginning", run_dir)
     corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
     if fresh:

@@ -1,4 +1,8 @@
-"""Which utterances share a batch, and how their arrays are put together."""
+"""Which utterances share a batch, how long its rows are, and how its arrays are put together.
+
+Utterances are sorted into a few buckets of fixed shape, so that compilers and fused kernels, which prepare themselves
+for every shape anew, meet few. The bounds of the buckets are chosen to make the padding least.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,19 @@ import numpy.typing as npt
 from asr.audio.features import Frames
 from asr.config import TrainingConfig
 
-# Durations are blurred by this share before sorting, so that the company of an utterance changes from epoch to epoch
-# while its batch still holds little padding.
-_BLUR = 0.08
+# Lengths between which the bounds of buckets are sought.
+_CANDIDATES = 128
+# Full batches that a bucket holds on average, at least: of less data, more buckets would mean more padding, not less.
+_BATCHES_IN_BUCKET = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The size of a batch's arrays."""
+
+    rows: int
+    frames: int
+    symbols: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,82 +37,161 @@ class Batch:
     frames: npt.NDArray[np.float32]
     """[shape=(batch, frames, mels)], 0 past an utterance's end"""
     frame_counts: npt.NDArray[np.int32]
-    """[shape=(batch,)]"""
+    """[shape=(batch,)], 0 in a row that holds no utterance"""
     labels: npt.NDArray[np.int32]
     """[shape=(batch, symbols)], 0 past a label's end"""
     label_counts: npt.NDArray[np.int32]
     """[shape=(batch,)]"""
 
 
-def collate(frames: Sequence[Frames], labels: Sequence[Sequence[int]]) -> Batch:
-    """Pad utterances to the longest.
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """Utterances that will share a batch."""
+
+    indices: tuple[int, ...]
+    shape: Shape
+
+
+def collate(frames: Sequence[Frames], labels: Sequence[Sequence[int]], shape: Shape | None = None) -> Batch:
+    """Pad utterances to the longest, or to a given shape.
 
     Parameters
     ----------
     frames : sequence of float32 [shape=(frames, mels)]
     labels : sequence of sequences of int
         One for each utterance; empty ones are allowed.
+    shape : Shape, optional
+        Empty rows and padding are added up to it. What is longer stays whole.
 
     Returns
     -------
     Batch
     """
-    frame_counts = np.array([len(one) for one in frames], np.int32)
-    label_counts = np.array([len(one) for one in labels], np.int32)
-    padded_frames = np.zeros((len(frames), frame_counts.max(), frames[0].shape[1]), np.float32)
-    padded_labels = np.zeros((len(labels), max(1, label_counts.max())), np.int32)
+    rows = max(len(frames), shape.rows if shape else 0)
+    frame_counts, label_counts = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
+    frame_counts[: len(frames)] = [len(one) for one in frames]
+    label_counts[: len(labels)] = [len(one) for one in labels]
+    length = max(frame_counts.max(), shape.frames if shape else 0)
+    symbols = max(1, label_counts.max(), shape.symbols if shape else 0)
+    padded_frames = np.zeros((rows, length, frames[0].shape[1]), np.float32)
+    padded_labels = np.zeros((rows, symbols), np.int32)
     for row, (one, label) in enumerate(zip(frames, labels, strict=True)):
         padded_frames[row, : len(one)] = one
         padded_labels[row, : len(label)] = label
     return Batch(padded_frames, frame_counts, padded_labels, label_counts)
 
 
-def plan_batches(seconds: Sequence[float], settings: TrainingConfig) -> list[list[int]]:
-    """Batches of utterances of similar length, from the shortest to the longest.
+def make_buckets(
+    frame_counts: npt.ArrayLike,
+    symbol_counts: npt.ArrayLike,
+    *,
+    utterances: int,
+    frames_per_second: float,
+    settings: TrainingConfig,
+) -> list[Shape]:
+    """The shapes of batches, from the shortest to the longest, for which utterances need least padding.
 
     Parameters
     ----------
-    seconds : sequence of float
-        Duration of each utterance.
+    frame_counts : array of int [shape=(lengths,)]
+        Every length that an utterance may have, one entry for each utterance and speed.
+    symbol_counts : array of int [shape=(lengths,)]
+        The label symbols that belong to them.
+    utterances : int
+        Among which there will be that many buckets at most as fill with batches.
+    frames_per_second : float
+        Of the features.
     settings : TrainingConfig
-        `batch_size` and `batch_seconds` bound every batch; an utterance longer than that is a batch of its own.
+        `batch_size` and `batch_seconds` bound every shape, `buckets` their number; rows are a multiple of `devices`.
 
     Returns
     -------
-    list of lists of int
-        Indices into `seconds`, each in exactly one batch.
+    list of Shape
+        A row of the last holds the longest utterance, whatever `batch_seconds`.
     """
-    batches: list[list[int]] = []
-    # Ascending, so that the newest member of a batch is its longest and sets the padded length.
-    for index in np.argsort(np.asarray(seconds), kind="stable").tolist():
-        full = not batches or (
-            len(batches[-1]) == settings.batch_size or seconds[index] * (len(batches[-1]) + 1) > settings.batch_seconds
-        )
-        if full:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
+    order = np.argsort(np.asarray(frame_counts), kind="stable")
+    lengths = np.asarray(frame_counts)[order]
+    longest_labels = np.maximum.accumulate(np.asarray(symbol_counts)[order])
+    shapes = []
+    most = max(1, min(settings.buckets, utterances // (_BATCHES_IN_BUCKET * settings.batch_size)))
+    for last in _least_padding(lengths, most):
+        # A decoder may give a few samples more or less than a header promises: two frames to spare.
+        frames = int(lengths[last]) + 2
+        rows = min(settings.batch_size, int(settings.batch_seconds * frames_per_second / frames))
+        rows = max(1, rows // settings.devices) * settings.devices
+        shapes.append(Shape(rows, frames, max(1, int(longest_labels[last]))))
+    return shapes
 
 
-def plan_epoch(seconds: Sequence[float], epoch: int, settings: TrainingConfig) -> list[list[int]]:
+def _least_padding(lengths: npt.NDArray[np.int_], most: int) -> list[int]:
+    """Positions in sorted lengths of the last member of each bucket, by dynamic programming over some candidates."""
+    count = len(lengths)
+    ends = np.unique(np.linspace(0, count, min(count, _CANDIDATES) + 1).astype(int))[1:] - 1
+    ends = np.unique(np.searchsorted(lengths, lengths[ends], side="right") - 1)  # equal lengths stay together
+    starts = np.concatenate([[0], ends + 1])
+    # cost[i, j]: frames of candidates i to j padded to the length of j
+    cost = (ends[None, :] + 1 - starts[:-1, None]) * lengths[ends][None, :].astype(float)
+    cost[np.tril_indices(len(ends), -1)] = np.inf
+    best, chosen = cost[0], [np.zeros(len(ends), int)]
+    for _ in range(min(most, len(ends)) - 1):
+        total = np.concatenate([[np.inf], best[:-1]])[:, None] + cost
+        first = total.argmin(axis=0)
+        fewer = best <= total[first, np.arange(len(ends))]
+        best = np.where(fewer, best, total[first, np.arange(len(ends))])
+        chosen.append(np.where(fewer, -1, first))
+    bounds = []
+    position = len(ends) - 1
+    for first in reversed(chosen):
+        if first[position] < 0:
+            continue
+        bounds.append(int(ends[position]))
+        position = first[position] - 1
+        if position < 0:
+            break
+    return bounds[::-1]
+
+
+def plan_epoch(
+    frame_counts: npt.ArrayLike, buckets: Sequence[Shape], epoch: int, settings: TrainingConfig
+) -> list[PlannedBatch]:
     """The batches of one epoch of training, in order; a function of its arguments alone.
 
     Parameters
     ----------
-    seconds : sequence of float
-        Duration of each utterance.
+    frame_counts : array of int [shape=(utterances,)]
+        As they are in this epoch.
+    buckets : sequence of Shape
+        From `make_buckets`.
     epoch : int >= 0
     settings : TrainingConfig
         Its seed decides the company and the order; the first epoch runs from short to long if `sorted_first_epoch`.
 
     Returns
     -------
-    list of lists of int
-        Indices into `seconds`, each in exactly one batch.
+    list of PlannedBatch
+        Every utterance is in exactly one. All are full, but for one at most: what is left over in a bucket goes up to
+        the next.
     """
     rng = np.random.default_rng([settings.seed, epoch])
-    blurred = np.asarray(seconds) * rng.uniform(1 - _BLUR, 1 + _BLUR, len(seconds))
-    batches = plan_batches(blurred.tolist(), settings)
-    if epoch > 0 or not settings.sorted_first_epoch:
+    lengths = np.asarray(frame_counts)
+    ascending = epoch == 0 and settings.sorted_first_epoch
+    order = np.argsort(lengths, kind="stable") if ascending else rng.permutation(len(lengths))
+    places = np.minimum(np.searchsorted([shape.frames for shape in buckets], lengths[order]), len(buckets) - 1)
+    batches: list[PlannedBatch] = []
+    waiting: list[int] = []
+    for number, shape in enumerate(buckets):
+        waiting += order[places == number].tolist()
+        last = number == len(buckets) - 1
+        while len(waiting) >= shape.rows or (last and waiting):
+            batches.append(PlannedBatch(tuple(waiting[: shape.rows]), shape))
+            waiting = waiting[shape.rows :]
+    if not ascending:
         rng.shuffle(batches)
     return batches
+
+
+def padding_share(batches: Sequence[PlannedBatch], frame_counts: npt.ArrayLike) -> float:
+    """The share of the frames in planned batches that is padding."""
+    lengths = np.asarray(frame_counts)
+    padded = sum(batch.shape.rows * batch.shape.frames for batch in batches)
+    return 1 - float(sum(lengths[list(batch.indices)].sum() for batch in batches)) / padded

@@ -5,30 +5,49 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.acoustic.steps import step_counts
 from asr.audio.augment import change_speed, dither, mask_frames
 from asr.audio.features import Frames, LogMel, frame_count
 from asr.audio.load import load_audio
 from asr.config import AugmentConfig, FeatureConfig, ModelConfig
-from asr.corpus.batching import Batch, collate
+from asr.corpus.batching import Batch, PlannedBatch, collate
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError, ConfigError
 from asr.files import write_atomically
 from asr.text.alphabet import Alphabet, steps_needed
 
-_log = logging.getLogger(__name__)
+# Tells the generator of speeds, one an epoch, from those of masks, one an utterance.
+_SPEEDS = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch, and what became of the utterances that were planned for it."""
+
+    batch: Batch
+    indices: tuple[int, ...]
+    """the utterance of each row; rows past these are empty"""
+    left_out: tuple[str, ...]
+    """why each of the others is missing"""
+    notes: tuple[str, ...] = ()
+    """what else a user should know"""
+
+
+def count_frames(seconds: float, speed: float, features: FeatureConfig) -> int:
+    """Frames of a recording of some seconds, played at a speed."""
+    return frame_count(int(seconds / speed * features.sample_rate), features)
 
 
 def count_steps(seconds: float, speed: float, features: FeatureConfig, model: ModelConfig) -> int:
     """Model steps of a recording of some seconds, played at a speed."""
-    return int(step_counts(frame_count(int(seconds / speed * features.sample_rate), features), model))
+    return int(step_counts(count_frames(seconds, speed, features), model))
 
 
 def fitting_speeds(
@@ -114,6 +133,8 @@ class Examples:
         self._augment = augment
         self._cache = FeatureCache(cache_dir, log_mel.settings) if cache_dir else None
         self._seed = seed
+        self._drawn: tuple[int, npt.NDArray[np.float64]] = (-1, np.array([]))
+        self._notes: list[str] = []
         self._speeds = [
             fitting_speeds(label, seconds, augment.speeds if augment else [1.0], log_mel.settings, model)
             for label, seconds in zip(self.labels, self.seconds, strict=True)
@@ -124,50 +145,79 @@ class Examples:
         """Duration of each utterance."""
         return [utterance.duration or 0.0 for utterance in self.utterances]
 
-    def batch(self, indices: Sequence[int], epoch: int) -> Batch:
+    def speeds(self, epoch: int) -> npt.NDArray[np.float64]:
+        """The speed at which each utterance is played in one epoch [shape=(utterances,)]."""
+        if self._drawn[0] != epoch:
+            draws = np.random.default_rng([self._seed, epoch, _SPEEDS]).random(len(self.utterances))
+            speeds = [fit[int(draw * len(fit))] for fit, draw in zip(self._speeds, draws, strict=True)]
+            self._drawn = epoch, np.array(speeds)
+        return self._drawn[1]
+
+    def frame_counts(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The frames that each utterance makes in one epoch, by its header [shape=(utterances,)]."""
+        settings = self._log_mel.settings
+        pairs = zip(self.seconds, self.speeds(epoch), strict=True)
+        return np.array([count_frames(seconds, speed, settings) for seconds, speed in pairs])
+
+    def possible_lengths(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Frames and symbols of every utterance at each of its speeds, side by side [shape=(lengths,)]."""
+        settings = self._log_mel.settings
+        rows = [
+            (count_frames(seconds, speed, settings), len(label))
+            for seconds, speeds, label in zip(self.seconds, self._speeds, self.labels, strict=True)
+            for speed in speeds
+        ]
+        frames, symbols = np.array(rows).T
+        return frames, symbols
+
+    def prepare(self, planned: PlannedBatch, epoch: int, *, fixed_shape: bool = False) -> Prepared:
         """Features and labels of some utterances, as they are in one epoch.
 
         Parameters
         ----------
-        indices : sequence of int
+        planned : PlannedBatch
         epoch : int
             Draws the variations, together with the seed and each utterance's index: not the order of the calls.
+        fixed_shape : bool
+            Whether to pad to the planned shape, or to the longest alone.
 
         Returns
         -------
-        Batch
-            A recording that can no longer be read is left out, with a warning.
+        Prepared
+            A recording that can no longer be read is left out, and said.
 
         Raises
         ------
         AudioError
             If none of the recordings can be read.
         """
-        frames, labels = [], []
+        speeds = self.speeds(epoch)
+        frames, labels, indices, left_out = [], [], [], []
         failure: AudioError | None = None
-        for index in indices:
+        for index in planned.indices:
             try:
-                one = self._frames(index, epoch)
+                one = self._frames(index, epoch, float(speeds[index]))
                 steps = int(step_counts(len(one), self._model))
                 if steps < steps_needed(self.labels[index]):
                     # The header promised more audio than there is: CTC would give infinity.
                     path = self.utterances[index].audio_path
                     raise AudioError(path, f"makes {steps} steps, too few for its label")
             except AudioError as error:
-                _log.warning("left out of a batch: %s", error)
+                left_out.append(str(error))
                 failure = error
             else:
                 frames.append(one)
                 labels.append(self.labels[index])
+                indices.append(index)
         if failure and not frames:
             raise failure
-        return collate(frames, labels)
+        batch = collate(frames, labels, planned.shape if fixed_shape else None)
+        notes, self._notes = tuple(self._notes), []
+        return Prepared(batch, tuple(indices), tuple(left_out), notes)
 
-    def _frames(self, index: int, epoch: int) -> Frames:
+    def _frames(self, index: int, epoch: int, speed: float) -> Frames:
         rng = np.random.default_rng([self._seed, epoch, index])
-        path = self.utterances[index].audio_path
-        speed = float(rng.choice(self._speeds[index])) if self._augment else 1.0
-        frames = self._log_mel.normalize(self._clean(path, speed, rng))
+        frames = self._log_mel.normalize(self._clean(self.utterances[index].audio_path, speed, rng))
         return mask_frames(frames, self._augment, rng) if self._augment else frames
 
     def _clean(self, path: Path, speed: float, rng: np.random.Generator) -> Frames:
@@ -185,7 +235,11 @@ class Examples:
             samples = dither(samples, settings.dither, rng)
         frames = self._log_mel.log_mel(samples)
         if self._cache and place:
-            self._cache.write(place, frames)
+            try:
+                self._cache.write(place, frames)
+            except OSError as error:
+                self._cache = None
+                self._notes.append(f"data.cache_dir cannot be written ({error.strerror}): going on without it")
         return frames
 
 

@@ -3,20 +3,25 @@
 A run directory holds
 
     config.yaml       the settings (written by the command)
+    run.json          command, versions, hashes of the data, code and machine, for every start of the run
     history.jsonl     one record an epoch
+    batches.csv       one line a batch: its loss, and the time it took
     curves.png        the learning curves
     best/, last/      bundles: of the epoch with the lowest validation CER, and of the last one
-    checkpoint.npz    the state from which an interrupted run goes on
+    checkpoints/      the states from which an interrupted run goes on
+    non_finite/       batches that were passed over because their loss or gradients were no finite numbers
     validation/       the report of the best bundle on the validation set
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -24,29 +29,35 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
-from asr.acoustic.model import build_model, log_softmax, read_weights
+from asr.acoustic.model import log_softmax, read_weights
 from asr.acoustic.steps import step_counts
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle, save_bundle
-from asr.config import Normalization, OptimizerConfig, TrainConfig
-from asr.corpus.batching import collate, plan_batches, plan_epoch
+from asr.config import AugmentConfig, Normalization, TrainConfig
+from asr.corpus.batching import PlannedBatch, Shape, make_buckets, padding_share, plan_epoch
 from asr.decoding import decode_greedy
-from asr.errors import AudioError
+from asr.errors import AsrError, AudioError, ConfigError, DivergenceError
 from asr.evaluation.report import write_report
 from asr.evaluation.scoring import Score, score
-from asr.files import write_atomically
-from asr.training.callbacks import EpochWatch, StopRequest
+from asr.files import clear_leftovers, write_atomically
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.curves import draw_curves
-from asr.training.examples import Examples, corpus_statistics
+from asr.training.engine import Engine
+from asr.training.epoch_bar import EpochBar
+from asr.training.examples import Examples, Prepared, corpus_statistics
+from asr.training.feed import Feed
+from asr.training.journal import Journal
 from asr.training.preflight import Corpus, read_corpus
+from asr.training.record import record_bundles, record_start
+from asr.training.stop import StopRequest
 from asr.transcription.transcriber import Transcriber
 
 _log = logging.getLogger(__name__)
+
+# An all-blank model after so many batches is not merely young.
+_PLATEAU_BATCHES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,75 +68,6 @@ class TrainingResult:
     history: list[dict[str, Any]]
     stopped_by: int | None
     """the signal that ended it early, None if it came to its end"""
-
-
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A linear rise from 0 to the highest rate, then half a cosine down to a share of it.
-
-    Parameters
-    ----------
-    settings : OptimizerConfig
-    steps : int
-        Batches of the whole training.
-
-    Notes
-    -----
-    Source of the cosine: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017, without restarts.
-    """
-
-    def __init__(self, settings: OptimizerConfig, steps: int) -> None:
-        self._settings = settings
-        self._warmup = max(1, min(settings.warmup_steps, steps // 10))
-        self._steps = max(steps, self._warmup + 1)
-
-    def __call__(self, step: Any) -> Any:
-        ops, settings = keras.ops, self._settings
-        step = ops.cast(step, "float32") + 1
-        share = ops.clip((step - self._warmup) / (self._steps - self._warmup), 0.0, 1.0)
-        low = settings.final_share
-        decayed = low + (1 - low) * 0.5 * (1 + ops.cos(np.pi * share))
-        return settings.learning_rate * ops.where(step < self._warmup, step / self._warmup, decayed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"settings": self._settings, "steps": self._steps}
-
-
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """The batches of one epoch from the first that is not done, prepared by threads, in order."""
-
-    def __init__(
-        self, examples: Examples, plan: Sequence[Sequence[int]], epoch: int, first: int, settings: TrainConfig
-    ) -> None:
-        super().__init__(workers=settings.training.workers, max_queue_size=4 * settings.training.workers)
-        self._examples = examples
-        self._plan = plan
-        self._epoch = epoch
-        self._first = first
-        self._model = settings.model
-        self.failure: AudioError | None = None
-
-    @property
-    def num_batches(self) -> int:
-        return len(self._plan) - self._first
-
-    def __getitem__(self, number: int) -> tuple[tuple[Any, Any], Any]:
-        number += self._first
-        try:
-            batch = self._examples.batch(self._plan[number], self._epoch)
-        except AudioError as error:
-            self.failure = error  # back ends wrap what a thread raises in errors of their own
-            raise
-        # On TensorFlow, fit takes an axis on which the first two batches agree for one of fixed length, and fails on a
-        # later one. One frame or label of padding, which is invisible, keeps neighbours apart on every axis.
-        frames, targets = (_with_parity(array, number) for array in (batch.frames, pack_targets(batch, self._model)))
-        return (frames, batch.frame_counts), targets
-
-
-def _with_parity(array: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
-    """Zeros at the end of the second axis, if it needs one to be odd or even as the number is."""
-    padding = [(0, 0)] * array.ndim
-    padding[1] = (0, (array.shape[1] - number) % 2)
-    return np.pad(array, padding)
 
 
 def train(settings: TrainConfig, run_dir: Path, corpus: Corpus | None = None) -> TrainingResult:
@@ -148,144 +90,295 @@ def train(settings: TrainConfig, run_dir: Path, corpus: Corpus | None = None) ->
     ManifestError
         Before the first step, naming everything that is wrong with the data.
     ConfigError
-        If a setting cannot be used, or the checkpoint does not fit the settings.
+        If a setting cannot be used, the checkpoint does not fit the settings, or another process trains in `run_dir`.
     AudioError
         If all recordings of a batch have become unreadable.
+    DivergenceError
+        If more than `training.skip_batches` batches gave no finite loss and gradients.
     AsrError
-        If the loss is no longer a finite number.
+        If the run directory can no longer be written to. What was saved stays, and the run can go on from it.
     """
     corpus = corpus or read_corpus(settings)
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(settings.training.seed)
-    model = build_model(settings.model, mels=settings.features.mels, symbols=corpus.alphabet.size)
-    run = _Run(settings, run_dir, corpus, model)
-    _describe(corpus, model)
+    if settings.training.overfit:
+        settings, corpus = _overfit(settings, corpus)
     stop = StopRequest()
-    with stop.listening():
-        run.resume()
+    with _owned(run_dir), _saving(run_dir), stop.listening(), _Run(settings, run_dir, corpus) as run:
+        run.start()
         while not run.finished and stop.signal is None:
             run.epoch(stop)
-    if stop.signal is None:
-        run.conclude()
+        if stop.signal is None:
+            run.conclude()
     return TrainingResult(run_dir, run.progress.history, stop.signal)
 
 
-def _describe(corpus: Corpus, model: keras.Model) -> None:
-    hours = [sum(one.duration or 0 for one in part) / 3600 for part in (corpus.train, corpus.valid)]
-    _log.info(
-        "training on %d utterances (%.2f h), validating on %d (%.2f h); %s parameters on Keras's %s back end",
-        len(corpus.train),
-        hours[0],
-        len(corpus.valid),
-        hours[1],
-        f"{model.count_params():,}",
-        keras.backend.backend(),
+def _overfit(settings: TrainConfig, corpus: Corpus) -> tuple[TrainConfig, Corpus]:
+    """The same few utterances of middling length over and over, nothing varied, to learn and to be tested on."""
+    count = settings.training.overfit
+    ordered = sorted(corpus.train, key=lambda one: one.duration or 0)
+    start = max(0, (len(ordered) - count) // 2)
+    chosen = ordered[start : start + count]
+    plain = AugmentConfig(speeds=[1.0], frequency_masks=0, time_masks=0)
+    settings = replace(
+        settings,
+        augment=plain,
+        features=replace(settings.features, dither=0.0),
+        model=replace(settings.model, dropout=0.0),
+        training=replace(settings.training, batch_size=len(chosen), batch_seconds=1e9),
     )
-    if corpus.too_short or corpus.too_long:
-        _log.warning(
-            "left out of training: %d utterances shorter than data.min_seconds, %d longer than data.max_seconds",
-            corpus.too_short,
-            corpus.too_long,
-        )
+    # Repeated, so that validation does not take most of the time.
+    return settings, replace(corpus, train=chosen * _OVERFIT_REPEATS, valid=chosen)
+
+
+_OVERFIT_REPEATS = 10
+
+
+@contextmanager
+def _owned(run_dir: Path) -> Iterator[None]:
+    """Keep other processes out of a run directory; the lock goes with the process, however it ends."""
+    import fcntl
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"{run_dir}: another process is training here; wait for it, or stop it") from error
+        for folder in (run_dir, run_dir / "checkpoints", run_dir / "non_finite", run_dir / "validation"):
+            clear_leftovers(folder)
+        yield
+
+
+@contextmanager
+def _saving(run_dir: Path) -> Iterator[None]:
+    """A disk that is full, or a folder that may no longer be written to, is an error with advice."""
+    try:
+        yield
+    except OSError as error:
+        raise AsrError(
+            f"{error.filename or run_dir}: {error.strerror or error}. What was saved before is kept: when there is "
+            f"room to write again, the same command goes on from the last checkpoint in {run_dir}"
+        ) from error
 
 
 class _Run:
     """The state of one training run."""
 
-    def __init__(self, settings: TrainConfig, run_dir: Path, corpus: Corpus, model: keras.Model) -> None:
+    def __init__(self, settings: TrainConfig, run_dir: Path, corpus: Corpus) -> None:
         self.settings = settings
         self.run_dir = run_dir
         self.corpus = corpus
-        self.model = model
         self.progress = Progress()
         self.log_mel = LogMel.from_librosa(settings.features)
-        data, seed = settings.data, settings.training.seed
+        training = settings.training
         if settings.features.normalization is Normalization.corpus:
-            clean = Examples(corpus.train, corpus.alphabet, self.log_mel, settings.model, cache_dir=data.cache_dir)
-            mean, deviation = corpus_statistics(clean, seed=seed)
+            mean, deviation = corpus_statistics(self._examples(corpus.train), seed=training.seed)
             self.log_mel = replace(self.log_mel, mean=mean, deviation=deviation)
-        self.train_examples = Examples(
-            corpus.train,
-            corpus.alphabet,
-            self.log_mel,
-            settings.model,
-            augment=settings.augment,
-            cache_dir=data.cache_dir,
-            seed=seed,
-        )
-        self.valid_examples = Examples(
-            corpus.valid, corpus.alphabet, self.log_mel, settings.model, cache_dir=data.cache_dir
-        )
+        self.train_examples = self._examples(corpus.train, settings.augment)
+        self.valid_examples = self._examples(corpus.valid)
+        buckets = self._buckets(self.train_examples)
         # Planned ahead: the schedule needs the number of batches in all epochs.
         self.plans = [
-            plan_epoch(self.train_examples.seconds, epoch, settings.training)
-            for epoch in range(settings.training.epochs)
+            plan_epoch(self.train_examples.frame_counts(epoch), buckets, epoch, training)
+            for epoch in range(training.epochs)
         ]
-        optimizer = keras.optimizers.AdamW(
-            WarmupCosine(settings.optimizer, sum(map(len, self.plans))),
-            weight_decay=settings.optimizer.weight_decay,
-            global_clipnorm=settings.optimizer.clip_norm,
+        self.valid_plan = plan_epoch(
+            self.valid_examples.frame_counts(0), self._buckets(self.valid_examples), 0, training
         )
-        vectors = [one for one in model.trainable_variables if one.name in {"bias", "gamma", "beta"}]
-        optimizer.exclude_from_weight_decay(var_list=vectors)
-        optimizer.build(model.trainable_variables)
-        model.compile(optimizer=optimizer, loss=CtcLoss(), jit_compile=_jit_compile(settings))
-        if keras.backend.backend() != "tensorflow":
-            # Elsewhere, fit builds loss and metrics on the first batch it is given and then takes that batch last: the
-            # order would depend on where a run was interrupted. Build them on a batch of silence instead.
-            silence = collate([np.zeros((4 * settings.model.subsampling, settings.features.mels), np.float32)], [[1]])
-            model.test_on_batch([silence.frames, silence.frame_counts], pack_targets(silence, settings.model))
-            model.reset_metrics()
+        batches = sum(map(len, self.plans))
+        fixed_shapes = keras.backend.backend() != "torch" or training.devices > 1
+        # Before the engine, so that the processes start while it is built.
+        self.feed = Feed(self.train_examples, workers=training.workers, fixed_shapes=fixed_shapes)
+        try:
+            self.engine = Engine(settings, symbols=corpus.alphabet.size, steps=batches // training.accumulate)
+        except BaseException:
+            self.feed.close()
+            raise
+        self.fixed_shapes = fixed_shapes
+        self.journal = Journal(run_dir / "batches.csv")
+        self.step_symbols = self._symbols_of_steps()
+        self._last_saved = time.monotonic()
 
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.run_dir / "checkpoint.npz"
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.feed.close()
+        self.journal.close()
+
+    def _examples(self, utterances: Any, augment: AugmentConfig | None = None) -> Examples:
+        return Examples(
+            utterances,
+            self.corpus.alphabet,
+            self.log_mel,
+            self.settings.model,
+            augment=augment,
+            cache_dir=self.settings.data.cache_dir,
+            seed=self.settings.training.seed,
+        )
+
+    def _buckets(self, examples: Examples) -> list[Shape]:
+        frames, symbols = examples.possible_lengths()
+        rate = 1 / self.settings.features.hop_seconds
+        return make_buckets(
+            frames,
+            symbols,
+            utterances=len(examples.utterances),
+            frames_per_second=rate,
+            settings=self.settings.training,
+        )
+
+    def _symbols_of_steps(self) -> list[int] | None:
+        """The label symbols of all batches of each step of the optimizer, if it takes several."""
+        parts = self.settings.training.accumulate
+        if parts == 1:
+            return None
+        counts = np.array([len(label) for label in self.train_examples.labels])
+        symbols = [int(counts[list(planned.indices)].sum()) for plan in self.plans for planned in plan]
+        return [sum(symbols[start : start + parts]) for start in range(0, len(symbols), parts)]
 
     @property
     def finished(self) -> bool:
         progress, training = self.progress, self.settings.training
+        if training.overfit and progress.best_cer == 0:
+            return True
         without_gain = progress.epoch - 1 - progress.best_epoch
         stopped_early = bool(training.patience) and progress.batch == 0 and without_gain >= training.patience
-        return progress.epoch >= training.epochs or stopped_early
+        return progress.epoch >= training.epochs or (stopped_early and not training.overfit)
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        if self.checkpoint_path.exists():
-            self.progress = load_checkpoint(self.checkpoint_path, self.model)
+    def start(self) -> None:
+        """Say what will be done, and go on from the newest checkpoint, if there is one."""
+        record_start(self.run_dir / "run.json", self.settings)
+        self._describe()
+        progress = load_checkpoint(self.run_dir / "checkpoints", self.engine.variables)
+        self.journal.begin(progress.batches if progress else 0)
+        if progress:
+            self.progress = progress
             self._write_history()
-            _log.info("going on from epoch %d, batch %d", self.progress.epoch + 1, self.progress.batch + 1)
+            _log.info("going on from epoch %d, batch %d", progress.epoch + 1, progress.batch + 1)
+        # Across the ends of epochs, so that the next one's first batches are made while this one is validated.
+        jobs = ((epoch, planned) for epoch, plan in enumerate(self.plans) for planned in plan)
+        self.batches = self.feed.batches(itertools.islice(jobs, self.progress.batches, None))
+
+    def _describe(self) -> None:
+        corpus = self.corpus
+        hours = [sum(one.duration or 0 for one in part) / 3600 for part in (corpus.train, corpus.valid)]
+        parameters = f"{self.engine.model.count_params():,}"
+        _log.info(
+            "training on %d utterances (%.2f h), validating on %d (%.2f h); %s parameters on Keras's %s back end",
+            len(corpus.train),
+            hours[0],
+            len(corpus.valid),
+            hours[1],
+            parameters,
+            keras.backend.backend(),
+        )
+        if corpus.too_short or corpus.too_long:
+            _log.warning(
+                "left out of training: %d utterances shorter than data.min_seconds, %d longer than data.max_seconds",
+                corpus.too_short,
+                corpus.too_long,
+            )
 
     def epoch(self, stop: StopRequest) -> None:
         """Train the rest of the epoch under way; if it came to its end, validate and record it."""
-        progress, settings = self.progress, self.settings
-        epoch_plan = self.plans[progress.epoch]
-        plan = epoch_plan[progress.batch :]
-        batches = _Batches(self.train_examples, epoch_plan, progress.epoch, progress.batch, settings)
-        watch = EpochWatch(
+        progress = self.progress
+        plan = self.plans[progress.epoch]
+        bar = EpochBar(
             progress,
-            [len(batch) for batch in plan],
-            stop=stop,
-            save=self._save_checkpoint,
-            save_seconds=60 * settings.training.checkpoint_minutes,
-            batches_left=len(plan) + sum(map(len, self.plans[progress.epoch + 1 :])),
-            epochs=settings.training.epochs,
+            batches=len(plan),
+            batches_left=sum(map(len, self.plans[progress.epoch :])) - progress.batch,
+            epochs=self.settings.training.epochs,
         )
-        self.model.stop_training = False
         try:
-            if plan:
-                self.model.fit(batches, shuffle=False, verbose=0, callbacks=[watch])
-        except Exception:
-            if batches.failure is not None:
-                raise batches.failure from None
-            raise
-        if progress.batch == len(self.plans[progress.epoch]):
+            self._train_on(len(plan) - progress.batch, bar, stop)
+        finally:
+            bar.close()
+        if progress.batch == len(plan):
             self._end_epoch()
         self._save_checkpoint()
+
+    def _train_on(self, batches: int, bar: EpochBar, stop: StopRequest) -> None:
+        progress = self.progress
+        before = self.feed.waited_seconds - progress.waited
+        started = time.monotonic() - progress.seconds
+        for prepared in itertools.islice(self.batches, batches):
+            for message in prepared.left_out:
+                _log.warning("left out of a batch: %s", message)
+            for message in prepared.notes:
+                _log.warning("%s", message)
+            step_symbols = None
+            if self.step_symbols:
+                step_symbols = self.step_symbols[progress.batches // self.settings.training.accumulate]
+            rate = self.engine.learning_rate
+            step = self.engine.step(prepared.batch, step_symbols)
+            if step.fault:
+                self._pass_over(prepared)
+            else:
+                symbols = int(prepared.batch.label_counts.sum())
+                progress.nats += step.loss * symbols
+                progress.symbols += symbols
+            progress.batch += 1
+            progress.batches += 1
+            progress.utterances += len(prepared.indices)
+            progress.left_out += len(prepared.left_out)
+            now = time.monotonic()
+            waited = self.feed.waited_seconds - before
+            self.journal.add(
+                progress.epoch + 1, progress.batch, step.loss, rate, now - started - progress.seconds,
+                waited - progress.waited,
+            )  # fmt: skip
+            progress.seconds, progress.waited = now - started, waited
+            bar.advance()
+            if stop.signal is not None:
+                break
+            if now - self._last_saved >= 60 * self.settings.training.checkpoint_minutes:
+                self._save_checkpoint()
+
+    def _pass_over(self, prepared: Prepared) -> None:
+        """Name the utterances of a batch without finite loss and gradients, save it, and go on while that may be."""
+        progress, training = self.progress, self.settings.training
+        progress.skipped += 1
+        nats = self.engine.nats(prepared.batch, self.engine.logits(prepared.batch))
+        rows = [self.train_examples.utterances[index] for index in prepared.indices]
+        bad = [one.id for one, value in zip(rows, nats, strict=False) if not np.isfinite(value)]
+        culprits = f"the loss of {', '.join(bad)}" if bad else f"a gradient of {', '.join(one.id for one in rows)}"
+        path = self.run_dir / "non_finite" / f"epoch{progress.epoch + 1}-batch{progress.batch + 1}.npz"
+        self._save_replay(path, prepared)
+        message = (
+            f"{culprits} is no longer a finite number (epoch {progress.epoch + 1}, batch {progress.batch + 1}); "
+            f"saved as {path}"
+        )
+        if progress.skipped > training.skip_batches:
+            raise DivergenceError(
+                f"{message}. That is one more than training.skip_batches={training.skip_batches}: lower "
+                "optimizer.learning_rate or optimizer.clip_norm, or look at those recordings; "
+                "the last checkpoint is kept"
+            )
+        _log.warning("%s; the batch is passed over", message)
+
+    def _save_replay(self, path: Path, prepared: Prepared) -> None:
+        import io
+
+        buffer = io.BytesIO()
+        batch = prepared.batch
+        weights = {f"weights/{name}": array for name, array in read_weights(self.engine.model).items()}
+        ids = np.array([self.train_examples.utterances[index].id for index in prepared.indices])
+        np.savez_compressed(
+            buffer,
+            allow_pickle=False,
+            ids=ids,
+            frames=batch.frames,
+            frame_counts=batch.frame_counts,
+            labels=batch.labels,
+            label_counts=batch.label_counts,
+            **weights,
+        )
+        write_atomically(path, buffer.getvalue())
 
     def _end_epoch(self) -> None:
         progress = self.progress
         started = time.monotonic()
-        result, valid_loss = self._validate()
+        result, valid_loss, blank_share = self._validate()
         cer, wer = result.characters.rate, result.words.rate
         record = {
             "epoch": progress.epoch + 1,
@@ -293,59 +386,96 @@ class _Run:
             "valid_loss": valid_loss,
             "valid_cer": cer,
             "valid_wer": wer,
-            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "blank_share": round(blank_share, 4),
+            "learning_rate": self.engine.learning_rate,
             "batches": progress.batch,
             "utterances": progress.utterances,
-            "train_seconds": round(progress.seconds, 1),
-            "valid_seconds": round(time.monotonic() - started, 1),
+            "left_out": progress.left_out,
+            "skipped_batches": progress.skipped,
+            "padding_share": round(self._padding_share(), 4),
+            "train_seconds": round(progress.seconds, 2),
+            "input_wait_share": round(progress.waited / max(progress.seconds, 1e-9), 4),
+            "valid_seconds": round(time.monotonic() - started, 2),
         }
-        progress.history.append(record)
         _log.info(
-            "epoch %d/%d: training loss %.3f, validation loss %.3f, CER %s, WER %s, %.0f s",
+            "epoch %d/%d: training loss %s, validation loss %.3f, CER %s, WER %s, %.0f s (%.1f %% waiting for input)",
             record["epoch"],
             self.settings.training.epochs,
-            progress.mean_loss,
+            "n/a" if progress.mean_loss is None else f"{progress.mean_loss:.3f}",
             valid_loss,
             result.characters,
             result.words,
             progress.seconds,
+            100 * progress.waited / max(progress.seconds, 1e-9),
         )
-        if result.characters.hits == 0 and progress.epoch == 0:
-            _log.info("the model writes nothing yet: the usual start of CTC, which lasts a few hundred batches or more")
+        self._watch_plateau(result)
+        progress.history.append(record)
         if cer is not None and (progress.best_cer is None or cer < progress.best_cer):
             progress.best_cer, progress.best_epoch = cer, progress.epoch
             self._save_bundle("best", result)
         self._save_bundle("last", result)
-        progress.epoch += 1
-        progress.batch = progress.utterances = 0
-        progress.symbol_loss_sum = progress.seconds = 0.0
+        progress.next_epoch()
         self._write_history()
 
-    def _validate(self) -> tuple[Score, float]:
-        """Greedy error rates and nats a symbol on the validation set."""
+    def _padding_share(self) -> float:
+        epoch = self.progress.epoch
+        plan, counts = self.plans[epoch], self.train_examples.frame_counts(epoch)
+        if not self.fixed_shapes:
+            # Padded to the longest of each batch alone.
+            plan = [
+                PlannedBatch(one.indices, Shape(len(one.indices), int(counts[list(one.indices)].max()), 1))
+                for one in plan
+            ]
+        return padding_share(plan, counts)
+
+    def _watch_plateau(self, result: Score) -> None:
+        """Say whether the model still writes nothing, as every CTC model does at first, and when it begins."""
+        progress = self.progress
+        silent = result.characters.hits == 0
+        was_silent = bool(progress.history) and progress.history[-1]["valid_cer"] == 1.0
+        if silent and progress.batches < _PLATEAU_BATCHES:
+            _log.info(
+                "the model writes nothing yet: CTC begins with a plateau of blanks, of some hundred batches or more "
+                "(%d so far)",
+                progress.batches,
+            )
+        elif silent:
+            _log.warning(
+                "the model still writes nothing after %d batches. `training=overfit` tells whether it can learn from "
+                "this data at all; if so, try a higher or lower optimizer.learning_rate, a longer warm-up, "
+                "or shorter utterances (data.max_seconds)",
+                progress.batches,
+            )
+        elif was_silent:
+            _log.info("the model has left the plateau of blanks: it writes")
+
+    def _validate(self) -> tuple[Score, float, float]:
+        """Greedy error rates, nats a symbol, and the share of steps on which blank is likeliest."""
         examples = self.valid_examples
         texts = [""] * len(examples.utterances)
         nats = symbols = 0.0
-        plan = plan_batches(examples.seconds, self.settings.training)
-        for indices in tqdm(plan, "validating", unit="batch", disable=None, leave=False):
-            batch = examples.batch(indices, 0)
-            if len(batch.frame_counts) != len(indices):
-                raise AudioError(
-                    examples.utterances[indices[0]].audio_path.parent, "validation recordings have become unreadable"
-                )
-            logits = np.asarray(self.model.predict_on_batch([batch.frames, batch.frame_counts]), np.float32)
+        blanks = all_steps = 0
+        for planned in tqdm(self.valid_plan, "validating", unit="batch", disable=None, leave=False):
+            prepared = examples.prepare(planned, 0, fixed_shape=self.fixed_shapes)
+            if prepared.left_out:
+                raise AsrError(f"a validation recording can no longer be read: {prepared.left_out[0]}")
+            batch = prepared.batch
+            logits = self.engine.logits(batch)
             steps = step_counts(batch.frame_counts, self.settings.model)
-            nats += float(np.sum(keras.ops.convert_to_numpy(ctc_nats(logits, steps, batch.labels, batch.label_counts))))
+            nats += float(self.engine.nats(batch, logits).sum())
             symbols += float(batch.label_counts.sum())
-            for index, one, count in zip(indices, log_softmax(logits), steps, strict=True):
+            for index, one, count in zip(prepared.indices, log_softmax(logits), steps, strict=False):
                 texts[index] = decode_greedy(one[:count], self.corpus.alphabet).text
-        return score([one.text or "" for one in examples.utterances], texts), nats / max(symbols, 1)
+                blanks += int((one[:count].argmax(axis=-1) == 0).sum())
+                all_steps += int(count)
+        result = score([one.text or "" for one in examples.utterances], texts)
+        return result, nats / max(symbols, 1), blanks / max(all_steps, 1)
 
     def _save_bundle(self, name: str, result: Score) -> None:
         valid = ", ".join(self.settings.data.valid)
         save_bundle(
             self.run_dir / name,
-            weights=read_weights(self.model),
+            weights=read_weights(self.engine.model),
             log_mel=self.log_mel,
             normalizer=self.settings.normalizer,
             alphabet=self.corpus.alphabet,
@@ -373,7 +503,9 @@ class _Run:
         )
 
     def _save_checkpoint(self) -> None:
-        save_checkpoint(self.checkpoint_path, self.model, self.progress)
+        self.journal.flush()
+        save_checkpoint(self.run_dir / "checkpoints", self.engine.variables, self.progress)
+        self._last_saved = time.monotonic()
 
     def _write_history(self) -> None:
         history = self.progress.history
@@ -384,6 +516,7 @@ class _Run:
     def conclude(self) -> None:
         """Report the best bundle's errors on the validation set, utterance by utterance."""
         best = self.run_dir / "best"
+        record_bundles(self.run_dir / "run.json", [best, self.run_dir / "last"])
         if not best.exists() or (self.run_dir / "validation" / "report.json").exists():
             return
         transcriber = Transcriber(load_bundle(best))
@@ -403,7 +536,3 @@ class _Run:
         result = score([one.text or "" for one in utterances], texts)
         about = {"manifests": list(self.settings.data.valid), "bundle": str(best), "decoder": "greedy"}
         write_report(self.run_dir / "validation", [one.id for one in utterances], result, about)
-
-
-def _jit_compile(settings: TrainConfig) -> bool | str:
-    return "auto" if keras.backend.backend() == "jax" else settings.training.jit_compile

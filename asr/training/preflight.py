@@ -46,14 +46,14 @@ def read_corpus(settings: TrainConfig) -> Corpus:
     Raises
     ------
     ConfigError
-        If no manifest is named.
+        If no manifest is named. To overfit, those to train on are enough.
     ManifestError
         Naming, with file and line, every broken line, missing or unreadable recording, character outside the
         alphabet, label that cannot fit its audio, and recording that is both trained and validated on.
     """
     if not settings.data.train:
         raise ConfigError("data.train names no manifest: give data.train=FILE, or experiment=NAME for a recipe")
-    if not settings.data.valid:
+    if not settings.data.valid and not settings.training.overfit:
         raise ConfigError("data.valid names no manifest: give data.valid=FILE, some utterances kept out of training")
     train = read_manifests(settings.data.train)
     valid = read_manifests(settings.data.valid)

@@ -1,46 +1,93 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.config import TrainingConfig
-from asr.corpus.batching import collate, plan_batches, plan_epoch
+from asr.corpus.batching import Shape, collate, make_buckets, padding_share, plan_epoch
 
-SECONDS = st.lists(st.floats(0.1, 40), min_size=1, max_size=200)
+COUNTS = st.lists(st.integers(1, 3000), min_size=1, max_size=200)
 
 
-@given(SECONDS, st.integers(1, 20), st.floats(1, 100))
-def test_every_utterance_is_in_exactly_one_batch_within_the_bounds(seconds, batch_size, batch_seconds):
-    settings = TrainingConfig(batch_size=batch_size, batch_seconds=batch_seconds)
-    batches = plan_batches(seconds, settings)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(seconds)))
+def buckets_for(counts, settings: TrainingConfig, utterances: int = 10**6) -> list[Shape]:
+    return make_buckets(counts, [9] * len(counts), utterances=utterances, frames_per_second=100, settings=settings)
+
+
+@given(COUNTS, st.integers(1, 20), st.floats(1, 100), st.integers(1, 12), st.integers(0, 3))
+def test_every_utterance_is_in_exactly_one_batch_that_holds_it(counts, batch_size, batch_seconds, buckets, epoch):
+    settings = TrainingConfig(batch_size=batch_size, batch_seconds=batch_seconds, buckets=buckets)
+    shapes = buckets_for(counts, settings)
+    assert len(shapes) <= buckets
+    batches = plan_epoch(counts, shapes, epoch, settings)
+    assert sorted(index for batch in batches for index in batch.indices) == list(range(len(counts)))
     for batch in batches:
-        assert len(batch) <= batch_size
-        assert len(batch) == 1 or len(batch) * max(seconds[index] for index in batch) <= batch_seconds
+        assert len(batch.indices) <= batch.shape.rows <= batch_size
+        assert max(counts[index] for index in batch.indices) <= batch.shape.frames
+        assert batch.shape.rows == 1 or batch.shape.rows * batch.shape.frames <= 100 * batch_seconds
+    assert sum(len(batch.indices) < batch.shape.rows for batch in batches) <= 1
 
 
-@given(SECONDS, st.integers(0, 5))
-def test_an_epoch_holds_every_utterance_once(seconds, epoch):
-    batches = plan_epoch(seconds, epoch, TrainingConfig())
-    assert sorted(index for batch in batches for index in batch) == list(range(len(seconds)))
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(1, 4))
+def test_the_bounds_of_buckets_need_the_least_padding(counts, number):
+    """Against every choice of bounds."""
+    shapes = buckets_for(counts, TrainingConfig(buckets=number))
+    lengths = sorted(set(counts))
+
+    def padded(bounds) -> int:
+        return sum(min(bound for bound in bounds if bound >= count) for count in counts)
+
+    best = min(
+        padded((*some, lengths[-1]))
+        for size in range(min(number, len(lengths)))
+        for some in combinations(lengths[:-1], size)
+    )
+    assert padded([shape.frames - 2 for shape in shapes]) == best
 
 
 def test_epochs_differ_and_each_is_repeatable():
-    seconds = np.random.default_rng(0).uniform(1, 10, 500).tolist()
+    counts = np.random.default_rng(0).integers(100, 1000, 500)
     settings = TrainingConfig(batch_size=8)
-    assert plan_epoch(seconds, 3, settings) == plan_epoch(seconds, 3, settings)
-    assert plan_epoch(seconds, 3, settings) != plan_epoch(seconds, 4, settings)
-    assert plan_epoch(seconds, 3, settings) != plan_epoch(seconds, 3, TrainingConfig(batch_size=8, seed=2))
-    companies = [{frozenset(batch) for batch in plan_epoch(seconds, epoch, settings)} for epoch in (3, 4)]
+    shapes = buckets_for(counts, settings)
+    assert plan_epoch(counts, shapes, 3, settings) == plan_epoch(counts, shapes, 3, settings)
+    assert plan_epoch(counts, shapes, 3, settings) != plan_epoch(counts, shapes, 4, settings)
+    assert plan_epoch(counts, shapes, 3, settings) != plan_epoch(
+        counts, shapes, 3, TrainingConfig(batch_size=8, seed=2)
+    )
+    companies = [{frozenset(batch.indices) for batch in plan_epoch(counts, shapes, one, settings)} for one in (3, 4)]
     assert companies[0] != companies[1]
 
 
 def test_the_first_epoch_runs_from_short_to_long():
-    seconds = np.random.default_rng(0).uniform(1, 10, 500)
-    longest = [seconds[batch].max() for batch in plan_epoch(seconds.tolist(), 0, TrainingConfig(batch_size=8))]
+    counts = np.random.default_rng(0).integers(100, 1000, 500)
+    settings = TrainingConfig(batch_size=8)
+    batches = plan_epoch(counts, buckets_for(counts, settings), 0, settings)
+    longest = [counts[list(batch.indices)].max() for batch in batches]
     assert np.corrcoef(longest, np.arange(len(longest)))[0, 1] > 0.99
+
+
+def test_few_shapes_hold_little_padding():
+    counts = np.random.default_rng(0).integers(100, 1500, 5000)
+    settings = TrainingConfig()
+    shapes = buckets_for(counts, settings)
+    assert len(shapes) == settings.buckets
+    assert padding_share(plan_epoch(counts, shapes, 2, settings), counts) < 0.1
+
+
+def test_a_few_utterances_share_few_buckets():
+    counts = np.arange(100, 160)
+    settings = TrainingConfig(batch_size=8)
+    assert len(buckets_for(counts, settings, utterances=60)) == 3
+    assert len(buckets_for(counts, settings, utterances=2)) == 1
+
+
+def test_rows_are_shared_evenly_by_devices():
+    counts = np.random.default_rng(0).integers(100, 1500, 500)
+    shapes = buckets_for(counts, TrainingConfig(batch_size=9, devices=2))
+    assert {shape.rows % 2 for shape in shapes} == {0}
 
 
 def test_padding_is_zero_and_lengths_are_true():
@@ -52,8 +99,10 @@ def test_padding_is_zero_and_lengths_are_true():
     assert batch.labels.tolist() == [[1, 2], [0, 0]]
 
 
-def test_batches_of_similar_length_hold_little_padding():
-    seconds = np.random.default_rng(0).uniform(1, 15, 1000)
-    batches = plan_epoch(seconds.tolist(), 2, TrainingConfig())
-    padded = sum(len(batch) * seconds[batch].max() for batch in batches)
-    assert padded / seconds.sum() == pytest.approx(1.06, abs=0.06)
+@pytest.mark.parametrize(("shape", "wanted"), [(Shape(3, 6, 4), (3, 6, 4)), (Shape(1, 2, 1), (2, 5, 2))])
+def test_a_batch_is_filled_up_to_its_shape_and_never_cut(shape, wanted):
+    frames = [np.ones((2, 3), np.float32), np.ones((5, 3), np.float32)]
+    batch = collate(frames, [[1, 2], [3]], shape)
+    assert (*batch.frames.shape[:2], batch.labels.shape[1]) == wanted
+    assert batch.frames.sum() == 21
+    assert batch.frame_counts.tolist() == [2, 5, 0][: wanted[0]]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +7,11 @@ import pytest
 
 from asr.audio.features import LogMel
 from asr.config import AugmentConfig, FeatureConfig, ModelConfig
+from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError, ConfigError
 from asr.text.alphabet import Alphabet
-from asr.training.examples import Examples, corpus_statistics, fitting_speeds
+from asr.training.examples import Examples, Prepared, corpus_statistics, fitting_speeds
 
 from ..conftest import SMOKE
 
@@ -20,20 +20,28 @@ FEATURES = FeatureConfig(mels=16)
 UTTERANCES = read_manifest(SMOKE / "valid.jsonl").utterances[:6]
 
 
+def prepared(source: Examples, indices: list[int], epoch: int, **kwargs) -> Prepared:
+    return source.prepare(PlannedBatch(tuple(indices), Shape(len(indices), 1, 1)), epoch, **kwargs)
+
+
+def batch_of(source: Examples, indices: list[int], epoch: int):
+    return prepared(source, indices, epoch).batch
+
+
 def examples(utterances=UTTERANCES, features=FEATURES, **settings) -> Examples:
     return Examples(utterances, ALPHABET, LogMel.from_librosa(features), ModelConfig(), **settings)
 
 
 def test_clean_examples_are_the_features_of_the_recordings():
-    batch = examples().batch([2, 0], epoch=3)
-    again = examples().batch([0], epoch=9)
+    batch = batch_of(examples(), [2, 0], 3)
+    again = batch_of(examples(), [0], 9)
     np.testing.assert_allclose(batch.frames[1, : batch.frame_counts[1]], again.frames[0], atol=1e-6)
     assert ALPHABET.decode(batch.labels[0, : batch.label_counts[0]]) == UTTERANCES[2].text
 
 
 def test_variations_are_new_in_every_epoch_and_the_same_for_a_seed():
     first, same, later, other = (
-        examples(augment=AugmentConfig(), seed=seed).batch([0, 1, 2], epoch).frames
+        batch_of(examples(augment=AugmentConfig(), seed=seed), [0, 1, 2], epoch).frames
         for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0))
     )
     np.testing.assert_array_equal(first, same)
@@ -43,7 +51,7 @@ def test_variations_are_new_in_every_epoch_and_the_same_for_a_seed():
 
 def test_variations_do_not_depend_on_the_company():
     augmented = examples(augment=AugmentConfig(), seed=1)
-    together, alone = augmented.batch([0, 1], 4), augmented.batch([1], 4)
+    together, alone = batch_of(augmented, [0, 1], 4), batch_of(augmented, [1], 4)
     count = alone.frame_counts[0]
     np.testing.assert_array_equal(together.frames[1, :count], alone.frames[0])
 
@@ -52,15 +60,15 @@ def test_a_cache_changes_nothing_and_does_not_freeze_the_variations(tmp_path):
     plain = examples(augment=AugmentConfig(), seed=1)
     for _ in range(2):
         cached = examples(augment=AugmentConfig(), seed=1, cache_dir=str(tmp_path / "cache"))
-        epochs = [cached.batch([0, 1, 2], epoch).frames for epoch in range(3)]
+        epochs = [batch_of(cached, [0, 1, 2], epoch).frames for epoch in range(3)]
         for epoch, frames in enumerate(epochs):
-            np.testing.assert_allclose(frames, plain.batch([0, 1, 2], epoch).frames, atol=0.02)
+            np.testing.assert_allclose(frames, batch_of(plain, [0, 1, 2], epoch).frames, atol=0.02)
         assert epochs[0].shape != epochs[1].shape or np.abs(epochs[0] - epochs[1]).max() > 0.1
     files = sorted((tmp_path / "cache").rglob("*.npy"))
     assert files
     for file in files:
         file.write_bytes(b"damaged")
-    np.testing.assert_allclose(cached.batch([0, 1, 2], 0).frames, epochs[0], atol=0.02)
+    np.testing.assert_allclose(batch_of(cached, [0, 1, 2], 0).frames, epochs[0], atol=0.02)
 
 
 def test_a_cache_would_freeze_dither_and_is_refused(tmp_path):
@@ -68,14 +76,45 @@ def test_a_cache_would_freeze_dither_and_is_refused(tmp_path):
         examples(features=FeatureConfig(mels=16, dither=0.001), cache_dir=str(tmp_path))
 
 
-def test_a_recording_that_vanished_is_left_out_with_a_warning(tmp_path, caplog):
+def test_a_cache_that_cannot_be_written_is_said_and_done_without(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("asr.training.examples.write_atomically", full)
+    source = examples(cache_dir=str(tmp_path / "cache"))
+    first, second = prepared(source, [0], 0), prepared(source, [1], 0)
+    assert first.notes == ("data.cache_dir cannot be written (No space left on device): going on without it",)
+    assert second.notes == ()
+    np.testing.assert_array_equal(second.batch.frames, batch_of(examples(), [1], 0).frames)
+
+
+def test_a_recording_that_vanished_is_left_out_and_said(tmp_path):
     gone = replace(UTTERANCES[0], audio_path=tmp_path / "gone.wav")
-    with caplog.at_level(logging.WARNING):
-        batch = examples([gone, UTTERANCES[1]]).batch([0, 1], 0)
-    assert len(batch.frame_counts) == 1
-    assert "gone.wav: no such file" in caplog.text
+    result = prepared(examples([gone, UTTERANCES[1]]), [0, 1], 0)
+    assert result.indices == (1,)
+    assert len(result.batch.frame_counts) == 1
+    assert result.left_out == (f"{tmp_path}/gone.wav: no such file",)
     with pytest.raises(AudioError, match=r"gone\.wav"):
-        examples([gone]).batch([0], 0)
+        prepared(examples([gone]), [0], 0)
+
+
+def test_the_frames_of_an_epoch_are_known_beforehand():
+    source = examples(augment=AugmentConfig(), seed=3)
+    for epoch in range(3):
+        found = batch_of(source, [0, 1, 2, 3], epoch).frame_counts
+        np.testing.assert_allclose(found, source.frame_counts(epoch)[:4], atol=1)
+    lengths, symbols = source.possible_lengths()
+    assert len(lengths) == 3 * len(UTTERANCES)
+    assert set(source.frame_counts(0)) <= set(lengths)
+    assert symbols.max() == max(len(one.text) for one in UTTERANCES)
+
+
+def test_speeds_are_drawn_evenly():
+    many = examples(UTTERANCES * 200, augment=AugmentConfig())
+    speeds, counts = np.unique(many.speeds(0), return_counts=True)
+    assert speeds.tolist() == [0.9, 1.0, 1.1]
+    assert counts.min() > 330
+    assert (many.speeds(0) != many.speeds(1)).mean() > 0.5
 
 
 def test_a_fast_talker_is_not_sped_up_beyond_what_the_label_allows():

@@ -1,0 +1,167 @@
+"""The devices of this machine that share the work of a training step: data parallel, by each back end's own means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from asr.config import Precision
+from asr.errors import ConfigError
+
+
+class Devices:
+    """Some devices; with one, nothing is done.
+
+    Parameters
+    ----------
+    count : int >= 1
+    precision : Precision
+        What they must be able to compute.
+
+    Raises
+    ------
+    ConfigError
+        If there are not so many, the back end cannot share a step among them, or they cannot compute the precision.
+    """
+
+    def __init__(self, count: int, precision: Precision) -> None:
+        self._backend = keras.backend.backend()
+        self._count = count
+        self._distribution: Any = None
+        self._strategy: Any = None
+        if self._backend == "torch":
+            _check_torch(precision)
+        if count == 1:
+            return
+        if self._backend == "jax":
+            found = keras.distribution.list_devices()
+            self._check_count(len(found))
+            self._distribution = keras.distribution.DataParallel(devices=found[:count], auto_shard_dataset=False)
+        elif self._backend == "tensorflow":
+            import tensorflow as tf
+
+            kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+            logical = tf.config.list_logical_devices(kind)
+            self._check_count(len(logical))
+            self._strategy = tf.distribute.MirroredStrategy(
+                [one.name for one in logical[:count]],
+                cross_device_ops=tf.distribute.ReductionToOneDevice() if kind == "CPU" else None,
+            )
+        else:
+            raise ConfigError(
+                "training.devices above 1 needs KERAS_BACKEND=jax or tensorflow: Keras on PyTorch trains on one device"
+            )
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the model that see a part of a batch each: TensorFlow's way; JAX sees whole batches.
+
+        Each divides its loss by the label symbols of the whole batch, and TensorFlow adds the losses up.
+        `GuardedOptimizer` gives each the same part of the whole gradient, which is to be clipped to as large a part.
+        """
+        return self._count if self._strategy else 1
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Variables made, and steps taken, in this block are shared by the devices."""
+        scope = self._distribution or self._strategy
+        with scope.scope() if scope else nullcontext():
+            yield
+
+    def distribute(self, arrays: Any) -> Any:
+        """The rows of every array of a batch, in equal parts, one for each device."""
+        if not self._strategy:
+            return arrays
+        import tensorflow as tf
+
+        def split(array: Any) -> Any:
+            parts = np.split(array, self._count)
+            make = self._strategy.experimental_distribute_values_from_function
+            return make(lambda context: tf.convert_to_tensor(parts[context.replica_id_in_sync_group]))
+
+        return tuple(tuple(map(split, one)) if isinstance(one, tuple) else split(one) for one in arrays)
+
+    def _check_count(self, found: int) -> None:
+        if found < self._count:
+            raise ConfigError(f"training.devices={self._count}, but {self._backend} finds {found} on this machine")
+
+
+def trace_once(model: keras.Model, mels: int) -> Callable[[Any, Any], Any]:
+    """Have TensorFlow trace a compiled model once for all shapes; elsewhere, leave it as it is.
+
+    Left to itself, Keras has the first shape that it meets traced for itself, and that graph rounds a little
+    differently: a run that goes on elsewhere in its data would not be the run that was interrupted.
+
+    Returns
+    -------
+    callable
+        From frames and frame counts to logits, without dropout.
+    """
+    if keras.backend.backend() != "tensorflow" or model.distribute_strategy.num_replicas_in_sync > 1:
+        predict: Callable[[Any, Any], Any] = lambda frames, counts: model.predict_on_batch([frames, counts])  # noqa: E731
+        return predict
+    import tensorflow as tf
+
+    frames = tf.TensorSpec((None, None, mels), tf.float32)
+    counts, targets = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), tf.int32)
+
+    def compiled(function: Callable[..., Any], *signature: Any) -> Callable[..., Any]:
+        traced: Callable[..., Any] = tf.function(
+            function, input_signature=signature, jit_compile=model.jit_compile, autograph=False
+        )
+        return traced
+
+    step = compiled(lambda *arrays: model.train_step((arrays[:2], arrays[2])), frames, counts, targets)
+
+    def train_function(batches: Iterator[Any]) -> Any:
+        inputs, batch_targets, _ = next(batches)
+        return step(*inputs, batch_targets)
+
+    model.train_function = train_function
+    return compiled(lambda *arrays: model(arrays, training=False), frames, counts)
+
+
+class GuardedOptimizer(keras.optimizers.LossScaleOptimizer):  # type: ignore[misc]
+    """Keras's guard against gradients that are not finite, with those of all replicas added up before it looks.
+
+    Left to itself, Keras on TensorFlow guards and clips the gradients of each replica and adds them up then, which is
+    not what one device does.
+    """
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            context = tf.distribute.get_replica_context()
+            if context and context.num_replicas_in_sync > 1:
+                total = context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+                # TensorFlow adds the replicas' updates up once more.
+                grads = [one / context.num_replicas_in_sync for one in total]
+        super().apply(grads, trainable_variables)
+
+    def check_finite(self, grads: Any) -> Any:
+        """Whether all gradients are finite, by their sum of squares: one pass where Keras makes five."""
+        squares = [ops.sum(ops.square(one)) for one in grads if one is not None]
+        return ops.isfinite(ops.sum(ops.stack(squares)))
+
+
+def _check_torch(precision: Precision) -> None:
+    """PyTorch's fused LSTM has no fallback where a processor lacks the instructions: find out before training."""
+    import torch
+
+    if precision is Precision.float32 or torch.cuda.is_available():
+        return
+    dtype = getattr(torch, precision.value)
+    try:
+        layer = torch.nn.LSTM(16, 16, dtype=dtype)
+        layer(torch.zeros(4, 2, 16, dtype=dtype, requires_grad=True))[0].sum().backward()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"training.precision={precision}: PyTorch has no LSTM of that type for this processor ({error}); "
+            "take training.precision=float32"
+        ) from error

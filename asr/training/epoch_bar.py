@@ -1,0 +1,59 @@
+"""The progress line of an epoch."""
+
+from __future__ import annotations
+
+import time
+
+from tqdm import tqdm
+
+from asr.training.checkpoints import Progress
+
+
+class EpochBar:
+    """Shows where an epoch is; nothing is shown where stderr is no terminal.
+
+    Parameters
+    ----------
+    progress : Progress
+    batches : int
+        Of the whole epoch.
+    batches_left : int
+        In all epochs to come, this one included: for the time left.
+    epochs : int
+    """
+
+    def __init__(self, progress: Progress, *, batches: int, batches_left: int, epochs: int) -> None:
+        self._progress = progress
+        self._batches_left = batches_left
+        self._done = 0
+        self._started = time.monotonic()
+        self._bar = tqdm(
+            desc=f"epoch {progress.epoch + 1}/{epochs}",
+            initial=progress.batch,
+            total=batches,
+            unit="batch",
+            disable=None,
+            leave=False,
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt}{postfix}",
+        )
+
+    def advance(self) -> None:
+        """One batch more is done."""
+        progress = self._progress
+        self._done += 1
+        seconds = time.monotonic() - self._started
+        left = seconds / self._done * (self._batches_left - self._done)
+        cer = f"{100 * progress.history[-1]['valid_cer']:.1f}%" if progress.history else "-"
+        waited = progress.waited / progress.seconds if progress.seconds else 0
+        loss = "-" if progress.mean_loss is None else f"{progress.mean_loss:.3f}"
+        self._bar.set_postfix_str(f"loss={loss} CER={cer} input wait={waited:.0%} left={_clock(left)}", refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Take the line away."""
+        self._bar.close()
+
+
+def _clock(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes else f"{seconds:.0f} s"

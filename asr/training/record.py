@@ -1,0 +1,132 @@
+"""What a run was made of: command, versions, data by hash, code, machine. For whoever wants to repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import asr
+from asr.config import TrainConfig
+from asr.errors import ConfigError
+from asr.files import write_atomically
+
+_PACKAGES = ("asr", "keras", "tensorflow", "jax", "torch", "numpy", "librosa", "soundfile", "soxr", "onnx")
+
+
+def record_start(path: Path, settings: TrainConfig) -> None:
+    """Add an entry to a run's record: one each time that it is started or goes on.
+
+    Raises
+    ------
+    ConfigError
+        If a manifest is no longer what it was when the run began.
+    """
+    record = json.loads(path.read_text("utf-8")) if path.exists() else {"starts": []}
+    manifests = {name: _sha256(Path(name).expanduser()) for name in (*settings.data.train, *settings.data.valid)}
+    if record["starts"]:
+        before = record["starts"][0]["manifests"]
+        changed = [name for name, digest in manifests.items() if before.get(name) != digest]
+        if changed:
+            raise ConfigError(
+                f"{path.parent}: {', '.join(changed)} has changed since this run began: take another run_dir, "
+                "or bring the manifest back"
+            )
+    record["starts"].append(
+        {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": sys.argv,
+            "backend": keras.backend.backend(),
+            "python": platform.python_version(),
+            "versions": _versions(),
+            "git": _git_state(),
+            "machine": describe_machine(),
+            "manifests": manifests,
+        }
+    )
+    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def record_bundles(path: Path, bundles: Iterable[Path]) -> None:
+    """Add the hashes of the files of the bundles that a run made."""
+    record = json.loads(path.read_text("utf-8"))
+    record["bundles"] = {
+        bundle.name: {file.name: _sha256(file) for file in sorted(bundle.iterdir()) if file.is_file()}
+        for bundle in bundles
+        if bundle.is_dir()
+    }
+    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores this process may use, memory in GB, and the accelerators that the back end sees."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        cores = os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": cores,
+        "memory_gb": round(memory, 1),
+        "accelerators": _accelerators(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _accelerators() -> list[str]:
+    try:
+        return [one for one in keras.distribution.list_devices() if not one.startswith("cpu")]
+    except (NotImplementedError, RuntimeError, AttributeError):
+        return []
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the code, if it runs from a git checkout, and whether it was changed since."""
+    folder = Path(asr.__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # site-packages may lie within somebody's repository
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "."))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,47 @@
+"""Run by test_devices.py in a process of its own: trains on some virtual devices, and writes losses and weights."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+devices, backend, output = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+os.environ["KERAS_BACKEND"] = backend
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+if backend == "jax":
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+else:
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import numpy as np  # noqa: E402
+
+from asr.acoustic.model import read_weights  # noqa: E402
+from asr.config import FeatureConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainingConfig  # noqa: E402
+from asr.corpus.batching import Batch  # noqa: E402
+from asr.training.engine import Engine  # noqa: E402
+
+settings = TrainConfig(
+    features=FeatureConfig(mels=8),
+    model=ModelConfig(depth=1, units=8, projection=8, channels=2, dropout=0.0),
+    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=0),
+    training=TrainingConfig(devices=devices),
+)
+engine = Engine(settings, symbols=5, steps=100)
+rng = np.random.default_rng(0)
+losses = []
+for _ in range(4):
+    batch = Batch(
+        rng.standard_normal((4, 40, 8)).astype(np.float32),
+        np.array([40, 31, 22, 0], np.int32),
+        rng.integers(1, 5, (4, 5)).astype(np.int32),
+        np.array([5, 1, 3, 0], np.int32),
+    )
+    step = engine.step(batch)
+    assert not step.fault
+    losses.append(step.loss)
+logits = engine.logits(batch)
+assert len(logits) == 4, logits.shape
+np.savez(output, losses=losses, logits=logits, **read_weights(engine.model))

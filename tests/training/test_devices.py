@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from asr.config import Precision
+from asr.errors import ConfigError
+from asr.training.devices import Devices
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_two_devices_reach_the_weights_of_one(backend, tmp_path):
+    """With rows of different lengths, an empty one, and gradients that are clipped."""
+    if not find_spec(backend):
+        pytest.skip(f"{backend} is not installed")
+    results = []
+    for devices in (1, 2):
+        output = tmp_path / f"{devices}.npz"
+        program = Path(__file__).with_name("data_parallel.py")
+        done = subprocess.run(
+            [sys.executable, program, str(devices), backend, output],
+            capture_output=True, text=True, check=False, env=os.environ | {"KERAS_BACKEND": backend},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        results.append(dict(np.load(output)))
+    assert results[0].keys() == results[1].keys()
+    for name, array in results[0].items():
+        np.testing.assert_allclose(results[1][name], array, rtol=1e-4, atol=2e-5, err_msg=name)
+
+
+def test_more_devices_than_there_are_is_an_error_with_their_number():
+    if keras.backend.backend() == "torch":
+        with pytest.raises(ConfigError, match="needs KERAS_BACKEND=jax or tensorflow"):
+            Devices(2, Precision.float32)
+    else:
+        with pytest.raises(ConfigError, match=r"training\.devices=99, but .* finds \d+ on this machine"):
+            Devices(99, Precision.float32)

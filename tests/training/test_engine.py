@@ -1,0 +1,132 @@
+"""A gradient step on whichever back end the tests run."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from asr.acoustic.model import read_weights
+from asr.config import FeatureConfig, ModelConfig, OptimizerConfig, Precision, TrainConfig, TrainingConfig
+from asr.corpus.batching import Batch, collate
+from asr.errors import ConfigError
+from asr.training.engine import Engine, WarmupCosine
+
+SYMBOLS = 5
+SETTINGS = TrainConfig(
+    features=FeatureConfig(mels=8),
+    model=ModelConfig(depth=1, units=8, projection=8, channels=2, dropout=0.0),
+    optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=0, clip_norm=1e6, weight_decay=0.0),
+)
+
+
+def utterances(rng: np.random.Generator, count: int) -> tuple[list[np.ndarray], list[list[int]]]:
+    frames = [rng.standard_normal((int(length), 8)).astype(np.float32) for length in rng.integers(20, 40, count)]
+    return frames, [rng.integers(1, SYMBOLS, size).tolist() for size in rng.integers(1, 5, count)]
+
+
+def engine(**training) -> Engine:
+    return Engine(replace(SETTINGS, training=TrainingConfig(**training)), symbols=SYMBOLS, steps=100)
+
+
+def test_a_step_lowers_the_loss_and_reports_the_one_before(rng):
+    one, batch = engine(), collate(*utterances(rng, 4))
+    first = one.step(batch)
+    assert not first.fault
+    losses = [one.step(batch).loss for _ in range(20)]
+    assert losses[-1] < 0.7 * first.loss
+    again = engine()
+    nats = again.nats(batch, again.logits(batch))
+    assert first.loss == pytest.approx(nats.sum() / batch.label_counts.sum(), rel=1e-4)
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(rng):
+    frames, labels = utterances(rng, 6)
+    large, small = engine(), engine(accumulate=3)
+    whole = collate(frames, labels)
+    symbols = int(whole.label_counts.sum())
+    before = read_weights(small.model)
+    losses = []
+    for rows in (slice(0, 3), slice(3, 4), slice(4, 6)):
+        for name, array in read_weights(small.model).items():
+            np.testing.assert_array_equal(array, before[name])
+        part = collate(frames[rows], labels[rows])
+        losses.append(small.step(part, symbols).loss * int(part.label_counts.sum()))
+    assert sum(losses) / symbols == pytest.approx(large.step(whole).loss, rel=1e-4)
+    for name, array in read_weights(large.model).items():
+        np.testing.assert_allclose(read_weights(small.model)[name], array, atol=2e-4, err_msg=name)
+
+
+def test_the_rate_stays_while_batches_of_one_step_add_up():
+    schedule = WarmupCosine(OptimizerConfig(learning_rate=1.0, warmup_steps=3), 30, accumulate=4)
+    plain = WarmupCosine(OptimizerConfig(learning_rate=1.0, warmup_steps=3), 30)
+    rates = [float(keras.ops.convert_to_numpy(schedule(keras.ops.convert_to_tensor(batch)))) for batch in range(40)]
+    assert rates == [float(keras.ops.convert_to_numpy(plain(batch // 4))) for batch in range(40)]
+
+
+def test_a_batch_that_is_not_finite_changes_nothing_and_the_next_one_is_learnt(rng):
+    one, batch = engine(), collate(*utterances(rng, 3))
+    assert not one.step(batch).fault
+    state = {name: keras.ops.convert_to_numpy(variable).copy() for name, variable in one.variables.items()}
+    broken = batch.frames.copy()
+    broken[1, 3, 2] = np.nan
+    assert one.step(replace(batch, frames=broken)).fault
+    for name, variable in one.variables.items():
+        if variable.name != "step_counter":  # the guard's count of good steps
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), state[name], err_msg=name)
+    assert not one.step(batch).fault
+
+
+def test_a_label_without_a_path_is_refused_by_the_guard(rng):
+    impossible = Batch(
+        rng.standard_normal((2, 16, 8)).astype(np.float32),
+        np.array([16, 16], np.int32),
+        np.array([[1, 2, 3, 4, 1, 2], [1, 0, 0, 0, 0, 0]], np.int32),
+        np.array([6, 1], np.int32),
+    )
+    one = engine()
+    before = read_weights(one.model)
+    assert one.step(impossible).fault
+    for name, array in read_weights(one.model).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def half_precision(precision: Precision) -> Engine:
+    try:
+        return engine(precision=precision)
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+def test_bfloat16_learns_like_float32_and_keeps_float32_weights(rng):
+    half, exact, batch = half_precision(Precision.bfloat16), engine(), collate(*utterances(rng, 4))
+    for _ in range(10):
+        assert half.step(batch).loss == pytest.approx(exact.step(batch).loss, rel=0.05)
+    assert {weight.dtype for weight in half.model.trainable_weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_float16_finds_its_scale_without_calling_it_a_fault(rng):
+    half, batch = half_precision(Precision.float16), collate(*utterances(rng, 4))
+    steps = [half.step(batch) for _ in range(30)]
+    assert not any(step.fault for step in steps)
+    assert steps[-1].loss < 0.7 * steps[0].loss
+
+
+def test_first_weights_do_not_depend_on_the_back_end():
+    weights = read_weights(engine(seed=3).model)
+    found = [float(weights[name].ravel()[0]) for name in ("convolution_1/kernel", "recurrent_1/recurrent_kernel")]
+    assert found == pytest.approx([-0.39444, 0.10377], abs=1e-5)
+
+
+def test_the_rate_rises_then_falls_to_its_last_share():
+    schedule = WarmupCosine(OptimizerConfig(learning_rate=2.0, warmup_steps=10, final_share=0.1), 200)
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(200)]
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == pytest.approx(2.0)
+    assert rates.index(max(rates)) in {9, 10}
+    assert rates[-1] == pytest.approx(0.2, rel=0.01)
+    assert all(left >= right for left, right in itertools.pairwise(rates[10:]))

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from asr.audio.features import LogMel
+from asr.config import AugmentConfig, FeatureConfig, ModelConfig
+from asr.corpus.batching import PlannedBatch, Shape
+from asr.corpus.manifest import read_manifest
+from asr.errors import AsrError, AudioError
+from asr.text.alphabet import Alphabet
+from asr.training.examples import Examples
+from asr.training.feed import Feed
+
+from ..conftest import SMOKE
+
+UTTERANCES = read_manifest(SMOKE / "valid.jsonl").utterances[:8]
+JOBS = [(epoch, PlannedBatch((first, first + 1), Shape(3, 600, 70))) for epoch in range(2) for first in range(0, 8, 2)]
+
+
+def examples(utterances=UTTERANCES) -> Examples:
+    alphabet = Alphabet(" 'abcdefghijklmnopqrstuvwxyz")
+    extractor = LogMel.from_librosa(FeatureConfig(mels=16))
+    return Examples(utterances, alphabet, extractor, ModelConfig(), augment=AugmentConfig(), seed=5)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_processes_give_what_this_one_gives_in_order(workers):
+    with (
+        Feed(examples(), workers=0, fixed_shapes=True) as here,
+        Feed(examples(), workers=workers, fixed_shapes=True) as there,
+    ):
+        pairs = list(zip(here.batches(JOBS), there.batches(JOBS), strict=True))
+    assert len(pairs) == len(JOBS)
+    for one, other in pairs:
+        assert one.indices == other.indices
+        assert one.batch.frames.shape == (3, 600, 16)
+        np.testing.assert_array_equal(one.batch.frames, other.batch.frames)
+        np.testing.assert_array_equal(one.batch.labels, other.batch.labels)
+
+
+def test_a_feed_that_is_left_early_can_be_taken_up_again():
+    with Feed(examples(), workers=1, fixed_shapes=False) as feed:
+        first = next(feed.batches(JOBS))
+        again = next(feed.batches(JOBS))
+    np.testing.assert_array_equal(first.batch.frames, again.batch.frames)
+
+
+def test_an_error_in_a_process_is_raised_here(tmp_path):
+    from dataclasses import replace
+
+    gone = [replace(one, audio_path=tmp_path / "gone.wav") for one in UTTERANCES]
+    with (
+        Feed(examples(gone), workers=1, fixed_shapes=False) as feed,
+        pytest.raises(AudioError, match="no such file") as info,
+    ):
+        next(feed.batches(JOBS))
+    assert info.value.path == str(tmp_path / "gone.wav")
+
+
+def test_a_process_that_dies_is_an_error_with_advice():
+    with Feed(examples(), workers=1, fixed_shapes=False) as feed:
+        batches = feed.batches(JOBS)
+        next(batches)
+        feed._workers[0]._process.kill()
+        with pytest.raises(AsrError, match=r"has ended \(exit code -9\): if memory ran out, lower training\.workers"):
+            list(batches)
+
+
+def test_waiting_is_measured():
+    with Feed(examples(), workers=1, fixed_shapes=False) as feed:
+        batches = feed.batches(JOBS)
+        next(batches)
+        started = feed.waited_seconds
+        assert started > 0
+        time.sleep(1.5)  # the next are ready by now
+        next(batches)
+        assert feed.waited_seconds - started < 0.05
+
+
+def test_closing_ends_the_processes():
+    feed = Feed(examples(), workers=2, fixed_shapes=False)
+    processes = [worker._process for worker in feed._workers]
+    feed.close()
+    assert all(process.poll() is not None for process in processes)
