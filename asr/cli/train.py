@@ -112,7 +112,8 @@ def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
     run_dir = Path(settings.run_dir).expanduser()
     path = run_dir / _CONFIG
     if not path.exists():
-        if run_dir.is_dir() and any(run_dir.iterdir()):
+        # A run that was killed as it began leaves hidden, half-written files.
+        if run_dir.is_dir() and any(not one.name.startswith(".") for one in run_dir.iterdir()):
             raise ConfigError(f"{run_dir}: the folder is not empty and holds no run ({_CONFIG} is missing)")
         return replace(settings, run_dir=str(run_dir))
     earlier = replace(from_yaml(TrainConfig, path.read_text("utf-8"), str(path)), run_dir=str(run_dir))

@@ -67,6 +67,15 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data, tmp_path):
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_a_run_that_was_killed_as_it_began_can_be_started_again(asr_command, data, tmp_path):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / ".config.yaml.a1b2.part").write_text("half")
+    outcome = asr_command("train", *data, *SMALL, "training.epochs=1", f"run_dir={run_dir}")
+    assert outcome.code == 0, outcome.err
+    assert not list(run_dir.glob("*.part"))
+
+
 def test_settings_that_changed_are_named_when_a_run_is_taken_up(asr_command, data, tmp_path):
     arguments = ["train", *data, *SMALL, "training.epochs=1", f"run_dir={tmp_path / 'run'}"]
     assert asr_command(*arguments).code == 0

@@ -7,6 +7,8 @@ import json
 import logging
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +27,12 @@ from asr.config import (
 )
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError, ConfigError, DivergenceError
+from asr.schema import to_yaml
 from asr.training.checkpoints import find_checkpoints
 from asr.training.engine import Engine
 from asr.training.loop import train
 
-from ..conftest import SMOKE, write_rows
+from ..conftest import REPOSITORY, SMOKE, write_rows
 
 VOLATILE = {"train_seconds", "valid_seconds", "input_wait_share"}
 LOSS_COLUMNS = ("epoch", "batch", "loss", "learning_rate")
@@ -276,6 +279,15 @@ def test_a_loss_that_is_no_number_names_its_utterance_saves_the_batch_and_is_pas
         row = arrays["ids"].tolist().index(identity)
         assert arrays["label_counts"][row] == 800
         assert "weights/symbols/bias" in arrays.files
+
+    (tmp_path / "config.yaml").write_text(to_yaml(settings))
+    script = [sys.executable, REPOSITORY / "scripts" / "replay_batch.py", saved[0]]
+    replayed = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert replayed.returncode == 0, replayed.stderr
+    rows = {line.split()[0]: line.split()[4:] for line in replayed.stdout.splitlines()[1:4]}
+    assert rows[identity] == ["inf", "finite"]
+    assert sum(nats == "inf" for nats, _ in rows.values()) == 1
+    assert "a step from here: not finite" in replayed.stdout
 
 
 def test_too_many_such_batches_stop_the_run_with_advice(settings, tmp_path, monkeypatch):
