@@ -34,7 +34,11 @@ class ManifestError(AsrError):
         self.problems = list(problems)
 
 
-class DivergenceError(AsrError):
+class TrainingError(AsrError):
+    """A training that cannot go on, though nothing is wrong with its settings: no room on the disk, a file gone."""
+
+
+class DivergenceError(TrainingError):
     """A training whose loss or gradients are no longer finite numbers."""
 
 

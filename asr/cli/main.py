@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, TrainingError
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -34,7 +34,7 @@ Examples:
   asr train data.train=train.jsonl data.valid=valid.jsonl
   asr COMMAND --help               all settings of a command, with examples
 
-Exit codes: 0 done, 1 some inputs failed, 2 usage or configuration, 130 interrupted, 143 terminated."""
+Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration, 130 interrupted, 143 terminated."""
 
 
 def entry_point() -> None:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except AsrError as error:
-        return _report(error, arguments, USAGE)
+        return _report(error, arguments, SOME_FAILED if isinstance(error, TrainingError) else USAGE)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): keep Python from complaining when it flushes on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

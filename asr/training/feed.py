@@ -16,7 +16,7 @@ from types import TracebackType
 
 import asr
 from asr.corpus.batching import PlannedBatch
-from asr.errors import AsrError
+from asr.errors import TrainingError
 from asr.training.examples import Examples, Prepared
 
 # Batches ready or under way for each process: enough to even out short and long ones.
@@ -67,7 +67,7 @@ class Feed:
         ------
         AudioError
             If none of a batch's recordings can be read.
-        AsrError
+        TrainingError
             If a process has died.
         """
         if not self._workers:
@@ -133,7 +133,7 @@ class _Worker:
             result = pickle.load(results)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             self._process.kill()  # in case it goes on, out of step
-            raise AsrError(
+            raise TrainingError(
                 f"a process that prepares batches has ended (exit code {self._process.wait()}): if memory ran out, "
                 "lower training.workers; training.workers=0 prepares them in the training process"
             ) from error

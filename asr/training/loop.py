@@ -38,7 +38,7 @@ from asr.bundle import load_bundle, save_bundle
 from asr.config import AugmentConfig, Normalization, TrainConfig
 from asr.corpus.batching import PlannedBatch, Shape, make_buckets, padding_share, plan_epoch
 from asr.decoding import decode_greedy
-from asr.errors import AsrError, AudioError, ConfigError, DivergenceError
+from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
 from asr.evaluation.report import write_report
 from asr.evaluation.scoring import Score, score
 from asr.files import clear_leftovers, write_atomically
@@ -95,7 +95,7 @@ def train(settings: TrainConfig, run_dir: Path, corpus: Corpus | None = None) ->
         If all recordings of a batch have become unreadable.
     DivergenceError
         If more than `training.skip_batches` batches gave no finite loss and gradients.
-    AsrError
+    TrainingError
         If the run directory can no longer be written to. What was saved stays, and the run can go on from it.
     """
     corpus = corpus or read_corpus(settings)
@@ -154,7 +154,7 @@ def _saving(run_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AsrError(
+        raise TrainingError(
             f"{error.filename or run_dir}: {error.strerror or error}. What was saved before is kept: when there is "
             f"room to write again, the same command goes on from the last checkpoint in {run_dir}"
         ) from error
@@ -458,7 +458,7 @@ class _Run:
         for planned in tqdm(self.valid_plan, "validating", unit="batch", disable=None, leave=False):
             prepared = examples.prepare(planned, 0, fixed_shape=self.fixed_shapes)
             if prepared.left_out:
-                raise AsrError(f"a validation recording can no longer be read: {prepared.left_out[0]}")
+                raise TrainingError(f"a validation recording can no longer be read: {prepared.left_out[0]}")
             batch = prepared.batch
             logits = self.engine.logits(batch)
             steps = step_counts(batch.frame_counts, self.settings.model)

@@ -9,7 +9,7 @@ from asr.audio.features import LogMel
 from asr.config import AugmentConfig, FeatureConfig, ModelConfig
 from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
-from asr.errors import AsrError, AudioError
+from asr.errors import AudioError, TrainingError
 from asr.text.alphabet import Alphabet
 from asr.training.examples import Examples
 from asr.training.feed import Feed
@@ -65,7 +65,9 @@ def test_a_process_that_dies_is_an_error_with_advice():
         batches = feed.batches(JOBS)
         next(batches)
         feed._workers[0]._process.kill()
-        with pytest.raises(AsrError, match=r"has ended \(exit code -9\): if memory ran out, lower training\.workers"):
+        with pytest.raises(
+            TrainingError, match=r"has ended \(exit code -9\): if memory ran out, lower training\.workers"
+        ):
             list(batches)
 
 

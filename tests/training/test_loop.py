@@ -26,7 +26,7 @@ from asr.config import (
     TrainingConfig,
 )
 from asr.corpus.manifest import read_manifest
-from asr.errors import AsrError, ConfigError, DivergenceError
+from asr.errors import ConfigError, DivergenceError, TrainingError
 from asr.schema import to_yaml
 from asr.training.checkpoints import find_checkpoints
 from asr.training.engine import Engine
@@ -329,7 +329,7 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_saved(settings, whole_ru
     every_batch = replace(settings, training=replace(settings.training, checkpoint_minutes=0))
     with monkeypatch.context() as patch:
         patch.setattr("asr.files.os.fsync", full)
-        with pytest.raises(AsrError, match=r"No space left on device\. What was saved before is kept"):
+        with pytest.raises(TrainingError, match=r"No space left on device\. What was saved before is kept"):
             train(every_batch, tmp_path)
     assert find_checkpoints(tmp_path / "checkpoints")
     assert not list(tmp_path.rglob("*.part"))
