@@ -111,11 +111,9 @@ def test_the_loss_falls(whole_run):
     assert whole_run.history[-1]["train_loss"] < 0.95 * whole_run.history[0]["train_loss"]
 
 
-def test_the_loss_of_an_epoch_is_that_of_its_symbols(whole_run, settings):
-    rows = [json.loads(line) for line in Path(settings.data.train[0]).read_text().splitlines()]
+def test_the_loss_of_an_epoch_lies_between_those_of_its_batches(whole_run):
     by_batch = [float(row[2]) for row in losses(whole_run.run_dir) if row[0] == "1"]
     assert min(by_batch) < whole_run.history[0]["train_loss"] < max(by_batch)
-    assert sum(len(row["text"]) for row in rows) > 0
 
 
 @pytest.mark.parametrize("workers", [0, 1])
