@@ -21,6 +21,16 @@ SMOKE = REPOSITORY / "data" / "smoke"
 RATE = 16000
 
 
+def smoke_manifests(folder: Path, *, train: int, valid: int, name: str = "{part}.jsonl") -> dict[str, Path]:
+    """Manifests in a folder, with paths that hold anywhere, of the first of the smoke recipe's utterances."""
+    manifests = {}
+    for part, count in (("train", train), ("valid", valid)):
+        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()[:count]]
+        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows]
+        manifests[part] = write_rows(folder / name.format(part=part), rows)
+    return manifests
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)

@@ -122,12 +122,6 @@ class Engine:
                 self.model.test_on_batch([silence.frames, silence.frame_counts], pack_targets(silence, settings.model))
 
     @property
-    def fixed_shapes(self) -> bool:
-        """Whether something is compiled for every shape that a batch has."""
-        compiled: bool = keras.backend.backend() != "torch"
-        return compiled
-
-    @property
     def learning_rate(self) -> float:
         """Of the next step."""
         return float(ops.convert_to_numpy(self._adam.learning_rate))

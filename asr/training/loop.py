@@ -15,6 +15,7 @@ A run directory holds
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import logging
@@ -185,15 +186,15 @@ class _Run:
             self.valid_examples.frame_counts(0), self._buckets(self.valid_examples), 0, training
         )
         batches = sum(map(len, self.plans))
-        fixed_shapes = keras.backend.backend() != "torch" or training.devices > 1
+        # TensorFlow and JAX compile something for every shape that a batch has.
+        self.fixed_shapes = keras.backend.backend() != "torch"
         # Before the engine, so that the processes start while it is built.
-        self.feed = Feed(self.train_examples, workers=training.workers, fixed_shapes=fixed_shapes)
+        self.feed = Feed(self.train_examples, workers=training.workers, fixed_shapes=self.fixed_shapes)
         try:
             self.engine = Engine(settings, symbols=corpus.alphabet.size, steps=batches // training.accumulate)
         except BaseException:
             self.feed.close()
             raise
-        self.fixed_shapes = fixed_shapes
         self.journal = Journal(run_dir / "batches.csv")
         self.step_symbols = self._symbols_of_steps()
         self._last_saved = time.monotonic()
@@ -357,8 +358,6 @@ class _Run:
         _log.warning("%s; the batch is passed over", message)
 
     def _save_replay(self, path: Path, prepared: Prepared) -> None:
-        import io
-
         buffer = io.BytesIO()
         batch = prepared.batch
         weights = {f"weights/{name}": array for name, array in read_weights(self.engine.model).items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import SMOKE, write_rows
+from ..conftest import SMOKE, smoke_manifests, write_rows
 
 SMALL = [
     "model=small", "model.depth=1", "model.units=8", "model.projection=8", "model.channels=2", "features.mels=16",
@@ -22,13 +22,8 @@ SMALL = [
 
 @pytest.fixture
 def data(tmp_path) -> list[str]:
-    settings = []
-    for part, count in (("train", 12), ("valid", 2)):
-        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()[:count]]
-        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows]
-        path = write_rows(tmp_path / f"it's {part}, ü (1).jsonl", rows)
-        settings.append(f"data.{part}={path}")
-    return settings
+    manifests = smoke_manifests(tmp_path, train=12, valid=2, name="it's {part}, ü (1).jsonl")
+    return [f"data.{part}={path}" for part, path in manifests.items()]
 
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from asr.bundle import load_bundle
 
-from ..conftest import SMOKE, write_rows
+from ..conftest import smoke_manifests
 from .test_loop import losses
 
 BACKENDS = [name for name in ("tensorflow", "jax", "torch") if find_spec(name)]
@@ -29,11 +29,7 @@ def train(backend: str, *settings: str) -> None:
 
 @pytest.mark.skipif(len(BACKENDS) < 2, reason="needs two of tensorflow, jax and torch")
 def test_every_back_end_trains_the_same_model_and_goes_on_with_the_runs_of_the_others(tmp_path):
-    manifests = []
-    for part, count in (("train", 8), ("valid", 2)):
-        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()[:count]]
-        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows]
-        manifests.append(f"data.{part}={write_rows(tmp_path / f'{part}.jsonl', rows)}")
+    manifests = [f"data.{part}={path}" for part, path in smoke_manifests(tmp_path, train=8, valid=2).items()]
     settings = [
         *manifests, "model.depth=2", "model.units=16", "model.projection=16", "model.channels=2", "model.dropout=0",
         "features.mels=16", "training.epochs=2", "training.batch_size=4",

@@ -17,7 +17,7 @@ import pytest
 
 from asr.bundle import load_bundle
 
-from ..conftest import SMOKE, write_rows
+from ..conftest import smoke_manifests
 from .test_loop import VOLATILE, losses
 
 KILLS = 10
@@ -70,11 +70,7 @@ def worker_count(run_dir: Path) -> int:
 def test_ten_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatch):
     """At random moments, one of them while a checkpoint is written, with worker processes on."""
     monkeypatch.setenv("TEST_MARK", str(tmp_path))  # inherited by the workers, who are counted by it
-    manifests = []
-    for part, count in (("train", 12), ("valid", 2)):
-        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()[:count]]
-        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows]
-        manifests.append(f"data.{part}={write_rows(tmp_path / f'{part}.jsonl', rows)}")
+    manifests = [f"data.{part}={path}" for part, path in smoke_manifests(tmp_path, train=12, valid=2).items()]
     settings = [
         *manifests, "model.depth=1", "model.units=32", "model.projection=8", "model.channels=2", "features.mels=16",
         "model.dropout=0.2", f"training.epochs={EPOCHS}", "training.patience=0", "training.batch_size=2",

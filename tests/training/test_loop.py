@@ -32,7 +32,7 @@ from asr.training.checkpoints import find_checkpoints
 from asr.training.engine import Engine
 from asr.training.loop import train
 
-from ..conftest import REPOSITORY, SMOKE, write_rows
+from ..conftest import REPOSITORY, smoke_manifests, write_rows
 
 VOLATILE = {"train_seconds", "valid_seconds", "input_wait_share"}
 LOSS_COLUMNS = ("epoch", "batch", "loss", "learning_rate")
@@ -41,14 +41,9 @@ LOSS_COLUMNS = ("epoch", "batch", "loss", "learning_rate")
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> TrainConfig:
     """Twelve utterances to train on and four to validate on."""
-    folder = tmp_path_factory.mktemp("data")
-    paths = []
-    for part, count in (("train", 12), ("valid", 4)):
-        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()[:count]]
-        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows]
-        paths.append(str(write_rows(folder / f"{part}.jsonl", rows)))
+    manifests = smoke_manifests(tmp_path_factory.mktemp("data"), train=12, valid=4)
     return TrainConfig(
-        data=DataConfig(train=[paths[0]], valid=[paths[1]]),
+        data=DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])]),
         features=FeatureConfig(mels=16),
         augment=AugmentConfig(speeds=[1.0, 1.1], frequency_mask_mels=2),
         model=ModelConfig(depth=1, units=8, projection=8, channels=2, dropout=0.2),
