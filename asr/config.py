@@ -56,6 +56,15 @@ class Precision(ConfigEnum):
     float16 = "float16"
 
 
+class Schedule(ConfigEnum):
+    """How the learning rate goes after the warm-up."""
+
+    cosine = "cosine"
+    one_cycle = "one_cycle"
+    plateau = "plateau"
+    constant = "constant"
+
+
 class TranscriptFormat(ConfigEnum):
     """How a transcript is written."""
 
@@ -220,6 +229,13 @@ class DataConfig:
     """manifests to train on; a relative path is taken from the working directory"""
     valid: list[str] = field(default_factory=list)
     """manifests whose error rates choose the best epoch; never trained on"""
+    hold_out: float = 0.0
+    """share of the utterances of data.train to validate on instead, where data.valid names none: whole speakers where
+    the manifests tell them apart, the same ones every time"""
+    quarantine: list[str] = field(default_factory=list)
+    """lists of utterances to leave out and to count, as `asr doctor` writes them"""
+    max_faulty: float = 0.0
+    """share of the utterances that may be unusable: they are left out and counted; above it nothing is trained"""
     min_seconds: float = 0.1
     """utterances shorter than this are left out of training, and counted"""
     max_seconds: float = 20.0
@@ -229,16 +245,40 @@ class DataConfig:
     and speed); null computes them anew each time"""
 
     def __post_init__(self) -> None:
+        for name in ("hold_out", "max_faulty"):
+            _require(0 <= getattr(self, name) < 1, f"data.{name}", "at least 0 and below 1", getattr(self, name))
         _require(self.min_seconds >= 0, "data.min_seconds", "0 or more", self.min_seconds)
         _require(self.max_seconds > self.min_seconds, "data.max_seconds", "above data.min_seconds", self.max_seconds)
 
 
 @dataclass(kw_only=True)
 class AugmentConfig:
-    """How training utterances are varied, anew in every epoch."""
+    """How training utterances are varied, anew in every epoch: speed, room, noise, telephone, level, then masks."""
 
     speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1])
     """speeds to resample by, one drawn for each utterance and epoch; [1.0] for none"""
+    speed_probability: float = 1.0
+    """share of utterances whose speed is drawn; the others keep theirs"""
+    reverb_probability: float = 0.0
+    """share of utterances that are moved into a room"""
+    reverb_manifests: list[str] = field(default_factory=list)
+    """manifests of recorded room impulse responses; none has rooms simulated"""
+    reverb_seconds: list[float] = field(default_factory=lambda: [0.15, 0.7])
+    """shortest and longest reverberation time (60 dB) of simulated rooms"""
+    noise_probability: float = 0.0
+    """share of utterances that noise is added to"""
+    noise_manifests: list[str] = field(default_factory=list)
+    """manifests of recorded noise (minutes rather than hours a file); none has noise made, from white to brown"""
+    noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 25.0])
+    """lowest and highest ratio of speech to noise, in dB"""
+    telephone_probability: float = 0.0
+    """share of utterances that are sent through a telephone: 300 to 3400 Hz, 8 kHz, 8-bit mu-law"""
+    gain_probability: float = 0.0
+    """share of utterances whose level is changed; has no effect with features.normalization=utterance"""
+    gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
+    """lowest and highest change of level, in dB"""
+    mask_probability: float = 1.0
+    """share of utterances that SpecAugment masks"""
     frequency_masks: int = 2
     """SpecAugment: bands of neighbouring mels to blank out"""
     frequency_mask_mels: int = 20
@@ -254,6 +294,14 @@ class AugmentConfig:
         _require(bool(self.speeds), "augment.speeds", "a list of at least one speed", self.speeds)
         for speed in self.speeds:
             _require(0.25 <= speed <= 4, "augment.speeds", "speeds between 0.25 and 4", speed)
+        for name in ("speed", "reverb", "noise", "telephone", "gain", "mask"):
+            value = getattr(self, f"{name}_probability")
+            _require(0 <= value <= 1, f"augment.{name}_probability", "between 0 and 1", value)
+        for name in ("reverb_seconds", "noise_snr_db", "gain_db"):
+            pair = getattr(self, name)
+            ordered = len(pair) == 2 and pair[0] <= pair[1]
+            _require(ordered, f"augment.{name}", "two numbers, the lower one first", pair)
+        _require(self.reverb_seconds[0] > 0, "augment.reverb_seconds", "above 0", self.reverb_seconds)
         for name in ("frequency_masks", "frequency_mask_mels", "time_masks", "time_mask_frames"):
             _require(getattr(self, name) >= 0, f"augment.{name}", "0 or more", getattr(self, name))
         _require(0 <= self.time_mask_share <= 1, "augment.time_mask_share", "between 0 and 1", self.time_mask_share)
@@ -261,14 +309,21 @@ class AugmentConfig:
 
 @dataclass(kw_only=True)
 class OptimizerConfig:
-    """AdamW with a linear warm-up and a cosine decay."""
+    """AdamW with a linear warm-up and a schedule."""
 
     learning_rate: float = 1e-3
     """the highest rate, reached after the warm-up"""
+    schedule: Schedule = Schedule.cosine
+    """cosine (half a cosine down to final_share), one_cycle (three tenths of the training up, the rest down; no other
+    warm-up), plateau (falls when validation CER no longer does) or constant"""
     warmup_steps: int = 500
     """steps over which the rate rises from 0; at most a tenth of the training is used"""
     final_share: float = 0.01
-    """the last rate, as a share of the highest"""
+    """the last rate, as a share of the highest; the plateau schedule goes no lower either"""
+    plateau_epochs: int = 2
+    """plateau schedule: validations without a better CER after which the rate falls"""
+    plateau_factor: float = 0.5
+    """plateau schedule: what the rate is multiplied by when it falls"""
     weight_decay: float = 0.01
     """decoupled weight decay, on matrices only"""
     clip_norm: float = 1.0
@@ -278,6 +333,8 @@ class OptimizerConfig:
         _require(self.learning_rate > 0, "optimizer.learning_rate", "above 0", self.learning_rate)
         _require(self.warmup_steps >= 0, "optimizer.warmup_steps", "0 or more", self.warmup_steps)
         _require(0 <= self.final_share <= 1, "optimizer.final_share", "between 0 and 1", self.final_share)
+        _require(self.plateau_epochs >= 1, "optimizer.plateau_epochs", "at least 1", self.plateau_epochs)
+        _require(0 < self.plateau_factor < 1, "optimizer.plateau_factor", "between 0 and 1", self.plateau_factor)
         _require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
         _require(self.clip_norm > 0, "optimizer.clip_norm", "above 0", self.clip_norm)
 
@@ -298,6 +355,11 @@ class TrainingConfig:
     """batches that make one step of the optimizer together: a large batch in the memory of a small one"""
     sorted_first_epoch: bool = True
     """take the first epoch from the shortest utterance to the longest, which shortens the all-blank plateau of CTC"""
+    average_epochs: float = 0.0
+    """validate and save the exponential moving average of the weights over about so many epochs, which errs less than
+    the weights of any one step; 0 takes the weights as they are"""
+    valid_every: int = 1
+    """epochs from one validation to the next; the last epoch is always validated"""
     patience: int = 10
     """stop after this many epochs without a better validation CER; 0 never stops early"""
     seed: int = 1
@@ -319,9 +381,9 @@ class TrainingConfig:
     """learn this many utterances by heart and say whether it worked, to prove the wiring; 0 trains as usual"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "buckets", "accumulate", "devices"):
+        for name in ("epochs", "batch_size", "buckets", "accumulate", "devices", "valid_every"):
             _require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
-        for name in ("patience", "seed", "workers", "checkpoint_minutes", "skip_batches", "overfit"):
+        for name in ("patience", "seed", "workers", "checkpoint_minutes", "skip_batches", "overfit", "average_epochs"):
             _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
         _require(self.batch_seconds > 0, "training.batch_seconds", "above 0", self.batch_seconds)
 
@@ -371,6 +433,24 @@ class TrainConfig:
     """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
+
+
+@dataclass(kw_only=True)
+class DoctorConfig(TrainConfig):
+    """`asr doctor`: what a training takes, so that it can be asked about the very data that one is to see."""
+
+    output_dir: str | None = None
+    """folder for report.html, report.json and quarantine.jsonl; null writes the table to stdout only"""
+    show_augmented: str | None = None
+    """folder for a few augmented utterances: sound, and pictures of the features"""
+    show_count: int = 5
+    """utterances to show there"""
+    workers: int = 0
+    """processor cores to use; 0 for all"""
+
+    def __post_init__(self) -> None:
+        _require(self.workers >= 0, "workers", "0 or more", self.workers)
+        _require(self.show_count >= 1, "show_count", "at least 1", self.show_count)
 
 
 def _check_channel(channel: str) -> None:

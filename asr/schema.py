@@ -37,6 +37,7 @@ ROOTS: dict[str, type[Any]] = {
     "train": config.TrainConfig,
     "transcribe": config.TranscribeConfig,
     "evaluate": config.EvaluateConfig,
+    "doctor": config.DoctorConfig,
 }
 """The settings of each command that has any."""
 
@@ -314,8 +315,11 @@ def _field_docs(kind: type[Any]) -> dict[str, str]:
     import inspect
     import textwrap
 
+    docs: dict[str, str] = {}
+    for base in kind.__bases__:
+        if is_dataclass(base):
+            docs |= _field_docs(base)
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    docs = {}
     body = typing.cast(ast.ClassDef, definition).body
     for statement, following in itertools.pairwise(body):
         if (

@@ -70,7 +70,7 @@ def ours(options: argparse.Namespace, precision: str) -> Callable[[], float]:
         ),
         training=TrainingConfig(precision=Precision(precision)),
     )  # fmt: skip
-    engine = Engine(settings, symbols=SYMBOLS, steps=100_000)
+    engine = Engine(settings, symbols=SYMBOLS)
     batch = Batch(*make_arrays(options))
     return lambda: engine.step(batch).loss
 

@@ -62,7 +62,7 @@ def main() -> None:
         targets = np.zeros((options.rows, 1, 1), np.float32)
         return lambda: part.train_on_batch([batch.frames, batch.frame_counts], targets)
 
-    engine = Engine(settings, symbols=symbols, steps=10_000)
+    engine = Engine(settings, symbols=symbols)
     names = [layer.name for layer in engine.model.layers]
     # The last layer of each block.
     blocks = ["front_end", *(f"recurrent_{number}" for number in range(1, settings.model.depth + 1)), "symbols"]

@@ -35,7 +35,7 @@ def main() -> None:
         batch = Batch(*(arrays[name] for name in ("frames", "frame_counts", "labels", "label_counts")))
         ids = arrays["ids"].tolist()
         weights = {name.removeprefix("weights/"): arrays[name] for name in arrays.files if name.startswith("weights/")}
-    engine = Engine(settings, symbols=len(weights["symbols/bias"]), steps=1)
+    engine = Engine(settings, symbols=len(weights["symbols/bias"]))
     write_weights(engine.model, weights)
     nats = engine.nats(batch, engine.logits(batch))
     steps = step_counts(batch.frame_counts, settings.model)

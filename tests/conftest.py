@@ -19,6 +19,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "data" / "samples"
 SMOKE = REPOSITORY / "data" / "smoke"
 RATE = 16000
+# Large corpora, which no user of the repository has.
+SHARED_SPEECH = REPOSITORY.parent / "shared" / "speech"
 
 
 def smoke_manifests(folder: Path, *, train: int, valid: int, name: str = "{part}.jsonl") -> dict[str, Path]:

@@ -25,9 +25,10 @@ ROOMS = {
     "acoustic": {"audio", "corpus"},
     "decoding": set(),
     "evaluation": set(),
+    "doctor": {"audio", "corpus", "acoustic"},
     "bundle": {"audio", "acoustic"},
     "transcription": {"audio", "acoustic", "decoding", "bundle"},
-    "training": {"audio", "corpus", "acoustic", "decoding", "evaluation", "bundle", "transcription"},
+    "training": {"audio", "corpus", "acoustic", "decoding", "doctor", "evaluation", "bundle", "transcription"},
     "schema": set(),
     "errors": set(),
     "files": set(),
@@ -59,7 +60,8 @@ HOMES = {
     "jiwer": ("evaluation/scoring.py",),
     "hydra": ("schema.py", "cli/train.py"),
     "omegaconf": ("schema.py", "cli/train.py"),
-    "matplotlib": ("training/curves.py",),
+    "matplotlib": ("training/curves.py", "training/showing.py"),
+    "jinja2": ("doctor/report.py",),
 }
 
 

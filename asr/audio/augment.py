@@ -1,12 +1,24 @@
-"""Variations of training utterances: pure functions of an array and a random generator."""
+"""Variations of training utterances: pure functions of an array and a random generator, and what draws them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from asr.audio.features import Frames
-from asr.audio.load import Samples, resample
+from asr.audio.load import Samples, load_audio, resample
 from asr.config import AugmentConfig
+from asr.errors import AudioError
+
+# Spectral exponents of made noise, from white (0) to brown (2); level of the direct sound against a simulated room.
+_COLOURS, _DIRECT_DB, _FIRST_REFLECTION_SECONDS = (0.0, 2.0), (-3.0, 12.0), (0.002, 0.02)
+_TELEPHONE_RATE, _TELEPHONE_LOWEST, _TELEPHONE_HIGHEST, _MU = 8000, 300.0, 3400.0, 255.0
+# Recorded noises and rooms that a process keeps decoded.
+_KEPT_RECORDINGS = 32
 
 
 def change_speed(samples: Samples, speed: float) -> Samples:
@@ -33,6 +45,156 @@ def dither(samples: Samples, deviation: float, rng: np.random.Generator) -> Samp
     """Add white noise of a standard deviation (full scale is 1) to float32 samples [shape=(samples,)]."""
     noisy: Samples = samples + deviation * rng.standard_normal(len(samples), np.float32)
     return noisy
+
+
+def change_gain(samples: Samples, gain_db: float) -> Samples:
+    """Make float32 samples [shape=(samples,)] louder or softer by some dB."""
+    louder: Samples = samples * np.float32(10 ** (gain_db / 20))
+    return louder
+
+
+def coloured_noise(count: int, exponent: float, rng: np.random.Generator) -> Samples:
+    """Noise whose power falls with frequency.
+
+    Parameters
+    ----------
+    count : int > 0
+        Samples.
+    exponent : float
+        Power goes with 1 / frequency ** exponent: 0 is white, 1 pink, 2 brown.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float32 [shape=(count,)]
+        Of no particular level.
+
+    Notes
+    -----
+    Source: J. Timmer, M. Koenig, "On generating power law noise", Astronomy and Astrophysics 300, 1995.
+    """
+    bins = count // 2 + 1
+    spectrum = rng.standard_normal(bins) + 1j * rng.standard_normal(bins)
+    spectrum *= np.maximum(np.arange(bins), 1) ** (-exponent / 2)
+    spectrum[0] = 0
+    return np.fft.irfft(spectrum, n=count).astype(np.float32)
+
+
+def add_noise(samples: Samples, noise: Samples, snr_db: float, rng: np.random.Generator) -> Samples:
+    """Mix noise into speech.
+
+    Parameters
+    ----------
+    samples : float32 [shape=(samples,)]
+    noise : float32 [shape=(any,)]
+        From a random point on; repeated if it is shorter than the speech.
+    snr_db : float
+        Mean power of the speech over that of the noise, in dB.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float32 [shape=(samples,)]
+        Silence, and a noise that is silent, leave the samples as they are.
+    """
+    if len(noise) > len(samples):
+        start = int(rng.integers(0, len(noise) - len(samples) + 1))
+        chosen = noise[start : start + len(samples)]
+    else:
+        start = int(rng.integers(0, max(1, len(noise))))
+        chosen = np.resize(np.roll(noise, -start), len(samples))
+    powers = [float(np.mean(np.square(one, dtype=np.float64))) for one in (samples, chosen)]
+    if min(powers) <= 0:
+        return samples
+    mixed: Samples = samples + chosen * np.float32(np.sqrt(powers[0] / powers[1] / 10 ** (snr_db / 10)))
+    return mixed
+
+
+def simulate_response(reverb_seconds: float, sample_rate: int, rng: np.random.Generator) -> Samples:
+    """The impulse response of a room that does not exist.
+
+    Parameters
+    ----------
+    reverb_seconds : float > 0
+        Time in which the reverberation falls by 60 dB.
+    sample_rate : int
+        Hz.
+    rng : numpy.random.Generator
+        Draws the tail, its delay, and its level against the direct sound.
+
+    Returns
+    -------
+    float32 [shape=(about reverb_seconds * sample_rate,)]
+        The direct sound, 1, comes first; after a pause of 2 to 20 ms a decaying tail of noise.
+
+    Notes
+    -----
+    Source: J.-D. Polack's statistical model ("La transmission de l'energie sonore dans les salles", 1988), the direct
+    sound 3 dB below to 12 dB above the tail.
+    """
+    times = np.arange(max(1, int(reverb_seconds * sample_rate))) / sample_rate
+    tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / reverb_seconds)
+    tail[times < rng.uniform(*_FIRST_REFLECTION_SECONDS)] = 0
+    energy = float(np.sum(tail**2))
+    if energy > 0:
+        tail *= np.sqrt(10 ** (-rng.uniform(*_DIRECT_DB) / 10) / energy)
+    tail[0] = 1
+    return tail.astype(np.float32)
+
+
+def reverberate(samples: Samples, response: Samples) -> Samples:
+    """Have speech sound as in a room.
+
+    Parameters
+    ----------
+    samples : float32 [shape=(samples,)]
+    response : float32 [shape=(any,)]
+        Impulse response; what comes before its highest peak, the direct sound, is left away, so that nothing is
+        shifted in time.
+
+    Returns
+    -------
+    float32 [shape=(samples,)]
+        With the power of `samples`; the tail past the end is cut.
+    """
+    response = response[int(np.argmax(np.abs(response))) :]
+    size = 1 << (len(samples) + len(response) - 2).bit_length()
+    spectrum = np.fft.rfft(samples, size) * np.fft.rfft(response, size)
+    wet = np.fft.irfft(spectrum, size)[: len(samples)]
+    power = float(np.mean(wet**2))
+    if power > 0:
+        wet *= np.sqrt(float(np.mean(np.square(samples, dtype=np.float64))) / power)
+    return wet.astype(np.float32)
+
+
+def telephone(samples: Samples, sample_rate: int) -> Samples:
+    """Send speech through an old telephone line.
+
+    Parameters
+    ----------
+    samples : float32 [shape=(samples,)]
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    float32 [shape=(samples,)]
+        300 to 3400 Hz, at 8 kHz, in 8 bits of mu-law.
+
+    Notes
+    -----
+    Source: ITU-T G.711 (mu-law, its continuous curve) and G.712 (the band).
+    """
+    line = resample(samples, sample_rate, _TELEPHONE_RATE)
+    spectrum = np.fft.rfft(line)
+    frequencies = np.fft.rfftfreq(len(line), 1 / _TELEPHONE_RATE)
+    spectrum[(frequencies < _TELEPHONE_LOWEST) | (frequencies > _TELEPHONE_HIGHEST)] = 0
+    line = np.clip(np.fft.irfft(spectrum, len(line)), -1, 1)
+    curve = np.sign(line) * np.log1p(_MU * np.abs(line)) / np.log1p(_MU)
+    curve = np.round(curve * 127) / 127
+    line = np.sign(curve) * np.expm1(np.abs(curve) * np.log1p(_MU)) / _MU
+    heard = resample(line.astype(np.float32), _TELEPHONE_RATE, sample_rate)
+    return np.pad(heard, (0, max(0, len(samples) - len(heard))))[: len(samples)]
 
 
 def mask_frames(frames: Frames, settings: AugmentConfig, rng: np.random.Generator) -> Frames:
@@ -66,3 +228,88 @@ def mask_frames(frames: Frames, settings: AugmentConfig, rng: np.random.Generato
         start = int(rng.integers(0, count - length + 1))
         frames[start : start + length] = 0
     return frames
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """Which variations of its samples an utterance gets."""
+
+    room: bool = False
+    noise: bool = False
+    telephone: bool = False
+    level: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Those that it gets."""
+        return [one.name for one in fields(self) if getattr(self, one.name)]
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """Draws and applies the variations of samples that some settings ask for.
+
+    Parameters
+    ----------
+    settings : AugmentConfig
+    sample_rate : int
+        Hz.
+    noises, responses : sequences of Path
+        Recordings of noise, and impulse responses of rooms; where there are none they are made.
+    """
+
+    settings: AugmentConfig
+    sample_rate: int
+    noises: Sequence[Path] = ()
+    responses: Sequence[Path] = ()
+
+    def draw(self, rng: np.random.Generator) -> Variation:
+        """What becomes of one utterance."""
+        settings = self.settings
+        draws = rng.random(4)  # all of them, whatever the settings: one does not move the others
+        return Variation(
+            room=bool(draws[0] < settings.reverb_probability),
+            noise=bool(draws[1] < settings.noise_probability),
+            telephone=bool(draws[2] < settings.telephone_probability),
+            level=bool(draws[3] < settings.gain_probability),
+        )
+
+    def apply(self, samples: Samples, variation: Variation, rng: np.random.Generator) -> Samples:
+        """Samples [shape=(samples,)] as they are heard then, as many as before.
+
+        Raises
+        ------
+        AudioError
+            If a recording of noise or of a room cannot be read.
+        """
+        settings = self.settings
+        if variation.room:
+            if self.responses:
+                response = _recording(self.responses[int(rng.integers(len(self.responses)))], self.sample_rate)
+            else:
+                response = simulate_response(_between(settings.reverb_seconds, rng), self.sample_rate, rng)
+            samples = reverberate(samples, response)
+        if variation.noise:
+            if self.noises:
+                noise = _recording(self.noises[int(rng.integers(len(self.noises)))], self.sample_rate)
+            else:
+                noise = coloured_noise(len(samples), _between(_COLOURS, rng), rng)
+            samples = add_noise(samples, noise, _between(settings.noise_snr_db, rng), rng)
+        if variation.telephone:
+            samples = telephone(samples, self.sample_rate)
+        if variation.level:
+            samples = change_gain(samples, _between(settings.gain_db, rng))
+        return samples
+
+
+def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:
+    low, high = bounds
+    return rng.uniform(low, high)
+
+
+@lru_cache(maxsize=_KEPT_RECORDINGS)
+def _recording(path: Path, sample_rate: int) -> Samples:
+    samples = load_audio(path, sample_rate=sample_rate)
+    if not samples.any():
+        raise AudioError(path, "is silent: neither a noise nor a room")
+    return samples

@@ -73,11 +73,7 @@ def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> S
         If the file is missing, empty, not audio, truncated, has no such channel, or holds values that are not finite.
     """
     path = Path(path)
-    channels, rate = _decode(path)
-    if not np.isfinite(channels).all():
-        raise AudioError(
-            path, f"{np.count_nonzero(~np.isfinite(channels))} samples are not finite numbers (NaN or Inf)"
-        )
+    channels, rate = decode_audio(path)
     if channel == "mix":
         samples = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
     else:
@@ -151,6 +147,28 @@ def _check_file(path: Path) -> None:
             pass
     except OSError as error:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from error
+
+
+def decode_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
+    """A recording as it is: all channels, at its own rate.
+
+    Returns
+    -------
+    channels : float32 [shape=(samples, channels)]
+    sample_rate : int
+        Hz.
+
+    Raises
+    ------
+    AudioError
+        As `load_audio` does.
+    """
+    path = Path(path)
+    channels, rate = _decode(path)
+    not_finite = len(channels) * channels.shape[1] - int(np.isfinite(channels).sum())
+    if not_finite:
+        raise AudioError(path, f"{not_finite} samples are not finite numbers (NaN or Inf)")
+    return channels, rate
 
 
 def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:

@@ -9,7 +9,9 @@ from asr.cli.console import configure_logging
 from asr.errors import ConfigError
 
 
-def settings_or_answer(command: str, split: Arguments, *, usage: str, text: str, examples: str) -> Any:
+def settings_or_answer(
+    command: str, split: Arguments, *, usage: str, text: str, examples: str, files_required: bool = True
+) -> Any:
     """Compose a command's settings and set up its messages; or answer --help or --show-config and return None.
 
     Raises
@@ -31,7 +33,7 @@ def settings_or_answer(command: str, split: Arguments, *, usage: str, text: str,
     if "--show-config" in split.flags:
         print(to_yaml(settings), end="")
         return None
-    if not split.files:
+    if files_required and not split.files:
         raise ConfigError(f"no file is named; `asr {command} --help` shows examples")
     configure_logging(settings.log, split.flags)
     return settings

@@ -14,6 +14,7 @@ DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 COMMANDS = {
     "transcribe": "write down what is said in recordings",
     "train": "train a model on your own recordings",
+    "doctor": "find out what is wrong with recordings and texts before training",
     "evaluate": "measure error rates on transcribed recordings",
     "info": "describe a model bundle",
     "completion": "print the completion script of a shell",
@@ -31,6 +32,7 @@ Examples:
   asr transcribe interview.mp3
   asr transcribe recordings/ format=json output_dir=texts
   asr evaluate test.jsonl bundle=runs/mine/best decoder=beam
+  asr doctor train.jsonl valid.jsonl
   asr train data.train=train.jsonl data.valid=valid.jsonl
   asr COMMAND --help               all settings of a command, with examples
 

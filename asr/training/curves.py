@@ -24,12 +24,14 @@ def draw_curves(path: Path, history: Sequence[dict[str, Any]]) -> None:
     FigureCanvasAgg(figure)
     loss, errors = figure.subplots(1, 2)
     loss.plot(epochs, [record["train_loss"] for record in history], ".-", label="training (augmented)")
-    loss.plot(epochs, [record["valid_loss"] for record in history], ".-", label="validation")
+    validated = [record for record in history if record["valid_loss"] is not None]
+    valid_epochs = [record["epoch"] for record in validated]
+    loss.plot(valid_epochs, [record["valid_loss"] for record in validated], ".-", label="validation")
     loss.set(title="CTC loss", xlabel="epoch", ylabel="nats a symbol", ylim=(0, None))
     for key, label in (("valid_wer", "WER"), ("valid_cer", "CER")):
-        rates = [float("nan") if record[key] is None else record[key] for record in history]
-        best = min(rates)
-        errors.plot(epochs, rates, ".-", label=f"{label}, best {100 * best:.1f} %")
+        rates = [float("nan") if record[key] is None else record[key] for record in validated]
+        best = f", best {100 * min(rates):.1f} %" if rates else ""
+        errors.plot(valid_epochs, rates, ".-", label=f"{label}{best}")
     errors.set(title="Validation error, greedy", xlabel="epoch", ylim=(0, None))
     errors.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for axes in (loss, errors):

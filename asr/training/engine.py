@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,47 +14,13 @@ from keras import ops
 
 from asr.acoustic.loss import CtcLoss, pack_targets, row_nats
 from asr.acoustic.model import build_model
-from asr.config import OptimizerConfig, Precision, TrainConfig
+from asr.config import Precision, TrainConfig
 from asr.corpus.batching import Batch, collate
 from asr.training.devices import Devices, GuardedOptimizer, trace_once
 
 # float16 reaches no further than 65,504: small gradients are lifted, and the scale is sought anew after so many steps.
 _FLOAT16_SCALE, _FLOAT16_GROWTH = 2.0**15, 2000
 _NEVER = 2**31 - 1
-
-
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A linear rise from 0 to the highest rate, then half a cosine down to a share of it.
-
-    Parameters
-    ----------
-    settings : OptimizerConfig
-    steps : int
-        Steps of the optimizer in the whole training.
-    accumulate : int >= 1
-        Batches of one step: Keras asks for the rate of every batch.
-
-    Notes
-    -----
-    Source of the cosine: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017, without restarts.
-    """
-
-    def __init__(self, settings: OptimizerConfig, steps: int, accumulate: int = 1) -> None:
-        self._settings = settings
-        self._accumulate = accumulate
-        self._warmup = max(1, min(settings.warmup_steps, steps // 10))
-        self._steps = max(steps, self._warmup + 1)
-
-    def __call__(self, step: Any) -> Any:
-        settings = self._settings
-        step = ops.cast(step // self._accumulate, "float32") + 1
-        share = ops.clip((step - self._warmup) / (self._steps - self._warmup), 0.0, 1.0)
-        low = settings.final_share
-        decayed = low + (1 - low) * 0.5 * (1 + ops.cos(np.pi * share))
-        return settings.learning_rate * ops.where(step < self._warmup, step / self._warmup, decayed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"settings": self._settings, "steps": self._steps, "accumulate": self._accumulate}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +41,8 @@ class Engine:
     settings : TrainConfig
     symbols : int
         Width of the model's output.
-    steps : int
-        Steps of the optimizer in the whole training, for the schedule.
+    average_steps : float
+        Steps of the optimizer over which `averaged` averages the weights; 0 for none.
 
     Raises
     ------
@@ -84,7 +50,7 @@ class Engine:
         If the back end or the machine cannot do what the settings ask for.
     """
 
-    def __init__(self, settings: TrainConfig, *, symbols: int, steps: int) -> None:
+    def __init__(self, settings: TrainConfig, *, symbols: int, average_steps: float = 0.0) -> None:
         training, optimizer = settings.training, settings.optimizer
         self._settings = settings
         self._devices = Devices(training.devices, training.precision)
@@ -93,7 +59,7 @@ class Engine:
         with self._devices.scope(), _precision(training.precision):
             self.model = build_model(settings.model, mels=settings.features.mels, symbols=symbols)
             self._adam = keras.optimizers.AdamW(
-                WarmupCosine(optimizer, steps, training.accumulate),
+                optimizer.learning_rate,
                 weight_decay=optimizer.weight_decay,
                 global_clipnorm=optimizer.clip_norm / self._devices.replicas,
                 gradient_accumulation_steps=training.accumulate if training.accumulate > 1 else None,
@@ -115,6 +81,8 @@ class Engine:
                 auto_scale_loss=False,
             )
             self._predict = trace_once(self.model, settings.features.mels)
+            self._average_steps = average_steps
+            self._averages = [keras.Variable(one, trainable=False) for one in self._weights] if average_steps else []
             if self._devices.replicas > 1:
                 # Keras looks at the shapes of the first batch it is given, and cannot see those of parts on devices.
                 rows = np.zeros((training.devices, 4 * settings.model.subsampling, settings.features.mels), np.float32)
@@ -126,12 +94,24 @@ class Engine:
         """Of the next step."""
         return float(ops.convert_to_numpy(self._adam.learning_rate))
 
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        with self._devices.scope():
+            self._adam.learning_rate = rate
+
+    @property
+    def _weights(self) -> list[Any]:
+        return list(self.model.trainable_variables)
+
     @property
     def variables(self) -> dict[str, Any]:
         """All state: weights, seeds of dropout, the optimizer's; by number, for paths may change with the back end."""
-        model_variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
-        named = {f"model/{number}": variable for number, variable in enumerate(model_variables)}
-        return named | {f"optimizer/{number}": variable for number, variable in enumerate(self._guard.variables)}
+        parts = {
+            "model": [*self.model.trainable_variables, *self.model.non_trainable_variables],
+            "optimizer": self._guard.variables,
+            "average": self._averages,
+        }
+        return {f"{part}/{number}": one for part, variables in parts.items() for number, one in enumerate(variables)}
 
     def step(self, batch: Batch, step_symbols: int | None = None) -> Step:
         """Learn from a batch, unless its loss or gradients are not finite.
@@ -149,7 +129,36 @@ class Engine:
         loss = float(np.asarray(loss[0] if isinstance(loss, list) else loss)) / self._settings.training.accumulate
         if step_symbols is not None:
             loss *= step_symbols / max(1, int(batch.label_counts.sum()))
-        return Step(loss, self._gradient_fault() or not np.isfinite(loss))
+        fault = self._gradient_fault() or not np.isfinite(loss)
+        if self._averages and not fault:
+            self._average()
+        return Step(loss, fault)
+
+    def _average(self) -> None:
+        """Let the averages follow the weights, after each step of the optimizer; at first more closely."""
+        batches, parts = int(ops.convert_to_numpy(self._adam._iterations)), self._settings.training.accumulate
+        if batches % parts:
+            return
+        steps = batches // parts
+        share = max(1 / self._average_steps, 9 / (10 + steps)) if self._average_steps > 1 else 1.0
+        with self._devices.scope():
+            for average, weight in zip(self._averages, self._weights, strict=True):
+                average.assign(average + share * (weight - average))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model has the averages of its weights in this block, if averages are kept."""
+        kept = [ops.convert_to_numpy(one).copy() for one in self._weights] if self._averages else []
+        try:
+            self._assign(self._averages)
+            yield
+        finally:
+            self._assign(kept)
+
+    def _assign(self, values: Sequence[Any]) -> None:
+        with self._devices.scope():
+            for weight, value in zip(self._weights, values, strict=False):
+                weight.assign(ops.convert_to_numpy(value))
 
     def _gradient_fault(self) -> bool:
         if int(ops.convert_to_numpy(self._guard.step_counter)) != 0:

@@ -1,4 +1,4 @@
-"""Makes batches of features from utterances: speed, dither and masks are drawn anew in every epoch."""
+"""Makes batches of features from utterances: what augments them is drawn anew in every epoch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.acoustic.steps import step_counts
-from asr.audio.augment import change_speed, dither, mask_frames
-from asr.audio.features import Frames, LogMel, frame_count
-from asr.audio.load import load_audio
-from asr.config import AugmentConfig, FeatureConfig, ModelConfig
+from asr.acoustic.steps import count_frames, fitting_speeds, step_counts
+from asr.audio.augment import Augmenter, Variation, change_speed, dither, mask_frames
+from asr.audio.features import Frames, LogMel
+from asr.audio.load import Samples, load_audio
+from asr.config import FeatureConfig, ModelConfig
 from asr.corpus.batching import Batch, PlannedBatch, collate
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError, ConfigError
@@ -40,25 +40,24 @@ class Prepared:
     """what else a user should know"""
 
 
-def count_frames(seconds: float, speed: float, features: FeatureConfig) -> int:
-    """Frames of a recording of some seconds, played at a speed."""
-    return frame_count(int(seconds / speed * features.sample_rate), features)
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An utterance as a training hears it."""
+
+    utterance: Utterance
+    changes: list[str]
+    """what was done to its sound"""
+    samples: Samples
+    """float32 [shape=(samples,)], at the sample rate of the features"""
+    before: Frames
+    """float32 [shape=(frames, mels)], normalised, of the recording as it is"""
+    after: Frames
+    """of what the network gets, masks and all"""
 
 
-def count_steps(seconds: float, speed: float, features: FeatureConfig, model: ModelConfig) -> int:
-    """Model steps of a recording of some seconds, played at a speed."""
-    return int(step_counts(count_frames(seconds, speed, features), model))
-
-
-def fitting_speeds(
-    label: Sequence[int], seconds: float, speeds: Sequence[float], features: FeatureConfig, model: ModelConfig
-) -> list[float]:
-    """Those of some speeds at which a recording leaves CTC enough steps for its label.
-
-    A fast talker's label may fit as it was recorded and no longer when it is sped up.
-    """
-    needed = steps_needed(label)
-    return [speed for speed in speeds if count_steps(seconds, speed, features, model) >= needed]
+def _own_speed(speeds: Sequence[float]) -> float:
+    """That of the recording, where its label fits as it also does at a higher speed, else the highest that it fits."""
+    return min(1.0, max(speeds))
 
 
 class FeatureCache:
@@ -108,7 +107,7 @@ class Examples:
     log_mel : LogMel
     model : ModelConfig
         Decides which speeds leave an utterance steps enough for its label.
-    augment : AugmentConfig, optional
+    augmenter : Augmenter, optional
         None for validation data: nothing is varied.
     cache_dir : str, optional
         Folder for features of clean speech.
@@ -122,7 +121,7 @@ class Examples:
         log_mel: LogMel,
         model: ModelConfig,
         *,
-        augment: AugmentConfig | None = None,
+        augmenter: Augmenter | None = None,
         cache_dir: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -130,15 +129,17 @@ class Examples:
         self.labels = [alphabet.encode(utterance.text or "") for utterance in utterances]
         self._log_mel = log_mel
         self._model = model
-        self._augment = augment
+        self._augmenter = augmenter
         self._cache = FeatureCache(cache_dir, log_mel.settings) if cache_dir else None
         self._seed = seed
         self._drawn: tuple[int, npt.NDArray[np.float64]] = (-1, np.array([]))
         self._notes: list[str] = []
+        speeds = augmenter.settings.speeds if augmenter else [1.0]
         self._speeds = [
-            fitting_speeds(label, seconds, augment.speeds if augment else [1.0], log_mel.settings, model)
+            fitting_speeds(label, seconds, speeds, log_mel.settings, model)
             for label, seconds in zip(self.labels, self.seconds, strict=True)
         ]
+        self._changed_share = augmenter.settings.speed_probability if augmenter else 0.0
 
     @property
     def seconds(self) -> list[float]:
@@ -148,8 +149,12 @@ class Examples:
     def speeds(self, epoch: int) -> npt.NDArray[np.float64]:
         """The speed at which each utterance is played in one epoch [shape=(utterances,)]."""
         if self._drawn[0] != epoch:
-            draws = np.random.default_rng([self._seed, epoch, _SPEEDS]).random(len(self.utterances))
-            speeds = [fit[int(draw * len(fit))] for fit, draw in zip(self._speeds, draws, strict=True)]
+            rng = np.random.default_rng([self._seed, epoch, _SPEEDS])
+            draws, chances = rng.random((2, len(self.utterances)))
+            speeds = [
+                fit[int(draw * len(fit))] if chance < self._changed_share else _own_speed(fit)
+                for fit, draw, chance in zip(self._speeds, draws, chances, strict=True)
+            ]
             self._drawn = epoch, np.array(speeds)
         return self._drawn[1]
 
@@ -165,7 +170,7 @@ class Examples:
         rows = [
             (count_frames(seconds, speed, settings), len(label))
             for seconds, speeds, label in zip(self.seconds, self._speeds, self.labels, strict=True)
-            for speed in speeds
+            for speed in (speeds if self._changed_share == 1 else {*speeds, _own_speed(speeds)})
         ]
         frames, symbols = np.array(rows).T
         return frames, symbols
@@ -215,25 +220,44 @@ class Examples:
         notes, self._notes = tuple(self._notes), []
         return Prepared(batch, tuple(indices), tuple(left_out), notes)
 
-    def _frames(self, index: int, epoch: int, speed: float) -> Frames:
-        rng = np.random.default_rng([self._seed, epoch, index])
-        frames = self._log_mel.normalize(self._clean(self.utterances[index].audio_path, speed, rng))
-        return mask_frames(frames, self._augment, rng) if self._augment else frames
+    def show(self, index: int, epoch: int) -> Shown:
+        """What a training hears of an utterance in an epoch, for ears and eyes.
 
-    def _clean(self, path: Path, speed: float, rng: np.random.Generator) -> Frames:
+        Raises
+        ------
+        AudioError
+            If the recording cannot be read.
+        """
+        speed, path = float(self.speeds(epoch)[index]), self.utterances[index].audio_path
+        rng = np.random.default_rng([self._seed, epoch, index])
+        variation = self._augmenter.draw(rng) if self._augmenter else Variation()
+        samples = self._samples(path, speed, rng, variation)
+        before = self._log_mel(load_audio(path, sample_rate=self._log_mel.settings.sample_rate))
+        names = ([f"speed {speed:g}"] if speed != 1 else []) + variation.names
+        return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch, speed))
+
+    def _frames(self, index: int, epoch: int, speed: float) -> Frames:
+        path = self.utterances[index].audio_path
+        rng = np.random.default_rng([self._seed, epoch, index])
+        if not self._augmenter:
+            return self._log_mel.normalize(self._clean(path, speed, rng))
+        variation = self._augmenter.draw(rng)
+        frames = self._log_mel.normalize(self._clean(path, speed, rng, variation))
+        settings = self._augmenter.settings
+        return mask_frames(frames, settings, rng) if rng.random() < settings.mask_probability else frames
+
+    def _clean(self, path: Path, speed: float, rng: np.random.Generator, variation: Variation | None = None) -> Frames:
+        """Features before normalisation and masks; those of clean speech may come from the cache."""
         place = None
-        if self._cache:
+        varied = variation is not None and bool(variation.names)
+        if self._cache and not varied:
             try:
                 place = self._cache.path(path, speed)
             except OSError as error:
                 raise AudioError(path, f"cannot be read ({error.strerror})") from error
             if (frames := self._cache.read(place)) is not None:
                 return frames
-        settings = self._log_mel.settings
-        samples = change_speed(load_audio(path, sample_rate=settings.sample_rate), speed)
-        if settings.dither and self._augment:
-            samples = dither(samples, settings.dither, rng)
-        frames = self._log_mel.log_mel(samples)
+        frames = self._log_mel.log_mel(self._samples(path, speed, rng, variation))
         if self._cache and place:
             try:
                 self._cache.write(place, frames)
@@ -241,6 +265,15 @@ class Examples:
                 self._cache = None
                 self._notes.append(f"data.cache_dir cannot be written ({error.strerror}): going on without it")
         return frames
+
+    def _samples(self, path: Path, speed: float, rng: np.random.Generator, variation: Variation | None) -> Samples:
+        settings = self._log_mel.settings
+        samples = change_speed(load_audio(path, sample_rate=settings.sample_rate), speed)
+        if self._augmenter and variation:
+            samples = self._augmenter.apply(samples, variation, rng)
+        if settings.dither and self._augmenter:
+            samples = dither(samples, settings.dither, rng)
+        return samples
 
 
 def corpus_statistics(examples: Examples, *, seed: int, most: int = 500) -> tuple[Frames, Frames]:

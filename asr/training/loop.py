@@ -9,6 +9,7 @@ A run directory holds
     curves.png        the learning curves
     best/, last/      bundles: of the epoch with the lowest validation CER, and of the last one
     checkpoints/      the states from which an interrupted run goes on
+    held_out.jsonl    what `data.hold_out` took from the training manifests, if it did
     non_finite/       batches that were passed over because their loss or gradients were no finite numbers
     validation/       the report of the best bundle on the validation set
 """
@@ -34,10 +35,12 @@ from tqdm import tqdm
 
 from asr.acoustic.model import log_softmax, read_weights
 from asr.acoustic.steps import step_counts
+from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle, save_bundle
 from asr.config import AugmentConfig, Normalization, TrainConfig
 from asr.corpus.batching import PlannedBatch, Shape, make_buckets, padding_share, plan_epoch
+from asr.corpus.manifest import write_manifest
 from asr.decoding import decode_greedy
 from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
 from asr.evaluation.report import write_report
@@ -52,6 +55,7 @@ from asr.training.feed import Feed
 from asr.training.journal import Journal
 from asr.training.preflight import Corpus, read_corpus
 from asr.training.record import record_bundles, record_start
+from asr.training.schedules import LearningRates, plateau_scale
 from asr.training.stop import StopRequest
 from asr.transcription.transcriber import Transcriber
 
@@ -118,7 +122,7 @@ def _overfit(settings: TrainConfig, corpus: Corpus) -> tuple[TrainConfig, Corpus
     ordered = sorted(corpus.train, key=lambda one: one.duration or 0)
     start = max(0, (len(ordered) - count) // 2)
     chosen = ordered[start : start + count]
-    plain = AugmentConfig(speeds=[1.0], frequency_masks=0, time_masks=0)
+    plain = AugmentConfig(speeds=[1.0], mask_probability=0.0)
     settings = replace(
         settings,
         augment=plain,
@@ -131,6 +135,7 @@ def _overfit(settings: TrainConfig, corpus: Corpus) -> tuple[TrainConfig, Corpus
 
 
 _OVERFIT_REPEATS = 10
+_HELD_OUT = "held_out.jsonl"
 
 
 @contextmanager
@@ -161,6 +166,19 @@ def _saving(run_dir: Path) -> Iterator[None]:
         ) from error
 
 
+def _epoch_message(record: dict[str, Any], epochs: int) -> str:
+    parts = [f"epoch {record['epoch']}/{epochs}: training loss {_number(record['train_loss'], '.3f')}"]
+    if record["valid_loss"] is not None:
+        parts.append(f"validation loss {record['valid_loss']:.3f}")
+        parts += [f"{name.upper()} {_number(record[f'valid_{name}'], '.2%')}" for name in ("cer", "wer")]
+    waited = f"{100 * record['input_wait_share']:.1f} % waiting for input"
+    return f"{', '.join(parts)}, {record['train_seconds']:.0f} s ({waited})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "n/a" if value is None else f"{value:{form}}".replace("%", " %")
+
+
 class _Run:
     """The state of one training run."""
 
@@ -174,7 +192,8 @@ class _Run:
         if settings.features.normalization is Normalization.corpus:
             mean, deviation = corpus_statistics(self._examples(corpus.train), seed=training.seed)
             self.log_mel = replace(self.log_mel, mean=mean, deviation=deviation)
-        self.train_examples = self._examples(corpus.train, settings.augment)
+        augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
+        self.train_examples = self._examples(corpus.train, augmenter)
         self.valid_examples = self._examples(corpus.valid)
         buckets = self._buckets(self.train_examples)
         # Planned ahead: the schedule needs the number of batches in all epochs.
@@ -185,13 +204,18 @@ class _Run:
         self.valid_plan = plan_epoch(
             self.valid_examples.frame_counts(0), self._buckets(self.valid_examples), 0, training
         )
-        batches = sum(map(len, self.plans))
+        steps = sum(map(len, self.plans)) // training.accumulate
+        self.learning_rates = LearningRates(settings.optimizer, steps)
         # TensorFlow and JAX compile something for every shape that a batch has.
         self.fixed_shapes = keras.backend.backend() != "torch"
         # Before the engine, so that the processes start while it is built.
         self.feed = Feed(self.train_examples, workers=training.workers, fixed_shapes=self.fixed_shapes)
         try:
-            self.engine = Engine(settings, symbols=corpus.alphabet.size, steps=batches // training.accumulate)
+            self.engine = Engine(
+                settings,
+                symbols=corpus.alphabet.size,
+                average_steps=training.average_epochs * steps / training.epochs,
+            )
         except BaseException:
             self.feed.close()
             raise
@@ -206,13 +230,13 @@ class _Run:
         self.feed.close()
         self.journal.close()
 
-    def _examples(self, utterances: Any, augment: AugmentConfig | None = None) -> Examples:
+    def _examples(self, utterances: Any, augmenter: Augmenter | None = None) -> Examples:
         return Examples(
             utterances,
             self.corpus.alphabet,
             self.log_mel,
             self.settings.model,
-            augment=augment,
+            augmenter=augmenter,
             cache_dir=self.settings.data.cache_dir,
             seed=self.settings.training.seed,
         )
@@ -249,6 +273,8 @@ class _Run:
     def start(self) -> None:
         """Say what will be done, and go on from the newest checkpoint, if there is one."""
         record_start(self.run_dir / "run.json", self.settings)
+        if self._held_out:
+            write_manifest(self.run_dir / _HELD_OUT, self.corpus.valid)
         self._describe()
         progress = load_checkpoint(self.run_dir / "checkpoints", self.engine.variables)
         self.journal.begin(progress.batches if progress else 0)
@@ -259,6 +285,16 @@ class _Run:
         # Across the ends of epochs, so that the next one's first batches are made while this one is validated.
         jobs = ((epoch, planned) for epoch, plan in enumerate(self.plans) for planned in plan)
         self.batches = self.feed.batches(itertools.islice(jobs, self.progress.batches, None))
+
+    @property
+    def _held_out(self) -> bool:
+        """Whether the validation set was held out of the training manifests."""
+        data = self.settings.data
+        return bool(data.hold_out) and not data.valid and not self.settings.training.overfit
+
+    @property
+    def _valid_names(self) -> list[str]:
+        return [str(self.run_dir / _HELD_OUT)] if self._held_out else list(self.settings.data.valid)
 
     def _describe(self) -> None:
         corpus = self.corpus
@@ -273,6 +309,13 @@ class _Run:
             parameters,
             keras.backend.backend(),
         )
+        if self._held_out:
+            speakers = len({one.speaker for one in corpus.valid if one.speaker})
+            _log.info(
+                "held out for validation: %d utterances of %s",
+                len(corpus.valid),
+                f"{speakers} speakers" if speakers > 1 else "the manifests, for want of speakers' names",
+            )
         if corpus.too_short or corpus.too_long:
             _log.warning(
                 "left out of training: %d utterances shorter than data.min_seconds, %d longer than data.max_seconds",
@@ -302,6 +345,7 @@ class _Run:
         progress = self.progress
         before = self.feed.waited_seconds - progress.waited
         started = time.monotonic() - progress.seconds
+        scale = plateau_scale(progress.history, self.settings.optimizer)
         for prepared in itertools.islice(self.batches, batches):
             for message in prepared.left_out:
                 _log.warning("left out of a batch: %s", message)
@@ -310,7 +354,8 @@ class _Run:
             step_symbols = None
             if self.step_symbols:
                 step_symbols = self.step_symbols[progress.batches // self.settings.training.accumulate]
-            rate = self.engine.learning_rate
+            rate = self.learning_rates(progress.batches // self.settings.training.accumulate, scale)
+            self.engine.learning_rate = rate
             step = self.engine.step(prepared.batch, step_symbols)
             if step.fault:
                 self._pass_over(prepared)
@@ -375,17 +420,15 @@ class _Run:
         write_atomically(path, buffer.getvalue())
 
     def _end_epoch(self) -> None:
-        progress = self.progress
-        started = time.monotonic()
-        result, valid_loss, blank_share = self._validate()
-        cer, wer = result.characters.rate, result.words.rate
+        progress, training = self.progress, self.settings.training
+        last = progress.epoch + 1 == training.epochs
         record = {
             "epoch": progress.epoch + 1,
             "train_loss": progress.mean_loss,
-            "valid_loss": valid_loss,
-            "valid_cer": cer,
-            "valid_wer": wer,
-            "blank_share": round(blank_share, 4),
+            "valid_loss": None,
+            "valid_cer": None,
+            "valid_wer": None,
+            "blank_share": None,
             "learning_rate": self.engine.learning_rate,
             "batches": progress.batch,
             "utterances": progress.utterances,
@@ -394,27 +437,34 @@ class _Run:
             "padding_share": round(self._padding_share(), 4),
             "train_seconds": round(progress.seconds, 2),
             "input_wait_share": round(progress.waited / max(progress.seconds, 1e-9), 4),
-            "valid_seconds": round(time.monotonic() - started, 2),
+            "valid_seconds": 0.0,
         }
-        _log.info(
-            "epoch %d/%d: training loss %s, validation loss %.3f, CER %s, WER %s, %.0f s (%.1f %% waiting for input)",
-            record["epoch"],
-            self.settings.training.epochs,
-            "n/a" if progress.mean_loss is None else f"{progress.mean_loss:.3f}",
-            valid_loss,
-            result.characters,
-            result.words,
-            progress.seconds,
-            100 * progress.waited / max(progress.seconds, 1e-9),
-        )
-        self._watch_plateau(result)
+        if last or (progress.epoch + 1) % training.valid_every == 0:
+            started = time.monotonic()
+            with self.engine.averaged():
+                self._validate_into(record)
+            record["valid_seconds"] = round(time.monotonic() - started, 2)
+        _log.info("%s", _epoch_message(record, training.epochs))
         progress.history.append(record)
+        progress.next_epoch()
+        self._write_history()
+
+    def _validate_into(self, record: dict[str, Any]) -> None:
+        """Add the errors on the validation set to an epoch's record, and save the bundles."""
+        progress = self.progress
+        result, valid_loss, blank_share = self._validate()
+        cer = result.characters.rate
+        record |= {
+            "valid_loss": valid_loss,
+            "valid_cer": cer,
+            "valid_wer": result.words.rate,
+            "blank_share": round(blank_share, 4),
+        }
+        self._watch_plateau(result)
         if cer is not None and (progress.best_cer is None or cer < progress.best_cer):
             progress.best_cer, progress.best_epoch = cer, progress.epoch
             self._save_bundle("best", result)
         self._save_bundle("last", result)
-        progress.next_epoch()
-        self._write_history()
 
     def _padding_share(self) -> float:
         epoch = self.progress.epoch
@@ -431,7 +481,8 @@ class _Run:
         """Say whether the model still writes nothing, as every CTC model does at first, and when it begins."""
         progress = self.progress
         silent = result.characters.hits == 0
-        was_silent = bool(progress.history) and progress.history[-1]["valid_cer"] == 1.0
+        validated = [one for one in progress.history if one["valid_loss"] is not None]
+        was_silent = bool(validated) and validated[-1]["valid_cer"] == 1.0
         if silent and progress.batches < _PLATEAU_BATCHES:
             _log.info(
                 "the model writes nothing yet: CTC begins with a plateau of blanks, of some hundred batches or more "
@@ -471,7 +522,7 @@ class _Run:
         return result, nats / max(symbols, 1), blanks / max(all_steps, 1)
 
     def _save_bundle(self, name: str, result: Score) -> None:
-        valid = ", ".join(self.settings.data.valid)
+        valid = ", ".join(self._valid_names)
         save_bundle(
             self.run_dir / name,
             weights=read_weights(self.engine.model),
@@ -481,7 +532,7 @@ class _Run:
             model=self.settings.model,
             provenance={
                 "train": list(self.settings.data.train),
-                "valid": list(self.settings.data.valid),
+                "valid": self._valid_names,
                 "train_hours": round(sum(self.train_examples.seconds) / 3600, 3),
                 "train_utterances": len(self.corpus.train),
                 "epoch": self.progress.epoch + 1,
@@ -533,5 +584,5 @@ class _Run:
                 raise transcript
             texts.append(transcript.text)
         result = score([one.text or "" for one in utterances], texts)
-        about = {"manifests": list(self.settings.data.valid), "bundle": str(best), "decoder": "greedy"}
+        about = {"manifests": self._valid_names, "bundle": str(best), "decoder": "greedy"}
         write_report(self.run_dir / "validation", [one.id for one in utterances], result, about)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from tqdm import tqdm
-
-from asr.audio.load import probe_seconds
 from asr.config import TrainConfig
 from asr.corpus.manifest import Utterance, read_manifests
-from asr.errors import AudioError, ConfigError, ManifestError
-from asr.text.alphabet import Alphabet, describe_character, steps_needed
-from asr.text.normalize import normalize_text
-from asr.training.examples import count_steps, fitting_speeds
+from asr.doctor.examination import Diagnosis, examine
+from asr.doctor.faults import KINDS, Fault, Severity
+from asr.errors import ConfigError, ManifestError
+from asr.text.alphabet import Alphabet
 
 _PROBLEMS_SHOWN = 50
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,22 @@ class Corpus:
     train: list[Utterance]
     valid: list[Utterance]
     alphabet: Alphabet
-    too_short: int
+    too_short: int = 0
     """training utterances left out for `data.min_seconds`"""
-    too_long: int
+    too_long: int = 0
     """training utterances left out for `data.max_seconds`"""
+    quarantined: int = 0
+    """utterances left out by `data.quarantine`"""
+    unusable: int = 0
+    """utterances left out because they cannot be used, as `data.max_faulty` allows"""
+    noises: list[Path] = field(default_factory=list)
+    """recordings of `augment.noise_manifests`"""
+    rooms: list[Path] = field(default_factory=list)
+    """impulse responses of `augment.reverb_manifests`"""
 
 
 def read_corpus(settings: TrainConfig) -> Corpus:
-    """Read the manifests and check every utterance.
+    """Read the manifests and examine every utterance, in the doctor's short form.
 
     Parameters
     ----------
@@ -49,90 +58,80 @@ def read_corpus(settings: TrainConfig) -> Corpus:
         If no manifest is named. To overfit, those to train on are enough.
     ManifestError
         Naming, with file and line, every broken line, missing or unreadable recording, character outside the
-        alphabet, label that cannot fit its audio, and recording that is both trained and validated on.
+        alphabet, label that cannot fit its audio, and recording that is both trained and validated on: where there
+        are more of them than `data.max_faulty` allows.
     """
-    if not settings.data.train:
+    data = settings.data
+    if not data.train:
         raise ConfigError("data.train names no manifest: give data.train=FILE, or experiment=NAME for a recipe")
-    if not settings.data.valid and not settings.training.overfit:
-        raise ConfigError("data.valid names no manifest: give data.valid=FILE, some utterances kept out of training")
-    train = read_manifests(settings.data.train)
-    valid = read_manifests(settings.data.valid)
-    problems = train.problems + valid.problems
-    train_utterances = [_normalized(one, settings) for one in train.utterances]
-    valid_utterances = [_normalized(one, settings) for one in valid.utterances]
-    if settings.alphabet.from_data:
-        alphabet = Alphabet.from_texts(one.text or "" for one in train_utterances)
-    else:
-        alphabet = Alphabet(settings.alphabet.symbols)
-    problems += _shared_recordings(train_utterances, valid_utterances)
-
-    checked: list[list[Utterance]] = []
-    too_short = too_long = 0
-    for part, utterances in (("train", train_utterances), ("valid", valid_utterances)):
-        speeds = settings.augment.speeds if part == "train" else [1.0]
-        good = []
-        for utterance, seconds in zip(utterances, _durations(utterances, part), strict=True):
-            if isinstance(seconds, AudioError):
-                problems.append(f"{utterance.where}: {seconds}")
-                continue
-            text = utterance.text or ""
-            unknown = alphabet.unknown(text)
-            if unknown:
-                names = ", ".join(map(describe_character, unknown))
-                problems.append(f"{utterance.where}: label {text!r} ({utterance.id}) has {names}, not in the alphabet")
-                continue
-            if part == "train" and seconds > settings.data.max_seconds:
-                too_long += 1
-                continue
-            if part == "train" and seconds < settings.data.min_seconds:
-                too_short += 1
-                continue
-            label = alphabet.encode(text)
-            if not fitting_speeds(label, seconds, speeds, settings.features, settings.model):
-                steps = count_steps(seconds, min(speeds), settings.features, settings.model)
-                problems.append(
-                    f"{utterance.where}: label {text!r} ({utterance.id}) needs {steps_needed(label)} steps, "
-                    f"{seconds:.2f} s of audio make {steps}: a wrong label, or cut-off audio?"
-                )
-                continue
-            good.append(replace(utterance, duration=seconds))
-        checked.append(good)
-    if problems:
-        more = len(problems) - _PROBLEMS_SHOWN
-        raise ManifestError(problems[:_PROBLEMS_SHOWN] + ([f"... and {more} problems more"] if more > 0 else []))
-    if not checked[0]:
+    if not data.valid and not data.hold_out and not settings.training.overfit:
+        raise ConfigError(
+            "data.valid names no manifest: give data.valid=FILE, some utterances kept out of training, or "
+            "data.hold_out=0.1 to hold out a tenth"
+        )
+    diagnosis = examine(settings, listen=False)
+    noises, rooms, problems = augmentation_recordings(settings)
+    bad = diagnosis.at_least(Severity.unusable)
+    if problems or diagnosis.unusable_share > data.max_faulty:
+        raise ManifestError(_listed([*problems, *map(str, (fault for faults in bad.values() for fault in faults))]))
+    _warn(diagnosis, bad)
+    kinds = {kind: {fault.where for fault in diagnosis.faults if fault.kind == kind} for kind in KINDS}
+    left_out = set(bad) | kinds["too_short"] | kinds["too_long"]
+    fit = [[one for one in part.utterances if one.where not in left_out] for part in diagnosis.parts]
+    if not fit[0]:
         raise ManifestError(
             [
-                f"no training utterance is left: {too_short} are shorter than "
-                f"data.min_seconds={settings.data.min_seconds}, {too_long} longer than "
-                f"data.max_seconds={settings.data.max_seconds}"
+                f"no training utterance is left: {len(kinds['too_short'])} are shorter than "
+                f"data.min_seconds={data.min_seconds}, {len(kinds['too_long'])} longer than "
+                f"data.max_seconds={data.max_seconds}"
             ]
         )
-    return Corpus(checked[0], checked[1], alphabet, too_short, too_long)
+    return Corpus(
+        train=fit[0],
+        valid=fit[1] if len(fit) > 1 else [],
+        alphabet=diagnosis.alphabet,
+        too_short=len(kinds["too_short"]),
+        too_long=len(kinds["too_long"]),
+        quarantined=diagnosis.quarantined,
+        unusable=len(bad),
+        noises=noises,
+        rooms=rooms,
+    )
 
 
-def _normalized(utterance: Utterance, settings: TrainConfig) -> Utterance:
-    return replace(utterance, text=normalize_text(utterance.text or "", settings.normalizer))
+def augmentation_recordings(settings: TrainConfig) -> tuple[list[Path], list[Path], list[str]]:
+    """Recordings of noise and of rooms, and what is wrong with their manifests."""
+    found, problems = [], []
+    for manifests in (settings.augment.noise_manifests, settings.augment.reverb_manifests):
+        reading = read_manifests([Path(one).expanduser() for one in manifests], text_required=False)
+        problems += reading.problems
+        problems += [
+            f"{one.where}: {one.audio_path}: no such file" for one in reading.utterances if not one.audio_path.is_file()
+        ]
+        found.append([one.audio_path for one in reading.utterances])
+    return found[0], found[1], problems
 
 
-def _durations(utterances: Sequence[Utterance], part: str) -> Iterable[float | AudioError]:
-    """From the recordings' headers; a manifest's word is not taken for it."""
-
-    def probe(utterance: Utterance) -> float | AudioError:
-        try:
-            return probe_seconds(utterance.audio_path)
-        except AudioError as error:
-            return error
-
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(probe, utterances)
-        return list(tqdm(found, f"checking {part}", len(utterances), unit="file", disable=None, leave=False))
+def _listed(problems: list[str]) -> list[str]:
+    more = len(problems) - _PROBLEMS_SHOWN
+    hint = "`asr doctor` with the same settings shows all, and writes a list that data.quarantine leaves out"
+    return [*problems[:_PROBLEMS_SHOWN], f"... and {more} problems more; {hint}"] if more > 0 else problems
 
 
-def _shared_recordings(train: Sequence[Utterance], valid: Sequence[Utterance]) -> list[str]:
-    trained = {one.audio_path.resolve(): one.where for one in train}
-    return [
-        f"{one.where}: {one.audio_path} is trained on too ({trained[path]})"
-        for one in valid
-        if (path := one.audio_path.resolve()) in trained
-    ]
+def _warn(diagnosis: Diagnosis, bad: dict[str, list[Fault]]) -> None:
+    """Say what is left out, and what looks suspicious, in a line each."""
+    if diagnosis.quarantined:
+        _log.info("left out by data.quarantine: %d utterances", diagnosis.quarantined)
+    if diagnosis.unmatched:
+        _log.warning("%d lines of data.quarantine are of no utterance in the manifests", diagnosis.unmatched)
+    for faults in bad.values():
+        _log.warning("left out: %s", faults[0])
+    suspicious = [fault for fault in diagnosis.faults if fault.severity is Severity.suspicious]
+    for kind, count in Counter(fault.kind for fault in suspicious).items():
+        names = _some(fault.utterance.id for fault in suspicious if fault.kind == kind and fault.utterance)
+        _log.warning("%s: %d utterances (%s); `asr doctor` tells more", KINDS[kind].title, count, names)
+
+
+def _some(names: Iterable[str], most: int = 3) -> str:
+    found = list(dict.fromkeys(names))
+    return ", ".join(found[:most]) + (", ..." if len(found) > most else "")

@@ -29,7 +29,7 @@ settings = TrainConfig(
     optimizer=OptimizerConfig(learning_rate=0.01, warmup_steps=0),
     training=TrainingConfig(devices=devices),
 )
-engine = Engine(settings, symbols=5, steps=100)
+engine = Engine(settings, symbols=5)
 rng = np.random.default_rng(0)
 losses = []
 for _ in range(4):

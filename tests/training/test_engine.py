@@ -13,7 +13,7 @@ from asr.acoustic.model import read_weights
 from asr.config import FeatureConfig, ModelConfig, OptimizerConfig, Precision, TrainConfig, TrainingConfig
 from asr.corpus.batching import Batch, collate
 from asr.errors import ConfigError
-from asr.training.engine import Engine, WarmupCosine
+from asr.training.engine import Engine
 
 SYMBOLS = 5
 SETTINGS = TrainConfig(
@@ -29,7 +29,7 @@ def utterances(rng: np.random.Generator, count: int) -> tuple[list[np.ndarray], 
 
 
 def engine(**training) -> Engine:
-    return Engine(replace(SETTINGS, training=TrainingConfig(**training)), symbols=SYMBOLS, steps=100)
+    return Engine(replace(SETTINGS, training=TrainingConfig(**training)), symbols=SYMBOLS)
 
 
 def test_a_step_lowers_the_loss_and_reports_the_one_before(rng):
@@ -58,13 +58,6 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(rng):
     assert sum(losses) / symbols == pytest.approx(large.step(whole).loss, rel=1e-4)
     for name, array in read_weights(large.model).items():
         np.testing.assert_allclose(read_weights(small.model)[name], array, atol=2e-4, err_msg=name)
-
-
-def test_the_rate_stays_while_batches_of_one_step_add_up():
-    schedule = WarmupCosine(OptimizerConfig(learning_rate=1.0, warmup_steps=3), 30, accumulate=4)
-    plain = WarmupCosine(OptimizerConfig(learning_rate=1.0, warmup_steps=3), 30)
-    rates = [float(keras.ops.convert_to_numpy(schedule(keras.ops.convert_to_tensor(batch)))) for batch in range(40)]
-    assert rates == [float(keras.ops.convert_to_numpy(plain(batch // 4))) for batch in range(40)]
 
 
 def test_a_batch_that_is_not_finite_changes_nothing_and_the_next_one_is_learnt(rng):
@@ -122,11 +115,56 @@ def test_first_weights_do_not_depend_on_the_back_end():
     assert found == pytest.approx([-0.39444, 0.10377], abs=1e-5)
 
 
-def test_the_rate_rises_then_falls_to_its_last_share():
-    schedule = WarmupCosine(OptimizerConfig(learning_rate=2.0, warmup_steps=10, final_share=0.1), 200)
-    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(200)]
-    assert rates[0] == pytest.approx(0.2)
-    assert max(rates) == pytest.approx(2.0)
-    assert rates.index(max(rates)) in {9, 10}
-    assert rates[-1] == pytest.approx(0.2, rel=0.01)
-    assert all(left >= right for left, right in itertools.pairwise(rates[10:]))
+def test_averaged_weights_follow_the_weights_and_leave_them_alone(rng):
+    one, batch = Engine(SETTINGS, symbols=SYMBOLS, average_steps=4), collate(*utterances(rng, 4))
+    expected = read_weights(one.model)
+    for step in range(1, 30):
+        one.step(batch)
+        share = max(1 / 4, 9 / (10 + step))
+        expected = {
+            name: expected[name] + share * (array - expected[name]) for name, array in read_weights(one.model).items()
+        }
+    weights = read_weights(one.model)
+    with one.averaged():
+        for name, array in read_weights(one.model).items():
+            np.testing.assert_allclose(array, expected[name], atol=1e-5, err_msg=name)
+    for name, array in read_weights(one.model).items():
+        np.testing.assert_array_equal(array, weights[name])
+
+
+def test_averages_wait_for_the_step_that_several_batches_make(rng):
+    one = Engine(replace(SETTINGS, training=TrainingConfig(accumulate=2)), symbols=SYMBOLS, average_steps=4)
+    batch = collate(*utterances(rng, 4))
+    symbols = 2 * int(batch.label_counts.sum())
+    averages = []
+    for _ in range(4):
+        one.step(batch, symbols)
+        averages.append(
+            [keras.ops.convert_to_numpy(value).copy() for name, value in one.variables.items() if "average" in name]
+        )
+    changed = [
+        any((left != right).any() for left, right in zip(*pair, strict=True)) for pair in itertools.pairwise(averages)
+    ]
+    assert changed == [True, False, True]
+
+
+def test_without_averages_the_weights_are_those_of_the_last_step(rng):
+    one = engine()
+    one.step(collate(*utterances(rng, 4)))
+    weights = read_weights(one.model)
+    with one.averaged():
+        for name, array in read_weights(one.model).items():
+            np.testing.assert_array_equal(array, weights[name])
+
+
+def test_the_rate_that_is_set_is_the_rate_of_the_step(rng):
+    still, batch = engine(), collate(*utterances(rng, 4))
+    still.learning_rate = 0.0
+    before = read_weights(still.model)
+    still.step(batch)
+    for name, array in read_weights(still.model).items():
+        np.testing.assert_array_equal(array, before[name])
+    still.learning_rate = 0.01
+    assert still.learning_rate == pytest.approx(0.01)
+    still.step(batch)
+    assert any((array != before[name]).any() for name, array in read_weights(still.model).items())

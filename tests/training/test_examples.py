@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.config import AugmentConfig, FeatureConfig, ModelConfig
 from asr.corpus.batching import PlannedBatch, Shape
@@ -41,7 +42,7 @@ def test_clean_examples_are_the_features_of_the_recordings():
 
 def test_variations_are_new_in_every_epoch_and_the_same_for_a_seed():
     first, same, later, other = (
-        batch_of(examples(augment=AugmentConfig(), seed=seed), [0, 1, 2], epoch).frames
+        batch_of(examples(augmenter=Augmenter(AugmentConfig(), 16000), seed=seed), [0, 1, 2], epoch).frames
         for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0))
     )
     np.testing.assert_array_equal(first, same)
@@ -50,16 +51,16 @@ def test_variations_are_new_in_every_epoch_and_the_same_for_a_seed():
 
 
 def test_variations_do_not_depend_on_the_company():
-    augmented = examples(augment=AugmentConfig(), seed=1)
+    augmented = examples(augmenter=Augmenter(AugmentConfig(), 16000), seed=1)
     together, alone = batch_of(augmented, [0, 1], 4), batch_of(augmented, [1], 4)
     count = alone.frame_counts[0]
     np.testing.assert_array_equal(together.frames[1, :count], alone.frames[0])
 
 
 def test_a_cache_changes_nothing_and_does_not_freeze_the_variations(tmp_path):
-    plain = examples(augment=AugmentConfig(), seed=1)
+    plain = examples(augmenter=Augmenter(AugmentConfig(), 16000), seed=1)
     for _ in range(2):
-        cached = examples(augment=AugmentConfig(), seed=1, cache_dir=str(tmp_path / "cache"))
+        cached = examples(augmenter=Augmenter(AugmentConfig(), 16000), seed=1, cache_dir=str(tmp_path / "cache"))
         epochs = [batch_of(cached, [0, 1, 2], epoch).frames for epoch in range(3)]
         for epoch, frames in enumerate(epochs):
             np.testing.assert_allclose(frames, batch_of(plain, [0, 1, 2], epoch).frames, atol=0.02)
@@ -99,7 +100,7 @@ def test_a_recording_that_vanished_is_left_out_and_said(tmp_path):
 
 
 def test_the_frames_of_an_epoch_are_known_beforehand():
-    source = examples(augment=AugmentConfig(), seed=3)
+    source = examples(augmenter=Augmenter(AugmentConfig(), 16000), seed=3)
     for epoch in range(3):
         found = batch_of(source, [0, 1, 2, 3], epoch).frame_counts
         np.testing.assert_allclose(found, source.frame_counts(epoch)[:4], atol=1)
@@ -110,7 +111,7 @@ def test_the_frames_of_an_epoch_are_known_beforehand():
 
 
 def test_speeds_are_drawn_evenly():
-    many = examples(UTTERANCES * 200, augment=AugmentConfig())
+    many = examples(UTTERANCES * 200, augmenter=Augmenter(AugmentConfig(), 16000))
     speeds, counts = np.unique(many.speeds(0), return_counts=True)
     assert speeds.tolist() == [0.9, 1.0, 1.1]
     assert counts.min() > 330

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.config import AugmentConfig, FeatureConfig, ModelConfig
 from asr.corpus.batching import PlannedBatch, Shape
@@ -23,7 +24,7 @@ JOBS = [(epoch, PlannedBatch((first, first + 1), Shape(3, 600, 70))) for epoch i
 def examples(utterances=UTTERANCES) -> Examples:
     alphabet = Alphabet(" 'abcdefghijklmnopqrstuvwxyz")
     extractor = LogMel.from_librosa(FeatureConfig(mels=16))
-    return Examples(utterances, alphabet, extractor, ModelConfig(), augment=AugmentConfig(), seed=5)
+    return Examples(utterances, alphabet, extractor, ModelConfig(), augmenter=Augmenter(AugmentConfig(), 16000), seed=5)
 
 
 @pytest.mark.parametrize("workers", [1, 3])

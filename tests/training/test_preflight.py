@@ -82,3 +82,61 @@ def test_an_alphabet_can_be_built_from_the_data(tmp_path, write_audio):
         data=DataConfig(train=[str(train)], valid=[str(valid)]), alphabet=AlphabetConfig(from_data=True)
     )
     assert read_corpus(settings).alphabet.symbols == " адент"
+
+
+def faulty_data(tmp_path, write_audio, **data) -> TrainConfig:
+    rows = [{"audio_filepath": str(write_audio(f"{name}.wav", seconds=2)), "text": f"hello {name}"} for name in "abcd"]
+    rows[2]["audio_filepath"] = "gone.wav"
+    train = write_rows(tmp_path / "m.jsonl", rows)
+    return TrainConfig(data=DataConfig(train=[str(train)], valid=[str(SMOKE / "valid.jsonl")], **data))
+
+
+def test_few_unusable_utterances_are_left_out_and_counted_where_that_is_allowed(tmp_path, write_audio, caplog):
+    with pytest.raises(ManifestError, match=r"gone\.wav: no such file"):
+        read_corpus(faulty_data(tmp_path, write_audio))
+    with pytest.raises(ManifestError):  # one of 24
+        read_corpus(faulty_data(tmp_path, write_audio, max_faulty=0.04))
+    with caplog.at_level("WARNING"):
+        corpus = read_corpus(faulty_data(tmp_path, write_audio, max_faulty=0.05))
+    assert (len(corpus.train), corpus.unusable) == (3, 1)
+    assert "left out: " in caplog.text
+    assert "gone.wav: no such file" in caplog.text
+
+
+def test_no_share_of_faults_excuses_a_missing_manifest(tmp_path, write_audio):
+    settings = faulty_data(tmp_path, write_audio, max_faulty=0.9)
+    settings.data.train.append(str(tmp_path / "missing.jsonl"))
+    with pytest.raises(ManifestError, match="no such manifest"):
+        read_corpus(settings)
+
+
+def test_utterances_in_quarantine_are_left_out_and_counted(tmp_path, write_audio):
+    settings = faulty_data(tmp_path, write_audio)
+    quarantine = write_rows(tmp_path / "q.jsonl", [{"audio_filepath": "gone.wav"}, {"audio_filepath": "b.wav"}])
+    settings.data.quarantine = [str(quarantine)]
+    corpus = read_corpus(settings)
+    assert [one.id.rpartition("/")[2] for one in corpus.train] == ["a", "d"]
+    assert corpus.quarantined == 2
+
+
+def test_what_looks_suspicious_is_said_once_a_kind(tmp_path, write_audio, caplog):
+    write_audio("a.wav", seconds=2)
+    rows = [
+        {"audio_filepath": "a.wav", "text": "the very same words", "id": name, "duration": 7.0} for name in ("x", "y")
+    ]
+    path = write_rows(tmp_path / "m.jsonl", rows)
+    with caplog.at_level("WARNING"):
+        read_corpus(TrainConfig(data=DataConfig(train=[str(path)], valid=[str(SMOKE / "valid.jsonl")])))
+    assert "duration differs from the manifest's: 2 utterances (x, y); `asr doctor` tells more" in caplog.text
+    assert "same audio as another: 1 utterances (y)" in caplog.text
+
+
+def test_recordings_of_noise_are_looked_for_before_the_first_step(tmp_path, write_audio):
+    settings = faulty_data(tmp_path, write_audio, max_faulty=0.5)
+    write_audio("hum.wav")
+    noise = write_rows(tmp_path / "n.jsonl", [{"audio_filepath": "hum.wav"}, {"audio_filepath": "buzz.wav"}])
+    settings.augment.noise_manifests = [str(noise)]
+    with pytest.raises(ManifestError, match=r"n\.jsonl:2: .*buzz\.wav: no such file"):
+        read_corpus(settings)
+    noise.write_text(noise.read_text().splitlines()[0] + "\n")
+    assert read_corpus(settings).noises == [tmp_path / "hum.wav"]

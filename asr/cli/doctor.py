@@ -1,0 +1,122 @@
+"""`asr doctor`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr.cli.arguments import split_arguments
+from asr.cli.command import settings_or_answer
+from asr.config import DoctorConfig, Normalization
+from asr.errors import ConfigError, ManifestError
+
+if TYPE_CHECKING:
+    from asr.doctor.examination import Diagnosis
+
+_log = logging.getLogger(__name__)
+
+USAGE = "asr doctor [MANIFEST...] [key=value...]"
+TEXT = """
+Listens to every recording and reads every text of some manifests, and says what is wrong with them: files that are
+missing, damaged, silent, clipped or at another rate, durations and texts that do not fit the audio, copies, characters
+outside the alphabet, and speakers or recordings on both sides of a split. Each MANIFEST is a side of its own; with no
+MANIFEST, data.train is held against data.valid, as in `asr train`, whose settings all count here too. The exit code is
+1 if more than data.max_faulty of the utterances cannot be used. output_dir=FOLDER adds a page with players and
+histograms, everything as JSON, and quarantine.jsonl, a list of the unusable and the suspicious: delete from it what is
+good after all, and train with data.quarantine=FOLDER/quarantine.jsonl. --show-augmented FOLDER writes what the settings
+of augment make of some utterances, for ears and eyes.
+"""
+EXAMPLES = """\
+  asr doctor train.jsonl valid.jsonl
+  asr doctor train.jsonl output_dir=checkup
+  asr doctor data.train=train.jsonl data.valid=valid.jsonl model=small
+  asr doctor train.jsonl augment=robust --show-augmented examples
+"""
+_SHOW = "--show-augmented"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    split = split_arguments(_as_setting(arguments))
+    settings: DoctorConfig | None = settings_or_answer(
+        "doctor", split, usage=USAGE, text=TEXT, examples=EXAMPLES, files_required=False
+    )
+    if settings is None:
+        return 0
+    if not split.files and not settings.data.train:
+        raise ConfigError("no manifest is named; `asr doctor --help` shows examples")
+    return _examine(split.files, settings)
+
+
+def _as_setting(arguments: Sequence[str]) -> list[str]:
+    """`--show-augmented FOLDER` as the setting that it stands for."""
+    result = list(arguments)
+    for place, argument in enumerate(result):
+        if argument == "--":
+            break
+        if argument.startswith(f"{_SHOW}="):
+            result[place] = "show_augmented=" + argument.partition("=")[2]
+        elif argument == _SHOW:
+            if place + 1 == len(result):
+                raise ConfigError(f"{_SHOW} wants a folder to write to")
+            return _as_setting([*result[:place], f"show_augmented={result[place + 1]}", *result[place + 2 :]])
+    return result
+
+
+def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
+    from asr.doctor.examination import examine
+    from asr.doctor.report import format_table, write_report
+
+    diagnosis = examine(settings, parts=manifests, workers=settings.workers)
+    print(format_table(diagnosis))
+    if settings.output_dir:
+        page = write_report(Path(settings.output_dir).expanduser(), diagnosis)
+        _log.info("report written to %s", page)
+    elif diagnosis.faults:
+        _log.info("output_dir=FOLDER writes a page with players, all of it as JSON, and a quarantine list")
+    if settings.show_augmented:
+        _show(settings, diagnosis)
+    if diagnosis.unusable_share > settings.data.max_faulty:
+        _log.error(
+            "%.2f %% of the utterances are unusable, more than data.max_faulty allows (%g %%): "
+            "`asr train` would refuse",
+            100 * diagnosis.unusable_share,
+            100 * settings.data.max_faulty,
+        )
+        return 1
+    return 0
+
+
+def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> None:
+    """Write some utterances as the first epoch of a training would have them."""
+    import numpy as np
+
+    from asr.audio.augment import Augmenter
+    from asr.audio.features import LogMel
+    from asr.doctor.faults import Severity
+    from asr.training.examples import Examples
+    from asr.training.preflight import augmentation_recordings
+    from asr.training.showing import write_shown
+
+    unusable = diagnosis.at_least(Severity.unusable)
+    good = [one for part in diagnosis.parts if part.trained for one in part.utterances if one.where not in unusable]
+    chosen = np.random.default_rng(settings.training.seed).permutation(len(good))[: settings.show_count]
+    noises, rooms, problems = augmentation_recordings(settings)
+    if problems:
+        raise ManifestError(problems)
+    features = replace(settings.features, normalization=Normalization.utterance)
+    examples = Examples(
+        [good[place] for place in chosen],
+        diagnosis.alphabet,
+        LogMel.from_librosa(features),
+        settings.model,
+        augmenter=Augmenter(settings.augment, features.sample_rate, noises, rooms),
+        seed=settings.training.seed,
+    )
+    shown = [examples.show(index, epoch=0) for index in range(len(chosen))]
+    folder = Path(settings.show_augmented or "").expanduser()
+    written = write_shown(folder, shown, features.sample_rate)
+    _log.info("%d files written to %s: listen, and look", len(written), folder)

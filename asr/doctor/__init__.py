@@ -1,0 +1,1 @@
+"""What is wrong with some data: recordings, transcripts, and how they were split."""

@@ -1,0 +1,95 @@
+"""The kinds of fault that data can have, what each means for a training, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from asr.corpus.manifest import Utterance
+
+
+class Severity(IntEnum):
+    """What a fault means for a training."""
+
+    note = 0
+    """worth knowing"""
+    suspicious = 1
+    """can be trained on, and probably should not be"""
+    unusable = 2
+    """cannot be trained or measured on"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault."""
+
+    severity: Severity
+    title: str
+    advice: str
+
+
+KINDS = {
+    "manifest": Kind(Severity.unusable, "manifest cannot be read", "look at its path and its rights"),
+    "line": Kind(Severity.unusable, "broken line of a manifest", "mend the line: one JSON object each"),
+    "missing": Kind(Severity.unusable, "recording missing", "mend audio_filepath, or delete the line"),
+    "unreadable": Kind(Severity.unusable, "recording cannot be read", "fetch or convert the file again"),
+    "silent": Kind(Severity.unusable, "recording is silent", "the wrong file or channel, or a muted microphone?"),
+    "characters": Kind(
+        Severity.unusable,
+        "characters outside the alphabet",
+        "mend the texts, spell numbers out, or set alphabet.symbols or alphabet.from_data=true",
+    ),
+    "too_few_steps": Kind(
+        Severity.unusable, "text too long for its audio (CTC)", "a wrong text, or cut-off audio; else model.subsampling"
+    ),
+    "shared_recording": Kind(
+        Severity.unusable, "recording on both sides of the split", "take it out of one of the manifests"
+    ),
+    "no_text": Kind(Severity.suspicious, "empty text", "write down what is said, or delete the line"),
+    "no_speech": Kind(Severity.suspicious, "steady sound, no speech", "listen: noise, hum or music?"),
+    "clipping": Kind(Severity.suspicious, "clipped", "record at a lower level"),
+    "dc_offset": Kind(Severity.suspicious, "DC offset", "a faulty sound card; a high-pass filter mends it"),
+    "low_rate": Kind(
+        Severity.suspicious, "lower sample rate than the features'", "upper bands will be empty: telephone speech?"
+    ),
+    "duration": Kind(
+        Severity.suspicious, "duration differs from the manifest's", "cut-off audio, or another file than was meant?"
+    ),
+    "pace": Kind(Severity.suspicious, "text too long or too short for its audio", "probably the wrong text"),
+    "duplicate_audio": Kind(Severity.suspicious, "same audio as another", "keep one"),
+    "duplicate_text": Kind(
+        Severity.suspicious, "same text of the same speaker as another", "a copy, or a text pasted twice?"
+    ),
+    "shared_speaker": Kind(
+        Severity.suspicious, "speaker on both sides of the split", "error rates will be better than for new speakers"
+    ),
+    "channels": Kind(Severity.note, "several channels", "they are mixed; two people on two channels should be split"),
+    "only_slower": Kind(
+        Severity.note, "text does not fit at the fastest speed", "these are never played that fast in training"
+    ),
+    "shared_text": Kind(
+        Severity.note, "text on both sides of the split", "error rates will be better than for new sentences"
+    ),
+    "too_short": Kind(Severity.note, "shorter than data.min_seconds", "left out of training"),
+    "too_long": Kind(Severity.note, "longer than data.max_seconds", "left out of training; cut them, or raise it"),
+}
+"""By the name that a fault has in tables, JSON and quarantine lists; worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with an utterance, or with a line that is none."""
+
+    kind: str
+    where: str
+    """`file:line`"""
+    message: str
+    utterance: Utterance | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """Of its kind."""
+        return KINDS[self.kind].severity
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message

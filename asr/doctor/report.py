@@ -1,0 +1,245 @@
+"""What an examination found, as a table, as JSON, as a page, and as a list of utterances to leave out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr.corpus.manifest import write_manifest
+from asr.doctor.examination import Diagnosis, Part, character_counts
+from asr.doctor.faults import KINDS, Fault, Severity
+from asr.files import write_atomically
+from asr.text.alphabet import describe_character
+
+REPORT_FORMAT = 1
+_BARS = 40
+_EXAMPLES = 3
+# A page with a player for each of thousands of faults is of use to nobody; JSON has them all.
+_SHOWN_OF_A_KIND = 100
+
+
+def format_table(diagnosis: Diagnosis) -> str:
+    """Parts and faults as tables of text, and a verdict."""
+    lines = [f"{'data':<34}{'utterances':>11}{'hours':>9}{'speakers':>10}{'characters/s':>14}"]
+    for part in diagnosis.parts:
+        row = _part_object(part)
+        pace = "" if row["characters_per_second"] is None else f"{row['characters_per_second']:.1f}"
+        lines.append(
+            f"{_clipped(part.name, 33):<34}{row['utterances']:>11,}{row['hours']:>9.2f}"
+            f"{row['speakers'] or 'unknown':>10}{pace:>14}"
+        )
+    if diagnosis.quarantined:
+        lines.append(f"{'in quarantine, left out':<34}{diagnosis.quarantined:>11,}")
+    if diagnosis.unmatched:
+        lines.append(f"{'quarantined, but in no manifest':<34}{diagnosis.unmatched:>11,}")
+    lines.append("")
+    if not diagnosis.faults:
+        return "\n".join([*lines, "no fault found"])
+    lines.append(f"{'fault':<46}{'':<12}{'utterances':>11}   for example")
+    for kind, faults in _by_kind(diagnosis):
+        title = KINDS[kind].title
+        lines.append(f"{title:<46}{KINDS[kind].severity.name:<12}{_utterances(faults):>11,}   {_examples(faults)}")
+    return "\n".join([*lines, "", verdict(diagnosis)])
+
+
+def verdict(diagnosis: Diagnosis) -> str:
+    """How many utterances cannot be used, and how many are suspicious."""
+    unusable = set(diagnosis.at_least(Severity.unusable))
+    suspicious = set(diagnosis.at_least(Severity.suspicious)) - unusable
+    total = len(diagnosis.utterances) + sum(fault.utterance is None for fault in diagnosis.faults)
+    share = f" ({len(unusable) / total:.2%})" if total else ""
+    return f"{len(unusable):,} of {total:,} unusable{share}, {len(suspicious):,} more suspicious"
+
+
+def _by_kind(diagnosis: Diagnosis) -> Iterable[tuple[str, list[Fault]]]:
+    for kind in KINDS:
+        faults = [fault for fault in diagnosis.faults if fault.kind == kind]
+        if faults:
+            yield kind, faults
+
+
+def _utterances(faults: Iterable[Fault]) -> int:
+    return len({fault.where for fault in faults})
+
+
+def _examples(faults: Iterable[Fault]) -> str:
+    names = list(dict.fromkeys(fault.utterance.id if fault.utterance else fault.where for fault in faults))
+    return ", ".join(_clipped(name, 40) for name in names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
+
+
+def _clipped(text: str, most: int) -> str:
+    return text if len(text) <= most else "..." + text[3 - most :]
+
+
+def _part_object(part: Part) -> dict[str, Any]:
+    seconds = sum(one.duration or 0.0 for one in part.utterances)
+    characters = sum(len(one.text or "") for one in part.utterances if one.duration)
+    return {
+        "name": part.name,
+        "utterances": len(part.utterances),
+        "hours": round(seconds / 3600, 4),
+        "speakers": len({one.speaker for one in part.utterances if one.speaker}),
+        "characters_per_second": round(characters / seconds, 2) if seconds else None,
+    }
+
+
+def report_object(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The whole report as an object for JSON: parts, faults by kind, characters, measures of every recording."""
+    unknown = set(diagnosis.alphabet.unknown("".join(one.text or "" for one in diagnosis.utterances)))
+    return {
+        "format": REPORT_FORMAT,
+        "verdict": verdict(diagnosis),
+        "unusable_share": round(diagnosis.unusable_share, 6),
+        "quarantined": diagnosis.quarantined,
+        "quarantined_but_in_no_manifest": diagnosis.unmatched,
+        "parts": [_part_object(part) for part in diagnosis.parts],
+        "faults": {
+            kind: {
+                "title": KINDS[kind].title,
+                "severity": KINDS[kind].severity.name,
+                "advice": KINDS[kind].advice,
+                "utterances": _utterances(faults),
+                "found": [
+                    {"id": fault.utterance.id if fault.utterance else None, "where": fault.where, "what": fault.message}
+                    for fault in faults
+                ],
+            }
+            for kind, faults in _by_kind(diagnosis)
+        },
+        "characters": [
+            {"character": character, "count": count, "example": example, "in_alphabet": character not in unknown}
+            for character, (count, example) in character_counts(diagnosis.utterances).items()
+        ],
+        "recordings": [
+            {"id": one.id, "where": one.where, **_rounded(asdict(diagnosis.sounds[one.where]))}
+            for one in diagnosis.utterances
+            if one.where in diagnosis.sounds
+        ],
+    }
+
+
+def _rounded(measures: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in measures.items()}
+
+
+def write_report(folder: str | Path, diagnosis: Diagnosis) -> Path:
+    """Write report.json, report.html, and quarantine.jsonl: all utterances that are unusable or suspicious, with why.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if missing; each file is written beside and renamed.
+    diagnosis : Diagnosis
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    folder = Path(folder)
+    report = json.dumps(report_object(diagnosis), indent=1, ensure_ascii=False)
+    write_atomically(folder / "report.json", (report + "\n").encode("utf-8"))
+    write_quarantine(folder / "quarantine.jsonl", diagnosis)
+    page = folder / "report.html"
+    write_atomically(page, _page(diagnosis, folder).encode("utf-8", "xmlcharrefreplace"))
+    return page
+
+
+def write_quarantine(path: Path, diagnosis: Diagnosis) -> int:
+    """Write the utterances that are unusable or suspicious as a manifest, for `data.quarantine`; returns their number.
+
+    Each line says why it is there; a line that is deleted lets its utterance be trained on.
+    """
+    bad = diagnosis.at_least(Severity.suspicious)
+    rows = []
+    for one in diagnosis.utterances:
+        if one.where in bad:
+            reasons = [f"{fault.kind}: {fault.message}" for fault in bad[one.where]]
+            rows.append(replace(one, other={"reasons": reasons}))
+    return write_manifest(path, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Bars of a histogram, of a height from 0 to 100."""
+
+    title: str
+    unit: str
+    lowest: str
+    highest: str
+    median: str
+    bars: list[tuple[float, str]]
+    """height and a text that says what it stands for"""
+
+
+def _histogram(title: str, unit: str, values: Iterable[float]) -> Histogram | None:
+    found = np.array([value for value in values if np.isfinite(value)])
+    if len(found) == 0:
+        return None
+    low, high = float(found.min()), float(found.max())
+    counts, edges = np.histogram(found, bins=_BARS if high > low else 1)
+    bars = [
+        (100 * count / counts.max(), f"{left:.4g} to {right:.4g} {unit}: {count:,}")
+        for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True)
+    ]
+    return Histogram(title, unit, f"{low:.3g}", f"{high:.3g}", f"{float(np.median(found)):.3g}", bars)
+
+
+def _page(diagnosis: Diagnosis, folder: Path) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    sounds = list(diagnosis.sounds.values())
+    paces = [len(one.text or "") / one.duration for one in diagnosis.utterances if one.duration]
+    histograms = [
+        _histogram("Duration", "s", (one.duration or 0.0 for one in diagnosis.utterances if one.duration)),
+        _histogram("Pace", "characters/s", paces),
+        _histogram("Level", "dB of full scale", (one.level_db for one in sounds)),
+        _histogram("Dynamic range", "dB", (one.range_db for one in sounds)),
+    ]
+    report = report_object(diagnosis)
+    groups = [
+        {
+            "kind": KINDS[kind],
+            "count": _utterances(faults),
+            "faults": [
+                {
+                    "id": fault.utterance.id if fault.utterance else "",
+                    "text": (fault.utterance.text or "") if fault.utterance else "",
+                    "what": str(fault),
+                    "audio": _relative(fault, folder),
+                }
+                for fault in faults[:_SHOWN_OF_A_KIND]
+            ],
+            "more": max(0, len(faults) - _SHOWN_OF_A_KIND),
+        }
+        for kind, faults in _by_kind(diagnosis)
+    ]
+    characters = [{**one, "name": describe_character(one["character"])} for one in report["characters"]]
+    environment = Environment(loader=PackageLoader("asr.doctor"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        groups=groups,
+        characters=sorted(characters, key=lambda one: (one["in_alphabet"], -one["count"])),
+        histograms=[one for one in histograms if one],
+    )
+
+
+def _relative(fault: Fault, folder: Path) -> str | None:
+    """Where the page finds the recording, if it can be played."""
+    if fault.utterance is None or fault.kind in {"missing", "unreadable"}:
+        return None
+    from urllib.parse import quote
+
+    path = fault.utterance.audio_path.resolve()
+    return quote(os.fsencode(Path(os.path.relpath(path, folder.resolve())).as_posix()))

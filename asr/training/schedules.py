@@ -1,0 +1,87 @@
+"""The learning rate of every step of the optimizer, and the average of the weights over the last of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asr.config import OptimizerConfig, Schedule
+
+# Smith's one-cycle policy as it is commonly set: a rise over three tenths, from a twenty-fifth of the highest rate.
+_RISE_SHARE, _FIRST_SHARE = 0.3, 0.04
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """The learning rate of every step.
+
+    Parameters
+    ----------
+    settings : OptimizerConfig
+    steps : int
+        Steps of the optimizer in the whole training.
+
+    Notes
+    -----
+    Sources: cosine: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017, without restarts; one cycle: L. Smith, N. Topin,
+    "Super-Convergence", 2019, with cosines for both slopes.
+    """
+
+    settings: OptimizerConfig
+    steps: int
+
+    def __call__(self, step: int, scale: float = 1.0) -> float:
+        """The rate of a step.
+
+        Parameters
+        ----------
+        step : int >= 0
+        scale : float
+            What `plateau_scale` has come to; the other schedules take no notice of it.
+        """
+        settings = self.settings
+        if settings.schedule is Schedule.one_cycle:
+            return settings.learning_rate * self._one_cycle(step + 1)
+        warmup = max(1, min(settings.warmup_steps, self.steps // 10))
+        if step + 1 < warmup:
+            return settings.learning_rate * (step + 1) / warmup
+        if settings.schedule is Schedule.cosine:
+            share = (step + 1 - warmup) / max(1, self.steps - warmup)
+            return settings.learning_rate * _cosine(1.0, settings.final_share, share)
+        if settings.schedule is Schedule.plateau:
+            return settings.learning_rate * scale
+        return settings.learning_rate
+
+    def _one_cycle(self, step: int) -> float:
+        rise = max(1.0, _RISE_SHARE * self.steps)
+        if step <= rise:
+            return _cosine(_FIRST_SHARE, 1.0, step / rise)
+        return _cosine(1.0, self.settings.final_share, (step - rise) / max(1.0, self.steps - rise))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    """From one value to another by half a cosine."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
+
+
+def plateau_scale(history: Sequence[dict[str, Any]], settings: OptimizerConfig) -> float:
+    """What the plateau schedule multiplies the rate by, after the epochs of a history.
+
+    The rate falls by `plateau_factor` whenever as many validations as `plateau_epochs` have brought no better CER since
+    it last improved or the rate last fell; never below `final_share`. Derived from the history alone, so that a run
+    that goes on has the rate of one that was never interrupted.
+    """
+    scale, best, waited = 1.0, math.inf, 0
+    for record in history:
+        if record["valid_loss"] is None:  # an epoch without validation
+            continue
+        cer = math.inf if record["valid_cer"] is None else record["valid_cer"]
+        if cer < best:
+            best, waited = cer, 0
+            continue
+        waited += 1
+        if waited >= settings.plateau_epochs:
+            scale, waited = max(settings.final_share, scale * settings.plateau_factor), 0
+    return scale

@@ -1,0 +1,70 @@
+"""Writes augmented utterances as sounds and pictures: are they still speech?"""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asr.audio.load import Samples
+from asr.files import write_atomically
+from asr.training.examples import Shown
+
+
+def write_shown(folder: Path, shown: Sequence[Shown], sample_rate: int) -> list[Path]:
+    """Write a WAV file of each utterance, and one picture of its features before and after.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing; files of the same names are replaced.
+    shown : sequence of Shown
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    list of Path
+        All files written.
+    """
+    written = []
+    for number, one in enumerate(shown, start=1):
+        name = f"{number:02d}-{Path(one.utterance.id).name}"
+        write_atomically(folder / f"{name}.wav", _wav(one.samples, sample_rate))
+        write_atomically(folder / f"{name}.png", _picture(one))
+        written += [folder / f"{name}.wav", folder / f"{name}.png"]
+    return written
+
+
+def _wav(samples: Samples, sample_rate: int) -> bytes:
+    buffer = io.BytesIO()
+    # Augmented speech may exceed full scale.
+    loudest = max(1.0, float(np.abs(samples).max(initial=0)))
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(np.round(samples / loudest * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def _picture(one: Shown) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharey=True)
+    for axes, frames, title in (
+        (above, one.before, f"{one.utterance.id}: {one.utterance.text}"),
+        (below, one.after, f"as it is trained on: {', '.join(one.changes) or 'sound unchanged'}; masks are flat"),
+    ):
+        axes.imshow(frames.T, origin="lower", aspect="auto", vmin=-3, vmax=3, cmap="magma", interpolation="nearest")
+        axes.set_title(title, loc="left", fontsize=10, wrap=True, parse_math=False)
+        axes.set(xlabel="frame", ylabel="mel band")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()

@@ -1,0 +1,276 @@
+"""Faults are planted in clean data: each must be found, by id and kind, and no clean file accused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr.config import AlphabetConfig, DataConfig, DoctorConfig, TrainConfig
+from asr.doctor.examination import examine
+from asr.doctor.faults import KINDS, Severity
+from asr.doctor.report import format_table, report_object, write_report
+from asr.errors import ConfigError
+
+from ..conftest import RATE, SHARED_SPEECH, write_rows
+
+CLEAN = 200
+SYLLABLES = ["ba", "der", "mo", "lin", "ta", "shu", "keer", "pon", "vi", "gra"]
+
+
+def speech_like(seconds: float, rng: np.random.Generator, rate: int = RATE) -> np.ndarray:
+    """A voice-like tone that comes and goes four times a second over a soft hiss."""
+    times = np.arange(int(seconds * rate)) / rate
+    pitch = rng.uniform(90, 220) * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * times))
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    voice = sum(np.sin(number * phase) / number for number in range(1, 12))
+    loudness = np.clip(np.sin(2 * np.pi * 4 * times + rng.uniform(0, 6)), 0, 1) ** 2
+    return rng.uniform(0.05, 0.25) * loudness * voice + 1e-3 * rng.standard_normal(len(times))
+
+
+def sentence(rng: np.random.Generator) -> str:
+    words = ["".join(rng.choice(SYLLABLES, rng.integers(1, 4))) for _ in range(rng.integers(4, 12))]
+    return " ".join(words)
+
+
+def plain(folder: Path, count: int, rng: np.random.Generator, *, prefix: str = "clean") -> list[dict]:
+    rows = []
+    for number in range(count):
+        text = sentence(rng)
+        seconds = (0.4 + len(text) / 14) * rng.uniform(0.85, 1.15)
+        samples = speech_like(seconds, rng)
+        name = f"{prefix}-{number:03d}.{'flac' if number % 3 else 'wav'}"
+        soundfile.write(folder / name, samples, RATE)
+        rows.append(
+            {
+                "audio_filepath": name,
+                "text": text,
+                "duration": round(len(samples) / RATE, 2),
+                "speaker": f"{prefix}-speaker-{number % 9}",
+            }
+        )
+    return rows
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """Manifests of clean utterances with faulty ones among them, and the kinds that each id must be accused of."""
+    folder, rng = tmp_path_factory.mktemp("planted"), np.random.default_rng(11)
+    clean = plain(folder, CLEAN, rng)
+    bad: list[dict] = []
+    kinds: dict[str, set[str]] = {}
+
+    def plant(name: str, *expected: str, samples: np.ndarray | None = None, rate: int = RATE, **row) -> Path:
+        text = row.get("text", sentence(rng))
+        if samples is None:
+            samples = speech_like(0.4 + len(text) / 14, rng)
+        path = folder / name
+        soundfile.write(path, samples, rate, subtype="FLOAT" if name.endswith(".wav") else None)
+        bad.append({"audio_filepath": name, "text": text, "speaker": f"speaker of {name}"} | row)
+        kinds[path.stem] = set(expected)
+        return path
+
+    plant("gone.wav", "missing").unlink()
+    plant("letter.wav", "unreadable").write_text("Dear Sir or Madam, this is no recording")
+    plant("nothing.wav", "unreadable").write_bytes(b"")
+    cut = plant("cut.wav", "unreadable")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    broken = speech_like(3, rng)
+    broken[5000] = np.nan
+    plant("nan.wav", "unreadable", samples=broken)
+    seconds = 2.5
+    text = "molin dershu tashu keerpon mogra"
+    plant("silent.wav", "silent", samples=np.zeros(int(seconds * RATE)), text=text)
+    left = speech_like(seconds, rng)
+    plant("opposite.wav", "silent", "channels", samples=np.stack([left, -left], 1), text="moba keer tapon shulin vi")
+    plant("hiss.wav", "no_speech", samples=0.1 * rng.standard_normal(int(seconds * RATE)), text="pon " * 6 + "derba mo")
+    plant(
+        "loud.wav", "clipping", samples=np.clip(6 * speech_like(seconds, rng), -1, 1), text="shu vi mo derlin gra keer"
+    )
+    capped = np.clip(6 * speech_like(seconds, rng), -0.7, 0.7)
+    plant("capped.flac", "clipping", samples=capped, text="tapon gra linmo dervi keer shuba")
+    plant("offset.wav", "dc_offset", samples=speech_like(seconds, rng) + 0.05, text="gra mo keer talin ponvi dershu")
+    plant(
+        "telephone.wav",
+        "low_rate",
+        samples=speech_like(seconds, rng, 8000),
+        rate=8000,
+        text="vipon mo der gra keerlin ta",
+    )
+    both = np.stack([speech_like(seconds, rng), speech_like(seconds, rng)], 1)
+    plant("stereo.flac", "channels", samples=both, text="linlin keer mopon grata shu vider")
+    plant("longer.wav", "duration", duration=9.0)
+    plant("naive.wav", "characters", text="keer na\u00efve moba derpon tavi")
+    plant("digits.wav", "characters", text="talin 42 moba gra derpon")
+    plant(
+        "hurried.wav",
+        "too_few_steps",
+        "pace",
+        samples=speech_like(0.5, rng),
+        text=" ".join(sentence(rng) for _ in range(3)),
+    )
+    long_text = " ".join(sentence(rng) for _ in range(3))
+    plant(
+        "wrong_long.wav",
+        "too_few_steps",
+        "pace",
+        samples=speech_like((0.4 + len(long_text) / 14) / 3, rng),
+        text=long_text,
+    )
+    plant("wrong_short.wav", "pace", samples=speech_like(9, rng), text="moba tashu der linpon")
+    plant("wordless.wav", "no_text", samples=speech_like(2, rng), text="...")
+    copied = plant("original.wav")
+    samples, _ = soundfile.read(copied)
+    plant("copy.wav", "duplicate_audio", samples=samples, text=bad[-1]["text"])
+    again = sentence(rng)
+    plant("said_once.wav", text=again, speaker="parrot")
+    plant("said_twice.wav", "duplicate_text", text=again.upper() + "!", speaker="parrot")
+    plant(
+        "hours.wav",
+        "too_long",
+        samples=np.tile(speech_like(10, rng), 3)[: 25 * RATE],
+        text=" ".join(sentence(rng) for _ in range(8)),
+    )
+    valid = plain(folder, 20, rng, prefix="valid")
+    shutil.copy(folder / clean[3]["audio_filepath"], folder / "seen_again.wav")
+    shared_speaker = {**valid[5], "speaker": clean[0]["speaker"]}
+    valid[5] = shared_speaker
+    kinds["valid-005"] = {"shared_speaker"}
+    valid.append(
+        {"audio_filepath": "seen_again.wav", "text": sentence(rng), "speaker": "valid-speaker-1", "id": "seen_again"}
+    )
+    seconds = soundfile.info(folder / "seen_again.wav").duration
+    valid[-1]["text"] = (clean[3]["text"][::-1] + " x")[: len(clean[3]["text"])].strip()
+    kinds["seen_again"] = {"shared_recording"}
+    order = rng.permutation(CLEAN + len(bad))
+    # Copies are accused, not what they are copies of: these stay in their order.
+    rows = clean + bad
+    mixed = [rows[place] for place in order if place < CLEAN] + bad
+    train = write_rows(folder / "train.jsonl", mixed)
+    with train.open("a") as file:
+        file.write('{"audio_filepath": "clean-000.wav", "text": \n')
+    return train, write_rows(folder / "valid.jsonl", valid), kinds
+
+
+def settings_for(train: Path, valid: Path, **data) -> TrainConfig:
+    return TrainConfig(data=DataConfig(train=[str(train)], valid=[str(valid)], **data))
+
+
+@pytest.fixture(scope="module")
+def diagnosis(planted):
+    train, valid, _ = planted
+    return examine(settings_for(train, valid))
+
+
+def test_every_planted_fault_is_found_by_id_and_nothing_else_is_accused(planted, diagnosis):
+    train, _, kinds = planted
+    accused: dict[str, set[str]] = {}
+    for fault in diagnosis.faults:
+        if fault.utterance:
+            accused.setdefault(fault.utterance.id, set()).add(fault.kind)
+    assert accused == {name: expected for name, expected in kinds.items() if expected}
+    lines = train.read_text().count("\n")
+    assert [fault.where for fault in diagnosis.faults if not fault.utterance] == [f"{train}:{lines}"]
+    found = {fault.kind for fault in diagnosis.faults}
+    assert len(found) >= 15
+    assert len(diagnosis.utterances) == CLEAN + 21 + len(kinds) - 2
+
+
+def test_the_short_form_finds_what_headers_and_texts_tell(planted):
+    train, valid, kinds = planted
+    short = examine(settings_for(train, valid), listen=False)
+    by_ear = {"silent", "no_speech", "clipping", "dc_offset", "low_rate", "channels", "duplicate_audio"}
+    for fault in short.faults:
+        assert fault.kind not in by_ear
+        if fault.utterance and fault.severity > Severity.note:
+            assert fault.kind in kinds[fault.utterance.id]
+    found = {fault.utterance.id for fault in short.faults if fault.utterance}
+    assert {"gone", "letter", "nothing", "naive", "hurried", "longer", "wrong_long", "said_twice", "valid-005"} <= found
+
+
+def test_a_quarantine_list_is_respected_and_counted(planted, diagnosis, tmp_path):
+    train, valid, _ = planted
+    write_report(tmp_path, diagnosis)
+    lines = (tmp_path / "quarantine.jsonl").read_text().splitlines()
+    assert len(lines) == len(
+        [one for one in diagnosis.at_least(Severity.suspicious) if one != f"{train}:{train.read_text().count(chr(10))}"]
+    )
+    assert all(json.loads(line)["reasons"] for line in lines)
+    again = examine(settings_for(train, valid, quarantine=[str(tmp_path / "quarantine.jsonl")]))
+    assert again.quarantined == len(lines)
+    assert again.unmatched == 0
+    assert {fault.kind for fault in again.faults if fault.severity > Severity.note} == {"line"}
+    other = write_rows(tmp_path / "other.jsonl", [{"audio_filepath": "nowhere.wav"}])
+    assert examine(settings_for(train, valid, quarantine=[str(other)]), listen=False).unmatched == 1
+
+
+def test_reports_name_every_fault_and_escape_what_they_quote(planted, diagnosis, tmp_path):
+    _, _, kinds = planted
+    table = format_table(diagnosis)
+    report = report_object(diagnosis)
+    for kind in {fault.kind for fault in diagnosis.faults}:
+        assert KINDS[kind].title in table
+        assert report["faults"][kind]["found"]
+    assert {one["character"] for one in report["characters"] if not one["in_alphabet"]} == {"\u00ef", "4", "2"}
+    assert report["verdict"] in table
+    page = write_report(tmp_path, diagnosis).read_text("utf-8")
+    for name in kinds:
+        if kinds[name]:
+            assert name in page
+    assert page.count("<figure>") == 4
+
+
+def test_a_hostile_text_stays_text(tmp_path, write_audio):
+    write_audio("a.wav", seconds=2)
+    path = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": "a.wav", "text": "<script>alert(1)</script>"}])
+    settings = settings_for(path, path)
+    settings.normalizer.strip_punctuation = False
+    page = write_report(tmp_path / "report", examine(settings, parts=[path])).read_text("utf-8")
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_manifest_that_is_missing_makes_everything_unusable(tmp_path, write_audio):
+    write_audio("a.wav", seconds=2)
+    path = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": "a.wav", "text": "hello"}])
+    found = examine(settings_for(path, tmp_path / "gone.jsonl"))
+    assert found.unusable_share == 1
+    assert "no such manifest" in str(found.faults[0])
+
+
+def test_no_manifest_is_a_configuration_error():
+    with pytest.raises(ConfigError, match=r"data\.train names no manifest"):
+        examine(TrainConfig())
+
+
+def test_an_alphabet_from_the_data_knows_all_its_characters(tmp_path, write_audio):
+    write_audio("a.wav", seconds=2)
+    path = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": "a.wav", "text": "\u0434\u0430"}])
+    settings = TrainConfig(data=DataConfig(train=[str(path)]), alphabet=AlphabetConfig(from_data=True))
+    assert examine(settings, listen=False).faults == []
+
+
+def test_held_out_speakers_are_a_part_of_their_own(planted):
+    train, _, _ = planted
+    settings = DoctorConfig(data=DataConfig(train=[str(train)], hold_out=0.1))
+    parts = examine(settings, listen=False).parts
+    assert [part.trained for part in parts] == [True, False]
+    speakers = [{one.speaker for one in part.utterances} for part in parts]
+    assert not speakers[0] & speakers[1]
+    assert 0.05 < len(parts[1].utterances) / sum(len(part.utterances) for part in parts) < 0.16
+
+
+@pytest.mark.skipif(not SHARED_SPEECH.is_dir(), reason="needs the speech corpora beside the repository")
+def test_an_hour_of_real_speech_takes_less_than_ten_seconds():
+    manifest = SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl"
+    started = time.monotonic()
+    found = examine(TrainConfig(), parts=[manifest])
+    seconds = time.monotonic() - started
+    assert found.seconds > 3600
+    assert seconds / (found.seconds / 3600) < 10
+    assert not found.at_least(Severity.unusable)
