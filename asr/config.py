@@ -429,10 +429,22 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    init: str | None = None
+    """start from this bundle instead of fresh weights: its folder, or the name of one that ships. Its features, model,
+    normaliser and alphabet are taken where none are given here; of another alphabet, the new symbols alone are learnt
+    from nothing"""
+    frozen_layers: int = 0
+    """with init: layers that keep their weights, from below: 1 is the front end, 2 the first recurrent layer too"""
     run_dir: str | None = None
     """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        most = self.model.depth + 1
+        _require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
+        if self.frozen_layers and not self.init:
+            raise ConfigError("frozen_layers without init would keep weights that know nothing: give init=BUNDLE")
 
 
 @dataclass(kw_only=True)
@@ -449,6 +461,7 @@ class DoctorConfig(TrainConfig):
     """processor cores to use; 0 for all"""
 
     def __post_init__(self) -> None:
+        TrainConfig.__post_init__(self)
         _require(self.workers >= 0, "workers", "0 or more", self.workers)
         _require(self.show_count >= 1, "show_count", "at least 1", self.show_count)
 

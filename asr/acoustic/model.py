@@ -6,6 +6,7 @@ convolutions pad by constants of their own, and the recurrent layers reverse eac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,14 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
     # In float32 whatever the precision of the rest: CTC adds up what these logits say over hundreds of steps.
     logits = _dense(symbols, "symbols", dtype="float32")(x)
     return keras.Model([frames, counts], logits, name="acoustic_model")
+
+
+def freeze_layers(model: keras.Model, count: int) -> None:
+    """Keep the weights of the lowest layers as they are: 1 is the front end, 2 the first recurrent layer too."""
+    for layer in model.layers:
+        place = re.match(r"(?:convolution|front_end|recurrent)_(\d*)", layer.name)
+        if place and (int(place[1]) if layer.name.startswith("recurrent") else 0) < count:
+            layer.trainable = False
 
 
 def _project_and_normalize(x: Any, settings: ModelConfig, name: str) -> Any:

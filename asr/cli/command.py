@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from asr.cli.arguments import Arguments
 from asr.cli.console import configure_logging
+from asr.config import TrainConfig
 from asr.errors import ConfigError
+
+Settings = TypeVar("Settings", bound=TrainConfig)
 
 
 def settings_or_answer(
@@ -36,4 +40,25 @@ def settings_or_answer(
     if files_required and not split.files:
         raise ConfigError(f"no file is named; `asr {command} --help` shows examples")
     configure_logging(settings.log, split.flags)
+    return settings
+
+
+def with_init(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """Settings with those of the bundle that `init` names, but for what was given on the command line.
+
+    Raises
+    ------
+    ConfigError
+        If these cannot be those of the bundle.
+    BundleError
+        If there is no such bundle.
+    """
+    if settings.init is None:
+        return settings
+    from asr.bundle import load_bundle
+    from asr.training.initial import adopt_settings, check_fits
+
+    bundle = load_bundle(settings.init)
+    settings = adopt_settings(settings, bundle, {override.partition("=")[0] for override in overrides})
+    check_fits(settings, bundle)
     return settings

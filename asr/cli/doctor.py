@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
-from asr.cli.command import settings_or_answer
+from asr.cli.command import settings_or_answer, with_init
 from asr.config import DoctorConfig, Normalization
 from asr.errors import ConfigError, ManifestError
 
@@ -46,6 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     if settings is None:
         return 0
+    settings = with_init(settings, split.overrides)
     if not split.files and not settings.data.train:
         raise ConfigError("no manifest is named; `asr doctor --help` shows examples")
     return _examine(split.files, settings)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.cli.arguments import Arguments, split_arguments
+from asr.cli.command import with_init
 from asr.cli.console import configure_logging, quiet_native_libraries
 from asr.config import TrainConfig
 from asr.errors import AsrError, ConfigError
@@ -33,6 +34,7 @@ EXAMPLES = """\
   asr train data.train=train.jsonl data.valid=valid.jsonl
   asr train data.train=[a.jsonl,b.jsonl] data.valid=valid.jsonl model=small training.epochs=20
   asr train experiment=smoke
+  asr train experiment=finetune init=en data.train=mine.jsonl data.hold_out=0.1         goes on from the English model
   asr train data.train=train.jsonl training=overfit             can it learn at all? eight utterances by heart
   asr train run_dir=runs/2026-05-04_13-22-07                    goes on with an interrupted run
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
@@ -62,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     if multirun:
         configure_logging(settings.log, split.flags)
         return _sweep(safe)
-    settings = _with_run_dir(settings, split)
+    settings = _with_run_dir(with_init(settings, split.overrides), split)
     if "--show-config" in split.flags:
         print(to_yaml(settings), end="")
         return 0
@@ -185,7 +187,7 @@ def _sweep(overrides: list[str]) -> int:
         chosen = ", ".join(runtime.overrides.task)
         _log.info("run %d: %s", runtime.job.num, chosen)
         try:
-            settings = replace(to_settings(node), run_dir=runtime.runtime.output_dir)
+            settings = replace(with_init(to_settings(node), overrides), run_dir=runtime.runtime.output_dir)
             result = _train(settings)
         except AsrError as error:
             failed += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.loss import CtcLoss, pack_targets, row_nats
-from asr.acoustic.model import build_model
+from asr.acoustic.model import build_model, freeze_layers, write_weights
 from asr.config import Precision, TrainConfig
 from asr.corpus.batching import Batch, collate
 from asr.training.devices import Devices, GuardedOptimizer, trace_once
@@ -58,6 +58,7 @@ class Engine:
         keras.utils.set_random_seed(training.seed)
         with self._devices.scope(), _precision(training.precision):
             self.model = build_model(settings.model, mels=settings.features.mels, symbols=symbols)
+            freeze_layers(self.model, settings.frozen_layers)
             self._adam = keras.optimizers.AdamW(
                 optimizer.learning_rate,
                 weight_decay=optimizer.weight_decay,
@@ -154,6 +155,13 @@ class Engine:
             yield
         finally:
             self._assign(kept)
+
+    def load(self, weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Start from these weights, by name as `read_weights` gives them, instead of fresh ones."""
+        with self._devices.scope():
+            write_weights(self.model, weights)
+            for average, weight in zip(self._averages, self._weights, strict=False):
+                average.assign(ops.convert_to_numpy(weight))
 
     def _assign(self, values: Sequence[Any]) -> None:
         with self._devices.scope():

@@ -52,6 +52,7 @@ from asr.training.engine import Engine
 from asr.training.epoch_bar import EpochBar
 from asr.training.examples import Examples, Prepared, corpus_statistics
 from asr.training.feed import Feed
+from asr.training.initial import check_fits, initial_weights
 from asr.training.journal import Journal
 from asr.training.preflight import Corpus, read_corpus
 from asr.training.record import record_bundles, record_start
@@ -189,7 +190,11 @@ class _Run:
         self.progress = Progress()
         self.log_mel = LogMel.from_librosa(settings.features)
         training = settings.training
-        if settings.features.normalization is Normalization.corpus:
+        self.init = load_bundle(settings.init) if settings.init else None
+        if self.init:
+            check_fits(settings, self.init)
+            self.log_mel = replace(self.init.log_mel, settings=settings.features)
+        elif settings.features.normalization is Normalization.corpus:
             mean, deviation = corpus_statistics(self._examples(corpus.train), seed=training.seed)
             self.log_mel = replace(self.log_mel, mean=mean, deviation=deviation)
         augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
@@ -216,6 +221,10 @@ class _Run:
                 symbols=corpus.alphabet.size,
                 average_steps=training.average_epochs * steps / training.epochs,
             )
+            if self.init:
+                weights, message = initial_weights(self.init, read_weights(self.engine.model), corpus.alphabet)
+                self.engine.load(weights)
+                _log.info("starting from %s: %s", self.init.path, message)
         except BaseException:
             self.feed.close()
             raise
@@ -538,6 +547,7 @@ class _Run:
                 "epoch": self.progress.epoch + 1,
                 "seed": self.settings.training.seed,
                 "backend": keras.backend.backend(),
+                "init": self.init and {"bundle": str(self.init.path), "provenance": dict(self.init.provenance)},
                 "versions": {package: metadata.version(package) for package in ("asr", "keras", "numpy")},
                 "python": platform.python_version(),
             },

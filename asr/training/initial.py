@@ -1,0 +1,115 @@
+"""Starts a training from a bundle: what its settings must be, and which of its weights are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.bundle import Bundle
+from asr.config import AlphabetConfig, TrainConfig
+from asr.errors import ConfigError
+from asr.text.alphabet import BLANK, Alphabet
+
+# Settings that a training may choose anew: they have no part in what the weights mean.
+_FREE = {"features.dither", "model.dropout"}
+_OUTPUT = "symbols/"
+
+Settings = TypeVar("Settings", bound=TrainConfig)
+
+
+def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) -> Settings:
+    """Settings with those of a bundle, but for what a user chose: features, model, normaliser and alphabet.
+
+    Parameters
+    ----------
+    settings : TrainConfig
+    bundle : Bundle
+    chosen : collection of str
+        Names of settings and groups that the user gave (`model.depth`, `normalizer`): these stay as they are, so that
+        `check_fits` can refuse those that the bundle was not made for.
+    """
+
+    def mine(prefix: str, part: Any, theirs: Any) -> Any:
+        if prefix in chosen:
+            return part
+        names = [one.name for one in fields(part)]
+        kept = {name: getattr(part, name) for name in names if f"{prefix}.{name}" in chosen}
+        free = {name: getattr(part, name) for name in names if f"{prefix}.{name}" in _FREE}
+        return replace(theirs, **free, **kept)
+
+    alphabet_chosen = any(name.startswith("alphabet.") for name in chosen)
+    return replace(
+        settings,
+        features=mine("features", settings.features, bundle.log_mel.settings),
+        model=mine("model", settings.model, bundle.model),
+        normalizer=mine("normalizer", settings.normalizer, bundle.normalizer),
+        alphabet=settings.alphabet if alphabet_chosen else AlphabetConfig(symbols=bundle.alphabet.symbols),
+    )
+
+
+def check_fits(settings: TrainConfig, bundle: Bundle) -> None:
+    """Refuse a bundle that was made for other features or another model.
+
+    Raises
+    ------
+    ConfigError
+        Naming every setting that differs.
+    """
+    problems = []
+    for prefix, mine, theirs in (
+        ("features", settings.features, bundle.log_mel.settings),
+        ("model", settings.model, bundle.model),
+    ):
+        for one in fields(mine):
+            name = f"{prefix}.{one.name}"
+            wanted, found = getattr(theirs, one.name), getattr(mine, one.name)
+            if wanted != found and name not in _FREE:
+                problems.append(f"{name} is {wanted} there and {found} here")
+    if problems:
+        raise ConfigError(
+            f"init={bundle.path}: this bundle was made for other settings: {'; '.join(problems)}. "
+            "Leave these out to take the bundle's, or train without init"
+        )
+
+
+def initial_weights(
+    bundle: Bundle, fresh: Mapping[str, npt.NDArray[np.float32]], alphabet: Alphabet
+) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
+    """A bundle's weights for a model that writes another alphabet.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    fresh : mapping of str to arrays
+        Weights of the new model as they were drawn.
+    alphabet : Alphabet
+        Of the new model.
+
+    Returns
+    -------
+    weights : dict of str to arrays
+        The bundle's; of the output layer, the columns of the blank and of symbols that both alphabets have, and fresh
+        ones for the rest.
+    message : str
+        What became of the symbols.
+    """
+    weights = bundle.weights()
+    if alphabet == bundle.alphabet:
+        return weights, "all weights kept"
+    pairs = [(BLANK, BLANK)] + [
+        (alphabet.encode(symbol)[0], bundle.alphabet.encode(symbol)[0])
+        for symbol in alphabet.symbols
+        if symbol in bundle.alphabet.symbols
+    ]
+    mine, theirs = np.array(pairs).T
+    for name in [name for name in weights if name.startswith(_OUTPUT)]:
+        remade = fresh[name].copy()
+        remade[..., mine] = weights[name][..., theirs]
+        weights[name] = remade
+    new = [symbol for symbol in alphabet.symbols if symbol not in bundle.alphabet.symbols]
+    shown = "".join(new[:40]) + ("..." if len(new) > 40 else "")
+    return weights, f"output layer remade: {len(pairs) - 1} symbols kept, {len(new)} new ({shown or 'none'})"

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asr.acoustic.model import build_model, read_weights
+from asr.bundle import load_bundle
+from asr.config import AlphabetConfig, DataConfig, ModelConfig, NormalizerConfig, TrainConfig, TrainingConfig
+from asr.errors import ConfigError
+from asr.text.alphabet import Alphabet
+from asr.training.engine import Engine
+from asr.training.initial import adopt_settings, check_fits, initial_weights
+from asr.training.loop import train
+
+from ..conftest import smoke_manifests
+
+
+@pytest.fixture
+def bundle(tiny_bundle):
+    return load_bundle(tiny_bundle)
+
+
+def test_a_bundle_brings_its_settings_but_for_those_that_were_chosen(bundle):
+    settings = TrainConfig(
+        model=ModelConfig(dropout=0.4, depth=2), normalizer=NormalizerConfig(lowercase=False), init="x"
+    )
+    adopted = adopt_settings(settings, bundle, {"normalizer", "model.depth"})
+    assert adopted.features == bundle.log_mel.settings
+    assert adopted.model == replace(bundle.model, dropout=0.4, depth=2)
+    assert adopted.normalizer == settings.normalizer
+    assert adopted.alphabet.symbols == bundle.alphabet.symbols
+    chosen = replace(settings, alphabet=AlphabetConfig(symbols="abc"))
+    assert adopt_settings(chosen, bundle, {"alphabet.symbols"}).alphabet.symbols == "abc"
+
+
+def test_other_features_and_another_model_are_refused_by_name(bundle):
+    fitting = adopt_settings(TrainConfig(init="x"), bundle, ())
+    check_fits(fitting, bundle)
+    check_fits(replace(fitting, model=replace(fitting.model, dropout=0.5)), bundle)
+    with pytest.raises(ConfigError, match=r"features\.mels is 20 there and 40 here"):
+        check_fits(replace(fitting, features=replace(fitting.features, mels=40)), bundle)
+    with pytest.raises(ConfigError, match=r"model\.units is 16 there and 32 here"):
+        check_fits(replace(fitting, model=replace(fitting.model, units=32)), bundle)
+
+
+def fresh_weights(bundle, alphabet: Alphabet) -> dict[str, np.ndarray]:
+    return read_weights(build_model(bundle.model, mels=bundle.log_mel.settings.mels, symbols=alphabet.size))
+
+
+def test_the_same_alphabet_keeps_every_weight(bundle):
+    weights, message = initial_weights(bundle, fresh_weights(bundle, bundle.alphabet), bundle.alphabet)
+    for name, array in bundle.weights().items():
+        np.testing.assert_array_equal(weights[name], array)
+    assert message == "all weights kept"
+
+
+def test_another_alphabet_keeps_the_blank_and_the_symbols_that_both_have(bundle):
+    alphabet = Alphabet(" acb\u00e4")
+    fresh, kept = fresh_weights(bundle, alphabet), bundle.weights()
+    weights, message = initial_weights(bundle, fresh, alphabet)
+    for new, old in ((0, 0), (1, 1), (2, 3), (3, 5), (4, 4)):  # blank, space, a, c, b; theirs are " 'abc..."
+        np.testing.assert_array_equal(weights["symbols/kernel"][:, new], kept["symbols/kernel"][:, old])
+        assert weights["symbols/bias"][new] == kept["symbols/bias"][old]
+    np.testing.assert_array_equal(weights["symbols/kernel"][:, 5], fresh["symbols/kernel"][:, 5])
+    np.testing.assert_array_equal(weights["recurrent_1/kernel"], kept["recurrent_1/kernel"])
+    assert message == "output layer remade: 4 symbols kept, 1 new (\u00e4)"
+
+
+@pytest.mark.parametrize(
+    ("count", "still"), [(0, set()), (1, {"convolution", "front"}), (2, {"convolution", "front", "recurrent_1"})]
+)
+def test_frozen_layers_keep_their_weights(rng, count, still):
+    from asr.config import FeatureConfig
+    from asr.corpus.batching import collate
+
+    settings = TrainConfig(
+        features=FeatureConfig(mels=8),
+        model=ModelConfig(depth=2, units=8, projection=8, channels=2),
+        init="x",
+        frozen_layers=count,
+    )
+    engine = Engine(settings, symbols=5, average_steps=3)
+    before = read_weights(engine.model)
+    frames = [rng.standard_normal((40, 8)).astype(np.float32) for _ in range(3)]
+    for _ in range(2):
+        assert not engine.step(collate(frames, [[1, 2], [3], [4, 1]])).fault
+    after = read_weights(engine.model)
+    for name in before:
+        frozen = any(name.startswith(prefix) for prefix in still)
+        assert np.array_equal(before[name], after[name]) == frozen, name
+
+
+def test_a_training_goes_on_from_a_bundle_and_says_so(tiny_bundle, tmp_path):
+    manifests = smoke_manifests(tmp_path, train=12, valid=4)
+    data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
+    training = TrainingConfig(epochs=1, batch_size=4, average_epochs=1.0)
+    settings = TrainConfig(data=data, training=training, init=str(tiny_bundle), frozen_layers=2)
+    settings = adopt_settings(settings, load_bundle(tiny_bundle), {"alphabet.symbols"})
+    settings = replace(settings, alphabet=AlphabetConfig(from_data=True))
+    train(settings, tmp_path / "run")
+    made = load_bundle(tmp_path / "run" / "last")
+    assert made.alphabet != load_bundle(tiny_bundle).alphabet
+    assert made.provenance["init"]["bundle"] == str(tiny_bundle)
+    kept, now = load_bundle(tiny_bundle).weights(), made.weights()
+    np.testing.assert_array_equal(now["recurrent_1/kernel"], kept["recurrent_1/kernel"])
+    assert now["symbols/kernel"].shape[1] == made.alphabet.size
+
+
+def test_statistics_of_the_corpus_stay_those_that_the_weights_were_trained_with(tiny_bundle, tmp_path):
+    from asr.config import Normalization
+
+    manifests = smoke_manifests(tmp_path, train=8, valid=2)
+    data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
+    first = adopt_settings(TrainConfig(data=data, training=TrainingConfig(epochs=1)), load_bundle(tiny_bundle), ())
+    first = replace(first, features=replace(first.features, normalization=Normalization.corpus))
+    train(first, tmp_path / "first")
+    base = load_bundle(tmp_path / "first" / "last")
+    halved = smoke_manifests(tmp_path, train=3, valid=2, name="few-{part}.jsonl")
+    second = replace(first, data=replace(data, train=[str(halved["train"])]), init=str(base.path))
+    train(second, tmp_path / "second")
+    np.testing.assert_array_equal(load_bundle(tmp_path / "second" / "last").log_mel.mean, base.log_mel.mean)
+
+
+def test_freezing_fresh_weights_is_refused():
+    with pytest.raises(ConfigError, match="give init=BUNDLE"):
+        TrainConfig(frozen_layers=1)
+    with pytest.raises(ConfigError, match="frozen_layers must be between 0 and 4, not 5"):
+        TrainConfig(frozen_layers=5, init="en")
