@@ -389,6 +389,23 @@ class TrainingConfig:
 
 
 @dataclass(kw_only=True)
+class TrackingConfig:
+    """Where a run can be watched."""
+
+    tensorboard: bool = True
+    """write curves, decoded examples and pictures of features to the run's folder, for `tensorboard --logdir runs`"""
+    mlflow: str | None = None
+    """also send them to this MLflow server or database (http://..., sqlite:///mlflow.db); needs `pip install mlflow`"""
+    mlflow_experiment: str = "asr"
+    """name of the experiment there"""
+    examples: int = 4
+    """validation utterances whose texts are shown after every epoch"""
+
+    def __post_init__(self) -> None:
+        _require(self.examples >= 0, "tracking.examples", "0 or more", self.examples)
+
+
+@dataclass(kw_only=True)
 class DecoderConfig:
     """How log-probabilities become text; one subclass a decoder."""
 
@@ -429,6 +446,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     init: str | None = None
     """start from this bundle instead of fresh weights: its folder, or the name of one that ships. Its features, model,
     normaliser and alphabet are taken where none are given here; of another alphabet, the new symbols alone are learnt

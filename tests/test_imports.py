@@ -60,8 +60,10 @@ HOMES = {
     "jiwer": ("evaluation/scoring.py",),
     "hydra": ("schema.py", "cli/train.py"),
     "omegaconf": ("schema.py", "cli/train.py"),
-    "matplotlib": ("training/curves.py", "training/showing.py"),
+    "matplotlib": ("training/curves.py", "training/showing.py", "training/trackers.py"),
     "jinja2": ("doctor/report.py",),
+    "tensorboardX": ("training/trackers.py",),
+    "mlflow": ("training/trackers.py",),
 }
 
 

@@ -7,6 +7,7 @@ A run directory holds
     history.jsonl     one record an epoch
     batches.csv       one line a batch: its loss, and the time it took
     curves.png        the learning curves
+    tensorboard/      the same and more, for TensorBoard
     best/, last/      bundles: of the epoch with the lowest validation CER, and of the last one
     checkpoints/      the states from which an interrupted run goes on
     held_out.jsonl    what `data.hold_out` took from the training manifests, if it did
@@ -23,7 +24,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -58,6 +59,7 @@ from asr.training.preflight import Corpus, read_corpus
 from asr.training.record import record_bundles, record_start
 from asr.training.schedules import LearningRates, plateau_scale
 from asr.training.stop import StopRequest
+from asr.training.trackers import Tracker, start_trackers
 from asr.transcription.transcriber import Transcriber
 
 _log = logging.getLogger(__name__)
@@ -230,6 +232,8 @@ class _Run:
             raise
         self.journal = Journal(run_dir / "batches.csv")
         self.step_symbols = self._symbols_of_steps()
+        self.trackers: list[Tracker] = []
+        self._decoded: list[tuple[str, str, str]] = []
         self._last_saved = time.monotonic()
 
     def __enter__(self) -> _Run:
@@ -238,6 +242,8 @@ class _Run:
     def __exit__(self, *_: object) -> None:
         self.feed.close()
         self.journal.close()
+        for tracker in self.trackers:
+            tracker.close()
 
     def _examples(self, utterances: Any, augmenter: Augmenter | None = None) -> Examples:
         return Examples(
@@ -291,6 +297,7 @@ class _Run:
             self.progress = progress
             self._write_history()
             _log.info("going on from epoch %d, batch %d", progress.epoch + 1, progress.batch + 1)
+        self.trackers = start_trackers(self.settings, self.run_dir, self.progress.batches)
         # Across the ends of epochs, so that the next one's first batches are made while this one is validated.
         jobs = ((epoch, planned) for epoch, plan in enumerate(self.plans) for planned in plan)
         self.batches = self.feed.batches(itertools.islice(jobs, self.progress.batches, None))
@@ -382,6 +389,9 @@ class _Run:
                 progress.epoch + 1, progress.batch, step.loss, rate, now - started - progress.seconds,
                 waited - progress.waited,
             )  # fmt: skip
+            for tracker in self.trackers:
+                values = {"train/batch_loss": step.loss, "train/learning_rate": rate}
+                tracker.scalars(progress.batches, values, every_batch=True)
             progress.seconds, progress.waited = now - started, waited
             bar.advance()
             if stop.signal is not None:
@@ -454,9 +464,24 @@ class _Run:
                 self._validate_into(record)
             record["valid_seconds"] = round(time.monotonic() - started, 2)
         _log.info("%s", _epoch_message(record, training.epochs))
+        self._track(record)
         progress.history.append(record)
         progress.next_epoch()
         self._write_history()
+
+    def _track(self, record: dict[str, Any]) -> None:
+        values = {
+            f"{part}/{name}": float(record[f"{part}_{name}"])
+            for part, name in (("train", "loss"), ("valid", "loss"), ("valid", "cer"), ("valid", "wer"))
+            if record[f"{part}_{name}"] is not None
+        }
+        step = self.progress.batches
+        for tracker in self.trackers:
+            tracker.scalars(step, values)
+            if record["valid_loss"] is not None:
+                tracker.examples(step, self._decoded)
+                with suppress(AudioError):  # a recording that is gone was named where it was needed
+                    tracker.spectrogram(step, self.train_examples.show(0, self.progress.epoch).after)
 
     def _validate_into(self, record: dict[str, Any]) -> None:
         """Add the errors on the validation set to an epoch's record, and save the bundles."""
@@ -527,7 +552,12 @@ class _Run:
                 texts[index] = decode_greedy(one[:count], self.corpus.alphabet).text
                 blanks += int((one[:count].argmax(axis=-1) == 0).sum())
                 all_steps += int(count)
-        result = score([one.text or "" for one in examples.utterances], texts)
+        references = [one.text or "" for one in examples.utterances]
+        # Some from all over the set, the same ones every time.
+        stride = max(1, len(texts) // max(1, self.settings.tracking.examples))
+        rows = zip((one.id for one in examples.utterances), references, texts, strict=True)
+        self._decoded = list(itertools.islice(rows, 0, None, stride))[: self.settings.tracking.examples]
+        result = score(references, texts)
         return result, nats / max(symbols, 1), blanks / max(all_steps, 1)
 
     def _save_bundle(self, name: str, result: Score) -> None:
@@ -596,3 +626,5 @@ class _Run:
         result = score([one.text or "" for one in utterances], texts)
         about = {"manifests": self._valid_names, "bundle": str(best), "decoder": "greedy"}
         write_report(self.run_dir / "validation", [one.id for one in utterances], result, about)
+        for tracker in self.trackers:
+            tracker.conclude([self.run_dir / "curves.png", self.run_dir / "validation" / "report.json"])
