@@ -194,7 +194,7 @@ class Composer:
         keys = self.keys(choices)
         safe = []
         for name, value in pairs:
-            if name in groups or (name.startswith("hydra.") and multirun):
+            if name in groups or (name.startswith(("hydra.", "hydra/")) and multirun):
                 safe.append(f"{name}={value}")
             elif name in keys:
                 safe.append(f"{name}={_quote(keys[name], value, multirun=multirun)}")
@@ -348,11 +348,12 @@ def _split_override(override: str) -> tuple[str, str]:
 def _quote(key: Key, value: str, *, multirun: bool) -> str:
     """A value of a path or text key as Hydra's grammar wants it: any character may stand in a file name."""
     if key.is_text:
-        if _is_quoted(value) or (value == "null" and _without_none(key.kind) is not key.kind):
+        if _is_quoted(value):
             return value
-        if multirun and "," in value and not Path(value).expanduser().exists():
-            return ",".join(_quoted(part) for part in value.split(","))
-        return _quoted(value)
+        optional = _without_none(key.kind) is not key.kind
+        several = multirun and "," in value and not Path(value).expanduser().exists()
+        parts = value.split(",") if several else [value]
+        return ",".join(part if part == "null" and optional else _quoted(part) for part in parts)
     if key.is_text_list:
         if Path(value).expanduser().exists() or not value.startswith("["):
             return f"[{value if _is_quoted(value) else _quoted(value)}]"

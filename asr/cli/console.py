@@ -48,6 +48,9 @@ def configure_logging(style: LogStyle, flags: set[str]) -> None:
     if "--quiet" in flags:
         os.environ["TQDM_DISABLE"] = "1"
     logger = logging.getLogger("asr")
+    for name, one in logging.root.manager.loggerDict.items():
+        if name.startswith("asr.") and isinstance(one, logging.Logger):
+            one.disabled = False  # as Hydra leaves those that were there before a sweep
     logger.handlers.clear()
     handler = _StderrHandler()
     handler.setFormatter(_JsonFormatter() if style is LogStyle.json else _TextFormatter())

@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,8 +15,9 @@ from typing import Any
 from asr.cli.arguments import Arguments, split_arguments
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging, quiet_native_libraries
+from asr.cli.sweep import error_rate, sweep
 from asr.config import TrainConfig
-from asr.errors import AsrError, ConfigError
+from asr.errors import ConfigError
 from asr.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ EXAMPLES = """\
   asr train data.train=train.jsonl training=overfit             can it learn at all? eight utterances by heart
   asr train run_dir=runs/2026-05-04_13-22-07                    goes on with an interrupted run
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
+  asr train experiment=smoke --multirun training.seed=1,2,3 hydra/launcher=joblib hydra.launcher.n_jobs=2
 """
 
 _CONFIG = "config.yaml"
@@ -63,17 +64,17 @@ def run(arguments: Sequence[str]) -> int:
         safe = composer.check(split.overrides, multirun=multirun)
     if multirun:
         configure_logging(settings.log, split.flags)
-        return _sweep(safe)
+        return sweep(safe, split.flags)
     settings = _with_run_dir(with_init(settings, split.overrides), split)
     if "--show-config" in split.flags:
         print(to_yaml(settings), end="")
         return 0
     configure_logging(settings.log, split.flags)
-    result = _train(settings)
+    result = train_run(settings)
     if result.stopped_by is not None:
         _log.warning("stopped and saved; to go on: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
         return 143 if result.stopped_by == signal.SIGTERM else 130
-    best = min(result.history, key=_cer)
+    best = min(result.history, key=error_rate)
     if settings.training.overfit:
         return _overfit_verdict(settings, best)
     print(
@@ -95,10 +96,6 @@ def _overfit_verdict(settings: TrainConfig, best: dict[str, Any]) -> int:
         3 * settings.training.epochs,
     )
     return 1
-
-
-def _cer(record: dict[str, Any]) -> float:
-    return float("inf") if record["valid_cer"] is None else float(record["valid_cer"])
 
 
 def _percent(rate: float | None) -> str:
@@ -133,7 +130,7 @@ def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
     return settings
 
 
-def _train(settings: TrainConfig) -> Any:
+def train_run(settings: TrainConfig) -> Any:
     """Import what is heavy, write the settings down, train."""
     from asr.schema import to_yaml
 
@@ -167,44 +164,3 @@ def _import_training() -> tuple[Any, Any]:
             f"(pip install {backend})"
         ) from error
     return train, read_corpus
-
-
-def _sweep(overrides: list[str]) -> int:
-    """Every combination of the values given, one run after the other, by Hydra's own sweeper."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    from asr.schema import conf_dir, register_schemas, to_settings
-
-    register_schemas()
-    rows: list[tuple[float, str, str]] = []
-    failed = 0
-
-    def job(node: DictConfig) -> None:
-        nonlocal failed
-        runtime = HydraConfig.get()
-        chosen = ", ".join(runtime.overrides.task)
-        _log.info("run %d: %s", runtime.job.num, chosen)
-        try:
-            settings = replace(with_init(to_settings(node), overrides), run_dir=runtime.runtime.output_dir)
-            result = _train(settings)
-        except AsrError as error:
-            failed += 1
-            _log.error("run %d: %s", runtime.job.num, error)
-            return
-        if result.stopped_by is not None:
-            raise KeyboardInterrupt
-        best = min(result.history, key=_cer)
-        row = f"CER {_percent(best['valid_cer'])}  WER {_percent(best['valid_wer'])}  {result.run_dir}  {chosen}"
-        rows.append((_cer(best), row, chosen))
-
-    # Hydra's sweeps can only be started from a command line of its own.
-    command_line, sys.argv = sys.argv, ["asr train", "--multirun", *overrides]
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
-    finally:
-        sys.argv = command_line
-    for _, row, _ in sorted(rows):
-        print(row)
-    return 1 if failed else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -88,15 +89,31 @@ def test_a_sweep_trains_every_combination_and_sorts_them(data, tmp_path):
     process = start([*data, *SMALL, "training.epochs=1", *sweep], tmp_path)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    rows = out.splitlines()
+    head, *rows = out.splitlines()
+    assert head.split() == ["CER", "WER", "epoch", "run"]
     assert len(rows) == 2
     assert {row.rpartition("optimizer.learning_rate=")[2] for row in rows} == {"0.001", "0.0003"}
     (folder,) = (tmp_path / "runs").iterdir()
     for number in ("0", "1"):
         assert (folder / number / "best" / "bundle.json").exists()
         assert (folder / number / "config.yaml").exists()
+    table = list(csv.DictReader((folder / "sweep.csv").read_text().splitlines()))
+    assert {row["optimizer.learning_rate"] for row in table} == {"0.001", "0.0003"}
+    assert [float(row["cer"]) for row in table] == sorted(float(row["cer"]) for row in table)
     assert not (tmp_path / "outputs").exists()
     assert not (tmp_path / "multirun").exists()
+
+
+def test_a_sweep_runs_side_by_side_and_a_failed_run_does_not_end_it(data, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs hydra-joblib-launcher")
+    sweep = ["--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep"]
+    process = start([*data, *SMALL, "training.epochs=1", "init=null,nothing", *sweep], tmp_path)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 1, err
+    _, good, bad = out.splitlines()
+    assert "sweep/0" in good
+    assert "failed: nothing: no such bundle" in bad
+    assert (tmp_path / "sweep" / "0" / "best" / "bundle.json").exists()
 
 
 def test_bad_data_is_reported_before_anything_is_written(asr_command, tmp_path):
