@@ -4,97 +4,62 @@
     python scripts/prepare_librispeech.py LibriSpeech/dev-clean some.jsonl --speakers 1673 2086
 
 The folder holds SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and the recordings beside it. Nothing is copied: the manifest
-points at the recordings. An existing manifest is only replaced with --force.
+points at the recordings. The number of utterances is checked where the folder's name is that of an official part. What
+cannot be used is named, and the exit code is 1. An existing manifest is only replaced with --force.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
+from manifests import Row, UnusableError, argument_parser, checked, find_recording, write_manifests
 
-from asr.audio.load import probe_seconds
-from asr.config import NormalizerConfig
-from asr.corpus.manifest import Utterance, write_manifest
-from asr.errors import AudioError
-from asr.text.normalize import normalize_text
+COUNTS = {
+    "train-clean-5": 1519,
+    "dev-clean-2": 1089,
+    "train-clean-100": 28539,
+    "train-clean-360": 104014,
+    "train-other-500": 148688,
+    "dev-clean": 2703,
+    "dev-other": 2864,
+    "test-clean": 2620,
+    "test-other": 2939,
+}
+"""Utterances of the official parts, those of mini LibriSpeech among them."""
 
-SUFFIXES = (".flac", ".opus", ".ogg", ".wav", ".mp3")
 
-
-def read_transcripts(folder: Path) -> Iterator[tuple[str, str, Path]]:
-    """Id, text and folder of every utterance that the transcript files list."""
+def read_rows(folder: Path) -> Iterator[Row | UnusableError]:
+    """Every utterance that the transcript files list; ids are SPEAKER-CHAPTER-NUMBER."""
     for path in sorted(folder.rglob("*.trans.txt")):
-        for line in path.read_text("utf-8").splitlines():
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
             name, _, text = line.strip().partition(" ")
-            if name:
-                yield name, text, path.parent
-
-
-def speaker_of(name: str) -> str:
-    """The speaker of an utterance: ids are SPEAKER-CHAPTER-NUMBER."""
-    return name.split("-")[0]
-
-
-def find_recording(folder: Path, name: str) -> Path:
-    """The recording of an utterance.
-
-    Raises
-    ------
-    AudioError
-        If there is none.
-    """
-    for suffix in SUFFIXES:
-        path = folder / (name + suffix)
-        if path.exists():
-            return path
-    raise AudioError(folder / name, f"no such recording ({', '.join(SUFFIXES)})")
+            if not name:
+                continue
+            where = f"{path}:{number}"
+            audio = find_recording([path.parent], name)
+            if audio:
+                yield Row(name, audio, text, name.split("-")[0], where)
+            else:
+                yield UnusableError(f"{where}: {path.parent / name}: no such recording")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a part of LibriSpeech, such as LibriSpeech/dev-clean")
-    parser.add_argument("manifest", type=Path, help="the manifest to write (.jsonl)")
+    parser = argument_parser(__doc__, "a part of LibriSpeech, such as LibriSpeech/dev-clean")
     parser.add_argument("--speakers", nargs="+", metavar="ID", help="only these speakers")
-    parser.add_argument("--force", action="store_true", help="replace an existing manifest")
-    arguments = parser.parse_args()
-    if arguments.manifest.exists() and not arguments.force:
-        parser.error(f"{arguments.manifest} exists; --force replaces it")
-    listed = list(read_transcripts(arguments.folder))
-    if not listed:
-        parser.error(f"{arguments.folder} holds no *.trans.txt: is this a LibriSpeech folder?")
+    arguments = checked(parser)
+    if not next(arguments.source.rglob("*.trans.txt"), None):
+        parser.error(f"{arguments.source} holds no *.trans.txt: is this a LibriSpeech folder?")
+    rows = list(read_rows(arguments.source))
+    expected = COUNTS.get(arguments.source.resolve().name)
     if arguments.speakers:
-        missing = set(arguments.speakers) - {speaker_of(name) for name, _, _ in listed}
+        missing = set(arguments.speakers) - {row.speaker for row in rows if isinstance(row, Row)}
         if missing:
-            parser.error(f"{arguments.folder} has no speaker {', '.join(sorted(missing))}")
-        listed = [entry for entry in listed if speaker_of(entry[0]) in arguments.speakers]
-    utterances, failed = [], 0
-    for name, text, folder in tqdm(listed, unit="file", disable=None):
-        try:
-            recording = find_recording(folder, name)
-            seconds = probe_seconds(recording)
-        except AudioError as error:
-            print(error, file=sys.stderr)
-            failed += 1
-            continue
-        utterances.append(
-            Utterance(
-                id=name,
-                audio_path=recording,
-                text=normalize_text(text, NormalizerConfig()),
-                duration=seconds,
-                speaker=speaker_of(name),
-                where="",
-            )
-        )
-    write_manifest(arguments.manifest, utterances)
-    hours = sum(one.duration or 0 for one in utterances) / 3600
-    speakers = len({one.speaker for one in utterances})
-    print(f"{arguments.manifest}: {len(utterances)} utterances, {hours:.2f} h, {speakers} speakers; {failed} left out")
-    return 1 if failed else 0
+            parser.error(f"{arguments.source} has no speaker {', '.join(sorted(missing))}")
+        rows = [row for row in rows if isinstance(row, Row) and row.speaker in arguments.speakers]
+        expected = None
+    return write_manifests(rows, arguments, expected=expected)
 
 
 if __name__ == "__main__":
