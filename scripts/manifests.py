@@ -104,13 +104,16 @@ def write_manifests(
     with ThreadPoolExecutor() as pool:
         attempts = pool.map(lambda row: _utterance(row, raw=arguments.raw_text), listed)
         made = list(tqdm(attempts, total=len(listed), unit="file", disable=None))
-    utterances = [one for one in made if isinstance(one, Utterance)]
-    problems = [str(one) for one in made if isinstance(one, UnusableError)]
-    ids: set[str] = set()
-    for one in utterances:
-        if one.id in ids:
-            problems.append(f"{one.where}: the id {one.id!r} comes twice")
-        ids.add(one.id)
+    by_id: dict[str, Utterance] = {}
+    problems = []
+    for one in made:
+        if isinstance(one, UnusableError):
+            problems.append(str(one))
+        elif one.id in by_id:
+            problems.append(f"{one.where}: the id {one.id!r} is that of {by_id[one.id].where} already")
+        else:
+            by_id[one.id] = one
+    utterances = list(by_id.values())
     if expected is not None and len(listed) != expected:
         problems.append(f"{arguments.source}: {expected:,} utterances were expected, {len(listed):,} are listed")
     for problem in problems:

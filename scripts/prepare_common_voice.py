@@ -4,8 +4,8 @@
     python scripts/prepare_common_voice.py cv-corpus-17.0/el/validated.tsv train.jsonl --split 0.05 valid.jsonl
 
 The table has the columns client_id, path and sentence; the recordings lie in clips/ beside it. Age, gender and accents
-are kept. Speakers go by the beginning of their ids, which are long. Nothing is copied: the manifest points at the recordings. What
-cannot be used is named, and the exit code is 1. An existing manifest is only replaced with --force.
+are kept; of speakers' ids, which are long, the beginning is. Nothing is copied: the manifest points at the recordings.
+What cannot be used is named, and the exit code is 1. An existing manifest is only replaced with --force.
 """
 
 from __future__ import annotations
