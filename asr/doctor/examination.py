@@ -167,7 +167,10 @@ def examine(
 
 def _read_quarantine(paths: Iterable[str]) -> tuple[dict[Path, set[str]], list[Fault]]:
     """The ids by recording of a list that `write_quarantine` made: a manifest like any other."""
-    reading = read_manifests([Path(path).expanduser() for path in paths], text_required=False)
+    found = [Path(path).expanduser() for path in paths]
+    # Nothing was suspicious, or everything was good after all.
+    lists = [path for path in found if not path.is_file() or path.stat().st_size]
+    reading = read_manifests(lists, text_required=False)
     ids: dict[Path, set[str]] = defaultdict(set)
     for one in reading.utterances:
         ids[one.audio_path.resolve()].add(one.id)

@@ -209,6 +209,14 @@ def test_a_quarantine_list_is_respected_and_counted(planted, diagnosis, tmp_path
     assert examine(settings_for(train, valid, quarantine=[str(other)]), listen=False).unmatched == 1
 
 
+def test_an_empty_quarantine_list_leaves_nothing_out(planted, tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    found = examine(settings_for(*planted[:2], quarantine=[str(tmp_path / "empty.jsonl")]), listen=False)
+    assert found.quarantined == found.unmatched == 0
+    missing = examine(settings_for(*planted[:2], quarantine=[str(tmp_path / "none.jsonl")]), listen=False)
+    assert missing.unusable_share == 1
+
+
 def test_reports_name_every_fault_and_escape_what_they_quote(planted, diagnosis, tmp_path):
     _, _, kinds = planted
     table = format_table(diagnosis)
