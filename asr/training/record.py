@@ -33,7 +33,9 @@ def record_start(path: Path, settings: TrainConfig) -> None:
         If a manifest is no longer what it was when the run began.
     """
     record = json.loads(path.read_text("utf-8")) if path.exists() else {"starts": []}
-    manifests = {name: _sha256(Path(name).expanduser()) for name in (*settings.data.train, *settings.data.valid)}
+    data, augment = settings.data, settings.augment
+    names = (*data.train, *data.valid, *data.quarantine, *augment.noise_manifests, *augment.reverb_manifests)
+    manifests = {name: _sha256(Path(name).expanduser()) for name in names}
     if record["starts"]:
         before = record["starts"][0]["manifests"]
         changed = [name for name, digest in manifests.items() if before.get(name) != digest]
