@@ -72,6 +72,7 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
     from asr.doctor.report import format_table, write_report
 
     diagnosis = examine(settings, parts=manifests, workers=settings.workers)
+    _refuse_what_is_no_manifest(diagnosis)
     print(format_table(diagnosis))
     if settings.output_dir:
         page = write_report(Path(settings.output_dir).expanduser(), diagnosis)
@@ -89,6 +90,16 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
         )
         return 1
     return 0
+
+
+def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:
+    """A name that was mistyped, or a file of another kind, is no matter of data."""
+    problems = [str(fault) for fault in diagnosis.faults if fault.kind == "manifest"]
+    broken = [fault for fault in diagnosis.faults if fault.kind == "line"]
+    if not problems and broken and not diagnosis.utterances:
+        problems = [f"{broken[0]}; no line of it is that of a manifest (data/README.md says what one looks like)"]
+    if problems:
+        raise ManifestError(problems)
 
 
 def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> None:

@@ -43,7 +43,8 @@ class EpochBar:
         self._done += 1
         seconds = time.monotonic() - self._started
         left = seconds / self._done * (self._batches_left - self._done)
-        cer = f"{100 * progress.history[-1]['valid_cer']:.1f}%" if progress.history else "-"
+        rates = [record["valid_cer"] for record in progress.history if record["valid_cer"] is not None]
+        cer = f"{100 * rates[-1]:.1f}%" if rates else "-"
         waited = progress.waited / progress.seconds if progress.seconds else 0
         loss = "-" if progress.mean_loss is None else f"{progress.mean_loss:.3f}"
         self._bar.set_postfix_str(f"loss={loss} CER={cer} input wait={waited:.0%} left={_clock(left)}", refresh=False)

@@ -63,3 +63,15 @@ def test_no_manifest_and_a_flag_without_its_folder_are_usage_errors(asr_command)
 
 def test_a_typo_is_answered(asr_command):
     assert "did you mean 'output_dir'" in asr_command("doctor", "ouput_dir=x").err
+
+
+def test_what_is_no_manifest_is_a_usage_error(asr_command, tmp_path):
+    for name, hint in (
+        (tmp_path / "mistyped.jsonl", "no such manifest"),
+        (SMOKE, "a folder, not a manifest; `python scripts/prepare_recordings.py"),
+        (SMOKE / "valid" / "an7-fjmd-b.opus", "no line of it is that of a manifest"),
+    ):
+        outcome = asr_command("doctor", name)
+        assert outcome.code == 2, name
+        assert hint in outcome.err
+        assert outcome.out == ""

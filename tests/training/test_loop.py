@@ -22,6 +22,7 @@ from asr.config import (
     FeatureConfig,
     ModelConfig,
     OptimizerConfig,
+    Schedule,
     TrainConfig,
     TrainingConfig,
 )
@@ -364,3 +365,41 @@ def test_other_front_ends_cells_and_normalisations_train(settings, tmp_path):
     )
     result = train(other, tmp_path)
     assert load_bundle(Path(result.run_dir) / "last").log_mel.mean.shape == (16,)
+
+
+def test_speakers_are_held_out_where_no_validation_set_is_named(settings, tmp_path):
+    held = replace(
+        settings, data=DataConfig(train=settings.data.train, hold_out=0.2), training=TrainingConfig(epochs=1)
+    )
+    train(held, tmp_path / "run")
+    manifest = tmp_path / "run" / "held_out.jsonl"
+    speakers = {one.speaker for one in read_manifest(manifest).utterances}
+    everyone = {one.speaker for one in read_manifest(settings.data.train[0]).utterances}
+    assert speakers < everyone
+    assert list(load_bundle(tmp_path / "run" / "best").error_rates) == [str(manifest)]
+    report = json.loads((tmp_path / "run" / "validation" / "report.json").read_text())
+    assert report["about"]["manifests"] == [str(manifest)]
+
+
+def test_epochs_may_pass_without_validation_but_not_the_last(settings, tmp_path):
+    sparse = replace(settings, training=TrainingConfig(epochs=5, batch_size=6, valid_every=2, average_epochs=1))
+    history = train(sparse, tmp_path / "run").history
+    assert [record["valid_cer"] is not None for record in history] == [False, True, False, True, True]
+    assert (tmp_path / "run" / "curves.png").exists()
+
+
+def test_averaged_weights_are_those_that_are_validated_and_saved(settings, tmp_path):
+    averaged = replace(settings, training=TrainingConfig(epochs=2, batch_size=3, average_epochs=5))
+    plain = train(replace(averaged, training=replace(averaged.training, average_epochs=0)), tmp_path / "plain").history
+    history = train(averaged, tmp_path / "averaged").history
+    assert [one["train_loss"] for one in history] == [one["train_loss"] for one in plain]
+    assert history[-1]["valid_loss"] != plain[-1]["valid_loss"]
+    saved = [load_bundle(tmp_path / name / "last").weights() for name in ("plain", "averaged")]
+    assert any((saved[0][name] != saved[1][name]).any() for name in saved[0])
+
+
+def test_the_plateau_schedule_lowers_the_rate(settings, tmp_path):
+    optimizer = OptimizerConfig(learning_rate=1e-5, schedule=Schedule.plateau, plateau_epochs=1, warmup_steps=0)
+    stuck = replace(settings, optimizer=optimizer, training=TrainingConfig(epochs=4, batch_size=6, patience=0))
+    rates = [record["learning_rate"] for record in train(stuck, tmp_path / "run").history]
+    assert rates == pytest.approx([1e-5, 1e-5, 5e-6, 2.5e-6])
