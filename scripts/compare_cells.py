@@ -1,4 +1,4 @@
-"""Bidirectional LSTM, LSTM and GRU at equal numbers of weights: error, speed of training, speed of transcription.
+"""Bidirectional LSTM, LSTM and bidirectional GRU at equal numbers of weights: error, speed of training, speed of transcription.
 
     python scripts/compare_cells.py docs/recipes/cells --experiment an4 --seeds 1 2 3
 
@@ -38,7 +38,6 @@ NETWORKS = {
     "BiLSTM": {"cell": Cell.lstm, "bidirectional": True},
     "LSTM": {"cell": Cell.lstm, "bidirectional": False},
     "BiGRU": {"cell": Cell.gru, "bidirectional": True},
-    "GRU": {"cell": Cell.gru, "bidirectional": False},
 }
 ROWS, SECONDS, SYMBOLS_A_ROW = 16, 6.0, 40
 

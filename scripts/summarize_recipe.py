@@ -3,7 +3,7 @@
     python scripts/summarize_recipe.py docs/recipes/an4 runs/an4-1 runs/an4-2 runs/an4-3
 
 writes docs/recipes/an4.json and an4.png, and prints the table, then one line of JSON. The runs must be of the same
-settings but for their seeds. Error rates are those of the best epoch on the validation set, greedy; that epoch was
+settings but for their seeds; with --add, those that an earlier call wrote there are kept beside the new ones. Error rates are those of the best epoch on the validation set, greedy; that epoch was
 chosen there, so they are a little optimistic.
 """
 
@@ -101,8 +101,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="name of the files to write, without a suffix")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders")
+    parser.add_argument("--add", action="store_true", help="to the runs in the JSON file, instead of replacing it")
     arguments = parser.parse_args()
-    runs = sorted((read_run(folder) for folder in arguments.runs), key=lambda run: run["seed"])
+    by_seed = {run["seed"]: run for run in map(read_run, arguments.runs)}
+    written = arguments.output.with_suffix(".json")
+    if arguments.add and written.exists():
+        by_seed = {run["seed"]: run for run in json.loads(written.read_text())["runs"]} | by_seed
+    runs = [by_seed[seed] for seed in sorted(by_seed)]
     summary: dict[str, Any] = {
         "recipe": arguments.output.name,
         "seeds": [run["seed"] for run in runs],
@@ -112,7 +117,7 @@ def main() -> int:
     }
     write_atomically(arguments.output.with_suffix(".png"), draw(runs))
     content = json.dumps({**summary, "runs": runs}, indent=1) + "\n"
-    write_atomically(arguments.output.with_suffix(".json"), content.encode())
+    write_atomically(written, content.encode())
     print(f"{'seed':>6} {'WER %':>8} {'CER %':>8} {'epoch':>6} {'last WER %':>11} {'minutes':>8}")
     for run in runs:
         print(

@@ -100,6 +100,7 @@ def test_a_run_directory_holds_what_its_docstring_says(whole_run):
     assert [path.name for path in find_checkpoints(folder / "checkpoints")] == ["000000012.npz", "000000008.npz"]
     assert {path.name for path in folder.iterdir()} == {
         "best", "last", "checkpoints", "history.jsonl", "batches.csv", "run.json", "curves.png", "validation", ".lock",
+        "tensorboard",
     }  # fmt: skip
 
 
