@@ -1,4 +1,4 @@
-"""Bidirectional LSTM, LSTM and bidirectional GRU at equal numbers of weights: error, speed of training, speed of transcription.
+"""Bidirectional LSTM, LSTM and bidirectional GRU of equal size: error, speed of training, speed of transcription.
 
     python scripts/compare_cells.py docs/recipes/cells --experiment an4 --seeds 1 2 3
 

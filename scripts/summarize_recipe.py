@@ -3,8 +3,9 @@
     python scripts/summarize_recipe.py docs/recipes/an4 runs/an4-1 runs/an4-2 runs/an4-3
 
 writes docs/recipes/an4.json and an4.png, and prints the table, then one line of JSON. The runs must be of the same
-settings but for their seeds; with --add, those that an earlier call wrote there are kept beside the new ones. Error rates are those of the best epoch on the validation set, greedy; that epoch was
-chosen there, so they are a little optimistic.
+settings but for their seeds; with --add, those that an earlier call wrote there are kept beside the new ones. Error
+rates are those of the best epoch on the validation set, greedy; that epoch was chosen there, so they are a little
+optimistic.
 """
 
 from __future__ import annotations
