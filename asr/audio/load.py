@@ -167,7 +167,7 @@ def decode_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
     channels, rate = _decode(path)
     not_finite = len(channels) * channels.shape[1] - int(np.isfinite(channels).sum())
     if not_finite:
-        raise AudioError(path, f"{not_finite} samples are not finite numbers (NaN or Inf)")
+        raise AudioError(path, f"holds values that are not finite numbers (NaN or Inf; {not_finite} of them)")
     return channels, rate
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.corpus.manifest import write_manifest
 from asr.doctor.examination import Diagnosis, Part, character_counts
@@ -187,13 +188,23 @@ def _histogram(title: str, unit: str, values: Iterable[float]) -> Histogram | No
     found = np.array([value for value in values if np.isfinite(value)])
     if len(found) == 0:
         return None
-    low, high = float(found.min()), float(found.max())
-    counts, edges = np.histogram(found, bins=_BARS if high > low else 1)
+    # A single wild value must not squeeze all others into one bar: what lies far out is counted in the outermost.
+    low, high = _outer(found)
+    counts, edges = np.histogram(np.clip(found, low, high), bins=_BARS if high > low else 1)
     bars = [
         (100 * count / counts.max(), f"{left:.4g} to {right:.4g} {unit}: {count:,}")
         for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True)
     ]
-    return Histogram(title, unit, f"{low:.3g}", f"{high:.3g}", f"{float(np.median(found)):.3g}", bars)
+    lowest = f"{low:.3g}" if low <= found.min() else f"{found.min():.3g} ... {low:.3g}"
+    highest = f"{high:.3g}" if high >= found.max() else f"{high:.3g} ... {found.max():.3g}"
+    return Histogram(title, unit, lowest, highest, f"{float(np.median(found)):.3g}", bars)
+
+
+def _outer(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Between which values bars are drawn: all of them, or a good deal more than the middle nine tenths."""
+    left, right = np.percentile(values, (5, 95))
+    room = 0.75 * (right - left)
+    return max(float(values.min()), float(left - room)), min(float(values.max()), float(right + room))
 
 
 def _page(diagnosis: Diagnosis, folder: Path) -> str:
@@ -204,7 +215,7 @@ def _page(diagnosis: Diagnosis, folder: Path) -> str:
     histograms = [
         _histogram("Duration", "s", (one.duration or 0.0 for one in diagnosis.utterances if one.duration)),
         _histogram("Pace", "characters/s", paces),
-        _histogram("Level", "dB of full scale", (one.level_db for one in sounds)),
+        _histogram("Level", "dBFS", (one.level_db for one in sounds)),
         _histogram("Dynamic range", "dB", (one.range_db for one in sounds)),
     ]
     report = report_object(diagnosis)
