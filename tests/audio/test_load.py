@@ -171,7 +171,7 @@ def test_samples_that_are_no_numbers_are_counted(tmp_path, value):
     samples[[5, 100]] = value
     path = tmp_path / "nan.wav"
     soundfile.write(path, samples, RATE, subtype="FLOAT")
-    refuse(path, "not finite numbers (NaN or Inf; 2 of them)")
+    refuse(path, "NaN or Inf; 2 of them")
 
 
 def test_a_recording_without_samples_is_named(tmp_path):
