@@ -113,8 +113,9 @@ def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> None:
     from asr.training.preflight import augmentation_recordings
     from asr.training.showing import write_shown
 
-    unusable = diagnosis.at_least(Severity.unusable)
-    good = [one for part in diagnosis.parts if part.trained for one in part.utterances if one.where not in unusable]
+    left_out = {fault.where for fault in diagnosis.faults if fault.kind in {"too_short", "too_long"}}
+    left_out |= set(diagnosis.at_least(Severity.unusable))
+    good = [one for part in diagnosis.parts if part.trained for one in part.utterances if one.where not in left_out]
     chosen = np.random.default_rng(settings.training.seed).permutation(len(good))[: settings.show_count]
     noises, rooms, problems = augmentation_recordings(settings)
     if problems:

@@ -77,7 +77,7 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
 
     from asr.schema import conf_dir, register_schemas
 
-    if "hydra/launcher=joblib" in overrides and not find_spec("hydra_plugins.hydra_joblib_launcher"):
+    if "hydra/launcher=joblib" in overrides and not _has_joblib_launcher():
         raise ConfigError("hydra/launcher=joblib needs a package: pip install hydra-joblib-launcher")
     register_schemas()
     named = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
@@ -96,6 +96,13 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
             write_atomically(folder / _TABLE, _csv(outcomes).encode())
             _log.info("table written to %s", folder / _TABLE)
     return 1 if any("error" in outcome for outcome in outcomes) else 0
+
+
+def _has_joblib_launcher() -> bool:
+    try:
+        return find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    except ModuleNotFoundError:  # there are no plug-ins at all
+        return False
 
 
 def error_rate(record: dict[str, Any]) -> float:

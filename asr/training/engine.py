@@ -83,7 +83,8 @@ class Engine:
             )
             self._predict = trace_once(self.model, settings.features.mels)
             self._average_steps = average_steps
-            self._averages = [keras.Variable(one, trainable=False) for one in self._weights] if average_steps else []
+            starts = [_copied(one) for one in self._weights] if average_steps else []
+            self._averages = [keras.Variable(one, trainable=False) for one in starts]
             if self._devices.replicas > 1:
                 # Keras looks at the shapes of the first batch it is given, and cannot see those of parts on devices.
                 rows = np.zeros((training.devices, 4 * settings.model.subsampling, settings.features.mels), np.float32)
@@ -149,9 +150,9 @@ class Engine:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The model has the averages of its weights in this block, if averages are kept."""
-        kept = [ops.convert_to_numpy(one).copy() for one in self._weights] if self._averages else []
+        kept = [_copied(one) for one in self._weights] if self._averages else []
         try:
-            self._assign(self._averages)
+            self._assign([_copied(one) for one in self._averages])
             yield
         finally:
             self._assign(kept)
@@ -161,12 +162,12 @@ class Engine:
         with self._devices.scope():
             write_weights(self.model, weights)
             for average, weight in zip(self._averages, self._weights, strict=False):
-                average.assign(ops.convert_to_numpy(weight))
+                average.assign(_copied(weight))
 
-    def _assign(self, values: Sequence[Any]) -> None:
+    def _assign(self, values: Sequence[npt.NDArray[np.float32]]) -> None:
         with self._devices.scope():
             for weight, value in zip(self._weights, values, strict=False):
-                weight.assign(ops.convert_to_numpy(value))
+                weight.assign(value)
 
     def _gradient_fault(self) -> bool:
         if int(ops.convert_to_numpy(self._guard.step_counter)) != 0:
@@ -187,6 +188,11 @@ class Engine:
         """The CTC loss of every row of a batch [shape=(batch,)]."""
         targets = pack_targets(batch, self._settings.model)
         return np.asarray(ops.convert_to_numpy(row_nats(targets, ops.convert_to_tensor(logits))), np.float32)
+
+
+def _copied(variable: Any) -> npt.NDArray[np.float32]:
+    """The value of a variable in memory of its own: on some back ends NumPy would see the variable's."""
+    return np.array(ops.convert_to_numpy(variable), np.float32)
 
 
 @contextmanager
