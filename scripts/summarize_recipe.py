@@ -49,6 +49,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         "valid_minutes": round(sum(one["valid_seconds"] for one in history) / 60, 1),
         "starts": len(record["starts"]),
         "command": start["command"][1:],
+        "commit": (start.get("git") or {}).get("commit"),
         "backend": start["backend"],
         "machine": start["machine"],
         "curve": [

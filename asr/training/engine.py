@@ -21,6 +21,8 @@ from asr.training.devices import Devices, GuardedOptimizer, trace_once
 # float16 reaches no further than 65,504: small gradients are lifted, and the scale is sought anew after so many steps.
 _FLOAT16_SCALE, _FLOAT16_GROWTH = 2.0**15, 2000
 _NEVER = 2**31 - 1
+# An average of many steps is taken of so many of them.
+_AVERAGED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +139,18 @@ class Engine:
         return Step(loss, fault)
 
     def _average(self) -> None:
-        """Let the averages follow the weights, after each step of the optimizer; at first more closely."""
+        """Let the averages follow the weights; at first more closely.
+
+        Not after every step, where the average is of many: that would take a tenth of the time, and tell no more.
+        """
         batches, parts = int(ops.convert_to_numpy(self._adam._iterations)), self._settings.training.accumulate
         if batches % parts:
             return
-        steps = batches // parts
-        share = max(1 / self._average_steps, 9 / (10 + steps)) if self._average_steps > 1 else 1.0
+        every = max(1, int(self._average_steps / _AVERAGED))
+        times, rest = divmod(batches // parts, every)
+        if rest:
+            return
+        share = min(1.0, max(every / self._average_steps, 9 / (10 + times) if self._average_steps > 1 else 1.0))
         with self._devices.scope():
             for average, weight in zip(self._averages, self._weights, strict=True):
                 average.assign(average + share * (weight - average))

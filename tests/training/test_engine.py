@@ -132,6 +132,20 @@ def test_averaged_weights_follow_the_weights_and_leave_them_alone(rng):
         np.testing.assert_array_equal(array, weights[name])
 
 
+def test_an_average_of_many_steps_takes_some_of_them(rng):
+    one, batch = Engine(SETTINGS, symbols=SYMBOLS, average_steps=65), collate(*utterances(rng, 4))
+    expected = read_weights(one.model)
+    for step in range(1, 10):
+        one.step(batch)
+        if step % 3 == 0:
+            share = max(3 / 65, 9 / (10 + step // 3))
+            for name, array in read_weights(one.model).items():
+                expected[name] = expected[name] + share * (array - expected[name])
+    with one.averaged():
+        for name, array in read_weights(one.model).items():
+            np.testing.assert_allclose(array, expected[name], atol=1e-5, err_msg=name)
+
+
 def test_averages_wait_for_the_step_that_several_batches_make(rng):
     one = Engine(replace(SETTINGS, training=TrainingConfig(accumulate=2)), symbols=SYMBOLS, average_steps=4)
     batch = collate(*utterances(rng, 4))
