@@ -247,6 +247,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name in ("hold_out", "max_faulty"):
             _require(0 <= getattr(self, name) < 1, f"data.{name}", "at least 0 and below 1", getattr(self, name))
+        if self.hold_out and self.valid:
+            raise ConfigError(
+                "data.hold_out and data.valid both say what to validate on: set data.hold_out=0 or data.valid=[]"
+            )
         _require(self.min_seconds >= 0, "data.min_seconds", "0 or more", self.min_seconds)
         _require(self.max_seconds > self.min_seconds, "data.max_seconds", "above data.min_seconds", self.max_seconds)
 

@@ -54,6 +54,11 @@ def test_every_experiment_composes(path):
     assert settings.data.valid or settings.data.hold_out or path.stem == "finetune"
 
 
+def test_two_ways_to_validate_are_refused():
+    with pytest.raises(ConfigError, match=r"set data\.hold_out=0 or data\.valid="):
+        compose("train", "data.valid=v.jsonl", "data.hold_out=0.1")
+
+
 def test_an_experiment_can_still_be_overridden():
     assert compose("train", "experiment=smoke", "model=gru", "training.epochs=2").model.cell is Cell.gru
     assert compose("train", "experiment=smoke", "training.epochs=2").training.epochs == 2

@@ -126,7 +126,7 @@ def examine(
     banned = _in_quarantine(everything, quarantine)
     kept = [replace(part, utterances=[one for one in part.utterances if one.where not in banned]) for part in read]
     quarantined = sum(len(part.utterances) for part in read) - sum(len(part.utterances) for part in kept)
-    if not parts and settings.data.hold_out and not settings.data.valid and kept[0].utterances:
+    if not parts and settings.data.hold_out and kept[0].utterances:
         left, held = hold_out(kept[0].utterances, settings.data.hold_out)
         kept = [replace(kept[0], utterances=left), Part("held out", held, trained=False)]
     alphabet = _alphabet(settings, kept)

@@ -305,8 +305,7 @@ class _Run:
     @property
     def _held_out(self) -> bool:
         """Whether the validation set was held out of the training manifests."""
-        data = self.settings.data
-        return bool(data.hold_out) and not data.valid and not self.settings.training.overfit
+        return bool(self.settings.data.hold_out) and not self.settings.training.overfit
 
     @property
     def _valid_names(self) -> list[str]:
