@@ -58,6 +58,8 @@ def _as_setting(arguments: Sequence[str]) -> list[str]:
     for place, argument in enumerate(result):
         if argument == "--":
             break
+        if argument.startswith("--show-a") and argument.partition("=")[0] != _SHOW:
+            raise ConfigError(f"there is no flag {argument}; did you mean {_SHOW}?")
         if argument.startswith(f"{_SHOW}="):
             result[place] = "show_augmented=" + argument.partition("=")[2]
         elif argument == _SHOW:

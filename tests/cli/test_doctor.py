@@ -59,6 +59,7 @@ def test_no_manifest_and_a_flag_without_its_folder_are_usage_errors(asr_command)
     assert outcome.code == 2
     assert "no manifest is named" in outcome.err
     assert "wants a folder" in asr_command("doctor", "--show-augmented").err
+    assert "did you mean --show-augmented?" in asr_command("doctor", "--show-augmentd", "x").err
 
 
 def test_a_typo_is_answered(asr_command):
