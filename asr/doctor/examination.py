@@ -116,8 +116,10 @@ def examine(
 
     Raises
     ------
+    ConfigError
+        If no manifest is named.
     ManifestError
-        If a quarantine list cannot be read.
+        If a part is to be held out of a single recording.
     """
     quarantine, quarantine_faults = _read_quarantine(settings.data.quarantine)
     read, faults = _read_parts(settings, parts)
@@ -132,27 +134,18 @@ def examine(
     alphabet = _alphabet(settings, kept)
     sounds: dict[str, Sound] = {}
     examined = []
-    look = measure_audio if listen else probe_seconds
     for part in kept:
+        looked = _look_at(part, measure_audio if listen else probe_seconds, workers)
         utterances = []
-        looked = _look_at(part, look, workers)
         for utterance, found in zip(part.utterances, looked, strict=True):
-            if isinstance(found, AudioError):
-                kind = "unreadable" if utterance.audio_path.exists() else "missing"
-                faults.append(Fault(kind, utterance.where, str(found), utterance))
-                utterances.append(utterance)
-                continue
             if isinstance(found, Sound):
                 sounds[utterance.where] = found
-                faults += _sound_faults(utterance, found, settings)
-            seconds = found.seconds if isinstance(found, Sound) else found
-            faults += _duration_faults(utterance, seconds)
-            utterance = replace(utterance, duration=seconds)
-            faults += _label_faults(utterance, part, alphabet, settings)
+            utterance, found_faults = _examine_utterance(utterance, found, part, alphabet, settings)
             utterances.append(utterance)
+            faults += found_faults
         examined.append(replace(part, utterances=utterances))
-    readable = {fault.where for fault in faults if fault.kind in {"missing", "unreadable"}}
-    faults += _pace_faults([one for part in examined for one in part.utterances if one.where not in readable])
+    unread = {fault.where for fault in faults if fault.kind in {"missing", "unreadable"}}
+    faults += _pace_faults([one for part in examined for one in part.utterances if one.where not in unread])
     faults += _duplicates(examined, sounds)
     faults += _shared(examined, sounds)
     return Diagnosis(
@@ -236,6 +229,20 @@ def _look_at(part: Part, look: Callable[[Path], Sound | float], workers: int) ->
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         found = pool.map(attempt, part.utterances)
         yield from tqdm(found, f"examining {part.name}", len(part.utterances), unit="file", disable=None, leave=False)
+
+
+def _examine_utterance(
+    utterance: Utterance, found: Sound | float | AudioError, part: Part, alphabet: Alphabet, settings: TrainConfig
+) -> tuple[Utterance, list[Fault]]:
+    """An utterance with its true duration, and what is wrong with it, taken by itself."""
+    if isinstance(found, AudioError):
+        kind = "unreadable" if utterance.audio_path.exists() else "missing"
+        return utterance, [Fault(kind, utterance.where, str(found), utterance)]
+    faults = list(_sound_faults(utterance, found, settings)) if isinstance(found, Sound) else []
+    seconds = found.seconds if isinstance(found, Sound) else found
+    faults += _duration_faults(utterance, seconds)
+    utterance = replace(utterance, duration=seconds)
+    return utterance, [*faults, *_label_faults(utterance, part, alphabet, settings)]
 
 
 def _sound_faults(utterance: Utterance, sound: Sound, settings: TrainConfig) -> Iterator[Fault]:

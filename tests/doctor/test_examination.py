@@ -273,6 +273,7 @@ def test_held_out_speakers_are_a_part_of_their_own(planted):
     assert 0.05 < len(parts[1].utterances) / sum(len(part.utterances) for part in parts) < 0.16
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED_SPEECH.is_dir(), reason="needs the speech corpora beside the repository")
 def test_an_hour_of_real_speech_takes_less_than_ten_seconds():
     manifest = SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl"
