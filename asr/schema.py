@@ -185,7 +185,7 @@ class Composer:
         for name, value in pairs:
             if name in groups:
                 for option in value.split(",") if multirun else [value]:
-                    if option not in groups[name] and not (name == "experiment" and option == "null"):
+                    if option not in groups[name] and not (self._group_defaults()[name] is None and option == "null"):
                         raise ConfigError(
                             f"{name} has no option {option!r}{_did_you_mean(option, groups[name])}; "
                             f"there is {', '.join(groups[name]) or 'none'}"

@@ -38,7 +38,7 @@ EXAMPLES = """\
   asr train data.train=train.jsonl training=overfit             can it learn at all? eight utterances by heart
   asr train run_dir=runs/2026-05-04_13-22-07                    goes on with an interrupted run
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
-  asr train experiment=smoke --multirun training.seed=1,2,3 hydra/launcher=joblib hydra.launcher.n_jobs=2
+  asr train experiment=smoke --multirun sweep=seeds hydra/launcher=joblib hydra.launcher.n_jobs=2
 """
 
 _CONFIG = "config.yaml"
@@ -65,6 +65,8 @@ def run(arguments: Sequence[str]) -> int:
     if multirun:
         configure_logging(settings.log, split.flags)
         return sweep(safe, split.flags)
+    if any(override.startswith("sweep=") and override != "sweep=null" for override in split.overrides):
+        raise ConfigError("sweep= chooses several values for a setting: add --multirun")
     settings = _with_run_dir(with_init(settings, split.overrides), split)
     if "--show-config" in split.flags:
         print(to_yaml(settings), end="")

@@ -116,6 +116,13 @@ def test_a_sweep_runs_side_by_side_and_a_failed_run_does_not_end_it(data, tmp_pa
     assert (tmp_path / "sweep" / "0" / "best" / "bundle.json").exists()
 
 
+def test_a_sweep_can_be_written_down_in_conf(data, tmp_path):
+    process = start([*data, *SMALL, "training.epochs=1", "--multirun", "sweep=seeds", "hydra.sweep.dir=s"], tmp_path)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert {row.rpartition("  ")[2] for row in out.splitlines()[1:]} == {f"training.seed={seed}" for seed in (1, 2, 3)}
+
+
 def test_bad_data_is_reported_before_anything_is_written(asr_command, tmp_path):
     train = write_rows(
         tmp_path / "t.jsonl",
@@ -140,6 +147,7 @@ def test_bad_data_is_reported_before_anything_is_written(asr_command, tmp_path):
         (["train"], "data.train names no manifest"),
         (["train", "a.jsonl"], "asr train takes settings, not files: data.train=a.jsonl"),
         (["train", "experiment=smok"], "did you mean 'smoke'?"),
+        (["train", "sweep=seeds"], "several values for a setting: add --multirun"),
         (["train", "--multirun", "model.depth=1,x"], "model.depth must be a whole number, not 'x'"),
         (["train", "--multirun", "model=lstm,gruu"], "model has no option 'gruu'; did you mean 'gru'?"),
     ],
