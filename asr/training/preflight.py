@@ -62,9 +62,7 @@ def read_corpus(settings: TrainConfig) -> Corpus:
         are more of them than `data.max_faulty` allows.
     """
     data = settings.data
-    if not data.train:
-        raise ConfigError("data.train names no manifest: give data.train=FILE, or experiment=NAME for a recipe")
-    if not data.valid and not data.hold_out and not settings.training.overfit:
+    if data.train and not data.valid and not data.hold_out and not settings.training.overfit:
         raise ConfigError(
             "data.valid names no manifest: give data.valid=FILE, some utterances kept out of training, or "
             "data.hold_out=0.1 to hold out a tenth"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from asr.acoustic.steps import fitting_speeds
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.config import AugmentConfig, FeatureConfig, ModelConfig
@@ -12,7 +13,7 @@ from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError, ConfigError
 from asr.text.alphabet import Alphabet
-from asr.training.examples import Examples, Prepared, corpus_statistics, fitting_speeds
+from asr.training.examples import Examples, Prepared, corpus_statistics
 
 from ..conftest import SMOKE
 
