@@ -65,6 +65,13 @@ class Schedule(ConfigEnum):
     constant = "constant"
 
 
+class LanguageUnit(ConfigEnum):
+    """What a language model counts."""
+
+    words = "words"
+    characters = "characters"
+
+
 class TranscriptFormat(ConfigEnum):
     """How a transcript is written."""
 
@@ -423,10 +430,33 @@ class GreedyConfig(DecoderConfig):
 class BeamConfig(DecoderConfig):
     """Prefix beam search: adds up all alignments of a text, so that it finds the likelier text."""
 
-    beam_width: int = 16
+    beam_width: int = 32
     """prefixes kept at every step"""
     n_best: int = 1
     """texts returned for an utterance, best first (in json and jsonl)"""
+    min_symbol_log_prob: float | None = -6.0
+    """symbols whose log-probability is below this at a step are not tried there; null tries all"""
+    score_margin: float | None = 12.0
+    """prefixes whose score is this far behind the best are dropped; null keeps as many as fit"""
+    lm: str | None = None
+    """language model: the file of `asr lm`, or an ARPA file (.arpa, .gz, .xz)"""
+    lm_weight: float = 0.5
+    """weight of the language model's log-probabilities"""
+    word_bonus: float = 1.0
+    """added to the score for every word (for every character with a language model over characters)"""
+    unknown_score: float = -6.0
+    """added to the log-probability of words that the language model or decoder.lexicon lacks"""
+    lexicon: str | None = None
+    """file of words to know, one a line: besides those of the language model, or, with decoder.open_vocabulary=false,
+    the only ones"""
+    open_vocabulary: bool = True
+    """whether words may be written that neither the language model nor decoder.lexicon knows"""
+    hotwords: list[str] = field(default_factory=list)
+    """words and phrases to expect, each with its own weight if one is wanted: [kathleen,new york:8]"""
+    hotwords_file: str | None = None
+    """file of such words and phrases, one a line"""
+    hotword_weight: float = 5.0
+    """added to the score for a word of decoder.hotwords that names no weight"""
 
     def __post_init__(self) -> None:
         _require(self.beam_width >= 1, "decoder.beam_width", "at least 1", self.beam_width)
@@ -436,6 +466,43 @@ class BeamConfig(DecoderConfig):
             "at least 1 and at most decoder.beam_width",
             self.n_best,
         )
+        if self.min_symbol_log_prob is not None:
+            _require(
+                self.min_symbol_log_prob < 0,
+                "decoder.min_symbol_log_prob",
+                "below 0, or null",
+                self.min_symbol_log_prob,
+            )
+        if self.score_margin is not None:
+            _require(self.score_margin > 0, "decoder.score_margin", "above 0, or null", self.score_margin)
+        _require(self.lm_weight >= 0, "decoder.lm_weight", "0 or more", self.lm_weight)
+        _require(self.unknown_score <= 0, "decoder.unknown_score", "0 or less", self.unknown_score)
+
+
+@dataclass(kw_only=True)
+class NgramConfig:
+    """An n-gram language model."""
+
+    order: int = 3
+    """words of the longest n-gram"""
+    unit: LanguageUnit = LanguageUnit.words
+    """words, or characters: for languages written without spaces, and for words that were never seen"""
+    vocabulary: int = 60000
+    """the most frequent words are kept, up to this many; the others count as unknown"""
+    min_count: int = 2
+    """words seen less often than this count as unknown"""
+    max_ngrams: int | None = None
+    """n-grams of two words and more that are kept: those that matter most; null keeps all"""
+    threshold: float = 0.0
+    """n-grams that change the model by less than this (relative entropy) are dropped; 1e-9 drops few, 1e-7 many"""
+
+    def __post_init__(self) -> None:
+        for name in ("order", "vocabulary", "min_count"):
+            _require(getattr(self, name) >= 1, f"ngram.{name}", "at least 1", getattr(self, name))
+        _require(self.order <= 10, "ngram.order", "at most 10", self.order)
+        if self.max_ngrams is not None:
+            _require(self.max_ngrams >= 0, "ngram.max_ngrams", "0 or more", self.max_ngrams)
+        _require(self.threshold >= 0, "ngram.threshold", "0 or more", self.threshold)
 
 
 @dataclass(kw_only=True)

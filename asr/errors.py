@@ -44,3 +44,10 @@ class DivergenceError(TrainingError):
 
 class BundleError(AsrError):
     """A model bundle that cannot be read, does not fit together, or comes from a newer version."""
+
+
+class LanguageModelError(AsrError):
+    """A language model or word list that cannot be read or does not fit, with its path and the reason."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")

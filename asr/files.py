@@ -1,4 +1,4 @@
-"""Writing files so that no reader ever sees half of one: beside the target, then renamed."""
+"""Writing files so that no reader ever sees half of one: beside the target, then renamed; reading compressed ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -77,6 +78,29 @@ def clear_leftovers(folder: str | Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def open_decompressed(file: IO[bytes]) -> IO[bytes]:
+    """A file's content, unpacked on the way if it begins like one of gzip, bzip2 or xz.
+
+    Parameters
+    ----------
+    file : binary file
+        At its beginning, and seekable.
+    """
+    import bz2
+    import gzip
+    import lzma
+
+    opening = file.read(6)
+    file.seek(0)
+    if opening.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    if opening.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.BZ2File(file))
+    if opening.startswith(b"\xfd7zXZ"):
+        return cast(IO[bytes], lzma.LZMAFile(file))
+    return file
 
 
 def _umask() -> int:

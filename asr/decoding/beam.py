@@ -1,82 +1,373 @@
-"""Prefix beam search, written to be read: the reference that faster decoders are held against."""
+"""Prefix beam search over many utterances at once, as passes over flat arrays: NumPy only, no compiler.
+
+The hypotheses of all utterances lie one behind the other in each array: a *slot* is the place of one, a *row* an
+utterance. One call of a NumPy function then moves thousands of hypotheses on by a step, so that its price does not
+count. What a hypothesis is worth beyond what was heard is asked of scorers (see context), and what an utterance comes
+to does not depend on its company.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from asr.config import BeamConfig
-from asr.decoding.alignment import align_symbols
-from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
-from asr.text.alphabet import BLANK, Alphabet
+from asr.decoding.context import IMPOSSIBLE, Scorer
+from asr.decoding.history import History
+from asr.decoding.hypothesis import LogProbs
+from asr.decoding.trie import NOT_FOUND
+from asr.text.alphabet import BLANK
 
-Prefix = tuple[int, ...]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Hashes = npt.NDArray[np.uint64]
+
+# An odd number with well-mixed bits, and a shift: each prefix gets a number of 64 bits of its own.
+_FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+# What a candidate may gain from the scorers: further behind than this, and score_margin, they are not asked.
+_HEADROOM = 10.0
+_SLOTS_AT_ONCE = 4096
 
 
-def decode_beam(log_probs: LogProbs, alphabet: Alphabet, settings: BeamConfig) -> list[Hypothesis]:
-    """The likeliest texts, each with the probability of all its alignments that the beam kept.
+@dataclass
+class Beams:
+    """The hypotheses of some utterances; all arrays but `steps` have shape (slots,), row by row, best first."""
+
+    steps: Ints
+    """[shape=(rows,)] model steps that each utterance has gone"""
+    row: Ints
+    blank: Floats
+    """natural log-probability of the alignments that end in a blank"""
+    symbol: Floats
+    """of those that end in the last symbol"""
+    context: Floats
+    """what the scorers have given"""
+    last: Ints
+    """number of the last symbol; the blank's for an empty text"""
+    hash: Hashes
+    """tells texts apart"""
+    parent_hash: Hashes
+    """of the text without its last symbol"""
+    parent: Ints
+    """slot of that text, or `NOT_FOUND`"""
+    node: Ints
+    """of the history: the text itself"""
+    states: list[Any]
+    """of each scorer"""
+    history: History
+
+    @classmethod
+    def begin(cls, rows: int, scorers: Sequence[Scorer]) -> Beams:
+        """One empty text an utterance."""
+        nothing = np.zeros(rows, np.int64)
+        return cls(
+            steps=nothing.copy(),
+            row=np.arange(rows),
+            blank=np.zeros(rows),
+            symbol=np.full(rows, IMPOSSIBLE),
+            context=np.zeros(rows),
+            last=np.full(rows, BLANK),
+            hash=_mix(np.arange(rows, dtype=np.uint64), nothing),
+            parent_hash=np.zeros(rows, np.uint64),
+            parent=np.full(rows, NOT_FOUND),
+            node=np.full(rows, History.ROOT),
+            states=[scorer.begin(rows) for scorer in scorers],
+            history=History(),
+        )
+
+    @property
+    def total(self) -> Floats:
+        """Natural log-probability of all alignments of each text."""
+        return np.logaddexp(self.blank, self.symbol)
+
+
+class BeamSearch:
+    """Searches for the texts that explain log-probabilities best.
 
     Parameters
     ----------
-    log_probs : float [shape=(steps, symbols)]
-        Natural log-probabilities.
-    alphabet : Alphabet
     settings : BeamConfig
-        With a beam that never overflows, the scores are the exact probabilities of the texts.
-
-    Returns
-    -------
-    list of Hypothesis
-        At most `n_best` distinct texts, best first; of equal ones, that with the lower symbol numbers.
-
-    Raises
-    ------
-    ValueError
-        If `log_probs` is not a matrix of normalised log-probabilities as wide as the alphabet.
+        Of which `beam_width`, `min_symbol_log_prob` and `score_margin` are used.
+    scorers : sequence of Scorer
 
     Notes
     -----
     Source: A. Hannun et al., "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional
-    Recurrent DNNs", 2014, algorithm 1, in the log domain and without a language model.
+    Recurrent DNNs", 2014, algorithm 1, in the log domain. Steps at which no symbol but the blank is likely enough to
+    be tried are taken together.
     """
-    check_log_probs(log_probs, alphabet)
-    # For each prefix, the log-probability of its alignments that end in a blank, and of those that end in a symbol.
-    beam: dict[Prefix, tuple[float, float]] = {(): (0.0, -math.inf)}
-    for now in log_probs.tolist():
-        blank_mass: defaultdict[Prefix, float] = defaultdict(lambda: -math.inf)
-        symbol_mass: defaultdict[Prefix, float] = defaultdict(lambda: -math.inf)
-        for prefix, (ended_blank, ended_symbol) in beam.items():
-            total = _add(ended_blank, ended_symbol)
-            blank_mass[prefix] = total + now[BLANK]
-            if prefix:
-                # The same symbol again, without a blank between, is the same symbol held longer.
-                symbol_mass[prefix] = _add(symbol_mass[prefix], ended_symbol + now[prefix[-1]])
-            for symbol in range(BLANK + 1, len(now)):
-                before = ended_blank if prefix and symbol == prefix[-1] else total
-                if before + now[symbol] > -math.inf:
-                    longer = (*prefix, symbol)
-                    symbol_mass[longer] = _add(symbol_mass[longer], before + now[symbol])
-        masses = {
-            prefix: (blank_mass.get(prefix, -math.inf), symbol_mass.get(prefix, -math.inf))
-            for prefix in blank_mass.keys() | symbol_mass.keys()
-        }
-        beam = dict(sorted(masses.items(), key=_rank)[: settings.beam_width])
-    hypotheses: list[Hypothesis] = []
-    for prefix, (ended_blank, ended_symbol) in sorted(beam.items(), key=_rank):
-        score = _add(ended_blank, ended_symbol)
-        if score == -math.inf or len(hypotheses) == settings.n_best:
-            break
-        steps, _ = align_symbols(log_probs, prefix)
-        hypotheses.append(Hypothesis(alphabet.decode(prefix), score, steps))
-    return hypotheses
+
+    def __init__(self, settings: BeamConfig, scorers: Sequence[Scorer]) -> None:
+        self._width = settings.beam_width
+        self._min_log_prob = settings.min_symbol_log_prob
+        self._margin = settings.score_margin
+        self._scorers = list(scorers)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many utterances are best searched together."""
+        return max(_SLOTS_AT_ONCE // self._width, 1)
+
+    def begin(self, rows: int) -> Beams:
+        """One empty text an utterance."""
+        return Beams.begin(rows, self._scorers)
+
+    def advance(self, beams: Beams, log_probs: Sequence[LogProbs]) -> list[Beams]:
+        """Go on through the next steps of some utterances.
+
+        Parameters
+        ----------
+        beams : Beams
+            Is used up: what comes back takes its place.
+        log_probs : sequence of float [shape=(steps, symbols)]
+            Natural, one for each row.
+
+        Returns
+        -------
+        list of Beams
+            Every row is in one of them.
+        """
+        plan = _Plan.make(log_probs, beams.steps, self._min_log_prob)
+        # Utterances with more steps to go come first, so that those still going are the first rows.
+        position = np.argsort(plan.order)
+        moved = position[beams.row]
+        beams = self._take(beams, np.argsort(moved, kind="stable"))
+        beams.row = np.sort(moved)
+        done = []
+        for index in range(plan.longest + 1):
+            going = int((plan.counts > index).sum())
+            ended = int(np.searchsorted(beams.row, going))
+            if ended < len(beams.row):
+                rest = self._take(beams, np.arange(ended, len(beams.row)))
+                _hold(rest, plan.after[rest.row])
+                rest.row = plan.order[rest.row]
+                rest.steps = beams.steps + np.array([len(one) for one in log_probs])
+                done.append(rest)
+                beams = self._take(beams, np.arange(ended))
+            if going:
+                beams = self._step(beams, plan, index, going)
+        return done
+
+    def _take(self, beams: Beams, slots: Ints) -> Beams:
+        """Some hypotheses of a beam, in that order: whole rows."""
+        if np.array_equal(slots, np.arange(len(beams.row))):
+            return beams
+        now_at = np.full(len(beams.row) + 1, NOT_FOUND)
+        now_at[slots] = np.arange(len(slots))
+        return Beams(
+            beams.steps,
+            beams.row[slots],
+            beams.blank[slots],
+            beams.symbol[slots],
+            beams.context[slots],
+            beams.last[slots],
+            beams.hash[slots],
+            beams.parent_hash[slots],
+            now_at[beams.parent[slots]],
+            beams.node[slots],
+            [scorer.take(states, slots) for scorer, states in zip(self._scorers, beams.states, strict=True)],
+            beams.history,
+        )
+
+    def finish(self, beams: Beams) -> Floats:
+        """The score of every hypothesis if its utterance ends here, float64 [shape=(slots,)]."""
+        scores = beams.total + beams.context
+        for scorer, states in zip(self._scorers, beams.states, strict=True):
+            scores += scorer.finish(states)
+        return scores
+
+    def _step(self, beams: Beams, plan: _Plan, index: int, rows: int) -> Beams:
+        now = plan.log_probs[index, :rows]
+        _hold(beams, plan.before[index][beams.row])
+        row, last, parent = beams.row, beams.last, beams.parent
+        slots = len(row)
+        total = beams.total
+        # Staying: by a blank, or by holding the last symbol.
+        blank = total + now[row, BLANK]
+        heard = now[row, last]
+        held = beams.symbol + heard
+        # Growing: every hypothesis by every symbol that is tried in its row.
+        tried_row, tried = np.nonzero(plan.tried[index, :rows])
+        tried_count = np.bincount(tried_row, minlength=rows)
+        tried_start = np.cumsum(tried_count) - tried_count
+        grow_count = tried_count[row]
+        grow_start = np.cumsum(grow_count) - grow_count
+        source = np.repeat(np.arange(slots), grow_count)
+        which = np.arange(len(source)) + np.repeat(tried_start[row] - grow_start, grow_count)
+        symbol = tried[which]
+        # A symbol that is said twice needs a blank between.
+        grown = np.where(symbol == last[source], beams.blank[source], total[source]) + now[row[source], symbol]
+        # A hypothesis that grows into another one of the beam adds to that.
+        place = np.zeros(now.shape, np.int64)
+        place[tried_row, tried] = np.arange(len(tried)) - tried_start[tried_row]
+        child = ((parent != NOT_FOUND) & plan.tried[index, row, last]).nonzero()[0]
+        meets = grow_start[parent[child]] + place[row[child], last[child]]
+        # Where it adds more than was there, this is the likelier way to the text, and its last symbol comes up now.
+        later = child[grown[meets] > held[child]]
+        when, node = plan.step[index], beams.node.copy()
+        node[later] = beams.history.add(beams.node[parent[later]], last[later], when[row[later]], heard[later])
+        held[child] = np.logaddexp(held[child], grown[meets])
+        grown[meets] = IMPOSSIBLE
+        stay_score = np.logaddexp(blank, held) + beams.context
+        # The best that stays is a lower bound of the best.
+        row_start = np.searchsorted(row, np.arange(rows))
+        best = np.maximum.reduceat(stay_score, row_start)
+        floor = np.maximum(best - self._slack - _HEADROOM, IMPOSSIBLE / 10)
+        candidate = (grown + beams.context[source] > floor[row[source]]).nonzero()[0]
+        source, symbol, grown = source[candidate], symbol[candidate], grown[candidate]
+        context = beams.context[source]
+        extensions = []
+        for scorer, states in zip(self._scorers, beams.states, strict=True):
+            gains, extension = scorer.extend(states, source, symbol)
+            context = context + gains
+            extensions.append(extension)
+        grown_score = grown + context
+        likely = (grown_score >= (best - self._slack)[row[source]]).nonzero()[0]
+        place_of = np.concatenate([np.arange(slots), slots + likely])
+        kept = place_of[
+            self._choose(
+                np.concatenate([row, row[source[likely]]]), np.concatenate([stay_score, grown_score[likely]]), best
+            )
+        ]
+        grew = kept >= slots
+        chosen = np.where(grew, kept - slots, NOT_FOUND)
+        came_from = np.where(grew, source[chosen], kept) if len(source) else kept
+        nothing = np.full(len(source), IMPOSSIBLE)
+        beams.last = np.concatenate([last, symbol])[kept]
+        beams.row = row[came_from]
+        beams.blank = np.concatenate([blank, nothing])[kept]
+        beams.symbol = np.concatenate([held, grown])[kept]
+        beams.context = np.concatenate([beams.context, context])[kept]
+        new = grew.nonzero()[0]
+        grown_row, grown_last = beams.row[new], beams.last[new]
+        parents = beams.node[came_from[new]]
+        beams.node = node[came_from]
+        beams.node[new] = beams.history.add(parents, grown_last, when[grown_row], now[grown_row, grown_last])
+        beams.states = [
+            scorer.select(states, extension, came_from, chosen)
+            for scorer, states, extension in zip(self._scorers, beams.states, extensions, strict=True)
+        ]
+        self._relate(beams, came_from, new, slots)
+        return beams
+
+    @property
+    def _slack(self) -> float:
+        return np.inf if self._margin is None else self._margin
+
+    def _choose(self, row: Ints, score: Floats, reference: Floats) -> Ints:
+        """The best of each row, in order: those of one row by falling score, equal ones by their place."""
+        # One number a hypothesis, to be sorted: row, how far it is behind the best, place. float32 keeps the order of
+        # what differs in seven digits, and its bits, as a whole number, the order of the floats.
+        behind = (reference[row] - score).astype(np.float32).view(np.int32)
+        behind ^= (behind >> 31) & np.int32(0x7FFFFFFF)
+        rank = (behind.astype(np.int64) + (1 << 31)).astype(np.uint64)
+        place_bits = np.uint64(len(row).bit_length())
+        keys = (row.astype(np.uint64) << (np.uint64(32) + place_bits)) | (rank << place_bits)
+        keys |= np.arange(len(row), dtype=np.uint64)
+        keys.sort()
+        order = (keys & ((np.uint64(1) << place_bits) - np.uint64(1))).astype(np.int64)
+        sorted_row = row[order]
+        starts = np.searchsorted(sorted_row, np.arange(len(reference)))
+        kept = np.arange(len(order)) - starts[sorted_row] < self._width
+        floor = np.maximum(score[order[starts]] - self._slack, IMPOSSIBLE / 10)
+        kept &= score[order] >= floor[sorted_row]
+        kept[starts] = True
+        return order[kept]
+
+    def _relate(self, beams: Beams, came_from: Ints, new: Ints, slots: int) -> None:
+        """Number the new texts, and find the slot of each text's parent."""
+        stayed = np.ones(len(came_from), bool)
+        stayed[new] = False
+        kept_at = np.full(slots + 1, NOT_FOUND)  # where each old slot is now; the last stands for none
+        kept_at[came_from[stayed]] = stayed.nonzero()[0]
+        old_hash = beams.hash
+        beams.hash = old_hash[came_from]
+        beams.parent_hash = beams.parent_hash[came_from]
+        parent = kept_at[beams.parent[came_from]]
+        beams.parent_hash[new] = beams.hash[new]
+        beams.hash[new] = _mix(beams.hash[new], beams.last[new])
+        parent[new] = kept_at[came_from[new]]
+        # A text that had left the beam may have come back to a child that had not.
+        orphans = ((parent == NOT_FOUND) & (beams.last != BLANK) & stayed).nonzero()[0]
+        if len(new) and len(orphans):
+            sorting = np.argsort(beams.hash[new])
+            hashes = beams.hash[new][sorting]
+            found = np.minimum(np.searchsorted(hashes, beams.parent_hash[orphans]), len(hashes) - 1)
+            same = hashes[found] == beams.parent_hash[orphans]
+            parent[orphans[same]] = new[sorting[found[same]]]
+        beams.parent = parent
 
 
-def _rank(item: tuple[Prefix, tuple[float, float]]) -> tuple[float, Prefix]:
-    prefix, masses = item
-    return -_add(*masses), prefix
+@dataclass(frozen=True)
+class _Plan:
+    """The steps that are worth a search, of some utterances side by side."""
+
+    order: Ints
+    """[shape=(rows,)] which utterance is at each place: those with more steps come first"""
+    counts: Ints
+    """[shape=(rows,)] how many steps there are"""
+    log_probs: Floats
+    """[shape=(longest, rows, symbols)]"""
+    tried: npt.NDArray[np.bool_]
+    """the same shape: symbols that are tried"""
+    before: Floats
+    """[shape=(longest, rows)] log-probability of the blanks since the step before; NaN where there is none between"""
+    after: Floats
+    """[shape=(rows,)] of those at the end"""
+    step: Ints
+    """[shape=(longest, rows)] which step it is"""
+
+    @property
+    def longest(self) -> int:
+        return len(self.log_probs)
+
+    @classmethod
+    def make(cls, log_probs: Sequence[LogProbs], first_steps: Ints, min_log_prob: float | None) -> _Plan:
+        found = []
+        for one in log_probs:
+            tried = one >= (IMPOSSIBLE if min_log_prob is None else min_log_prob)
+            tried[:, BLANK] = False
+            found.append((tried, np.flatnonzero(tried.any(axis=1))))
+        counts = np.array([len(steps) for _, steps in found], np.int64)
+        order = np.argsort(-counts, kind="stable")
+        rows, longest, symbols = len(log_probs), int(counts.max(initial=0)), log_probs[0].shape[1]
+        plan = cls(
+            order,
+            counts[order],
+            np.full((longest, rows, symbols), IMPOSSIBLE),
+            np.zeros((longest, rows, symbols), bool),
+            np.full((longest, rows), np.nan),
+            np.full(rows, np.nan),
+            np.zeros((longest, rows), np.int64),
+        )
+        for place, row in enumerate(order.tolist()):
+            tried, steps = found[row]
+            count = len(steps)
+            values = np.maximum(log_probs[row], IMPOSSIBLE, dtype=np.float64)
+            plan.tried[:count, place] = tried[steps]
+            tried[:, BLANK] = True
+            plan.log_probs[:count, place] = np.where(tried[steps], values[steps], IMPOSSIBLE)
+            plan.step[:count, place] = steps + first_steps[row]
+            blanks = np.concatenate([[0], np.cumsum(values[:, BLANK])])
+            begins = np.concatenate([[-1], steps]) + 1  # of the gap before each step, and of the one at the end
+            ends = np.append(steps, len(values))
+            gaps = np.where(ends > begins, blanks[ends] - blanks[begins], np.nan)
+            plan.before[:count, place], plan.after[place] = gaps[:-1], gaps[-1]
+        return plan
 
 
-def _add(left: float, right: float) -> float:
-    """log(exp(left) + exp(right))."""
-    low, high = (left, right) if left < right else (right, left)
-    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+def _hold(beams: Beams, blanks: Floats) -> None:
+    """Let hypotheses go on by blanks alone, of the given log-probability; NaN for none."""
+    held = (~np.isnan(blanks)).nonzero()[0]
+    if len(held):
+        beams.blank[held] = np.logaddexp(beams.blank[held], beams.symbol[held]) + blanks[held]
+        beams.symbol[held] = IMPOSSIBLE
+
+
+def _mix(hashes: Hashes, symbols: Ints) -> Hashes:
+    mixed = (hashes + symbols.astype(np.uint64) + np.uint64(1)) * _FACTOR
+    return mixed ^ (mixed >> _SHIFT)

@@ -44,4 +44,5 @@ def decode_greedy(log_probs: LogProbs, alphabet: Alphabet) -> Hypothesis:
         text=alphabet.decode(path[steps].tolist()),
         score=float(log_probs.max(axis=1).sum(dtype=np.float64)) if len(log_probs) else 0.0,
         steps=tuple(steps.tolist()),
+        log_probs=tuple(log_probs[steps, path[steps]].tolist()),
     )

@@ -21,7 +21,9 @@ class Hypothesis:
     score: float
     """natural log-probability: of the best alignment (greedy), or of all alignments that were kept (beam)"""
     steps: tuple[int, ...]
-    """the model step at which each character of `text` first comes up, ascending"""
+    """the model step at which each character of `text` comes up, ascending"""
+    log_probs: tuple[float, ...] = ()
+    """the natural log-probability of each character at its step"""
 
 
 def check_log_probs(log_probs: LogProbs, alphabet: Alphabet) -> None:

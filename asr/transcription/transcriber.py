@@ -17,7 +17,7 @@ from asr.audio.features import Frames
 from asr.audio.load import Samples, load_audio
 from asr.bundle import Bundle
 from asr.config import DecoderConfig, GreedyConfig
-from asr.decoding import Hypothesis, decode
+from asr.decoding import Hypothesis, make_decoder
 from asr.errors import AudioError
 from asr.transcription.windows import cut_windows, is_silent
 
@@ -104,7 +104,7 @@ class Transcriber:
         engine: AcousticModel | None = None,
     ) -> None:
         self.bundle = bundle
-        self._decoder = decoder or GreedyConfig()
+        self._decoder = make_decoder(bundle.alphabet, decoder or GreedyConfig())
         self._channel = channel
         self._workers = workers or os.cpu_count() or 1
         self._engine = engine or bundle.engine(workers=workers)
@@ -170,14 +170,10 @@ class Transcriber:
 
     def _finish(self, recordings: Sequence[_Prepared]) -> list[Transcript]:
         frames = [window.frames for one in recordings for window in one.windows if window.frames is not None]
-        log_probs = iter(self._engine.log_probs(frames))
+        texts = iter(self._decoder.decode(self._engine.log_probs(frames)))
         transcripts = []
         for recording in recordings:
-            decoded = [
-                (window.start, decode(next(log_probs), self.bundle.alphabet, self._decoder))
-                for window in recording.windows
-                if window.frames is not None
-            ]
+            decoded = [(window.start, next(texts)) for window in recording.windows if window.frames is not None]
             transcripts.append(self._join(recording, decoded))
         return transcripts
 

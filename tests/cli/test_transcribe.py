@@ -199,7 +199,7 @@ def test_help_teaches(asr_command):
 
 def test_show_config_shows_what_would_be_used_and_does_nothing(asr_command):
     outcome = asr_command("transcribe", "decoder=beam", "--show-config")
-    assert "beam_width: 16" in outcome.out
+    assert "beam_width: 32" in outcome.out
     outcome = asr_command("train", "experiment=smoke", "--show-config")
     assert "units: 96" in outcome.out
 

@@ -10,16 +10,22 @@ from hypothesis.extra.numpy import arrays
 
 from asr.acoustic.model import log_softmax
 from asr.config import BeamConfig, DecoderConfig, GreedyConfig
-from asr.decoding import decode, decode_beam, decode_greedy
+from asr.decoding import Hypothesis, decode_greedy, make_decoder
 from asr.decoding.alignment import align_symbols
 from asr.errors import ConfigError
 from asr.text.alphabet import Alphabet
 
+from . import reference
+
 AB = Alphabet("ab")
-EVERYTHING = BeamConfig(beam_width=10_000, n_best=10_000)
+EVERYTHING = BeamConfig(beam_width=10_000, n_best=10_000, min_symbol_log_prob=None, score_margin=None)
 LOG_PROBS = st.integers(1, 12).flatmap(
     lambda steps: arrays(np.float64, (steps, 3), elements=st.floats(-6, 6, width=32)).map(log_softmax)
 )
+
+
+def decode_beam(log_probs: np.ndarray, alphabet: Alphabet, settings: DecoderConfig) -> list[Hypothesis]:
+    return make_decoder(alphabet, settings).decode([log_probs])[0]
 
 
 def random_log_probs(rng: np.random.Generator, steps: int, symbols: int = 3) -> np.ndarray:
@@ -46,6 +52,39 @@ def test_an_unpruned_beam_is_exhaustive_enumeration(rng, steps):
         assert found.keys() == expected.keys()
         for text, score in expected.items():
             assert found[text] == pytest.approx(score, abs=1e-9)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 20])
+def test_a_beam_without_thresholds_is_the_reference(rng, width):
+    settings = BeamConfig(beam_width=width, n_best=width, min_symbol_log_prob=None, score_margin=None)
+    for symbols in (2, 3, 6):
+        alphabet = Alphabet("abcde"[: symbols - 1])
+        log_probs = random_log_probs(rng, 40, symbols)
+        expected = reference.decode_beam(log_probs, alphabet, settings)
+        found = decode_beam(log_probs, alphabet, settings)
+        assert [one.text for one in found] == [one.text for one in expected]
+        assert [one.score for one in found] == pytest.approx([one.score for one in expected])
+
+
+@given(st.lists(LOG_PROBS, min_size=1, max_size=6), st.integers(1, 6))
+def test_a_text_does_not_depend_on_its_company(several, width):
+    decoder = make_decoder(AB, BeamConfig(beam_width=width, n_best=width))
+    assert decoder.decode(several) == [decoder.decode([one])[0] for one in several]
+
+
+@given(LOG_PROBS, st.integers(1, 12), st.integers(1, 6))
+def test_a_stream_in_pieces_is_the_whole(log_probs, size, width):
+    decoder = make_decoder(AB, BeamConfig(beam_width=width, n_best=width))
+    stream = decoder.stream()
+    for start in range(0, len(log_probs), size):
+        before = stream.settled
+        stream.advance(log_probs[start : start + size])
+        assert stream.settled.startswith(before)
+    whole, pieces = decoder.decode([log_probs])[0], stream.finish()
+    assert [one.score for one in pieces] == pytest.approx([one.score for one in whole])
+    assert pieces[0].text.startswith(stream.settled)
+    if len(whole) == 1 or whole[0].score - whole[1].score > 1e-5:
+        assert (pieces[0].text, pieces[0].steps) == (whole[0].text, whole[0].steps)
 
 
 def test_the_beam_prefers_the_likelier_text_to_the_likelier_path():
@@ -127,9 +166,9 @@ def test_what_is_not_log_probabilities_is_refused(rng, settings):
         (log_probs + 1, "not normalised: the probabilities of step . add up to 2.718"),
     ]:
         with pytest.raises(ValueError, match=message):
-            decode(wrong, AB, settings)
+            decode_beam(wrong, AB, settings)
 
 
-def test_a_decoder_nobody_wrote_is_refused(rng):
+def test_a_decoder_nobody_wrote_is_refused():
     with pytest.raises(ConfigError, match="no decoder for DecoderConfig"):
-        decode(random_log_probs(rng, 2), AB, DecoderConfig())
+        make_decoder(AB, DecoderConfig())

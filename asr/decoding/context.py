@@ -1,0 +1,270 @@
+"""What a hypothesis is worth beyond what was heard: language models, word lists and hot words, behind one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.decoding.hotwords import HotWords
+from asr.decoding.lexicon import Lexicon
+from asr.decoding.ngram import END, UNKNOWN, NgramModel
+from asr.decoding.trie import NOT_FOUND, ROOT
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+IMPOSSIBLE = -1e30
+"""stands for a log-probability of minus infinity in sums, which it keeps free of NaN"""
+
+
+class Scorer(Protocol):
+    """Adds to the scores of hypotheses as they grow by a symbol. Its states are arrays, a row for each hypothesis."""
+
+    def begin(self, count: int) -> Any:
+        """The states of that many empty hypotheses."""
+
+    def extend(self, states: Any, slots: Ints, symbols: Ints) -> tuple[Floats, Any]:
+        """What candidates gain: hypothesis `slots[i]` grows by `symbols[i]`.
+
+        Returns
+        -------
+        gains : float64 [shape=(candidates,)]
+            Natural log; `IMPOSSIBLE` for what may not be.
+        extension : anything
+            For `select`.
+        """
+
+    def take(self, states: Any, slots: Ints) -> Any:
+        """A copy of the states of some hypotheses."""
+
+    def select(self, states: Any, extension: Any, slots: Ints, candidates: Ints) -> Any:
+        """The states of the hypotheses that are kept after a step.
+
+        Parameters
+        ----------
+        states, extension
+            Of `begin` or `select`, and of `extend`.
+        slots : int64 [shape=(kept,)]
+            Which hypothesis each was.
+        candidates : int64 [shape=(kept,)]
+            Which candidate it has become, or `NOT_FOUND` if it did not grow.
+        """
+
+    def finish(self, states: Any) -> Floats:
+        """What hypotheses gain if they end here, float64 [shape=(hypotheses,)]."""
+
+
+@dataclass
+class _WordStates:
+    node: Ints
+    """of the lexicon: the word so far; `NOT_FOUND` in a word that is not in it"""
+    partial: Floats
+    """what the word so far has been given in advance"""
+    ngram: Ints
+    """the language model's state before the word"""
+    gain: Floats
+    """what ending the word here gains; NaN before it is asked for"""
+    after: Ints
+    """the language model's state after the word, where the gain is known"""
+
+
+class WordScorer:
+    """Scores words by a lexicon, a language model over words, or both, and partial words by what they may become.
+
+    Parameters
+    ----------
+    lexicon : Lexicon
+        Made of `numbers`' words, weighted by their probability.
+    numbers : int64 [shape=(words,)]
+        The language model's number of each word of the lexicon; `UNKNOWN` for hot words that it lacks.
+    model : NgramModel or None
+    weight : float
+        Of the language model.
+    bonus : float
+        Added for every word.
+    unknown_score : float
+        Added to the language model's log-probability of a word that the lexicon lacks.
+    open_vocabulary : bool
+        Whether there may be such words.
+    space : int
+        The number of the symbol between words.
+
+    Notes
+    -----
+    A partial word is worth the probability of all words it may become, by their unigram probabilities (the factored
+    language model of S. Ortmanns, H. Ney, A. Eiden, "Language-Model Look-Ahead for Large Vocabulary Speech
+    Recognition", ICSLP 1996, with the sum for the maximum); when the word ends, its own probability in its context
+    takes the place of that.
+    """
+
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        numbers: Ints,
+        model: NgramModel | None,
+        *,
+        weight: float,
+        bonus: float,
+        unknown_score: float,
+        open_vocabulary: bool,
+        space: int,
+    ) -> None:
+        self._lexicon, self._numbers, self._model = lexicon, numbers, model
+        self._weight, self._bonus, self._unknown_score = weight, bonus, unknown_score
+        self._open, self._space = open_vocabulary, space
+        self._partial = np.zeros(len(lexicon.word))
+        self._partial_unknown = 0.0
+        if model is not None:
+            unknown = float(model.log_probs[0][UNKNOWN]) + unknown_score
+            total = np.logaddexp(np.log(np.maximum(lexicon.weight, 1e-300)), unknown if open_vocabulary else -np.inf)
+            self._partial = weight * np.minimum(total, 0)
+            self._partial[ROOT] = 0
+            self._partial_unknown = weight * unknown
+
+    def begin(self, count: int) -> _WordStates:
+        return _WordStates(
+            np.full(count, ROOT, np.int64),
+            np.zeros(count),
+            np.zeros((count, 0), np.int64) if self._model is None else self._model.begin(count),
+            np.full(count, np.nan),
+            np.zeros((count, 0 if self._model is None else self._model.order - 1), np.int64),
+        )
+
+    def extend(self, states: _WordStates, slots: Ints, symbols: Ints) -> tuple[Floats, Any]:
+        before = states.node[slots]
+        nodes = self._lexicon.follow(before, symbols)
+        partial = np.where(nodes == NOT_FOUND, self._partial_unknown, self._partial[nodes])
+        gains = partial - states.partial[slots]
+        if not self._open:
+            gains[nodes == NOT_FOUND] = IMPOSSIBLE
+        ended = symbols == self._space
+        ends = ended.nonzero()[0]
+        if len(ends):
+            ending = slots[ends]
+            self._end_words(states, ending)
+            gains[ends] = states.gain[ending]
+            nodes[ends], partial[ends] = ROOT, 0
+        return gains, (nodes, partial, ended)
+
+    def _end_words(self, states: _WordStates, slots: Ints) -> None:
+        """Find out what it gains to end the words of some hypotheses, where that is not known yet."""
+        new = slots[np.isnan(states.gain[slots])]
+        if not len(new):
+            return
+        node = states.node[new]
+        word = np.where(node == NOT_FOUND, NOT_FOUND, self._lexicon.word[node])
+        gain = np.full(len(new), self._bonus, np.float64)
+        if self._model is not None:
+            number = np.where(word == NOT_FOUND, UNKNOWN, self._numbers[word])
+            score, states.after[new] = self._model.score(states.ngram[new], number)
+            score += np.where(word == NOT_FOUND, self._unknown_score, 0)
+            gain += self._weight * score - states.partial[new]
+        if not self._open:
+            gain[word == NOT_FOUND] = IMPOSSIBLE
+        gain[node == ROOT] = IMPOSSIBLE  # a space where no word has begun
+        states.gain[new] = gain
+
+    def take(self, states: _WordStates, slots: Ints) -> _WordStates:
+        return _WordStates(
+            states.node[slots], states.partial[slots], states.ngram[slots], states.gain[slots], states.after[slots]
+        )
+
+    def select(self, states: _WordStates, extension: Any, slots: Ints, candidates: Ints) -> _WordStates:
+        nodes, partial, ended = extension
+        kept = self.take(states, slots)
+        grown = (candidates != NOT_FOUND).nonzero()[0]
+        chosen = candidates[grown]
+        kept.node[grown], kept.partial[grown], kept.gain[grown] = nodes[chosen], partial[chosen], np.nan
+        new_words = grown[ended[chosen]]
+        kept.ngram[new_words] = kept.after[new_words]
+        return kept
+
+    def finish(self, states: _WordStates) -> Floats:
+        count = len(states.node)
+        in_word = np.flatnonzero(states.node != ROOT)
+        self._end_words(states, in_word)
+        gains = np.zeros(count)
+        gains[in_word] = states.gain[in_word]
+        if self._model is not None:
+            last = states.ngram.copy()
+            last[in_word] = states.after[in_word]
+            gains += self._weight * self._model.score(last, np.full(count, END))[0]
+        return gains
+
+
+class CharacterScorer:
+    """Scores symbols by a language model over characters.
+
+    Parameters
+    ----------
+    numbers : int64 [shape=(symbols,)]
+        The language model's number of each symbol.
+    model : NgramModel
+    weight : float
+        Of the language model.
+    bonus : float
+        Added for every symbol.
+    """
+
+    def __init__(self, numbers: Ints, model: NgramModel, *, weight: float, bonus: float) -> None:
+        self._numbers, self._model, self._weight, self._bonus = numbers, model, weight, bonus
+
+    def begin(self, count: int) -> Ints:
+        return self._model.begin(count)
+
+    def extend(self, states: Ints, slots: Ints, symbols: Ints) -> tuple[Floats, Ints]:
+        scores, after = self._model.score(states[slots], self._numbers[symbols])
+        return self._weight * scores + self._bonus, after
+
+    def take(self, states: Ints, slots: Ints) -> Ints:
+        return states[slots]
+
+    def select(self, states: Ints, extension: Ints, slots: Ints, candidates: Ints) -> Ints:
+        kept = states[slots]
+        grown = (candidates != NOT_FOUND).nonzero()[0]
+        kept[grown] = extension[candidates[grown]]
+        return kept
+
+    def finish(self, states: Ints) -> Floats:
+        return self._weight * self._model.score(states, np.full(len(states), END))[0]
+
+
+class HotWordScorer:
+    """Scores words and phrases that the user named.
+
+    Parameters
+    ----------
+    hotwords : HotWords
+    space : int or None
+        The number of the symbol between words, if there is one.
+    """
+
+    def __init__(self, hotwords: HotWords, *, space: int | None) -> None:
+        self._hotwords, self._space = hotwords, space
+
+    def begin(self, count: int) -> Ints:
+        return np.zeros(count, np.int64)
+
+    def extend(self, states: Ints, slots: Ints, symbols: Ints) -> tuple[Floats, Ints]:
+        before = states[slots]
+        after = self._hotwords.after[before, symbols].astype(np.int64)
+        return self._hotwords.gain[before, symbols].astype(np.float64), after
+
+    def take(self, states: Ints, slots: Ints) -> Ints:
+        return states[slots]
+
+    def select(self, states: Ints, extension: Ints, slots: Ints, candidates: Ints) -> Ints:
+        kept = states[slots]
+        grown = (candidates != NOT_FOUND).nonzero()[0]
+        kept[grown] = extension[candidates[grown]]
+        return kept
+
+    def finish(self, states: Ints) -> Floats:
+        hotwords, gains = self._hotwords, np.zeros(len(states))
+        if self._space is not None:  # the end of a recording is the end of a word
+            gains += hotwords.gain[states, self._space]
+            states = hotwords.after[states, self._space]
+        return gains - hotwords.earned[states]

@@ -1,0 +1,113 @@
+"""How the hypotheses of a search came about: a tree of symbols, from which texts are read backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Path:
+    """A text symbol by symbol; all arrays have shape (symbols,)."""
+
+    symbols: Ints
+    steps: Ints
+    """the model step at which each symbol comes up on the likeliest way"""
+    log_probs: npt.NDArray[np.float64]
+    """its natural log-probability there"""
+
+    def __add__(self, other: Path) -> Path:
+        return Path(
+            np.concatenate([self.symbols, other.symbols]),
+            np.concatenate([self.steps, other.steps]),
+            np.concatenate([self.log_probs, other.log_probs]),
+        )
+
+
+class History:
+    """A growing tree; node 0 is the empty text. Children have higher numbers than their parents."""
+
+    ROOT = 0
+
+    def __init__(self) -> None:
+        self._count = 1
+        self._parent = np.zeros(1024, np.int64)
+        self._symbol = np.zeros(1024, np.int64)
+        self._step = np.zeros(1024, np.int64)
+        self._log_prob = np.zeros(1024)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, parents: Ints, symbols: Ints, steps: Ints, log_probs: npt.NDArray[np.float64]) -> Ints:
+        """Let some texts grow by a symbol each; returns the new nodes."""
+        start, self._count = self._count, self._count + len(parents)
+        if self._count > len(self._parent):
+            size = 2 * self._count
+            self._parent, self._symbol, self._step, self._log_prob = (
+                _resized(array, size) for array in (self._parent, self._symbol, self._step, self._log_prob)
+            )
+        self._parent[start : self._count] = parents
+        self._symbol[start : self._count] = symbols
+        self._step[start : self._count] = steps
+        self._log_prob[start : self._count] = log_probs
+        return np.arange(start, self._count)
+
+    def trace(self, node: int) -> Path:
+        """The text of a node."""
+        nodes = []
+        parent = self._parent
+        while node != self.ROOT:
+            nodes.append(node)
+            node = int(parent[node])
+        nodes.reverse()
+        return self._path(nodes)
+
+    def settle(self, nodes: Ints) -> tuple[Path, Ints]:
+        """Forget what no living text needs.
+
+        Parameters
+        ----------
+        nodes : int64 [shape=(texts,)]
+            The living texts.
+
+        Returns
+        -------
+        path : Path
+            What all of them begin with; it is taken out of the tree.
+        nodes : int64 [shape=(texts,)]
+            The same texts, without that.
+        """
+        # Parents have lower numbers: walking down from the highest, the texts meet at what they have in common.
+        pending = set(nodes.tolist())
+        kept = []
+        while len(pending) > 1:
+            highest = max(pending)
+            pending.remove(highest)
+            kept.append(highest)
+            pending.add(int(self._parent[highest]))
+        (common,) = pending
+        path = self.trace(common)
+        kept.reverse()
+        numbers = {common: self.ROOT} | {node: number for number, node in enumerate(kept, start=1)}
+        order = np.array(kept, np.int64)
+        parents = np.array([numbers[parent] for parent in self._parent[order].tolist()], np.int64)
+        self._count = 1
+        self.add(parents, self._symbol[order], self._step[order], self._log_prob[order])
+        return path, np.array([numbers[node] for node in nodes.tolist()], np.int64)
+
+    def _path(self, nodes: Iterable[int]) -> Path:
+        order = np.array(list(nodes), np.int64)
+        return Path(self._symbol[order], self._step[order], self._log_prob[order])
+
+
+def _resized(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    larger = np.zeros(size, array.dtype)
+    larger[: len(array)] = array
+    return larger

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from asr.config import LanguageUnit, NgramConfig
+from asr.decoding.ngram import NgramModel
+from asr.decoding.ngram_training import tokenize, train_ngram
+
+SENTENCES = """\
+the cat sat on the mat
+the dog sat on the cat
+a dog saw the cat on a mat
+the mat sat
+a cat saw a dog and the dog saw the cat
+on the mat the dog sat and sat
+the cat and the dog sat on a mat and saw the mat
+""".splitlines()
+
+
+def train(sentences: list[str], **settings: object) -> NgramModel:
+    config = NgramConfig(**{"min_count": 1, **settings})
+    return train_ngram(tokenize(sentences, config), config)
+
+
+@pytest.fixture(scope="session")
+def small_model() -> NgramModel:
+    """A 3-gram over words, of a vocabulary in which `saw` is missing."""
+    return train(
+        [line.replace("saw", "zebra") if index == 2 else line for index, line in enumerate(SENTENCES)], min_count=2
+    )
+
+
+@pytest.fixture(scope="session")
+def character_model() -> NgramModel:
+    return train(SENTENCES, order=4, unit=LanguageUnit.characters)

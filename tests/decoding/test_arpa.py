@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import math
+
+import numpy as np
+import pytest
+
+from asr.config import LanguageUnit
+from asr.decoding.arpa import read_arpa, write_arpa
+from asr.decoding.ngram import NgramModel
+from asr.decoding.ngram_file import is_ngram_file, load_ngram, read_provenance, save_ngram
+from asr.errors import LanguageModelError
+
+SENTENCES = ["the cat sat on the mat", "the giraffe sat", "mat mat the on a cat", "cat"]
+
+# As SRILM writes it: no backoff where it is 0, <s> at -99, tabs, a preamble.
+HAND_MADE = """\
+
+written by hand
+\\data\\
+ngram 1=5
+ngram 2=3
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>\t-0.5
+-0.7\t</s>
+-0.4\ta\t-0.25
+-0.6\tb
+
+\\2-grams:
+-0.2 <s> a
+-0.3 a b
+-0.1 a a
+
+\\end\\
+"""
+
+
+def arpa_bytes(model: NgramModel) -> bytes:
+    file = io.BytesIO()
+    write_arpa(file, model)
+    return file.getvalue()
+
+
+def same_scores(left: NgramModel, right: NgramModel, tolerance: float = 1e-5) -> None:
+    for sentence in SENTENCES:
+        assert left.score_text(sentence.split()) == pytest.approx(right.score_text(sentence.split()), abs=tolerance)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])
+def test_a_model_survives_an_arpa_file(small_model, tmp_path, pack):
+    (tmp_path / "lm").write_bytes(pack(arpa_bytes(small_model)))
+    read = read_arpa(tmp_path / "lm")
+    assert (read.words, read.counts, read.unit) == (small_model.words, small_model.counts, LanguageUnit.words)
+    same_scores(read, small_model)
+    assert arpa_bytes(read) == arpa_bytes(small_model)
+
+
+def test_a_hand_made_file_backs_off(tmp_path):
+    (tmp_path / "lm.arpa").write_text(HAND_MADE)
+    model = read_arpa(tmp_path / "lm.arpa")
+    ten = math.log(10)
+    assert model.score_text(["a", "b"]) == pytest.approx([-0.2 * ten, -0.3 * ten, -0.7 * ten])
+    assert model.score_text(["b", "a"]) == pytest.approx([-1.1 * ten, -0.4 * ten, -0.95 * ten], abs=1e-6)
+    assert model.score_text(["zzz"])[0] == pytest.approx(-1.5 * ten)
+
+
+def test_a_file_of_characters_is_known_as_such(character_model, tmp_path):
+    (tmp_path / "lm.arpa").write_bytes(arpa_bytes(character_model))
+    assert read_arpa(tmp_path / "lm.arpa").unit is LanguageUnit.characters
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("\\data\\", ""), r"lm.arpa: not an ARPA file: \\data\\ is missing"),
+        (lambda text: text.replace("\\end\\", ""), r"cut short: \\end\\ is missing"),
+        (lambda text: text[: text.index("-0.1 a a")], "cut short: 2 of 3 2-grams are there"),
+        (lambda text: text.replace("ngram 2=3", "ngram 2=2"), r"lm.arpa:17: here .end. must be, after 2 2-grams"),
+        (lambda text: text.replace("-0.3 a b", "-0.3 a c"), r"lm.arpa:16: the word 'c' is not among the 1-grams"),
+        (lambda text: text.replace("-0.3 a b", "0.3 a b"), r"lm.arpa:16: a log10-probability of 0.3"),
+        (lambda text: text.replace("-0.3 a b", "nan a b"), r"lm.arpa:16: a log10-probability of nan"),
+        (lambda text: text.replace("-0.3 a b", "x a b"), r"lm.arpa:16: could not convert"),
+        (lambda text: text.replace("-0.3 a b", "-0.2 a a"), "the 2-gram 'a a' comes twice"),
+        (lambda text: text.replace("-0.6\tb", "-0.6\ta"), "the word 'a' comes twice"),
+        (lambda text: text.replace("-0.7\t</s>", "-0.7\tc"), "the 1-grams lack </s>"),
+        (lambda text: text.replace("ngram 1=5", "ngram 2=5"), "the counts must be of orders 1, 2, 3"),
+        (lambda text: text.replace("ngram 1=5\nngram 2=3", "nothing"), "says of no order"),
+        (lambda text: "", r"not an ARPA file"),
+        (lambda text: "the cat\n" * 5000, r"not an ARPA file"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_reason(tmp_path, change, message):
+    (tmp_path / "lm.arpa").write_text(change(HAND_MADE))
+    with pytest.raises(LanguageModelError, match=message):
+        read_arpa(tmp_path / "lm.arpa")
+
+
+def test_an_ngram_without_its_context_is_refused(tmp_path):
+    text = HAND_MADE.replace("ngram 2=3", "ngram 2=3\nngram 3=1").replace(
+        "\\end\\", "\\3-grams:\n-0.1 b a b\n\n\\end\\"
+    )
+    (tmp_path / "lm.arpa").write_text(text)
+    with pytest.raises(LanguageModelError, match="it has the 3-gram 'b a b' but not 'b a'"):
+        read_arpa(tmp_path / "lm.arpa")
+
+
+def test_a_binary_file_of_kenlm_is_refused_with_advice(tmp_path):
+    (tmp_path / "lm.bin").write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0" + bytes(100))
+    with pytest.raises(LanguageModelError, match="give the ARPA file that it was made from"):
+        read_arpa(tmp_path / "lm.bin")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_damaged_archive_is_refused(tmp_path, pack):
+    content = pack(HAND_MADE.encode())
+    (tmp_path / "lm").write_bytes(content[: len(content) // 2])
+    with pytest.raises(LanguageModelError, match="cannot be unpacked"):
+        read_arpa(tmp_path / "lm")
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_model_survives_its_own_file(small_model, character_model, tmp_path, quantized):
+    for model in (small_model, character_model):
+        save_ngram(tmp_path / "a.lm", model, quantized=quantized, provenance={"order": model.order})
+        read = load_ngram(tmp_path / "a.lm")
+        assert (read.unit, read.words, read.counts) == (model.unit, model.words, model.counts)
+        same_scores(read, model)  # so few distinct values are kept as they are
+        assert read_provenance(tmp_path / "a.lm") == {"order": model.order}
+        save_ngram(tmp_path / "b.lm", read, quantized=quantized, provenance={"order": model.order})
+        assert (tmp_path / "b.lm").read_bytes() == (tmp_path / "a.lm").read_bytes()
+    assert is_ngram_file(tmp_path / "a.lm")
+
+
+def test_every_cut_and_every_flipped_byte_of_the_outline_is_refused_or_harmless(small_model, tmp_path):
+    path = tmp_path / "a.lm"
+    save_ngram(path, small_model)
+    content = path.read_bytes()
+    for length in range(0, len(content), 37):
+        path.write_bytes(content[:length])
+        with pytest.raises(LanguageModelError, match=r"a\.lm: "):
+            load_ngram(path)
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(content), 300):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        try:
+            model = load_ngram(path)
+        except LanguageModelError:
+            continue
+        for sentence in SENTENCES:
+            model.score_text(sentence.split())
+
+
+def test_kenlm_gives_the_same_scores(small_model, tmp_path):
+    kenlm = pytest.importorskip("kenlm", reason="kenlm needs a compiler: pip install kenlm")
+    (tmp_path / "lm.arpa").write_bytes(arpa_bytes(small_model))
+    peer = kenlm.Model(str(tmp_path / "lm.arpa"))
+    ours = read_arpa(tmp_path / "lm.arpa")
+    for sentence in SENTENCES:
+        scores = [score for score, _, _ in peer.full_scores(sentence)]
+        assert ours.score_text(sentence.split()) / math.log(10) == pytest.approx(scores, abs=1e-5)

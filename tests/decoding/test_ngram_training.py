@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from asr.config import LanguageUnit, NgramConfig
+from asr.decoding.ngram import END, START, UNKNOWN, NgramModel
+from asr.decoding.ngram_training import measure_perplexity, tokenize, train_ngram
+from asr.errors import ConfigError
+
+from .conftest import SENTENCES, train
+
+
+def contexts(model: NgramModel, length: int) -> list[tuple[int, ...]]:
+    return list(itertools.product([UNKNOWN, *range(3, len(model.words))], repeat=length))
+
+
+def next_words(model: NgramModel, context: tuple[int, ...]) -> np.ndarray:
+    state = model.begin(1)
+    for word in context:
+        _, state = model.score(state, np.array([word]))
+    count = len(model.words)
+    scores, _ = model.score(np.repeat(state, count, axis=0), np.arange(count))
+    return np.exp(np.delete(scores, START))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"order": 1}, {"order": 2}, {"order": 4}, {"min_count": 2}, {"vocabulary": 3}, {"max_ngrams": 12},
+     {"order": 4, "max_ngrams": 5}, {"threshold": 1e-3}, {"max_ngrams": 0}],
+)  # fmt: skip
+def test_the_words_after_any_context_add_up_to_one(settings):
+    model = train(SENTENCES, **settings)
+    for length in range(4):
+        for context in contexts(model, length)[:: 1 + 7 * length]:
+            assert next_words(model, context).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_hand_computed_bigram():
+    # "a b", "a a": unigrams by what they follow: a after <s> and a; b after a; </s> after b and a.
+    model = train(["a b", "a a"], order=2)
+    # Continuation counts: a 2, b 1, </s> 2, <unk> 0. Once: 1 type, twice: 2 types, so Y = 1 / (1 + 2 * 2) = 0.2,
+    # D1 = 1 - 2 * 0.2 * 2 / 1 = 0.2, D2 = 2 - 3 * 0.2 * 0 / 2 = 2, out of bounds: 1.
+    left = (1 + 0.2 + 1) / 5
+    uniform = left / 4
+    unigram = {"a": 1 / 5 + uniform, "b": 0.8 / 5 + uniform, "</s>": 1 / 5 + uniform, "<unk>": uniform}
+    for word, prob in unigram.items():
+        assert math.exp(model.log_probs[0][model.numbers[word]]) == pytest.approx(prob)
+    # Bigrams: <s> a twice, a b, a a, a </s>, b </s> once: n1 = 4, n2 = 1, Y = 4 / 6, D1 = 1 - 2 * Y * 1 / 4 = 2 / 3,
+    # D2 = 2 - 3 * Y * 0 / 1 = 2, out of bounds: 1.
+    scores = np.exp(model.score_text(["a", "b"]))
+    assert scores[0] == pytest.approx((2 - 1) / 2 + 1 / 2 * unigram["a"])
+    assert scores[1] == pytest.approx((1 - 2 / 3) / 3 + 2 / 3 * unigram["b"])
+    assert scores[2] == pytest.approx((1 - 2 / 3) / 1 + 2 / 3 * unigram["</s>"])
+
+
+def test_a_word_that_was_never_seen_has_the_probability_of_the_unknown(small_model):
+    assert small_model.score_text(["the", "giraffe"])[1] == small_model.score_text(["the", "<unk>"])[1]
+
+
+def test_pruning_keeps_what_begins_and_ends_a_kept_ngram():
+    full, pruned = train(SENTENCES), train(SENTENCES, max_ngrams=20)
+    assert sum(full.counts[1:]) > 20 >= sum(pruned.counts[1:]) > 0
+    assert full.words == pruned.words
+    starts = np.cumsum([1, *pruned.counts])
+    # Every 3-gram's last two words are a 2-gram of the model.
+    pairs = np.repeat(np.arange(len(pruned.trie.first) - 1), np.diff(pruned.trie.first))
+    for node in range(starts[2], starts[3]):
+        middle = pruned.trie.labels[pairs[node - 1]]
+        found = pruned.trie.find(np.array([1 + middle]), np.array([pruned.trie.labels[node]]))
+        assert found[0] != -1
+
+
+def test_pruning_costs_little_and_less_where_more_is_kept():
+    perplexity = [
+        measure_perplexity(train(SENTENCES, max_ngrams=most), SENTENCES).perplexity for most in (0, 10, 20, 40, None)
+    ]
+    assert perplexity == sorted(perplexity, reverse=True)
+
+
+def test_the_perplexity_is_that_of_scoring_word_by_word(small_model):
+    sentences = ["the cat saw the dog", "a zebra sat on the mat", "mat"]
+    measured = measure_perplexity(small_model, sentences)
+    scores = [small_model.score_text(sentence.split()) for sentence in sentences]
+    assert measured.log_prob == pytest.approx(sum(score.sum() for score in scores))
+    assert (measured.words, measured.sentences, measured.unknown) == (12, 3, 1)
+    known = np.concatenate([*scores])[[i for i in range(15) if i != 7]]
+    assert measured.perplexity == pytest.approx(math.exp(-known.mean()))
+
+
+def test_the_vocabulary_is_the_most_frequent_words():
+    tokens = tokenize(["b a c", "b c", "b"], NgramConfig(vocabulary=2, min_count=1))
+    assert tokens.words == ["<unk>", "<s>", "</s>", "b", "c"]
+    assert tokens.numbers.tolist() == [START, 3, UNKNOWN, 4, END, START, 3, 4, END, START, 3, END]
+    assert tokens.unknown == 1
+
+
+def test_a_character_model_writes_the_space(character_model):
+    assert character_model.unit is LanguageUnit.characters
+    assert "<space>" in character_model.words
+    assert all(len(word) == 1 for word in character_model.words[4:])
+
+
+def test_a_text_without_words_is_refused():
+    with pytest.raises(ConfigError, match="not a word"):
+        tokenize(["", " "], NgramConfig())
+
+
+def test_a_text_with_the_special_words_is_refused():
+    with pytest.raises(ConfigError, match="'</s>', which language models keep"):
+        tokenize(["a </s> b"], NgramConfig())
+
+
+def test_nothing_but_rare_words_is_a_model_of_the_unknown():
+    config = NgramConfig(min_count=5)
+    model = train_ngram(tokenize(["a b", "c"], config), config)
+    assert model.words == ["<unk>", "<s>", "</s>"]
+    assert next_words(model, ()).sum() == pytest.approx(1)
