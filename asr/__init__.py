@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle, load_bundle
-    from asr.config import BeamConfig, DecoderConfig, GreedyConfig
+    from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
     from asr.errors import AsrError, AudioError, BundleError, ConfigError, ManifestError
     from asr.evaluation.scoring import ErrorCounts, Score, score
     from asr.transcription.transcriber import Transcriber, Transcript
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
+    "AutoConfig": "asr.config",
     "BeamConfig": "asr.config",
     "Bundle": "asr.bundle",
     "BundleError": "asr.errors",
@@ -43,6 +44,7 @@ _HOMES = {
 __all__ = [
     "AsrError",
     "AudioError",
+    "AutoConfig",
     "BeamConfig",
     "Bundle",
     "BundleError",
@@ -87,7 +89,7 @@ def transcribe(
     bundle : Bundle, str or Path
         A loaded bundle, its folder, or the name of one that ships.
     decoder : DecoderConfig, optional
-        `GreedyConfig()` (the default) or `BeamConfig(...)`.
+        `GreedyConfig()`, `BeamConfig(...)` or `AutoConfig(...)`; the bundle's own by default.
 
     Returns
     -------

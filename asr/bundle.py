@@ -3,6 +3,7 @@
     bundle.json   format number, settings of features, text and model, provenance, measured error rates
     arrays.npz    the weights and the mel matrix, as plain arrays
     model.onnx    the graph that transcription runs
+    language.lm   the language model, if the bundle has one
 
 A bundle is data: loading it runs no code from it.
 """
@@ -15,24 +16,24 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
 from asr.acoustic.onnx_engine import OnnxEngine
 from asr.audio.features import LogMel
-from asr.config import FeatureConfig, ModelConfig, NormalizerConfig
+from asr.config import BeamConfig, FeatureConfig, ModelConfig, NormalizerConfig
 from asr.errors import AsrError, BundleError
 from asr.files import folder_written_atomically
 from asr.text.alphabet import Alphabet
 
 FORMAT = 1
-_JSON, _ARRAYS, _GRAPH = "bundle.json", "arrays.npz", "model.onnx"
+_JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
 
 Settings = TypeVar("Settings")
@@ -49,6 +50,8 @@ class Bundle:
     """how the texts it was trained on were spelled"""
     alphabet: Alphabet
     model: ModelConfig
+    decoder: BeamConfig | None = None
+    """how to decode what it hears, with its own language model; None for greedy"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """what it was trained on, when, and by which versions"""
     error_rates: Mapping[str, Any] = field(default_factory=dict)
@@ -150,6 +153,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         model = _settings(ModelConfig, card["model"], f"{path / _JSON}: model")
         normalizer = _settings(NormalizerConfig, card["normalizer"], f"{path / _JSON}: normalizer")
         alphabet = Alphabet(card["alphabet"]["symbols"])
+        decoder = _decoder(card["decoder"], path) if card.get("decoder") is not None else None
     except KeyError as error:
         raise BundleError(f"{path / _JSON}: {error.args[0]!r} is missing") from error
     except TypeError as error:
@@ -166,6 +170,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         normalizer=normalizer,
         alphabet=alphabet,
         model=model,
+        decoder=decoder,
         provenance=card.get("provenance", {}),
         error_rates=card.get("error_rates", {}),
     )
@@ -179,6 +184,7 @@ def save_bundle(
     normalizer: NormalizerConfig,
     alphabet: Alphabet,
     model: ModelConfig,
+    decoder: BeamConfig | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
     half_precision: bool = False,
@@ -192,6 +198,8 @@ def save_bundle(
         As `acoustic.model.read_weights` gives them.
     log_mel, normalizer, alphabet, model
         What the model was trained with.
+    decoder : BeamConfig, optional
+        How to decode what it hears; its language model, if any, is copied into the bundle.
     provenance, error_rates : mappings, optional
         Anything JSON can hold.
     half_precision : bool
@@ -220,14 +228,19 @@ def save_bundle(
         "normalizer": _plain(normalizer),
         "alphabet": {"symbols": alphabet.symbols},
         "model": _plain(model),
+        "decoder": _plain_decoder(decoder),
         "provenance": dict(provenance or {}),
         "error_rates": dict(error_rates or {}),
     }
+    # Read before anything is replaced: it may be the language model of an older bundle at the same path.
+    language = Path(decoder.lm).expanduser().read_bytes() if decoder is not None and decoder.lm is not None else b""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     with folder_written_atomically(path) as folder:
         (folder / _ARRAYS).write_bytes(buffer.getvalue())
         (folder / _GRAPH).write_bytes(export_onnx(weights, model, mels=log_mel.settings.mels, symbols=alphabet.size))
+        if decoder is not None and decoder.lm is not None:
+            (folder / _LANGUAGE).write_bytes(language)
         (folder / _JSON).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
@@ -235,6 +248,7 @@ def copy_bundle(
     source: Bundle,
     path: str | Path,
     *,
+    decoder: BeamConfig | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
     half_precision: bool = False,
@@ -247,6 +261,7 @@ def copy_bundle(
         normalizer=source.normalizer,
         alphabet=source.alphabet,
         model=source.model,
+        decoder=source.decoder if decoder is None else decoder,
         provenance=source.provenance if provenance is None else provenance,
         error_rates=source.error_rates if error_rates is None else error_rates,
         half_precision=half_precision,
@@ -263,6 +278,28 @@ def _open_arrays(path: Path) -> Iterator[Any]:
         raise BundleError(f"{path / _ARRAYS}: cannot be read ({error})") from error
 
 
+def _plain_decoder(decoder: BeamConfig | None) -> dict[str, Any] | None:
+    """Without what is on somebody's disk, but whether there is a language model."""
+    if decoder is None:
+        return None
+    kept = _plain(decoder)
+    for name in ("lexicon", "hotwords", "hotwords_file", "hotword_weight"):
+        del kept[name]
+    return kept | {"lm": decoder.lm is not None}
+
+
+def _decoder(values: Any, path: Path) -> BeamConfig:
+    where = f"{path / _JSON}: decoder"
+    if not isinstance(values, dict):
+        raise BundleError(f"{where} must be an object, not {values!r}")
+    values = dict(values)
+    has_model = bool(values.pop("lm", False))
+    if has_model and not (path / _LANGUAGE).is_file():
+        raise BundleError(f"{path}: {_LANGUAGE} is missing")
+    settings = _settings(BeamConfig, values, where)
+    return replace(settings, lm=str(path / _LANGUAGE)) if has_model else settings
+
+
 def _plain(settings: Any) -> dict[str, Any]:
     return {key: value.name if isinstance(value, Enum) else value for key, value in asdict(settings).items()}
 
@@ -276,9 +313,15 @@ def _settings(kind: type[Settings], values: Any, where: str) -> Settings:
     unknown = sorted(set(values) - known)
     if unknown:
         raise BundleError(f"{where} has {', '.join(unknown)}, which this version of asr does not know")
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for name, value in values.items():
         wanted = types[name]
+        if value is None and type(None) in get_args(wanted):
+            arguments[name] = None
+            continue
+        wanted = next((part for part in get_args(wanted) if part is not type(None)), wanted)
+        if get_origin(types[name]) is list:
+            raise BundleError(f"{where} has {name}, which a bundle does not keep")
         if issubclass(wanted, Enum):
             if value not in wanted.__members__:
                 raise BundleError(f"{where}.{name} must be one of {', '.join(wanted.__members__)}, not {value!r}")

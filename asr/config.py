@@ -6,7 +6,7 @@ Settings are plain dataclasses, complete without arguments and checked when made
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from asr.errors import ConfigError
@@ -480,29 +480,38 @@ class BeamConfig(DecoderConfig):
 
 
 @dataclass(kw_only=True)
-class NgramConfig:
-    """An n-gram language model."""
+class AutoConfig(DecoderConfig):
+    """The decoder that the bundle recommends: a beam search with its language model, or greedy where it has none.
 
-    order: int = 3
-    """words of the longest n-gram"""
-    unit: LanguageUnit = LanguageUnit.words
-    """words, or characters: for languages written without spaces, and for words that were never seen"""
-    vocabulary: int = 60000
-    """the most frequent words are kept, up to this many; the others count as unknown"""
-    min_count: int = 2
-    """words seen less often than this count as unknown"""
-    max_ngrams: int | None = None
-    """n-grams of two words and more that are kept: those that matter most; null keeps all"""
-    threshold: float = 0.0
-    """n-grams that change the model by less than this (relative entropy) are dropped; 1e-9 drops few, 1e-7 many"""
+    With hot words or several texts asked for it is a beam search in any case.
+    """
+
+    n_best: int = 1
+    """texts returned for an utterance, best first (in json and jsonl)"""
+    hotwords: list[str] = field(default_factory=list)
+    """words and phrases to expect, each with its own weight if one is wanted: [kathleen,new york:8]"""
+    hotwords_file: str | None = None
+    """file of such words and phrases, one a line"""
+    hotword_weight: float = 5.0
+    """added to the score for a word of decoder.hotwords that names no weight"""
 
     def __post_init__(self) -> None:
-        for name in ("order", "vocabulary", "min_count"):
-            _require(getattr(self, name) >= 1, f"ngram.{name}", "at least 1", getattr(self, name))
-        _require(self.order <= 10, "ngram.order", "at most 10", self.order)
-        if self.max_ngrams is not None:
-            _require(self.max_ngrams >= 0, "ngram.max_ngrams", "0 or more", self.max_ngrams)
-        _require(self.threshold >= 0, "ngram.threshold", "0 or more", self.threshold)
+        _require(self.n_best >= 1, "decoder.n_best", "at least 1", self.n_best)
+
+    def resolve(self, recommended: DecoderConfig | None) -> DecoderConfig:
+        """The settings to decode with, given those of the bundle."""
+        asked = self.n_best > 1 or bool(self.hotwords) or self.hotwords_file is not None
+        if not asked:
+            return recommended or GreedyConfig()
+        base = recommended if isinstance(recommended, BeamConfig) else BeamConfig()
+        return replace(
+            base,
+            n_best=self.n_best,
+            beam_width=max(base.beam_width, self.n_best),
+            hotwords=self.hotwords,
+            hotwords_file=self.hotwords_file,
+            hotword_weight=self.hotword_weight,
+        )
 
 
 @dataclass(kw_only=True)
@@ -566,7 +575,7 @@ class TranscribeConfig:
 
     bundle: str = "en"
     """the model: a bundle's folder, or the name of one that ships"""
-    decoder: DecoderConfig = field(default_factory=GreedyConfig)
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
     format: TranscriptFormat = TranscriptFormat.txt
     """txt (the text), json (one document) or jsonl (one line a recording) with times and scores"""
     output_dir: str | None = None
@@ -591,7 +600,7 @@ class EvaluateConfig:
     """the model to evaluate: a bundle's folder, or the name of one that ships"""
     hypotheses: str | None = None
     """score these texts (JSON lines with `id` or `audio_filepath`, and `text`) instead of running a model"""
-    decoder: DecoderConfig = field(default_factory=GreedyConfig)
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     output_dir: str | None = None
     """folder for report.json, utterances.csv and alignments.txt; null writes the table to stdout only"""
@@ -608,3 +617,70 @@ class EvaluateConfig:
         _check_channel(self.channel)
         _require(self.workers >= 0, "workers", "0 or more", self.workers)
         _require(self.worst >= 0, "worst", "0 or more", self.worst)
+
+
+@dataclass(kw_only=True)
+class LmConfig:
+    """`asr lm`."""
+
+    order: int = 3
+    """words of the longest n-gram"""
+    unit: LanguageUnit = LanguageUnit.words
+    """words, or characters: for languages written without spaces, and for models that write none"""
+    vocabulary: int = 60000
+    """the most frequent words are kept, up to this many; the others count as unknown"""
+    min_count: int = 2
+    """words seen less often than this count as unknown"""
+    max_ngrams: int | None = None
+    """n-grams of two words and more that are kept: those that matter most; null keeps all"""
+    threshold: float = 0.0
+    """n-grams that change the model by less than this (relative entropy) are dropped; 1e-9 drops few, 1e-7 many"""
+    quantized: bool = True
+    """keep log-probabilities as one byte each: a third of the size, at next to no cost"""
+    valid: list[str] = field(default_factory=list)
+    """texts or manifests that are not trained on, to measure the perplexity on"""
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    output: str | None = None
+    """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); null names it after the first text"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        for name in ("order", "vocabulary", "min_count"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        _require(self.order <= 10, "order", "at most 10", self.order)
+        if self.max_ngrams is not None:
+            _require(self.max_ngrams >= 0, "max_ngrams", "0 or more", self.max_ngrams)
+        _require(self.threshold >= 0, "threshold", "0 or more", self.threshold)
+
+
+@dataclass(kw_only=True)
+class TuneConfig:
+    """`asr tune`."""
+
+    bundle: str = "en"
+    """the model: a bundle's folder, or the name of one that ships"""
+    decoder: DecoderConfig = field(default_factory=BeamConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    trials: int = 60
+    """combinations of lm_weight, word_bonus and unknown_score to try"""
+    beam_widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64, 128])
+    """beam widths to try with the best of them; the narrowest that costs next to nothing is recommended"""
+    seed: int = 1
+    """of the search"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    workers: int = 0
+    """processor cores to use; 0 for all"""
+    output: str | None = None
+    """folder for a copy of the bundle that decodes so by itself, its language model included"""
+    report_dir: str | None = None
+    """folder for all trials (trials.csv), their picture (surface.png) and the best settings (decoder.yaml)"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        _check_channel(self.channel)
+        _require(self.trials >= 1, "trials", "at least 1", self.trials)
+        _require(self.workers >= 0, "workers", "0 or more", self.workers)
+        _require(all(width >= 1 for width in self.beam_widths), "beam_widths", "widths of at least 1", self.beam_widths)

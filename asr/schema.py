@@ -38,11 +38,13 @@ ROOTS: dict[str, type[Any]] = {
     "transcribe": config.TranscribeConfig,
     "evaluate": config.EvaluateConfig,
     "doctor": config.DoctorConfig,
+    "lm": config.LmConfig,
+    "tune": config.TuneConfig,
 }
 """The settings of each command that has any."""
 
 _GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
-    "decoder": {"greedy": config.GreedyConfig, "beam": config.BeamConfig},
+    "decoder": {"auto": config.AutoConfig, "greedy": config.GreedyConfig, "beam": config.BeamConfig},
 }
 
 

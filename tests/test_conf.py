@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from asr import config, schema
-from asr.config import BeamConfig, Cell, EvaluateConfig, GreedyConfig, TrainConfig, TranscribeConfig
+from asr.config import AutoConfig, BeamConfig, Cell, EvaluateConfig, GreedyConfig, TrainConfig, TranscribeConfig
 from asr.errors import ConfigError
 from asr.schema import Composer
 
@@ -41,7 +41,8 @@ def test_groups_and_keys_reach_their_settings():
     assert (settings.model.cell, settings.model.units, settings.augment.speeds) == (Cell.gru, 64, [1.0])
     assert settings.data.train == ["a.jsonl"]
     assert settings.optimizer.learning_rate == 3e-4
-    assert compose("transcribe").decoder == GreedyConfig()
+    assert compose("transcribe").decoder == AutoConfig()
+    assert compose("transcribe", "decoder=greedy").decoder == GreedyConfig()
     assert compose("evaluate", "decoder=beam", "decoder.beam_width=4").decoder == BeamConfig(beam_width=4)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.config import BeamConfig, EvaluateConfig
+from asr.config import AutoConfig, BeamConfig, EvaluateConfig
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
 from asr.errors import AudioError, ManifestError
 
@@ -87,6 +88,12 @@ def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
 
 def _decoder_text(settings: EvaluateConfig) -> str:
     decoder = settings.decoder
+    if isinstance(decoder, AutoConfig):
+        from asr.bundle import load_bundle
+
+        decoder = decoder.resolve(load_bundle(settings.bundle).decoder)
+    if isinstance(decoder, BeamConfig) and decoder.lm:
+        return f"beam of {decoder.beam_width}, language model {Path(decoder.lm).name}"
     return f"beam of {decoder.beam_width}" if isinstance(decoder, BeamConfig) else "greedy"
 
 

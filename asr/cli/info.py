@@ -52,6 +52,8 @@ def _describe(name: str) -> str:
         f"  features      {_settings(bundle.log_mel.settings)}",
         f"  normalizer    {_settings(bundle.normalizer)}",
     ]
+    if bundle.decoder is not None:
+        lines.append(f"  decoder       beam search: {_settings(bundle.decoder)}")
     for title, mapping in (("trained", bundle.provenance), ("error rates", bundle.error_rates)):
         for key, value in mapping.items():
             lines.append(f"  {title:<14}{key}: {_value(value)}")

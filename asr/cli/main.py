@@ -16,6 +16,8 @@ COMMANDS = {
     "train": "train a model on your own recordings",
     "doctor": "find out what is wrong with recordings and texts before training",
     "evaluate": "measure error rates on transcribed recordings",
+    "lm": "train a language model on texts, for decoder=beam",
+    "tune": "find the decoder settings that write the fewest errors",
     "info": "describe a model bundle",
     "completion": "print the completion script of a shell",
 }
@@ -34,6 +36,7 @@ Examples:
   asr evaluate test.jsonl bundle=runs/mine/best decoder=beam
   asr doctor train.jsonl valid.jsonl
   asr train data.train=train.jsonl data.valid=valid.jsonl
+  asr lm books.txt output=english.lm
   asr COMMAND --help               all settings of a command, with examples
 
 Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration, 130 interrupted, 143 terminated."""

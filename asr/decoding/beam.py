@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.config import BeamConfig
-from asr.decoding.context import IMPOSSIBLE, Scorer
+from asr.decoding.context import IMPOSSIBLE, Hashes, Scorer, mix
 from asr.decoding.history import History
 from asr.decoding.hypothesis import LogProbs
 from asr.decoding.trie import NOT_FOUND
@@ -24,10 +24,7 @@ from asr.text.alphabet import BLANK
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Hashes = npt.NDArray[np.uint64]
 
-# An odd number with well-mixed bits, and a shift: each prefix gets a number of 64 bits of its own.
-_FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 # What a candidate may gain from the scorers: further behind than this, and score_margin, they are not asked.
 _HEADROOM = 10.0
 _SLOTS_AT_ONCE = 4096
@@ -71,7 +68,7 @@ class Beams:
             symbol=np.full(rows, IMPOSSIBLE),
             context=np.zeros(rows),
             last=np.full(rows, BLANK),
-            hash=_mix(np.arange(rows, dtype=np.uint64), nothing),
+            hash=mix(np.arange(rows, dtype=np.uint64), nothing),
             parent_hash=np.zeros(rows, np.uint64),
             parent=np.full(rows, NOT_FOUND),
             node=np.full(rows, History.ROOT),
@@ -106,6 +103,7 @@ class BeamSearch:
         self._min_log_prob = settings.min_symbol_log_prob
         self._margin = settings.score_margin
         self._scorers = list(scorers)
+        self._recombines = settings.n_best == 1 and any(scorer.forgets for scorer in self._scorers)
 
     @property
     def rows_at_once(self) -> int:
@@ -151,6 +149,20 @@ class BeamSearch:
             if going:
                 beams = self._step(beams, plan, index, going)
         return done
+
+    def insert(self, beams: Beams, symbol: int) -> Beams:
+        """Let every text of a row that does not end in a symbol grow by it, at no cost but the scorers'; one step.
+
+        Texts that may not grow by it go, unless none may; the empty text stays as it is.
+        """
+        step = np.full((1, int(max(beams.last.max(), symbol)) + 1), -np.inf)
+        step[0, [BLANK, symbol]] = 0
+        # Holding the symbol would count alignments that end in it twice.
+        beams.blank, beams.symbol = beams.total, np.full(len(beams.row), IMPOSSIBLE)
+        (grown,) = self.advance(beams, [step])
+        from_nothing = (grown.parent != NOT_FOUND) & (grown.last[grown.parent] == BLANK)
+        wanted = np.flatnonzero(((grown.last == symbol) & ~from_nothing) | (grown.last == BLANK))
+        return self._take(grown, wanted) if len(wanted) else grown
 
     def _take(self, beams: Beams, slots: Ints) -> Beams:
         """Some hypotheses of a beam, in that order: whole rows."""
@@ -227,12 +239,10 @@ class BeamSearch:
             extensions.append(extension)
         grown_score = grown + context
         likely = (grown_score >= (best - self._slack)[row[source]]).nonzero()[0]
-        place_of = np.concatenate([np.arange(slots), slots + likely])
-        kept = place_of[
-            self._choose(
-                np.concatenate([row, row[source[likely]]]), np.concatenate([stay_score, grown_score[likely]]), best
-            )
-        ]
+        futures = self._futures(beams, extensions, source, symbol, likely) if self._recombines else None
+        rows_of_all = np.concatenate([row, row[source[likely]]])
+        chosen = self._choose(rows_of_all, np.concatenate([stay_score, grown_score[likely]]), best, futures)
+        kept = np.concatenate([np.arange(slots), slots + likely])[chosen]
         grew = kept >= slots
         chosen = np.where(grew, kept - slots, NOT_FOUND)
         came_from = np.where(grew, source[chosen], kept) if len(source) else kept
@@ -258,8 +268,21 @@ class BeamSearch:
     def _slack(self) -> float:
         return np.inf if self._margin is None else self._margin
 
-    def _choose(self, row: Ints, score: Floats, reference: Floats) -> Ints:
-        """The best of each row, in order: those of one row by falling score, equal ones by their place."""
+    def _futures(self, beams: Beams, extensions: Sequence[Any], source: Ints, symbol: Ints, likely: Ints) -> Hashes:
+        """Numbers that tell apart what can still come of hypotheses, for all slots and the likely candidates."""
+        slots = len(beams.row)
+        futures = np.concatenate([beams.last, symbol[likely]]).astype(np.uint64)
+        for scorer, states, extension in zip(self._scorers, beams.states, extensions, strict=True):
+            stay, grow = scorer.futures(states, extension, source)
+            futures[:slots] = mix(futures[:slots], stay)
+            futures[slots:] = mix(futures[slots:], grow[likely])
+        return futures
+
+    def _choose(self, row: Ints, score: Floats, reference: Floats, futures: Hashes | None) -> Ints:
+        """The best of each row, in order: those of one row by falling score, equal ones by their place.
+
+        Of those with one future, only the best: all others would stay behind it for ever.
+        """
         # One number a hypothesis, to be sorted: row, how far it is behind the best, place. float32 keeps the order of
         # what differs in seven digits, and its bits, as a whole number, the order of the floats.
         behind = (reference[row] - score).astype(np.float32).view(np.int32)
@@ -271,6 +294,9 @@ class BeamSearch:
         keys.sort()
         order = (keys & ((np.uint64(1) << place_bits) - np.uint64(1))).astype(np.int64)
         sorted_row = row[order]
+        if futures is not None:
+            order = order[_firsts(sorted_row, futures[order], len(reference), (32 * self._width).bit_length())]
+            sorted_row = row[order]
         starts = np.searchsorted(sorted_row, np.arange(len(reference)))
         kept = np.arange(len(order)) - starts[sorted_row] < self._width
         floor = np.maximum(score[order[starts]] - self._slack, IMPOSSIBLE / 10)
@@ -289,7 +315,7 @@ class BeamSearch:
         beams.parent_hash = beams.parent_hash[came_from]
         parent = kept_at[beams.parent[came_from]]
         beams.parent_hash[new] = beams.hash[new]
-        beams.hash[new] = _mix(beams.hash[new], beams.last[new])
+        beams.hash[new] = mix(beams.hash[new], beams.last[new])
         parent[new] = kept_at[came_from[new]]
         # A text that had left the beam may have come back to a child that had not.
         orphans = ((parent == NOT_FOUND) & (beams.last != BLANK) & stayed).nonzero()[0]
@@ -368,6 +394,14 @@ def _hold(beams: Beams, blanks: Floats) -> None:
         beams.symbol[held] = IMPOSSIBLE
 
 
-def _mix(hashes: Hashes, symbols: Ints) -> Hashes:
-    mixed = (hashes + symbols.astype(np.uint64) + np.uint64(1)) * _FACTOR
-    return mixed ^ (mixed >> _SHIFT)
+def _firsts(row: Ints, futures: Hashes, rows: int, bits: int) -> npt.NDArray[np.bool_]:
+    """Which of some hypotheses are not preceded by one of the same row and future (but for a rare few)."""
+    # A table of places for each row, so that what is taken for the same does not depend on other rows. The first of
+    # all with one place is written last; two futures at one place just do not see each other.
+    place = (futures >> np.uint64(64 - bits)).astype(np.int64) + (row << bits)
+    table = np.zeros(rows << bits, np.int32)
+    order = np.arange(len(row))
+    table[place[::-1]] = order[::-1]
+    first = table[place]
+    kept: npt.NDArray[np.bool_] = (first == order) | (futures[first] != futures)
+    return kept

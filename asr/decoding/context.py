@@ -15,13 +15,35 @@ from asr.decoding.trie import NOT_FOUND, ROOT
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Hashes = npt.NDArray[np.uint64]
+
+# An odd number with well-mixed bits, and a shift.
+_FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
 IMPOSSIBLE = -1e30
 """stands for a log-probability of minus infinity in sums, which it keeps free of NaN"""
 
 
+def mix(hashes: Hashes, numbers: Ints | Hashes) -> Hashes:
+    """Numbers of 64 bits that tell sequences of numbers apart, each longer by one."""
+    mixed = (hashes + numbers.astype(np.uint64) + np.uint64(1)) * _FACTOR
+    return mixed ^ (mixed >> _SHIFT)
+
+
+def mix_columns(numbers: Ints) -> Hashes:
+    """Numbers of 64 bits that tell the rows of a matrix apart."""
+    hashes = np.zeros(len(numbers), np.uint64)
+    for column in numbers.T:
+        hashes = mix(hashes, column)
+    return hashes
+
+
 class Scorer(Protocol):
     """Adds to the scores of hypotheses as they grow by a symbol. Its states are arrays, a row for each hypothesis."""
+
+    @property
+    def forgets(self) -> bool:
+        """Whether different texts come to the same state before long."""
 
     def begin(self, count: int) -> Any:
         """The states of that many empty hypotheses."""
@@ -35,6 +57,19 @@ class Scorer(Protocol):
             Natural log; `IMPOSSIBLE` for what may not be.
         extension : anything
             For `select`.
+        """
+
+    def futures(self, states: Any, extension: Any, slots: Ints) -> tuple[Hashes, Hashes]:
+        """Numbers that tell hypotheses apart whose later gains may differ.
+
+        Parameters
+        ----------
+        states, extension, slots
+            As `extend` took and gave them.
+
+        Returns
+        -------
+        uint64 [shape=(hypotheses,)], uint64 [shape=(candidates,)]
         """
 
     def take(self, states: Any, slots: Ints) -> Any:
@@ -65,6 +100,8 @@ class _WordStates:
     """what the word so far has been given in advance"""
     ngram: Ints
     """the language model's state before the word"""
+    context: Hashes
+    """tells such states apart"""
     gain: Floats
     """what ending the word here gains; NaN before it is asked for"""
     after: Ints
@@ -124,11 +161,14 @@ class WordScorer:
             self._partial[ROOT] = 0
             self._partial_unknown = weight * unknown
 
+    forgets = True
+
     def begin(self, count: int) -> _WordStates:
         return _WordStates(
             np.full(count, ROOT, np.int64),
             np.zeros(count),
             np.zeros((count, 0), np.int64) if self._model is None else self._model.begin(count),
+            np.zeros(count, np.uint64),
             np.full(count, np.nan),
             np.zeros((count, 0 if self._model is None else self._model.order - 1), np.int64),
         )
@@ -167,9 +207,21 @@ class WordScorer:
         gain[node == ROOT] = IMPOSSIBLE  # a space where no word has begun
         states.gain[new] = gain
 
+    def futures(self, states: _WordStates, extension: Any, slots: Ints) -> tuple[Hashes, Hashes]:
+        nodes, _, ended = extension
+        context = states.context[slots]
+        ends = ended.nonzero()[0]
+        context[ends] = mix_columns(states.after[slots[ends]])
+        return mix(states.context, states.node), mix(context, nodes)
+
     def take(self, states: _WordStates, slots: Ints) -> _WordStates:
         return _WordStates(
-            states.node[slots], states.partial[slots], states.ngram[slots], states.gain[slots], states.after[slots]
+            states.node[slots],
+            states.partial[slots],
+            states.ngram[slots],
+            states.context[slots],
+            states.gain[slots],
+            states.after[slots],
         )
 
     def select(self, states: _WordStates, extension: Any, slots: Ints, candidates: Ints) -> _WordStates:
@@ -180,6 +232,7 @@ class WordScorer:
         kept.node[grown], kept.partial[grown], kept.gain[grown] = nodes[chosen], partial[chosen], np.nan
         new_words = grown[ended[chosen]]
         kept.ngram[new_words] = kept.after[new_words]
+        kept.context[new_words] = mix_columns(kept.ngram[new_words])
         return kept
 
     def finish(self, states: _WordStates) -> Floats:
@@ -212,12 +265,17 @@ class CharacterScorer:
     def __init__(self, numbers: Ints, model: NgramModel, *, weight: float, bonus: float) -> None:
         self._numbers, self._model, self._weight, self._bonus = numbers, model, weight, bonus
 
+    forgets = True
+
     def begin(self, count: int) -> Ints:
         return self._model.begin(count)
 
     def extend(self, states: Ints, slots: Ints, symbols: Ints) -> tuple[Floats, Ints]:
         scores, after = self._model.score(states[slots], self._numbers[symbols])
         return self._weight * scores + self._bonus, after
+
+    def futures(self, states: Ints, extension: Ints, slots: Ints) -> tuple[Hashes, Hashes]:
+        return mix_columns(states), mix_columns(extension)
 
     def take(self, states: Ints, slots: Ints) -> Ints:
         return states[slots]
@@ -245,6 +303,8 @@ class HotWordScorer:
     def __init__(self, hotwords: HotWords, *, space: int | None) -> None:
         self._hotwords, self._space = hotwords, space
 
+    forgets = False
+
     def begin(self, count: int) -> Ints:
         return np.zeros(count, np.int64)
 
@@ -252,6 +312,9 @@ class HotWordScorer:
         before = states[slots]
         after = self._hotwords.after[before, symbols].astype(np.int64)
         return self._hotwords.gain[before, symbols].astype(np.float64), after
+
+    def futures(self, states: Ints, extension: Ints, slots: Ints) -> tuple[Hashes, Hashes]:
+        return states.astype(np.uint64), extension.astype(np.uint64)
 
     def take(self, states: Ints, slots: Ints) -> Ints:
         return states[slots]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Protocol
 
@@ -48,6 +49,32 @@ class Decoder(Protocol):
             If the log-probabilities are none: NaN, not normalised, or of another width than the alphabet's.
         """
 
+    def stream(self) -> Stream:
+        """Begin a recording that comes piece by piece, of any length."""
+
+
+class Stream(Protocol):
+    """A recording that is decoded piece by piece.
+
+    Examples
+    --------
+    >>> stream = make_decoder(Alphabet(" ab"), BeamConfig()).stream()
+    >>> for probabilities in ([[0.1, 0.1, 0.7, 0.1]], [[0.1, 0.1, 0.1, 0.7], [0.7, 0.1, 0.1, 0.1]]):
+    ...     stream.advance(np.log(probabilities))
+    ...     stream.pause()
+    >>> stream.finish()[0].text
+    'a b'
+    """
+
+    def advance(self, log_probs: LogProbs) -> None:
+        """Go on by natural log-probabilities [shape=(steps, symbols)]; errors as in `Decoder.decode`."""
+
+    def pause(self) -> None:
+        """Say that a word ends here, if there is one. It counts as a step."""
+
+    def finish(self) -> list[Hypothesis]:
+        """The texts of the whole recording, best first; the steps of all pieces and pauses are counted on."""
+
 
 def make_decoder(alphabet: Alphabet, settings: DecoderConfig) -> Decoder:
     """The decoder that some settings are for.
@@ -89,6 +116,40 @@ class GreedyDecoder:
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         return [[decode_greedy(one, self._alphabet)] for one in log_probs]
 
+    def stream(self) -> GreedyStream:
+        return GreedyStream(self._alphabet)
+
+
+class GreedyStream:
+    """See `Stream`. Pieces have nothing to say to each other: a symbol held across a border is written twice."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        self._alphabet = alphabet
+        self._steps = 0
+        self._pieces: list[Hypothesis] = []
+
+    def advance(self, log_probs: LogProbs) -> None:
+        found = decode_greedy(log_probs, self._alphabet)
+        self._pieces.append(replace(found, steps=tuple(self._steps + step for step in found.steps)))
+        self._steps += len(log_probs)
+
+    def pause(self) -> None:
+        if " " in self._alphabet.symbols and any(piece.text for piece in self._pieces):
+            self._pieces.append(Hypothesis(" ", 0.0, (self._steps,), (0.0,)))
+        self._steps += 1
+
+    def finish(self) -> list[Hypothesis]:
+        text = "".join(piece.text for piece in self._pieces)
+        end = len(text.rstrip(" "))
+        return [
+            Hypothesis(
+                text[:end],
+                sum(piece.score for piece in self._pieces),
+                tuple(step for piece in self._pieces for step in piece.steps)[:end],
+                tuple(log_prob for piece in self._pieces for log_prob in piece.log_probs)[:end],
+            )
+        ]
+
 
 class BeamDecoder:
     """Decodes by prefix beam search, with a language model, a word list and hot words if the settings name them.
@@ -124,9 +185,8 @@ class BeamDecoder:
                     results[group[row]] = hypotheses
         return results
 
-    def stream(self) -> Stream:
-        """Begin an utterance that comes piece by piece."""
-        return Stream(self)
+    def stream(self) -> BeamStream:
+        return BeamStream(self)
 
     def _finish(self, beams: Beams, before: Path | None = None) -> list[tuple[int, list[Hypothesis]]]:
         scores = self._search.finish(beams)
@@ -161,29 +221,27 @@ class BeamDecoder:
         return best[: self._settings.n_best]
 
 
-class Stream:
-    """An utterance that comes piece by piece, of any length: what all hypotheses agree on is settled and set aside.
-
-    Examples
-    --------
-    >>> stream = BeamDecoder(Alphabet("ab"), BeamConfig()).stream()
-    >>> for probabilities in ([[0.1, 0.8, 0.1]], [[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]):
-    ...     stream.advance(np.log(probabilities))
-    >>> stream.finish()[0].text
-    'ab'
-    """
+class BeamStream:
+    """See `Stream`. All hypotheses are carried on; what they agree on is settled and set aside."""
 
     def __init__(self, decoder: BeamDecoder) -> None:
         self._decoder = decoder
-        self._beams = decoder._search.begin(1)
+        self._search = decoder._search
+        self._beams = self._search.begin(1)
         self._settled = Path(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
     def advance(self, log_probs: LogProbs) -> None:
-        """Go on by natural log-probabilities [shape=(steps, symbols)]; errors as in `Decoder.decode`."""
         check_log_probs(log_probs, self._decoder._alphabet)
-        (self._beams,) = self._decoder._search.advance(self._beams, [log_probs])
+        (self._beams,) = self._search.advance(self._beams, [log_probs])
         path, self._beams.node = self._beams.history.settle(self._beams.node)
         self._settled += path
+
+    def pause(self) -> None:
+        alphabet = self._decoder._alphabet
+        if " " not in alphabet.symbols:
+            self._beams.steps += 1
+            return
+        self._beams = self._search.insert(self._beams, alphabet.encode(" ")[0])
 
     @property
     def settled(self) -> str:
@@ -191,7 +249,6 @@ class Stream:
         return self._decoder._alphabet.decode(self._settled.symbols.tolist())
 
     def finish(self) -> list[Hypothesis]:
-        """The texts of the whole utterance, best first."""
         ((_, hypotheses),) = self._decoder._finish(self._beams, self._settled)
         return hypotheses
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import array
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from asr.config import LanguageUnit, NgramConfig
+from asr.config import LanguageUnit, LmConfig
 from asr.decoding.ngram import END, SPACE_WORD, SPECIAL_WORDS, START, UNKNOWN, NgramModel
 from asr.decoding.trie import NOT_FOUND, ROOT, IntArray, Trie
 from asr.errors import ConfigError
@@ -28,19 +28,29 @@ class Tokens:
     numbers: npt.NDArray[np.int32]
 
     @property
+    def sentences(self) -> int:
+        """How many there are."""
+        return int((self.numbers == START).sum())
+
+    @property
+    def count(self) -> int:
+        """How many words there are."""
+        return len(self.numbers) - 2 * self.sentences
+
+    @property
     def unknown(self) -> int:
         """How many of its words are not in the vocabulary."""
         return int((self.numbers == UNKNOWN).sum())
 
 
-def tokenize(sentences: Iterable[str], settings: NgramConfig) -> Tokens:
+def tokenize(sentences: Iterable[str], settings: LmConfig) -> Tokens:
     """Number the words of a text, in the vocabulary that the settings ask for.
 
     Parameters
     ----------
     sentences : iterable of str
         Normalised; empty ones are passed over.
-    settings : NgramConfig
+    settings : LmConfig
 
     Raises
     ------
@@ -97,14 +107,16 @@ class _Level:
     kept: npt.NDArray[np.bool_]
 
 
-def train_ngram(tokens: Tokens, settings: NgramConfig) -> NgramModel:
+def train_ngram(tokens: Tokens, settings: LmConfig, *, watch: Callable[[str], object] = lambda _: None) -> NgramModel:
     """Estimate an n-gram model with interpolated modified Kneser-Ney smoothing, and prune it.
 
     Parameters
     ----------
     tokens : Tokens
-    settings : NgramConfig
+    settings : LmConfig
         `order`, `max_ngrams` and `threshold` are used.
+    watch : callable
+        Told what is being done, `steps_of_training` times.
 
     Returns
     -------
@@ -119,16 +131,28 @@ def train_ngram(tokens: Tokens, settings: NgramConfig) -> NgramModel:
     and Pruning Kneser-Ney Smoothed N-Gram Models", IEEE TASLP 15(5), 2007, section III (the counts of dropped n-grams
     go back to the shorter ones, so that the smoothing stays Kneser-Ney's).
     """
-    levels = _count(tokens, settings.order)
+    levels = _count(tokens, settings.order, watch)
+    watch("estimating")
     discounts = [_discounts(counts) for counts in _adjusted(levels)]
     model = _estimate(levels, discounts)
-    if settings.order > 1 and (settings.threshold > 0 or settings.max_ngrams is not None):
+    if _prunes(settings):
+        watch("pruning")
         _prune(levels, model, settings)
+        watch("estimating again")
         model = _estimate(levels, discounts)
     return _build(tokens.words, levels, model, settings.unit)
 
 
-def _count(tokens: Tokens, order: int) -> list[_Level]:
+def steps_of_training(settings: LmConfig) -> int:
+    """How often `train_ngram` says what it is doing."""
+    return settings.order + (2 if _prunes(settings) else 0)
+
+
+def _prunes(settings: LmConfig) -> bool:
+    return settings.order > 1 and (settings.threshold > 0 or settings.max_ngrams is not None)
+
+
+def _count(tokens: Tokens, order: int, watch: Callable[[str], object]) -> list[_Level]:
     numbers, size = tokens.numbers, len(tokens.words)
     alone = np.bincount(numbers, minlength=size)
     nothing = np.zeros(size, np.int64)
@@ -138,6 +162,7 @@ def _count(tokens: Tokens, order: int) -> list[_Level]:
     whole[-1] = False
     for _ in range(2, order + 1):
         length = len(levels)
+        watch(f"counting {length + 1}-grams")
         places = np.flatnonzero(whole)
         keys = ranks[places].astype(np.int64) * size + numbers[places + length]
         sorting = np.argsort(keys)
@@ -227,7 +252,7 @@ def _estimate(levels: Sequence[_Level], discounts: Sequence[Floats]) -> _Model:
     return _Model(probs, backoffs)
 
 
-def _prune(levels: Sequence[_Level], model: _Model, settings: NgramConfig) -> None:
+def _prune(levels: Sequence[_Level], model: _Model, settings: LmConfig) -> None:
     """Mark the n-grams to drop: those that change the model least, none that a kept one begins or ends with."""
     losses = []
     total = levels[0].raw.sum()

@@ -6,6 +6,7 @@ It does not spell numbers out, expand abbreviations or correct spelling.
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Literal
 
 from asr.config import NormalizerConfig, UnicodeForm
@@ -34,6 +35,21 @@ def normalize_text(text: str, settings: NormalizerConfig) -> str:
     >>> normalize_text("It\u2019s 5 o\u2019clock \u2013 wake UP!", NormalizerConfig())
     "it's 5 o'clock wake up"
     """
+    if text.isascii():
+        return " ".join(
+            text.translate(_ascii_table(settings.lowercase, settings.strip_punctuation, settings.keep)).split()
+        )
+    return _normalize(text, settings)
+
+
+@lru_cache
+def _ascii_table(lowercase: bool, strip_punctuation: bool, keep: str) -> dict[int, str]:
+    """What becomes of each ASCII character: millions of lines for a language model go through here."""
+    settings = NormalizerConfig(lowercase=lowercase, strip_punctuation=strip_punctuation, keep=keep)
+    return {code: _normalize(f"a{chr(code)}a", settings)[1:-1] or " " for code in range(128)}
+
+
+def _normalize(text: str, settings: NormalizerConfig) -> str:
     # Apostrophes first: NFKC would turn an acute accent standing alone into a space and a combining accent.
     text = text.translate(_APOSTROPHES)
     form: Literal["NFC", "NFKC"] = "NFC" if settings.unicode_form is UnicodeForm.NFC else "NFKC"

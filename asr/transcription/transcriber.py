@@ -16,13 +16,14 @@ import numpy.typing as npt
 from asr.audio.features import Frames
 from asr.audio.load import Samples, load_audio
 from asr.bundle import Bundle
-from asr.config import DecoderConfig, GreedyConfig
-from asr.decoding import Hypothesis, make_decoder
+from asr.config import AutoConfig, DecoderConfig, GreedyConfig
+from asr.decoding import Decoder, Hypothesis, make_decoder
 from asr.errors import AudioError
 from asr.transcription.windows import cut_windows, is_silent
 
 # Files whose windows are run together: enough to find neighbours in length, few enough to show a first result soon.
-_FILES_AT_ONCE = 8
+# A beam search gains by more company.
+_FILES_AT_ONCE, _FILES_AT_ONCE_BEAM = 8, 32
 
 
 class AcousticModel(Protocol):
@@ -58,18 +59,32 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
-    start: int
-    """in samples"""
-    frames: Frames | None
-    """None for silence"""
+class HeardWindow:
+    """A stretch of a recording, as the model heard it."""
+
+    start: float
+    """seconds from the start of the recording"""
+    log_probs: npt.NDArray[np.float32]
+    """natural log-probabilities [shape=(steps, symbols)]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A recording, as the model heard it."""
+
+    path: str
+    duration: float
+    """seconds"""
+    windows: tuple[HeardWindow, ...]
+    """one behind the other; silence is left out"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     path: str
     duration: float
-    windows: tuple[_Window, ...]
+    windows: tuple[tuple[float, Frames], ...]
+    """when each begins, in seconds, and its frames"""
 
 
 class Transcriber:
@@ -79,7 +94,7 @@ class Transcriber:
     ----------
     bundle : Bundle
     decoder : DecoderConfig, optional
-        Greedy by default.
+        The bundle's own by default.
     channel : str
         "mix" or the number of a channel, from 1.
     workers : int >= 0
@@ -104,7 +119,11 @@ class Transcriber:
         engine: AcousticModel | None = None,
     ) -> None:
         self.bundle = bundle
-        self._decoder = make_decoder(bundle.alphabet, decoder or GreedyConfig())
+        decoder = decoder or AutoConfig()
+        if isinstance(decoder, AutoConfig):
+            decoder = decoder.resolve(bundle.decoder)
+        self._decoder = make_decoder(bundle.alphabet, decoder)
+        self._files_at_once = _FILES_AT_ONCE if isinstance(decoder, GreedyConfig) else _FILES_AT_ONCE_BEAM
         self._channel = channel
         self._workers = workers or os.cpu_count() or 1
         self._engine = engine or bundle.engine(workers=workers)
@@ -124,7 +143,8 @@ class Transcriber:
 
     def transcribe_samples(self, samples: Samples) -> Transcript:
         """Transcribe float32 samples [shape=(samples,)] at the rate of `bundle.log_mel.settings.sample_rate`."""
-        return self._finish([self._prepare("", np.asarray(samples, np.float32))])[0]
+        heard = self._hear([self._prepare("", np.asarray(samples, np.float32))])
+        return self.write_down(heard, self._decoder)[0]
 
     def transcribe_files(self, paths: Iterable[str | Path]) -> Iterator[Transcript | AudioError]:
         """Transcribe recordings in order.
@@ -138,18 +158,31 @@ class Transcriber:
         Transcript or AudioError
             One for each path: an unreadable file does not keep the rest back.
         """
+        remaining = self.hear_files(paths)
+        while now := list(islice(remaining, self._files_at_once)):
+            good = iter(self.write_down([one for one in now if isinstance(one, Heard)], self._decoder))
+            for one in now:
+                yield one if isinstance(one, AudioError) else next(good)
+
+    def hear_files(self, paths: Iterable[str | Path]) -> Iterator[Heard | AudioError]:
+        """Run the model over recordings, in order, without decoding what it hears; as `transcribe_files` else."""
         remaining = iter(paths)
         with ThreadPoolExecutor(self._workers) as pool:
 
             def start_next() -> list[Future[_Prepared | AudioError]]:
-                return [pool.submit(self._load, path) for path in islice(remaining, _FILES_AT_ONCE)]
+                return [pool.submit(self._load, path) for path in islice(remaining, self._files_at_once)]
 
             ahead = start_next()
             while ahead:
                 now, ahead = [future.result() for future in ahead], start_next()
-                good = iter(self._finish([one for one in now if isinstance(one, _Prepared)]))
+                good = iter(self._hear([one for one in now if isinstance(one, _Prepared)]))
                 for one in now:
                     yield one if isinstance(one, AudioError) else next(good)
+
+    def write_down(self, recordings: Sequence[Heard], decoder: Decoder) -> list[Transcript]:
+        """Turn what the model heard into transcripts."""
+        found = decode_recordings(recordings, decoder)
+        return [self._transcript(one, hypotheses) for one, hypotheses in zip(recordings, found, strict=True)]
 
     def _load(self, path: str | Path) -> _Prepared | AudioError:
         settings = self.bundle.log_mel.settings
@@ -163,56 +196,60 @@ class Transcriber:
         log_mel = self.bundle.log_mel
         rate = log_mel.settings.sample_rate
         windows = [
-            _Window(start, None if is_silent(samples[start:end]) else log_mel(samples[start:end]))
+            (start / rate, log_mel(samples[start:end]))
             for start, end in cut_windows(samples, rate)
+            if not is_silent(samples[start:end])
         ]
         return _Prepared(path, len(samples) / rate, tuple(windows))
 
-    def _finish(self, recordings: Sequence[_Prepared]) -> list[Transcript]:
-        frames = [window.frames for one in recordings for window in one.windows if window.frames is not None]
-        texts = iter(self._decoder.decode(self._engine.log_probs(frames)))
-        transcripts = []
-        for recording in recordings:
-            decoded = [(window.start, next(texts)) for window in recording.windows if window.frames is not None]
-            transcripts.append(self._join(recording, decoded))
-        return transcripts
+    def _hear(self, recordings: Sequence[_Prepared]) -> list[Heard]:
+        log_probs = iter(self._engine.log_probs([frames for one in recordings for _, frames in one.windows]))
+        return [
+            Heard(one.path, one.duration, tuple(HeardWindow(start, next(log_probs)) for start, _ in one.windows))
+            for one in recordings
+        ]
 
-    def _join(self, recording: _Prepared, decoded: list[tuple[int, list[Hypothesis]]]) -> Transcript:
-        words: list[Word] = []
-        # The likeliest combinations of the windows' texts: windows are independent, so scores add up.
-        combinations: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
-        for start, hypotheses in decoded:
-            words += self._words(hypotheses[0], start, recording.duration)
-            longer = [
-                (score + hypothesis.score, (*parts, hypothesis.text))
-                for score, parts in combinations
-                for hypothesis in hypotheses
-            ]
-            most = max(len(hypotheses), len(combinations))
-            combinations = sorted(longer, key=lambda combination: -combination[0])[:most]
-        texts = list(dict.fromkeys(" ".join(" ".join(parts).split()) for _, parts in combinations))
+    def _transcript(self, recording: Heard, hypotheses: Sequence[Hypothesis]) -> Transcript:
+        texts = list(dict.fromkeys(" ".join(one.text.split()) for one in hypotheses))
         return Transcript(
             path=recording.path,
             text=texts[0],
             duration=recording.duration,
-            score=combinations[0][0],
-            words=tuple(words),
+            score=hypotheses[0].score,
+            words=tuple(self._words(recording, hypotheses[0])),
             alternatives=tuple(texts[1:]),
         )
 
-    def _words(self, hypothesis: Hypothesis, start: int, duration: float) -> list[Word]:
+    def _words(self, recording: Heard, hypothesis: Hypothesis) -> list[Word]:
         """A word lasts from its first symbol's step to the end of its last symbol's step."""
         settings = self.bundle.log_mel.settings
         step_seconds = settings.hop_seconds * self.bundle.model.subsampling
-        offset = start / settings.sample_rate
+        # When each step begins; the pause behind a window counts as one.
+        begins = np.concatenate(
+            [np.zeros(0)]
+            + [window.start + step_seconds * np.arange(len(window.log_probs) + 1) for window in recording.windows]
+        )
         words = []
         position = 0
         for text in hypothesis.text.split(" "):
             steps = hypothesis.steps[position : position + len(text)]
             position += len(text) + 1
             if text:
-                begin = min(offset + steps[0] * step_seconds, duration)
-                words.append(
-                    Word(text, round(begin, 3), round(min(offset + (steps[-1] + 1) * step_seconds, duration), 3))
-                )
+                start, end = begins[steps[0]], begins[steps[-1]] + step_seconds
+                words.append(Word(text, round(float(start), 3), round(min(float(end), recording.duration), 3)))
         return words
+
+
+def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:
+    """The texts of recordings, best first. What is said in one window bears on the next one."""
+    # Recordings of one window are many and short: they are decoded together.
+    together = iter(decoder.decode([one.windows[0].log_probs for one in recordings if len(one.windows) == 1]))
+    return [next(together) if len(one.windows) == 1 else _decode_windows(one, decoder) for one in recordings]
+
+
+def _decode_windows(recording: Heard, decoder: Decoder) -> list[Hypothesis]:
+    stream = decoder.stream()
+    for window in recording.windows:
+        stream.advance(window.log_probs)
+        stream.pause()
+    return stream.finish()

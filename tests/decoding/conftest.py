@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asr.config import LanguageUnit, NgramConfig
+from asr.config import LanguageUnit, LmConfig
 from asr.decoding.ngram import NgramModel
 from asr.decoding.ngram_training import tokenize, train_ngram
 
@@ -18,7 +18,7 @@ the cat and the dog sat on a mat and saw the mat
 
 
 def train(sentences: list[str], **settings: object) -> NgramModel:
-    config = NgramConfig(**{"min_count": 1, **settings})
+    config = LmConfig(**{"min_count": 1, **settings})
     return train_ngram(tokenize(sentences, config), config)
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from asr.config import LanguageUnit, NgramConfig
+from asr.config import LanguageUnit, LmConfig
 from asr.decoding.ngram import END, START, UNKNOWN, NgramModel
 from asr.decoding.ngram_training import measure_perplexity, tokenize, train_ngram
 from asr.errors import ConfigError
@@ -92,7 +92,7 @@ def test_the_perplexity_is_that_of_scoring_word_by_word(small_model):
 
 
 def test_the_vocabulary_is_the_most_frequent_words():
-    tokens = tokenize(["b a c", "b c", "b"], NgramConfig(vocabulary=2, min_count=1))
+    tokens = tokenize(["b a c", "b c", "b"], LmConfig(vocabulary=2, min_count=1))
     assert tokens.words == ["<unk>", "<s>", "</s>", "b", "c"]
     assert tokens.numbers.tolist() == [START, 3, UNKNOWN, 4, END, START, 3, 4, END, START, 3, END]
     assert tokens.unknown == 1
@@ -106,16 +106,16 @@ def test_a_character_model_writes_the_space(character_model):
 
 def test_a_text_without_words_is_refused():
     with pytest.raises(ConfigError, match="not a word"):
-        tokenize(["", " "], NgramConfig())
+        tokenize(["", " "], LmConfig())
 
 
 def test_a_text_with_the_special_words_is_refused():
     with pytest.raises(ConfigError, match="'</s>', which language models keep"):
-        tokenize(["a </s> b"], NgramConfig())
+        tokenize(["a </s> b"], LmConfig())
 
 
 def test_nothing_but_rare_words_is_a_model_of_the_unknown():
-    config = NgramConfig(min_count=5)
+    config = LmConfig(min_count=5)
     model = train_ngram(tokenize(["a b", "c"], config), config)
     assert model.words == ["<unk>", "<s>", "</s>"]
     assert next_words(model, ()).sum() == pytest.approx(1)

@@ -1,0 +1,194 @@
+"""`asr lm`."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import lzma
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from asr.cli.arguments import split_arguments
+from asr.cli.command import settings_or_answer
+from asr.config import LmConfig
+from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
+from asr.errors import ConfigError, LanguageModelError, ManifestError
+from asr.files import open_decompressed, write_atomically
+from asr.text.normalize import normalize_text
+
+if TYPE_CHECKING:
+    from asr.decoding.ngram import NgramModel
+
+_log = logging.getLogger(__name__)
+
+USAGE = "asr lm TEXT... [key=value...]"
+TEXT = """
+Trains an n-gram language model for decoder=beam on texts, a sentence a line: plain or packed (.gz, .bz2, .xz), or the
+texts of manifests (.jsonl). They are normalised as training texts are. An ARPA file in their place, of KenLM's or
+SRILM's, is turned into a file that is smaller and starts at once.
+"""
+EXAMPLES = """\
+  asr lm books.txt.xz
+  asr lm books.txt.xz train.jsonl valid=[valid.jsonl] max_ngrams=1000000 output=english.lm
+  asr lm thai.txt unit=characters order=6
+  asr lm 3-gram.arpa.gz output=3-gram.lm
+  asr transcribe talk.wav decoder=beam decoder.lm=english.lm
+"""
+_ARPA_SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    split = split_arguments(arguments)
+    settings: LmConfig | None = settings_or_answer("lm", split, usage=USAGE, text=TEXT, examples=EXAMPLES)
+    if settings is None:
+        return 0
+    output = _output(split.files, settings)
+    arpas = [name for name in split.files if name.endswith(_ARPA_SUFFIXES)]
+    if arpas and len(split.files) > 1:
+        raise ConfigError(
+            f"{arpas[0]} is a finished model: it is converted on its own, not trained on with other files"
+        )
+    model, provenance = _convert(arpas[0]) if arpas else _train(split.files, settings)
+    _save(output, model, settings, provenance)
+    counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(model.counts, start=1))
+    print(f"{output}: {counts}, {output.stat().st_size / 1e6:.1f} MB")
+    if settings.valid:
+        print(_perplexity(model, settings))
+    _log.info("asr transcribe FILE decoder=beam decoder.lm=%s", output)
+    return 0
+
+
+def _output(files: Sequence[str], settings: LmConfig) -> Path:
+    if settings.output is None:
+        name = Path(files[0]).name
+        return Path(f"{name.partition('.')[0] or 'language-model'}.lm")
+    output = Path(settings.output).expanduser()
+    if not output.name.endswith((".lm", *_ARPA_SUFFIXES)):
+        raise ConfigError(f"output={settings.output}: the name must end in .lm or in {', '.join(_ARPA_SUFFIXES)}")
+    return output
+
+
+def _train(files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[str, object]]:
+    from tqdm import tqdm
+
+    from asr.decoding.ngram_training import steps_of_training, tokenize, train_ngram
+
+    tokens = tokenize(_sentences(files, settings), settings)
+    total = tokens.count
+    _log.info(
+        "%s words in %s sentences, a vocabulary of %s: %.2f %% of the words are unknown",
+        f"{total:,}",
+        f"{tokens.sentences:,}",
+        f"{len(tokens.words) - 3:,}",
+        100 * tokens.unknown / total,
+    )
+    with tqdm(
+        total=steps_of_training(settings), bar_format="{desc}: {n}/{total} [{elapsed}]", disable=None, leave=False
+    ) as bar:
+
+        def show(doing: str) -> None:
+            bar.set_description(doing)
+            bar.update()
+
+        model = train_ngram(tokens, settings, watch=show)
+    provenance = {
+        "texts": [Path(name).name for name in files],
+        "words": total,
+        "sentences": tokens.sentences,
+        "unknown": tokens.unknown,
+        "order": settings.order,
+        "max_ngrams": settings.max_ngrams,
+        "threshold": settings.threshold,
+    }
+    return model, provenance
+
+
+def _convert(name: str) -> tuple[NgramModel, dict[str, object]]:
+    from tqdm import tqdm
+
+    from asr.decoding.arpa import read_arpa
+
+    try:
+        size = os.path.getsize(name)
+        with tqdm(total=size, desc=name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+            return read_arpa(name, watch=lambda position: bar.update(position - bar.n)), {"arpa": Path(name).name}
+    except OSError as error:
+        raise LanguageModelError(name, error.strerror or str(error)) from error
+
+
+def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
+    """Normalised sentences of some texts, under a progress bar."""
+    from tqdm import tqdm
+
+    total = 0
+    for name in files:
+        if Path(name).is_dir():
+            raise LanguageModelError(name, "is a folder; name the texts in it")
+        try:
+            total += os.path.getsize(name)
+        except OSError as error:
+            raise LanguageModelError(name, error.strerror or str(error)) from error
+    with tqdm(total=total, desc="reading", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        for name in files:
+            if Path(name).suffix.lower() in MANIFEST_SUFFIXES:
+                reading = read_manifest(Path(name))
+                if reading.problems:
+                    raise ManifestError(reading.problems)
+                yield from (normalize_text(one.text or "", settings.normalizer) for one in reading.utterances)
+                bar.update(os.path.getsize(name))
+                continue
+            before = bar.n
+            with open(name, "rb") as raw:
+                try:
+                    for number, line in enumerate(open_decompressed(raw), start=1):
+                        try:
+                            yield normalize_text(line.decode("utf-8"), settings.normalizer)
+                        except UnicodeDecodeError:
+                            raise LanguageModelError(f"{name}:{number}", "this line is not UTF-8 text") from None
+                        if number & 0x3FFF == 0:
+                            bar.update(before + raw.tell() - bar.n)
+                except (EOFError, OSError, lzma.LZMAError) as error:
+                    raise LanguageModelError(name, f"cannot be read ({error})") from error
+            bar.update(before + os.path.getsize(name) - bar.n)
+
+
+def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[str, object]) -> None:
+    from asr.decoding.arpa import write_arpa
+    from asr.decoding.ngram_file import save_ngram
+
+    if output.suffix == ".lm":
+        save_ngram(output, model, quantized=settings.quantized, provenance=provenance)
+        return
+    content = io.BytesIO()
+    with _packed(content, output.suffix) as file:
+        write_arpa(file, model)
+    write_atomically(output, content.getvalue())
+
+
+@contextmanager
+def _packed(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
+    if suffix == ".gz":
+        with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
+            yield packed  # type: ignore[misc]
+    elif suffix == ".xz":
+        with lzma.open(file, "wb") as packed:
+            yield packed
+    else:
+        yield file
+
+
+def _perplexity(model: NgramModel, settings: LmConfig) -> str:
+    from asr.decoding.ngram_training import measure_perplexity
+
+    measured = measure_perplexity(model, _sentences(settings.valid, settings))
+    if not measured.words:
+        raise ConfigError("valid: there is not a word in it")
+    return (
+        f"perplexity {measured.perplexity:.1f} on {measured.words:,} words in {measured.sentences:,} sentences, "
+        f"of which {100 * measured.unknown / measured.words:.2f} % are unknown and left out"
+    )

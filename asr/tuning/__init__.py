@@ -1,0 +1,1 @@
+"""Finds the settings of a decoder that write the fewest errors."""

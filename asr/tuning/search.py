@@ -1,0 +1,161 @@
+"""Searches for the weights and the width of a beam search, on what the model heard once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+
+from asr.config import BeamConfig, NormalizerConfig
+from asr.decoding.decoder import BeamDecoder, load_language_model
+from asr.evaluation.scoring import Score, score
+from asr.text.alphabet import Alphabet
+from asr.text.normalize import normalize_text
+from asr.transcription.transcriber import Heard, decode_recordings
+
+LM_WEIGHTS, WORD_BONUSES, UNKNOWN_SCORES = (0.0, 3.0), (-2.0, 6.0), (-20.0, 0.0)
+"""what is searched; natural log"""
+# The narrowest beam is recommended whose word error rate is this close to the best one's.
+_NEXT_TO_NOTHING = 0.001
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were tried, and what they came to."""
+
+    settings: BeamConfig
+    score: Score
+    seconds: float
+    """processor seconds of decoding"""
+
+    @property
+    def rate(self) -> tuple[float, float]:
+        """Word and character error rate, by which trials are ranked."""
+        return self.score.words.rate or 0.0, self.score.characters.rate or 0.0
+
+
+class Tuner:
+    """Tries settings of a beam search on some recordings.
+
+    Parameters
+    ----------
+    heard : sequence of Heard
+        The recordings, as the model heard them.
+    references : sequence of str
+        What is said in each, normalised.
+    alphabet : Alphabet
+    normalizer : NormalizerConfig
+        For the texts that are found.
+    settings : BeamConfig
+        What is not searched.
+    seed : int
+    workers : int > 0
+        Processes to try settings in; what is found does not depend on which of them is faster.
+    """
+
+    def __init__(
+        self,
+        heard: Sequence[Heard],
+        references: Sequence[str],
+        alphabet: Alphabet,
+        normalizer: NormalizerConfig,
+        *,
+        settings: BeamConfig,
+        seed: int,
+        workers: int,
+    ) -> None:
+        self._settings, self._seed, self._workers = settings, seed, workers
+        self._job = (heard, references, alphabet, normalizer, settings.lm)
+
+    def __enter__(self) -> Tuner:
+        self._pool = ProcessPoolExecutor(
+            self._workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=self._job
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def search(self, trials: int, watch: Callable[[Trial], object]) -> list[Trial]:
+        """Try combinations of `lm_weight`, `word_bonus` and `unknown_score`.
+
+        Parameters
+        ----------
+        trials : int > 0
+        watch : callable
+            Told of every trial.
+
+        Returns
+        -------
+        list of Trial
+            Best first.
+
+        Notes
+        -----
+        Source: J. Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NIPS 2011 (the tree-structured
+        Parzen estimator, as Optuna has it).
+        """
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=min(16, trials), multivariate=True)
+        study = optuna.create_study(sampler=sampler)
+        study.enqueue_trial(
+            {name: getattr(self._settings, name) for name in ("lm_weight", "word_bonus", "unknown_score")}
+        )
+        done: list[Trial] = []
+        # As many trials are told together as are asked together: the search then is the same on any machine.
+        at_once = 4
+        while len(done) < trials:
+            asked = [study.ask() for _ in range(min(at_once, trials - len(done)))]
+            several = [
+                replace(
+                    self._settings,
+                    lm_weight=one.suggest_float("lm_weight", *LM_WEIGHTS),
+                    word_bonus=one.suggest_float("word_bonus", *WORD_BONUSES),
+                    unknown_score=one.suggest_float("unknown_score", *UNKNOWN_SCORES),
+                )
+                for one in asked
+            ]
+            for one, trial in zip(asked, self._try(several), strict=True):
+                # Of equal word error rates, the one with fewer wrong characters.
+                study.tell(one, trial.rate[0] + 1e-3 * trial.rate[1])
+                done.append(trial)
+                watch(trial)
+        return sorted(done, key=lambda trial: trial.rate)
+
+    def try_widths(self, best: BeamConfig, widths: Sequence[int]) -> list[Trial]:
+        """Try beam widths with settings that are found; narrowest first."""
+        return self._try([replace(best, beam_width=width) for width in sorted(set(widths))])
+
+    def _try(self, several: Sequence[BeamConfig]) -> list[Trial]:
+        return list(self._pool.map(_try_settings, several))
+
+
+def recommend(trials: Sequence[Trial]) -> Trial:
+    """The fastest of some trials whose word error rate is next to the best one's (0.1 points)."""
+    best = min(trial.rate[0] for trial in trials)
+    return min((trial for trial in trials if trial.rate[0] <= best + _NEXT_TO_NOTHING), key=lambda one: one.seconds)
+
+
+_state: tuple[Sequence[Heard], Sequence[str], Alphabet, NormalizerConfig]
+_model = None
+
+
+def _prepare(
+    heard: Sequence[Heard], references: Sequence[str], alphabet: Alphabet, normalizer: NormalizerConfig, lm: str | None
+) -> None:
+    global _state, _model
+    _state = heard, references, alphabet, normalizer
+    _model = None if lm is None else load_language_model(lm)
+
+
+def _try_settings(settings: BeamConfig) -> Trial:
+    heard, references, alphabet, normalizer = _state
+    decoder = BeamDecoder(alphabet, settings, model=_model)
+    started = time.process_time()
+    texts = [hypotheses[0].text for hypotheses in decode_recordings(heard, decoder)]
+    seconds = time.process_time() - started
+    return Trial(settings, score(references, [normalize_text(text, normalizer) for text in texts]), seconds)

@@ -1,0 +1,71 @@
+"""Draws where the good settings of a decoder lie."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr.files import write_atomically
+from asr.tuning.search import Trial
+
+
+def draw_surface(
+    path: Path, trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, audio_seconds: float
+) -> None:
+    """Draw the word error rate of all trials over the two weights, and against the time of each beam width, as a PNG.
+
+    Parameters
+    ----------
+    path : Path
+    trials, widths : sequences of Trial
+        Of the search, and of the beam widths.
+    chosen : Trial
+        Is marked.
+    audio_seconds : float
+        How much was decoded.
+    """
+    # Figure and canvas by hand: pyplot would pick a window system and keep global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    surface, speed = figure.subplots(1, 2)
+    rates = [trial.rate[0] for trial in trials]
+    # What is far from the best would take all the colours for itself.
+    ceiling = sorted(rates)[int(0.7 * (len(rates) - 1))]
+    points = surface.scatter(
+        [trial.settings.lm_weight for trial in trials],
+        [trial.settings.word_bonus for trial in trials],
+        c=rates,
+        s=[12 + 4 * (30 + trial.settings.unknown_score) for trial in trials],
+        cmap="viridis_r",
+        vmin=min(rates),
+        vmax=max(ceiling, min(rates) + 1e-6),
+        alpha=0.85,
+    )
+    surface.plot(
+        chosen.settings.lm_weight, chosen.settings.word_bonus, "+", color="crimson", ms=18, mew=2, label="recommended"
+    )
+    surface.set(title="Word error rate (larger dots: unknown words cost less)", xlabel="lm_weight", ylabel="word_bonus")
+    surface.legend(frameon=False)
+    figure.colorbar(points, ax=surface, format=PercentFormatter(1, decimals=1), extend="max")
+    hours = audio_seconds / 3600
+    speed.plot([trial.seconds / hours for trial in widths], [trial.rate[0] for trial in widths], ".-")
+    for trial in widths:
+        speed.annotate(
+            f"{trial.settings.beam_width}",
+            (trial.seconds / hours, trial.rate[0]),
+            xytext=(4, 4),
+            textcoords="offset points",
+        )
+    speed.set(title="Beam width", xlabel="core-seconds an hour of audio", ylabel="word error rate")
+    speed.set_xlim(0, 1.12 * max(trial.seconds / hours for trial in widths))
+    speed.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    for axes in (surface, speed):
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_atomically(path, buffer.getvalue())

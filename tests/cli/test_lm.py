@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import gzip
+import lzma
+
+import pytest
+
+from asr.decoding.arpa import read_arpa
+from asr.decoding.ngram_file import load_ngram, read_provenance
+
+from ..conftest import SAMPLES, write_rows
+
+RECORDING = sorted(SAMPLES.glob("*.opus"))[0]
+TEXT = "The cat sat.\nA dog saw the cat!\n\nThe dog sat on a cat.\n"
+
+
+@pytest.fixture
+def text(tmp_path):
+    (tmp_path / "pets.txt").write_text(TEXT)
+    return tmp_path / "pets.txt"
+
+
+def test_a_text_becomes_a_language_model_that_decodes(asr_command, text, tiny_bundle, monkeypatch):
+    monkeypatch.chdir(text.parent)
+    outcome = asr_command("lm", text, "min_count=1", f"valid=[{text}]")
+    assert outcome.code == 0, outcome.err
+    first, second = outcome.out.splitlines()
+    assert first.startswith("pets.lm: 10 1-grams, 14 2-grams, 14 3-grams, 0.0 MB")
+    assert second.startswith("perplexity ")
+    assert "on 13 words in 3 sentences, of which 0.00 % are unknown" in second
+    assert "13 words in 3 sentences, a vocabulary of 7" in outcome.err
+    assert read_provenance("pets.lm")["texts"] == ["pets.txt"]
+    spoken = asr_command(
+        "transcribe", RECORDING, f"bundle={tiny_bundle}", "decoder=beam", "decoder.lm=pets.lm",
+        "decoder.open_vocabulary=false",
+    )  # fmt: skip
+    assert spoken.code == 0, spoken.err
+    assert set(spoken.out.split()) <= {"the", "cat", "sat", "a", "dog", "saw", "on"}
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_packed_texts_and_manifests_are_read(asr_command, tmp_path, pack):
+    (tmp_path / "pets.txt.xz").write_bytes(pack(TEXT.encode()))
+    manifest = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": str(RECORDING), "text": "my Cat", "duration": 1}])
+    output = tmp_path / "both.lm"
+    assert asr_command("lm", tmp_path / "pets.txt.xz", manifest, f"output={output}", "min_count=1").code == 0
+    assert {"cat", "my", "dog"} <= set(load_ngram(output).words)
+
+
+@pytest.mark.parametrize("name", ["pets.arpa", "pets.arpa.gz", "pets.arpa.xz"])
+def test_arpa_files_are_written_and_converted(asr_command, text, name):
+    arpa, output = text.with_name(name), text.with_name("back.lm")
+    assert asr_command("lm", text, "min_count=1", f"output={arpa}").code == 0
+    assert asr_command("lm", arpa, f"output={output}").code == 0
+    assert load_ngram(output).score_text(["the", "cat"]) == pytest.approx(read_arpa(arpa).score_text(["the", "cat"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.txt"], "none.txt: No such file or directory"),
+        (["."], "is a folder"),
+        (["pets.txt", "output=pets.bin"], "the name must end in .lm or in .arpa"),
+        (["pets.txt", "ordr=3"], "did you mean 'order'"),
+        (["pets.txt", "order=0"], "order must be at least 1"),
+        (["pets.arpa", "pets.txt"], "is converted on its own"),
+        (["latin.txt"], "latin.txt:1: this line is not UTF-8 text"),
+        (["cut.xz"], "cut.xz: cannot be read"),
+        (["empty.txt"], "there is not a word in the text"),
+        ([], "no file is named"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(asr_command, text, monkeypatch, arguments, message):
+    monkeypatch.chdir(text.parent)
+    for name, content in (
+        ("pets.arpa", b""), ("latin.txt", b"na\xefve\n"), ("cut.xz", lzma.compress(b"a b\n" * 999)[:60]),
+        ("empty.txt", b"\n"),
+    ):  # fmt: skip
+        (text.parent / name).write_bytes(content)
+    outcome = asr_command("lm", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from asr.bundle import load_bundle
+from asr.decoding.ngram_file import save_ngram
+
+from ..conftest import SAMPLES, write_rows
+from ..decoding.conftest import SENTENCES, train
+
+MANIFEST = SAMPLES / "samples.jsonl"
+RECORDING = sorted(SAMPLES.glob("*.opus"))[0]
+
+
+@pytest.fixture
+def language_model(tmp_path):
+    save_ngram(tmp_path / "pets.lm", train(SENTENCES))
+    return tmp_path / "pets.lm"
+
+
+def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle, language_model, tmp_path):
+    arguments = [
+        "tune", MANIFEST, f"bundle={tiny_bundle}", f"decoder.lm={language_model}", "trials=6", "beam_widths=[2,4]",
+        f"output={tmp_path / 'tuned'}", f"report_dir={tmp_path / 'report'}",
+    ]  # fmt: skip
+    outcome = asr_command(*arguments)
+    assert outcome.code == 0, outcome.err
+    assert "<- recommended" in outcome.out
+    rows = list(csv.DictReader((tmp_path / "report" / "trials.csv").read_text().splitlines()))
+    assert len(rows) == 6 + 3  # the width that was set is tried too
+    assert (tmp_path / "report" / "surface.png").read_bytes().startswith(b"\x89PNG")
+    tuned = load_bundle(tmp_path / "tuned")
+    assert tuned.decoder is not None
+    assert tuned.decoder.lm == str(tmp_path / "tuned" / "language.lm")
+    assert f"decoder.lm_weight={tuned.decoder.lm_weight:.3f}" in outcome.out
+    assert asr_command(*arguments).out.splitlines()[:6] == outcome.out.splitlines()[:6]
+    # The bundle decodes so by itself, and can be moved.
+    (tmp_path / "tuned").rename(tmp_path / "moved")
+    language_model.unlink()
+    spoken = asr_command("transcribe", RECORDING, f"bundle={tmp_path / 'moved'}")
+    assert spoken.code == 0, spoken.err
+    assert "beam search" in asr_command("info", tmp_path / "moved").out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "decoder.lm=FILE (`asr lm` makes one)"),
+        (["decoder=greedy"], "only decoder=beam has anything to tune"),
+        (["decoder.lm=none.lm"], "none.lm: No such file"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(asr_command, tiny_bundle, overrides, message):
+    outcome = asr_command("tune", MANIFEST, f"bundle={tiny_bundle}", *overrides)
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+def test_recordings_without_words_are_nothing_to_tune_on(asr_command, tiny_bundle, language_model, tmp_path):
+    manifest = write_rows(tmp_path / "m.jsonl", [{"audio_filepath": str(RECORDING), "text": ""}])
+    outcome = asr_command("tune", manifest, f"bundle={tiny_bundle}", f"decoder.lm={language_model}")
+    assert outcome.code == 2
+    assert "nothing to tune on" in outcome.err
