@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ import numpy.typing as npt
 from asr.acoustic.onnx_engine import OnnxEngine
 from asr.audio.features import LogMel
 from asr.config import BeamConfig, FeatureConfig, ModelConfig, NormalizerConfig
+from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import AsrError, BundleError
 from asr.files import folder_written_atomically
 from asr.text.alphabet import Alphabet
@@ -52,6 +54,8 @@ class Bundle:
     model: ModelConfig
     decoder: BeamConfig | None = None
     """how to decode what it hears, with its own language model; None for greedy"""
+    confidence: Mapping[str, Calibration] = field(default_factory=dict)
+    """what the confidence of a word is worked out with, by the kind of decoder"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """what it was trained on, when, and by which versions"""
     error_rates: Mapping[str, Any] = field(default_factory=dict)
@@ -154,6 +158,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         normalizer = _settings(NormalizerConfig, card["normalizer"], f"{path / _JSON}: normalizer")
         alphabet = Alphabet(card["alphabet"]["symbols"])
         decoder = _decoder(card["decoder"], path) if card.get("decoder") is not None else None
+        confidence = _confidence(card.get("confidence", {}), f"{path / _JSON}: confidence")
     except KeyError as error:
         raise BundleError(f"{path / _JSON}: {error.args[0]!r} is missing") from error
     except TypeError as error:
@@ -171,6 +176,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         alphabet=alphabet,
         model=model,
         decoder=decoder,
+        confidence=confidence,
         provenance=card.get("provenance", {}),
         error_rates=card.get("error_rates", {}),
     )
@@ -185,6 +191,7 @@ def save_bundle(
     alphabet: Alphabet,
     model: ModelConfig,
     decoder: BeamConfig | None = None,
+    confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
     half_precision: bool = False,
@@ -200,6 +207,8 @@ def save_bundle(
         What the model was trained with.
     decoder : BeamConfig, optional
         How to decode what it hears; its language model, if any, is copied into the bundle.
+    confidence : mapping of str to Calibration, optional
+        By the kind of decoder.
     provenance, error_rates : mappings, optional
         Anything JSON can hold.
     half_precision : bool
@@ -229,6 +238,7 @@ def save_bundle(
         "alphabet": {"symbols": alphabet.symbols},
         "model": _plain(model),
         "decoder": _plain_decoder(decoder),
+        "confidence": {kind: list(one.weights) for kind, one in (confidence or {}).items()},
         "provenance": dict(provenance or {}),
         "error_rates": dict(error_rates or {}),
     }
@@ -249,6 +259,7 @@ def copy_bundle(
     path: str | Path,
     *,
     decoder: BeamConfig | None = None,
+    confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
     half_precision: bool = False,
@@ -262,6 +273,7 @@ def copy_bundle(
         alphabet=source.alphabet,
         model=source.model,
         decoder=source.decoder if decoder is None else decoder,
+        confidence=source.confidence if confidence is None else confidence,
         provenance=source.provenance if provenance is None else provenance,
         error_rates=source.error_rates if error_rates is None else error_rates,
         half_precision=half_precision,
@@ -286,6 +298,16 @@ def _plain_decoder(decoder: BeamConfig | None) -> dict[str, Any] | None:
     for name in ("lexicon", "hotwords", "hotwords_file", "hotword_weight"):
         del kept[name]
     return kept | {"lm": decoder.lm is not None}
+
+
+def _confidence(values: Any, where: str) -> dict[str, Calibration]:
+    if not isinstance(values, dict):
+        raise BundleError(f"{where} must be an object, not {values!r}")
+    for kind, weights in values.items():
+        numbers = isinstance(weights, list) and all(type(one) in (int, float) and math.isfinite(one) for one in weights)
+        if not numbers or len(weights) != len(FEATURES):
+            raise BundleError(f"{where}.{kind} must be a list of {len(FEATURES)} numbers; calibrate it by `asr tune`")
+    return {kind: Calibration(tuple(weights)) for kind, weights in values.items()}
 
 
 def _decoder(values: Any, path: Path) -> BeamConfig:

@@ -52,7 +52,8 @@ def ours(symbols: str, words: list[str], arpa: str, lm: str) -> Decode:
 
     @lru_cache
     def decoder(beam: int, weights: tuple[tuple[str, float], ...]) -> BeamDecoder:
-        return BeamDecoder(alphabet, BeamConfig(beam_width=beam, **dict(weights)), model=model)
+        named: dict[str, Any] = dict(weights)
+        return BeamDecoder(alphabet, BeamConfig(beam_width=beam, **named), model=model)
 
     def decode(matrices: list[Any], weights: dict[str, float], beam: int) -> list[str]:
         return [found[0].text for found in decoder(beam, tuple(weights.items())).decode(matrices)]
@@ -415,7 +416,7 @@ def bench(options: argparse.Namespace, folder: Path) -> None:
         if peer not in figures or beam not in figures["asr"]["beams"]:
             return None
         ours, theirs = figures["asr"]["beams"][beam], figures[peer]["beams"][beam]
-        return round(theirs["seconds_an_hour"] / ours["seconds_an_hour"], 2)
+        return round(float(theirs["seconds_an_hour"]) / float(ours["seconds_an_hour"]), 2)
 
     print(
         json.dumps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,10 @@ from asr.files import write_atomically
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
+    from asr.decoding import Decoder
+    from asr.decoding.confidence import Calibration
+    from asr.text.alphabet import Alphabet
+    from asr.transcription.transcriber import Heard
     from asr.tuning.search import Trial
 
 _log = logging.getLogger(__name__)
@@ -27,8 +32,9 @@ _log = logging.getLogger(__name__)
 USAGE = "asr tune MANIFEST... decoder.lm=FILE [key=value...]"
 TEXT = """
 Finds the weight of a language model, the bonus for words, the price of unknown words and the width of the beam that
-write the fewest errors on some transcribed recordings. The model hears them once; the search decodes them many times.
-Tune on recordings that were not trained on, and report error rates on yet others.
+write the fewest errors on some transcribed recordings, and what the confidence of a word is worked out with. The model
+hears them once; the search decodes them many times. With decoder=greedy only confidences are fitted. Tune on recordings
+that were not trained on, and report error rates on yet others.
 """
 EXAMPLES = """\
   asr tune valid.jsonl decoder.lm=english.lm
@@ -44,28 +50,28 @@ def run(arguments: Sequence[str]) -> int:
     if settings is None:
         return 0
     decoder = settings.decoder
-    if not isinstance(decoder, BeamConfig):
-        raise ConfigError("only decoder=beam has anything to tune")
-    if decoder.lm is None:
+    if isinstance(decoder, BeamConfig) and decoder.lm is None:
         raise ConfigError("name the language model whose weight is to be found: decoder.lm=FILE (`asr lm` makes one)")
     reading = read_manifests([Path(name) for name in split.files])
     if reading.problems:
         raise ManifestError(reading.problems)
-    return _tune(reading.utterances, settings, replace(decoder, n_best=1))
+    return _tune(reading.utterances, settings)
 
 
-def _tune(utterances: Sequence[Utterance], settings: TuneConfig, decoder: BeamConfig) -> int:
+def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     from tqdm import tqdm
 
     from asr.bundle import copy_bundle, load_bundle
-    from asr.decoding import make_decoder
+    from asr.decoding import decoder_kind, make_decoder
     from asr.transcription.transcriber import Transcriber
-    from asr.tuning.search import Tuner, recommend
 
+    decoder = settings.decoder
+    if isinstance(decoder, BeamConfig):
+        decoder = replace(decoder, n_best=1)
     bundle = load_bundle(settings.bundle)
     make_decoder(bundle.alphabet, decoder)  # what cannot be used is refused before the recordings are heard
-    transcriber = Transcriber(bundle, channel=settings.channel, workers=settings.workers)
-    heard, references, failed = [], [], 0
+    transcriber = Transcriber(bundle, decoder=decoder, channel=settings.channel, workers=settings.workers)
+    heard, references, speakers, failed = [], [], [], 0
     results = transcriber.hear_files(one.audio_path for one in utterances)
     for utterance, result in tqdm(
         zip(utterances, results, strict=True), "listening", len(utterances), unit="file", disable=None, leave=False
@@ -76,15 +82,49 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig, decoder: BeamCo
         else:
             heard.append(result)
             references.append(normalize_text(utterance.text or "", settings.normalizer))
+            speakers.append(utterance.speaker or utterance.id)
     if not any(references):
         raise ConfigError("there is nothing to tune on: no recording has words")
+    report_dir = Path(settings.report_dir).expanduser() if settings.report_dir else None
+    if isinstance(decoder, BeamConfig):
+        decoder = _search(heard, references, settings, decoder, bundle.alphabet, report_dir)
+    calibration = _calibrate(heard, references, speakers, settings, make_decoder(bundle.alphabet, decoder), report_dir)
+    if report_dir:
+        _log.info("report written to %s", report_dir)
+    if settings.output:
+        target = Path(settings.output).expanduser()
+        copy_bundle(
+            bundle,
+            target,
+            decoder=decoder if isinstance(decoder, BeamConfig) else None,
+            confidence={**bundle.confidence, **({decoder_kind(decoder): calibration} if calibration else {})},
+        )
+        _log.info("bundle written to %s: asr transcribe FILE bundle=%s", target, target)
+    if failed:
+        _log.error("%d of %d recordings cannot be read", failed, len(utterances))
+    return 1 if failed else 0
+
+
+def _search(
+    heard: Sequence[Heard],
+    references: Sequence[str],
+    settings: TuneConfig,
+    decoder: BeamConfig,
+    alphabet: Alphabet,
+    report_dir: Path | None,
+) -> BeamConfig:
+    """Find, show and write down the best settings of a beam search."""
+    from tqdm import tqdm
+
+    from asr.tuning.search import Tuner, recommend
+
     seconds = sum(one.duration for one in heard)
     cores = settings.workers or os.cpu_count() or 1
     with Tuner(
-        heard, references, bundle.alphabet, settings.normalizer, settings=decoder, seed=settings.seed, workers=cores
+        heard, references, alphabet, settings.normalizer, settings=decoder, seed=settings.seed, workers=cores
     ) as tuner:
         with tqdm(total=settings.trials, desc="searching", unit="trial", disable=None, leave=False) as bar:
-            best = 1.0
+            best = math.inf
 
             def show(trial: Trial) -> None:
                 nonlocal best
@@ -97,17 +137,50 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig, decoder: BeamCo
         widths = tuner.try_widths(trials[0].settings, [*settings.beam_widths, decoder.beam_width])
     chosen = recommend(widths)
     print(_table(trials, widths, chosen, seconds))
-    if settings.report_dir:
-        folder = Path(settings.report_dir).expanduser()
-        _report(folder, trials, widths, chosen, seconds)
-        _log.info("report written to %s", folder)
-    if settings.output:
-        target = Path(settings.output).expanduser()
-        copy_bundle(bundle, target, decoder=chosen.settings)
-        _log.info("bundle written to %s: asr transcribe FILE bundle=%s", target, target)
-    if failed:
-        _log.error("%d of %d recordings cannot be read", failed, len(utterances))
-    return 1 if failed else 0
+    if report_dir:
+        _report(report_dir, trials, widths, chosen, seconds)
+    return chosen.settings
+
+
+def _calibrate(
+    heard: Sequence[Heard],
+    references: Sequence[str],
+    speakers: Sequence[str],
+    settings: TuneConfig,
+    decoder: Decoder,
+    report_dir: Path | None,
+) -> Calibration | None:
+    """Fit the confidences of words, and say how well they tell."""
+    import numpy as np
+
+    from asr.decoding.confidence import word_features
+    from asr.transcription.transcriber import decode_recordings
+    from asr.tuning.calibration import draw_reliability, fit_calibration, measure_reliability, right_words
+
+    features, right, owners = [], [], []
+    found = decode_recordings(heard, decoder)
+    for recording, hypotheses, reference, speaker in zip(heard, found, references, speakers, strict=True):
+        best = hypotheses[0]
+        # Confidences are of the words that are written, truth is of normalised ones: where these are others, pass.
+        words, normalized = best.text.split(), normalize_text(best.text, settings.normalizer)
+        if words and words == normalized.split():
+            features.append(word_features(best, recording.steps(), decoder.language_scores(best.text)))
+            right.append(np.array(right_words(reference, normalized), np.float64))
+            owners.append(speaker)
+    truth = np.concatenate(right) if right else np.zeros(0)
+    if len(truth) == 0 or truth.min() == truth.max():
+        _log.warning("confidences are not calibrated: all of the %d words are right, or all are wrong", len(truth))
+        return None
+    reliability = measure_reliability(features, right, owners)
+    print(
+        f"\nconfidence of words, of speakers it was not fitted on: expected calibration error "
+        f"{100 * reliability.expected_calibration_error:.2f} %, normalised cross-entropy "
+        f"{reliability.normalized_cross_entropy:.3f} "
+        f"({reliability.words:,} words, {100 * reliability.right:.1f} % right)"
+    )
+    if report_dir:
+        draw_reliability(report_dir / "reliability.png", reliability)
+    return fit_calibration(np.concatenate(features), truth)
 
 
 def _overrides(settings: BeamConfig) -> str:

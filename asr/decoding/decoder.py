@@ -52,6 +52,15 @@ class Decoder(Protocol):
     def stream(self) -> Stream:
         """Begin a recording that comes piece by piece, of any length."""
 
+    def language_scores(self, text: str) -> Floats | None:
+        """What its language model, if it has one over words, thinks of a text.
+
+        Returns
+        -------
+        float64 [shape=(words + 1,)] or None
+            Natural log-probability of each word, and of the end.
+        """
+
 
 class Stream(Protocol):
     """A recording that is decoded piece by piece.
@@ -107,6 +116,13 @@ def make_decoder(alphabet: Alphabet, settings: DecoderConfig) -> Decoder:
             raise ConfigError(f"no decoder for {type(settings).__name__}: use GreedyConfig or BeamConfig")
 
 
+def decoder_kind(settings: DecoderConfig) -> str:
+    """What a calibration of confidences goes by: greedy, beam, or beam with a language model."""
+    if not isinstance(settings, BeamConfig):
+        return "greedy"
+    return "beam" if settings.lm is None else "beam_lm"
+
+
 class GreedyDecoder:
     """Decodes each utterance by its likeliest alignment (see `decode_greedy`)."""
 
@@ -118,6 +134,9 @@ class GreedyDecoder:
 
     def stream(self) -> GreedyStream:
         return GreedyStream(self._alphabet)
+
+    def language_scores(self, text: str) -> Floats | None:
+        return None
 
 
 class GreedyStream:
@@ -166,6 +185,7 @@ class BeamDecoder:
         self._alphabet, self._settings = alphabet, settings
         if model is None and settings.lm is not None:
             model = load_language_model(settings.lm)
+        self._model = model
         scorers = _scorers(alphabet, settings, model)
         self._in_words = any(isinstance(scorer, WordScorer) for scorer in scorers)
         self._search = BeamSearch(settings, scorers)
@@ -188,6 +208,11 @@ class BeamDecoder:
     def stream(self) -> BeamStream:
         return BeamStream(self)
 
+    def language_scores(self, text: str) -> Floats | None:
+        if self._model is None or self._model.unit is LanguageUnit.characters:
+            return None
+        return self._model.score_text(text.split())
+
     def _finish(self, beams: Beams, before: Path | None = None) -> list[tuple[int, list[Hypothesis]]]:
         scores = self._search.finish(beams)
         rows, starts = np.unique(beams.row, return_index=True)
@@ -199,8 +224,8 @@ class BeamDecoder:
 
     def _best(self, beams: Beams, slots: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
         found: dict[str, Hypothesis] = {}
-        # With words, a text with a space behind it is the same text; each may be in the beam.
-        enough = 2 * self._settings.n_best if self._in_words else self._settings.n_best
+        # With words or pauses, a text with a space behind it is the same text; each may be in the beam.
+        enough = 2 * self._settings.n_best if self._in_words or before is not None else self._settings.n_best
         ranked = slots[np.argsort(-scores[slots], kind="stable")]
         for slot in ranked[: enough + 1].tolist():
             if scores[slot] <= IMPOSSIBLE / 10 and found:
@@ -209,7 +234,7 @@ class BeamDecoder:
             if before is not None:
                 path = before + path
             text, score = self._alphabet.decode(path.symbols.tolist()), float(scores[slot])
-            if self._in_words:
+            if self._in_words or before is not None:
                 text = text.rstrip(" ")
             if text in found:
                 score = float(np.logaddexp(score, found[text].score))

@@ -137,6 +137,31 @@ class NgramModel:
             penalty[unseen] += self.backoffs[level - 1][context[unseen] - self._starts[level - 1]]
         return log_probs + penalty, after
 
+    def score_running(self, numbers: IntArray) -> npt.NDArray[np.float64]:
+        """Every word of a running text in its context, all at once.
+
+        Parameters
+        ----------
+        numbers : int [shape=(words,)]
+            Sentence after sentence, each from `START` to `END`.
+
+        Returns
+        -------
+        float64 [shape=(words,)]
+            Natural log-probabilities; 0 for `START`.
+        """
+        numbers = np.asarray(numbers, np.int64)
+        # The states of all places at once: the node of the last word, of the last two, and so on.
+        nodes = np.full((len(numbers), max(self.order - 1, 1)), NOT_FOUND, np.int64)
+        nodes[:, 0] = ROOT + 1 + numbers
+        for level in range(1, self.order - 1):
+            before = np.where(numbers[1:] == START, NOT_FOUND, nodes[:-1, level - 1])
+            nodes[1:, level] = self.trie.find(before, numbers[1:])
+        asked = np.flatnonzero(numbers != START)
+        scores = np.zeros(len(numbers))
+        scores[asked] = self.score(nodes[asked - 1, : self.order - 1], numbers[asked])[0]
+        return scores
+
     def score_text(self, words: Sequence[str]) -> npt.NDArray[np.float64]:
         """Natural log-probabilities of the words of a sentence one by one, and of its end.
 
@@ -145,12 +170,8 @@ class NgramModel:
         >>> model.score_text("the cat sat".split()).sum()  # doctest: +SKIP
         -14.2
         """
-        numbers = [self.numbers.get(word, UNKNOWN) for word in words] + [END]
-        states, scores = self.begin(1), []
-        for number in numbers:
-            score, states = self.score(states, np.array([number]))
-            scores.append(score[0])
-        return np.array(scores)
+        numbers = [START, *(self.numbers.get(word, UNKNOWN) for word in words), END]
+        return self.score_running(np.array(numbers))[1:]
 
 
 def quantize(numbers: npt.NDArray[np.float32]) -> Quantized:

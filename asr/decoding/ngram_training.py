@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from asr.config import LanguageUnit, LmConfig
 from asr.decoding.ngram import END, SPACE_WORD, SPECIAL_WORDS, START, UNKNOWN, NgramModel
-from asr.decoding.trie import NOT_FOUND, ROOT, IntArray, Trie
+from asr.decoding.trie import IntArray, Trie
 from asr.errors import ConfigError
 
 Ints = npt.NDArray[np.int64]
@@ -341,14 +341,8 @@ def measure_perplexity(model: NgramModel, sentences: Iterable[str]) -> Perplexit
         if words := split_words(sentence, characters=characters):
             numbers += [START, *(model.numbers.get(word, UNKNOWN) for word in words), END]
     text = np.array(numbers, np.int64)
-    # The node of the last k words at every place, k = 1, 2 and so on: the states of all places at once.
-    nodes = np.full((len(text), max(model.order - 1, 1)), NOT_FOUND, np.int64)
-    nodes[:, 0] = ROOT + 1 + text
-    for level in range(1, model.order - 1):
-        before = np.where(text[1:] == START, NOT_FOUND, nodes[:-1, level - 1])
-        nodes[1:, level] = model.trie.find(before, text[1:])
     asked = np.flatnonzero(text != START)
-    scores, _ = model.score(nodes[asked - 1, : model.order - 1], text[asked])
+    scores = model.score_running(text)[asked]
     unknown = text[asked] == UNKNOWN
     ends = int((text == END).sum())
     return Perplexity(len(asked) - ends, ends, int(unknown.sum()), float(scores.sum()), float(scores[unknown].sum()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +17,10 @@ from asr.audio.features import Frames
 from asr.audio.load import Samples, load_audio
 from asr.bundle import Bundle
 from asr.config import AutoConfig, DecoderConfig, GreedyConfig
-from asr.decoding import Decoder, Hypothesis, make_decoder
+from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
+from asr.decoding.confidence import word_features
 from asr.errors import AudioError
+from asr.text.alphabet import BLANK
 from asr.transcription.windows import cut_windows, is_silent
 
 # Files whose windows are run together: enough to find neighbours in length, few enough to show a first result soon.
@@ -40,6 +42,8 @@ class Word:
     text: str
     start: float
     end: float
+    confidence: float | None = None
+    """the share of such words that are right; None where the bundle was not calibrated (`asr tune` does)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,14 @@ class Heard:
     """seconds"""
     windows: tuple[HeardWindow, ...]
     """one behind the other; silence is left out"""
+
+    def steps(self) -> npt.NDArray[np.float32]:
+        """All log-probabilities one behind the other [shape=(steps, symbols)], a sure blank for each pause."""
+        if not self.windows:
+            return np.zeros((0, 1), np.float32)
+        pause = np.full((1, self.windows[0].log_probs.shape[1]), -np.inf, np.float32)
+        pause[0, BLANK] = 0
+        return np.concatenate([part for window in self.windows for part in (window.log_probs, pause)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,7 @@ class Transcriber:
         if isinstance(decoder, AutoConfig):
             decoder = decoder.resolve(bundle.decoder)
         self._decoder = make_decoder(bundle.alphabet, decoder)
+        self._calibration = bundle.confidence.get(decoder_kind(decoder))
         self._files_at_once = _FILES_AT_ONCE if isinstance(decoder, GreedyConfig) else _FILES_AT_ONCE_BEAM
         self._channel = channel
         self._workers = workers or os.cpu_count() or 1
@@ -229,7 +242,7 @@ class Transcriber:
             [np.zeros(0)]
             + [window.start + step_seconds * np.arange(len(window.log_probs) + 1) for window in recording.windows]
         )
-        words = []
+        words: list[Word] = []
         position = 0
         for text in hypothesis.text.split(" "):
             steps = hypothesis.steps[position : position + len(text)]
@@ -237,7 +250,11 @@ class Transcriber:
             if text:
                 start, end = begins[steps[0]], begins[steps[-1]] + step_seconds
                 words.append(Word(text, round(float(start), 3), round(min(float(end), recording.duration), 3)))
-        return words
+        if self._calibration is None:
+            return words
+        features = word_features(hypothesis, recording.steps(), self._decoder.language_scores(hypothesis.text))
+        confidences = self._calibration.confidences(features).round(3).tolist()
+        return [replace(word, confidence=sure) for word, sure in zip(words, confidences, strict=True)]
 
 
 def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:

@@ -24,7 +24,11 @@ def transcript_object(transcript: Transcript, name: str | None = None) -> dict[s
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
         "score": round(transcript.score, 4),
-        "words": [{"text": word.text, "start": word.start, "end": word.end} for word in transcript.words],
+        "words": [
+            {"text": word.text, "start": word.start, "end": word.end}
+            | ({} if word.confidence is None else {"confidence": word.confidence})
+            for word in transcript.words
+        ],
     }
     if transcript.alternatives:
         result["alternatives"] = list(transcript.alternatives)

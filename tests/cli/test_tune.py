@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
@@ -48,7 +49,6 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     ("overrides", "message"),
     [
         ([], "decoder.lm=FILE (`asr lm` makes one)"),
-        (["decoder=greedy"], "only decoder=beam has anything to tune"),
         (["decoder.lm=none.lm"], "none.lm: No such file"),
     ],
 )
@@ -63,3 +63,14 @@ def test_recordings_without_words_are_nothing_to_tune_on(asr_command, tiny_bundl
     outcome = asr_command("tune", manifest, f"bundle={tiny_bundle}", f"decoder.lm={language_model}")
     assert outcome.code == 2
     assert "nothing to tune on" in outcome.err
+
+
+def test_greedy_decoding_gets_its_confidences_calibrated(asr_command, tmp_path):
+    outcome = asr_command("tune", MANIFEST, "decoder=greedy", f"output={tmp_path / 'sure'}", f"report_dir={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    assert "expected calibration error" in outcome.out
+    assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    spoken = asr_command("transcribe", RECORDING, f"bundle={tmp_path / 'sure'}", "decoder=greedy", "format=jsonl")
+    words = json.loads(spoken.out)["words"]
+    assert words
+    assert all(0 <= word["confidence"] <= 1 for word in words)

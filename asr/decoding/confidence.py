@@ -1,0 +1,108 @@
+"""How sure one can be of a word that a decoder wrote, as the share of such words that are right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.decoding.hypothesis import Hypothesis, LogProbs
+from asr.text.alphabet import BLANK
+
+Floats = npt.NDArray[np.float64]
+
+FEATURES = (
+    "constant",
+    "mean",
+    "least",
+    "least_probability",
+    "deficit",
+    "log_deficit",
+    "worst_deficit",
+    "length",
+    "pace",
+    "utterance_mean",
+    "language",
+    "language_next",
+)
+_LOWEST = -8.0
+
+
+def word_features(hypothesis: Hypothesis, log_probs: LogProbs, language: Floats | None = None) -> Floats:
+    """What tells right words from wrong ones.
+
+    Parameters
+    ----------
+    hypothesis : Hypothesis
+    log_probs : float [shape=(steps, symbols)]
+        What it was decoded from; steps as the hypothesis counts them.
+    language : float [shape=(words + 1,)], optional
+        Natural log-probability of each word after those before it, and of the end.
+
+    Returns
+    -------
+    float64 [shape=(words, features)]
+        As `FEATURES` names them: 1; the mean and the least log-probability of the word's characters where they come
+        up, and the least as a probability; how far the word's steps are behind the likeliest symbols, by character, as
+        a logarithm, and at worst; the logarithm of its length in characters, and of its steps by character; the mean
+        of all characters; what the language model thinks of it, and of what comes next.
+    """
+    text = np.array([character != " " for character in hypothesis.text], bool)
+    if not text.any():
+        return np.zeros((0, len(FEATURES)))
+    starts = np.flatnonzero(text & ~np.concatenate([[False], text[:-1]]))
+    ends = np.flatnonzero(text & ~np.concatenate([text[1:], [False]])) + 1
+    steps = np.array(hypothesis.steps)
+    heard = np.maximum(np.array(hypothesis.log_probs), _LOWEST)
+    # Where no character comes up, it is a blank that explains a step.
+    explained = np.maximum(log_probs[:, BLANK].astype(np.float64), _LOWEST)
+    explained[steps] = heard
+    behind = np.maximum(log_probs.max(axis=1) - explained, 0)
+    summed = np.concatenate([[0.0], np.cumsum(behind)])
+    first, last = steps[starts], steps[ends - 1] + 1
+    length = (ends - starts).astype(np.float64)
+    mean = np.add.reduceat(heard, np.stack([starts, ends], axis=1).ravel()[:-1])[::2] / length
+    least = np.array([heard[start:end].min() for start, end in zip(starts, ends, strict=True)])
+    deficit = (summed[last] - summed[first]) / length
+    if language is None:
+        language = np.zeros(len(starts) + 1)
+    return np.stack(
+        [
+            np.ones(len(starts)),
+            mean,
+            least,
+            np.exp(least),
+            deficit,
+            np.log1p(deficit),
+            np.array([behind[start:end].max() for start, end in zip(first, last, strict=True)]),
+            np.log(length),
+            np.log((last - first) / length),
+            np.full(len(starts), mean.mean()),
+            np.maximum(language[:-1], -20),
+            np.maximum(language[1:], -20),
+        ],
+        axis=1,
+    )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Weights of a logistic regression on `FEATURES`."""
+
+    weights: tuple[float, ...]
+
+    def confidences(self, features: Floats) -> Floats:
+        """The probability that each word is right.
+
+        Parameters
+        ----------
+        features : float64 [shape=(words, features)]
+
+        Returns
+        -------
+        float64 [shape=(words,)]
+        """
+        result: Any = 1 / (1 + np.exp(-np.clip(features @ np.array(self.weights), -30, 30)))
+        return np.asarray(result, np.float64)

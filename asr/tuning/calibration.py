@@ -1,0 +1,140 @@
+"""Fits confidences to how often words are right, and measures how well they tell."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asr.decoding.confidence import Calibration, Floats
+from asr.evaluation.scoring import score
+from asr.files import write_atomically
+
+_BINS = 10
+_MOST_FOLDS = 10
+_PENALTY = 1.0
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well confidences of words that were not fitted to tell right from wrong."""
+
+    words: int
+    right: float
+    """share"""
+    expected_calibration_error: float
+    """mean distance of confidence and share of right words, over ten bins of as many words each"""
+    normalized_cross_entropy: float
+    """1 for an oracle, 0 for always saying the mean; the measure of the NIST evaluations"""
+    bins: tuple[tuple[float, float], ...]
+    """mean confidence and share of right words of each bin"""
+    folds: int
+    """into how many parts the speakers (or, without any, the recordings) were split"""
+
+
+def right_words(reference: str, hypothesis: str) -> list[bool]:
+    """Whether each word of a (normalised) hypothesis is right, by the alignment with its reference."""
+    (utterance,) = score([reference], [hypothesis]).utterances
+    return [edit.kind == "equal" for edit in utterance.alignment for _ in edit.hypothesis]
+
+
+def fit_calibration(features: Floats, right: Floats) -> Calibration:
+    """Fit a logistic regression with a slight penalty on large weights, by Newton's method.
+
+    Parameters
+    ----------
+    features : float64 [shape=(words, features)]
+        The first column is 1.
+    right : float64 [shape=(words,)]
+        1 for a right word, 0 for a wrong one.
+
+    Notes
+    -----
+    Source: J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999, for calibrating scores by a logistic
+    function.
+    """
+    center, scale = features.mean(axis=0), features.std(axis=0)
+    center[0], scale[0] = 0, 1
+    scale[scale < 1e-9] = np.inf  # a feature that is always the same says nothing
+    scaled = (features - center) / scale
+    weights = np.zeros(features.shape[1])
+    for _ in range(100):
+        expected = 1 / (1 + np.exp(-np.clip(scaled @ weights, -30, 30)))
+        slope = scaled.T @ (right - expected) - _PENALTY * weights
+        curvature = (scaled.T * (expected * (1 - expected))) @ scaled + _PENALTY * np.eye(len(weights))
+        step = np.linalg.solve(curvature, slope)
+        weights += step
+        if np.abs(step).max() < 1e-8:
+            break
+    weights = weights / scale
+    weights[0] -= weights[1:] @ center[1:]
+    return Calibration(tuple(float(weight) for weight in weights))
+
+
+def measure_reliability(features: Sequence[Floats], right: Sequence[Floats], speakers: Sequence[str]) -> Reliability:
+    """How well confidences tell of speakers that they were not fitted on, by cross-validation.
+
+    Parameters
+    ----------
+    features, right : sequences of arrays
+        Of each recording, as `fit_calibration` takes them.
+    speakers : sequence of str
+        Of each recording.
+    """
+    names = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
+    folds = min(len(names), _MOST_FOLDS)
+    fold = np.concatenate([np.full(len(one), names[name] % folds) for one, name in zip(right, speakers, strict=True)])
+    everything, truth = np.concatenate(features), np.concatenate(right)
+    confidences = np.zeros(len(truth))
+    for number in range(folds):
+        inside = fold == number
+        fitted = fit_calibration(everything[~inside], truth[~inside]) if folds > 1 else None
+        confidences[inside] = fitted.confidences(everything[inside]) if fitted else truth.mean()
+    bins = [
+        (float(confidences[part].mean()), float(truth[part].mean()), len(part))
+        for part in np.array_split(np.argsort(confidences, kind="stable"), _BINS)
+        if len(part)
+    ]
+    share = truth.mean()
+    entropy = -np.log(np.where(truth > 0, share, 1 - share)).mean()
+    cross_entropy = -np.log(np.where(truth > 0, confidences, 1 - confidences)).mean()
+    return Reliability(
+        words=len(truth),
+        right=float(share),
+        expected_calibration_error=sum(count * abs(said - was) for said, was, count in bins) / len(truth),
+        normalized_cross_entropy=float(1 - cross_entropy / entropy) if entropy > 0 else 0.0,
+        bins=tuple((said, was) for said, was, _ in bins),
+        folds=folds,
+    )
+
+
+def draw_reliability(path: Path, reliability: Reliability) -> None:
+    """Draw how often words of a confidence are right, as a PNG."""
+    # Figure and canvas by hand: pyplot would pick a window system and keep global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], ":", color="gray")
+    axes.plot([said for said, _ in reliability.bins], [was for _, was in reliability.bins], "o-")
+    axes.set(
+        title=f"{reliability.words:,} words, expected calibration error "
+        f"{100 * reliability.expected_calibration_error:.1f} %",
+        xlabel="confidence",
+        ylabel="share of words that are right",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_atomically(path, buffer.getvalue())
