@@ -120,7 +120,9 @@ class _Reader:
         else:
             line = b""
         if line.strip() != b"\\data\\":
-            raise LanguageModelError(self.path, "not an ARPA file: \\data\\ is missing")
+            raise LanguageModelError(
+                self.path, "neither a language model of `asr lm` nor an ARPA file (it lacks \\data\\)"
+            )
         counts: list[int] = []
         for line in lines:
             found = re.fullmatch(rb"ngram\s+(\d+)\s*=\s*(\d+)", line.strip())

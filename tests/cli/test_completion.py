@@ -15,9 +15,11 @@ from asr.cli.completion import SCRIPTS, suggestions
     ("words", "expected"),
     [
         (["tr"], ["transcribe", "train"]),
-        (["transcribe", "deco"], ["decoder="]),
-        (["transcribe", "decoder="], ["decoder=beam", "decoder=greedy"]),
+        (["transcribe", "decoder=greedy", "deco"], ["decoder="]),
+        (["transcribe", "decoder="], ["decoder=auto", "decoder=beam", "decoder=greedy"]),
         (["transcribe", "decoder=beam", "decoder.b"], ["decoder.beam_width="]),
+        (["transcribe", "decoder.hot"], ["decoder.hotwords=", "decoder.hotwords_file=", "decoder.hotword_weight="]),
+        (["lm", "ord"], ["order="]),
         (["transcribe", "format=j"], ["format=json", "format=jsonl"]),
         (["train", "model.cell="], ["model.cell=lstm", "model.cell=gru"]),
         (["train", "experiment=s"], ["experiment=smoke"]),

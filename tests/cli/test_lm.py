@@ -27,8 +27,8 @@ def test_a_text_becomes_a_language_model_that_decodes(asr_command, text, tiny_bu
     first, second = outcome.out.splitlines()
     assert first.startswith("pets.lm: 10 1-grams, 14 2-grams, 14 3-grams, 0.0 MB")
     assert second.startswith("perplexity ")
-    assert "on 13 words in 3 sentences, of which 0.00 % are unknown" in second
-    assert "13 words in 3 sentences, a vocabulary of 7" in outcome.err
+    assert "on 14 words in 3 sentences, of which 0.00 % are unknown" in second
+    assert "14 words in 3 sentences, a vocabulary of 7" in outcome.err
     assert read_provenance("pets.lm")["texts"] == ["pets.txt"]
     spoken = asr_command(
         "transcribe", RECORDING, f"bundle={tiny_bundle}", "decoder=beam", "decoder.lm=pets.lm",

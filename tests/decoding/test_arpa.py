@@ -78,7 +78,7 @@ def test_a_file_of_characters_is_known_as_such(character_model, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.replace("\\data\\", ""), r"lm.arpa: not an ARPA file: \\data\\ is missing"),
+        (lambda text: text.replace("\\data\\", ""), r"lm.arpa: neither a language model of .asr lm. nor an ARPA file"),
         (lambda text: text.replace("\\end\\", ""), r"cut short: \\end\\ is missing"),
         (lambda text: text[: text.index("-0.1 a a")], "cut short: 2 of 3 2-grams are there"),
         (lambda text: text.replace("ngram 2=3", "ngram 2=2"), r"lm.arpa:17: here .end. must be, after 2 2-grams"),
@@ -91,8 +91,8 @@ def test_a_file_of_characters_is_known_as_such(character_model, tmp_path):
         (lambda text: text.replace("-0.7\t</s>", "-0.7\tc"), "the 1-grams lack </s>"),
         (lambda text: text.replace("ngram 1=5", "ngram 2=5"), "the counts must be of orders 1, 2, 3"),
         (lambda text: text.replace("ngram 1=5\nngram 2=3", "nothing"), "says of no order"),
-        (lambda text: "", r"not an ARPA file"),
-        (lambda text: "the cat\n" * 5000, r"not an ARPA file"),
+        (lambda text: "", "nor an ARPA file"),
+        (lambda text: "the cat\n" * 5000, "nor an ARPA file"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_reason(tmp_path, change, message):
