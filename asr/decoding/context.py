@@ -281,10 +281,7 @@ class CharacterScorer:
         return states[slots]
 
     def select(self, states: Ints, extension: Ints, slots: Ints, candidates: Ints) -> Ints:
-        kept = states[slots]
-        grown = (candidates != NOT_FOUND).nonzero()[0]
-        kept[grown] = extension[candidates[grown]]
-        return kept
+        return _select(states, extension, slots, candidates)
 
     def finish(self, states: Ints) -> Floats:
         return self._weight * self._model.score(states, np.full(len(states), END))[0]
@@ -320,10 +317,7 @@ class HotWordScorer:
         return states[slots]
 
     def select(self, states: Ints, extension: Ints, slots: Ints, candidates: Ints) -> Ints:
-        kept = states[slots]
-        grown = (candidates != NOT_FOUND).nonzero()[0]
-        kept[grown] = extension[candidates[grown]]
-        return kept
+        return _select(states, extension, slots, candidates)
 
     def finish(self, states: Ints) -> Floats:
         hotwords, gains = self._hotwords, np.zeros(len(states))
@@ -331,3 +325,11 @@ class HotWordScorer:
             gains += hotwords.gain[states, self._space]
             states = hotwords.after[states, self._space]
         return gains - hotwords.earned[states]
+
+
+def _select(states: Ints, extension: Ints, slots: Ints, candidates: Ints) -> Ints:
+    """See `Scorer.select`, of states and extensions that are one array each."""
+    kept = states[slots]
+    grown = (candidates != NOT_FOUND).nonzero()[0]
+    kept[grown] = extension[candidates[grown]]
+    return kept
