@@ -434,9 +434,9 @@ class BeamConfig(DecoderConfig):
     """prefixes kept at every step"""
     n_best: int = 1
     """texts returned for an utterance, best first (in json and jsonl)"""
-    min_symbol_log_prob: float | None = -6.0
+    min_symbol_log_prob: float | None = -5.0
     """symbols whose log-probability is below this at a step are not tried there; null tries all"""
-    score_margin: float | None = 12.0
+    score_margin: float | None = 10.0
     """prefixes whose score is this far behind the best are dropped; null keeps as many as fit"""
     lm: str | None = None
     """language model: the file of `asr lm`, or an ARPA file (.arpa, .gz, .xz)"""
