@@ -46,7 +46,8 @@ Decode = Callable[[list[Any], dict[str, float], int], list[str]]
 
 def ours(symbols: str, words: list[str], arpa: str, lm: str) -> Decode:
     from asr.config import BeamConfig
-    from asr.decoding.decoder import BeamDecoder, load_language_model
+    from asr.decoding.assembly import load_language_model
+    from asr.decoding.decoder import BeamDecoder
     from asr.text.alphabet import Alphabet
 
     alphabet, model = Alphabet(symbols), load_language_model(lm) if lm else None
@@ -75,7 +76,8 @@ def ours_with_hotwords(symbols: str, words: list[str], arpa: str, lm: str) -> De
     import random
 
     from asr.config import BeamConfig
-    from asr.decoding.decoder import BeamDecoder, load_language_model
+    from asr.decoding.assembly import load_language_model
+    from asr.decoding.decoder import BeamDecoder
     from asr.text.alphabet import Alphabet
 
     names = random.Random(0).sample([word for word in words if len(word) > 4], HOT_WORDS)

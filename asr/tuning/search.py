@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 from asr.config import BeamConfig, NormalizerConfig
-from asr.decoding.decoder import BeamDecoder, load_language_model
+from asr.decoding.assembly import load_language_model
+from asr.decoding.decoder import BeamDecoder
 from asr.evaluation.scoring import Score, score
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text

@@ -189,7 +189,7 @@ def test_a_hot_word_is_written_where_it_was_not(word_model):
 
 def test_hot_words_can_be_listed_in_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("ab\n\nb  a:2.5\n")
-    from asr.decoding.decoder import hotword_weights
+    from asr.decoding.assembly import hotword_weights
 
     settings = BeamConfig(hotwords=["bb:1", "ab:7"], hotwords_file=str(tmp_path / "names.txt"), hotword_weight=3)
     assert hotword_weights(settings) == {"ab": 7.0, "b a": 2.5, "bb": 1.0}
