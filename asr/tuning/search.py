@@ -16,7 +16,7 @@ from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
 from asr.transcription.transcriber import Heard, decode_recordings
 
-LM_WEIGHTS, WORD_BONUSES, UNKNOWN_SCORES = (0.0, 3.0), (-2.0, 6.0), (-20.0, 0.0)
+LM_WEIGHTS, WORD_BONUSES, UNKNOWN_SCORES = (0.0, 2.0), (-2.0, 4.0), (-30.0, 0.0)
 """what is searched; natural log"""
 # The narrowest beam is recommended whose word error rate is this close to the best one's.
 _NEXT_TO_NOTHING = 0.001
