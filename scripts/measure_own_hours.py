@@ -124,8 +124,8 @@ def main() -> int:
             scratch = {"minutes": round(seconds / 60, 2), **measure(plain / "best", test)}
     hours = sum(one.duration or 0 for one in test) / 3600
     report = {
-        "bundle": str(arguments.bundle),
-        "manifest": str(arguments.manifest),
+        "bundle": "/".join(arguments.bundle.resolve().parts[-2:]),
+        "manifest": arguments.manifest.name,
         "test_utterances": len(test),
         "test_hours": round(hours, 3),
         "fine_tuned": rows,
