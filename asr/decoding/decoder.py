@@ -156,7 +156,7 @@ class GreedyStream:
         return [
             Hypothesis(
                 text[:end],
-                sum(piece.score for piece in self._pieces),
+                sum((piece.score for piece in self._pieces), 0.0),
                 tuple(step for piece in self._pieces for step in piece.steps)[:end],
                 tuple(log_prob for piece in self._pieces for log_prob in piece.log_probs)[:end],
             )

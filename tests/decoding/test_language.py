@@ -275,3 +275,13 @@ def test_of_hypotheses_with_one_future_only_the_best_is_carried_on(rng, word_mod
         several = [random_log_probs(np.random.default_rng(seed), 60) for seed in range(12)]
         scores.append(sum(found[0].score for found in decoder.decode(several)))
     assert scores[1] <= scores[0] <= scores[2] + 1e-6
+
+
+@pytest.mark.parametrize("settings", [GreedyConfig(), BeamConfig()])
+def test_a_recording_of_nothing_is_an_empty_text(settings):
+    stream = make_decoder(LETTERS, settings).stream()
+    for _ in range(2):
+        (found,) = stream.finish()
+        assert (found.text, found.score, found.steps) == ("", 0.0, ())
+        assert isinstance(found.score, float)
+        stream.pause()
