@@ -19,13 +19,14 @@ import argparse
 import itertools
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,19 @@ Decode = Callable[[list[Any], dict[str, float], int], list[str]]
 # returns one that decodes a list of log-probability matrices. The blank is symbol 0, the space symbol 1.
 
 
-def ours(symbols: str, words: list[str], arpa: str, lm: str) -> Decode:
+def ours(symbols: str, words: list[str], arpa: str, lm: str, *, hotwords: int = 0) -> Decode:
     from asr.config import BeamConfig
     from asr.decoding.assembly import load_language_model
     from asr.decoding.decoder import BeamDecoder
     from asr.text.alphabet import Alphabet
 
     alphabet, model = Alphabet(symbols), load_language_model(lm) if lm else None
+    names = random.Random(0).sample([word for word in words if len(word) > 4], hotwords)
 
     @lru_cache
     def decoder(beam: int, weights: tuple[tuple[str, float], ...]) -> BeamDecoder:
         named: dict[str, Any] = dict(weights)
-        return BeamDecoder(alphabet, BeamConfig(beam_width=beam, **named), model=model)
+        return BeamDecoder(alphabet, BeamConfig(beam_width=beam, hotwords=names, **named), model=model)
 
     def decode(matrices: list[Any], weights: dict[str, float], beam: int) -> list[str]:
         return [found[0].text for found in decoder(beam, tuple(weights.items())).decode(matrices)]
@@ -72,35 +74,10 @@ def ours_one_by_one(symbols: str, words: list[str], arpa: str, lm: str) -> Decod
     return decode
 
 
-def ours_with_hotwords(symbols: str, words: list[str], arpa: str, lm: str) -> Decode:
-    import random
-
-    from asr.config import BeamConfig
-    from asr.decoding.assembly import load_language_model
-    from asr.decoding.decoder import BeamDecoder
-    from asr.text.alphabet import Alphabet
-
-    names = random.Random(0).sample([word for word in words if len(word) > 4], HOT_WORDS)
-    model = load_language_model(lm)
-    ready: dict[str, BeamDecoder] = {}
-
-    def decode(matrices: list[Any], weights: dict[str, float], beam: int) -> list[str]:
-        named: dict[str, Any] = dict(weights)
-        key = repr((weights, beam))
-        if key not in ready:
-            ready[key] = BeamDecoder(
-                Alphabet(symbols), BeamConfig(beam_width=beam, hotwords=names, **named), model=model
-            )
-        return [found[0].text for found in ready[key].decode(matrices)]
-
-    return decode
-
-
 def pyctcdecode(symbols: str, words: list[str], arpa: str, lm: str) -> Decode:
-    import kenlm
+    import kenlm  # noqa: F401  without it, pyctcdecode would decode without a language model
     from pyctcdecode import build_ctcdecoder
 
-    kenlm.Model(arpa)
     decoder = build_ctcdecoder(["", *symbols], arpa, unigrams=words)
 
     def decode(matrices: list[Any], weights: dict[str, float], beam: int) -> list[str]:
@@ -225,7 +202,7 @@ CONTENDERS: dict[str, tuple[Any, bool, dict[str, tuple[float, float]] | None]] =
         {"lm_weight": (0.5, 3.7), "word_score": (-1.0, 4.0), "beam_threshold": (10.0, 40.0)},
     ),
     "asr, one by one": (ours_one_by_one, False, {}),
-    "asr, 500 hot words": (ours_with_hotwords, False, {}),
+    "asr, 500 hot words": (partial(ours, hotwords=HOT_WORDS), False, {}),
     "asr, no LM": (ours, False, None),
     "flashlight, lexicon-free, no LM": (flashlight_lexicon_free, True, None),
     "fast-ctc-decode, no LM": (fast_ctc_decode, True, None),

@@ -54,6 +54,11 @@ def _describe(name: str) -> str:
     ]
     if bundle.decoder is not None:
         lines.append(f"  decoder       beam search: {_settings(bundle.decoder)}")
+        if bundle.decoder.lm is not None:
+            from asr.decoding.ngram_file import read_provenance
+
+            made = read_provenance(bundle.decoder.lm)
+            lines += [f"  language      {key}: {_value(value)}" for key, value in made.items()]
     for title, mapping in (("trained", bundle.provenance), ("error rates", bundle.error_rates)):
         for key, value in mapping.items():
             lines.append(f"  {title:<14}{key}: {_value(value)}")

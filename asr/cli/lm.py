@@ -7,6 +7,7 @@ import io
 import logging
 import lzma
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     if settings is None:
         return 0
     output = _output(split.files, settings)
+    _count_bytes(settings.valid)  # a typo there is told before the training
     arpas = [name for name in split.files if name.endswith(_ARPA_SUFFIXES)]
     if arpas and len(split.files) > 1:
         raise ConfigError(
@@ -121,10 +123,7 @@ def _convert(name: str) -> tuple[NgramModel, dict[str, object]]:
         raise LanguageModelError(name, error.strerror or str(error)) from error
 
 
-def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
-    """Normalised sentences of some texts, under a progress bar."""
-    from tqdm import tqdm
-
+def _count_bytes(files: Sequence[str]) -> int:
     total = 0
     for name in files:
         if Path(name).is_dir():
@@ -133,7 +132,14 @@ def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
             total += os.path.getsize(name)
         except OSError as error:
             raise LanguageModelError(name, error.strerror or str(error)) from error
-    with tqdm(total=total, desc="reading", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+    return total
+
+
+def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
+    """Normalised sentences of some texts, under a progress bar."""
+    from tqdm import tqdm
+
+    with tqdm(total=_count_bytes(files), desc="reading", unit="B", unit_scale=True, disable=None, leave=False) as bar:
         for name in files:
             if Path(name).suffix.lower() in MANIFEST_SUFFIXES:
                 reading = read_manifest(Path(name))
@@ -152,7 +158,7 @@ def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
                             raise LanguageModelError(f"{name}:{number}", "this line is not UTF-8 text") from None
                         if number & 0x3FFF == 0:
                             bar.update(before + raw.tell() - bar.n)
-                except (EOFError, OSError, lzma.LZMAError) as error:
+                except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
                     raise LanguageModelError(name, f"cannot be read ({error})") from error
             bar.update(before + os.path.getsize(name) - bar.n)
 

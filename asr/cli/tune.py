@@ -52,6 +52,10 @@ def run(arguments: Sequence[str]) -> int:
     decoder = settings.decoder
     if isinstance(decoder, BeamConfig) and decoder.lm is None:
         raise ConfigError("name the language model whose weight is to be found: decoder.lm=FILE (`asr lm` makes one)")
+    if settings.output and isinstance(decoder, BeamConfig):
+        for name in ("lexicon", "hotwords", "hotwords_file"):
+            if getattr(decoder, name):
+                raise ConfigError(f"a bundle does not keep decoder.{name}: leave it away, or leave away output")
     reading = read_manifests([Path(name) for name in split.files])
     if reading.problems:
         raise ManifestError(reading.problems)

@@ -123,6 +123,11 @@ def load_ngram(path: str | Path) -> NgramModel:
     except (KeyError, ValueError, TypeError) as error:
         raise LanguageModelError(path, f"its header is damaged ({error})") from error
     model = NgramModel(unit, words, trie, log_probs, backoffs)
+    for name, levels in (("log_probs", log_probs), ("backoffs", backoffs)):
+        for level in levels:
+            values = level.values if isinstance(level, Quantized) else level
+            if not np.isfinite(values).all() or (name == "log_probs" and values.max(initial=0) > 1e-5):
+                raise LanguageModelError(path, f"its array {name} holds what cannot be")
     inner = 1 + sum(model.counts[:-1])
     fits = (
         list(model.counts) == header["counts"]

@@ -157,7 +157,7 @@ class Transcriber:
     def transcribe_samples(self, samples: Samples) -> Transcript:
         """Transcribe float32 samples [shape=(samples,)] at the rate of `bundle.log_mel.settings.sample_rate`."""
         heard = self._hear([self._prepare("", np.asarray(samples, np.float32))])
-        return self.write_down(heard, self._decoder)[0]
+        return self._write_down(heard)[0]
 
     def transcribe_files(self, paths: Iterable[str | Path]) -> Iterator[Transcript | AudioError]:
         """Transcribe recordings in order.
@@ -173,7 +173,7 @@ class Transcriber:
         """
         remaining = self.hear_files(paths)
         while now := list(islice(remaining, self._files_at_once)):
-            good = iter(self.write_down([one for one in now if isinstance(one, Heard)], self._decoder))
+            good = iter(self._write_down([one for one in now if isinstance(one, Heard)]))
             for one in now:
                 yield one if isinstance(one, AudioError) else next(good)
 
@@ -192,9 +192,9 @@ class Transcriber:
                 for one in now:
                     yield one if isinstance(one, AudioError) else next(good)
 
-    def write_down(self, recordings: Sequence[Heard], decoder: Decoder) -> list[Transcript]:
+    def _write_down(self, recordings: Sequence[Heard]) -> list[Transcript]:
         """Turn what the model heard into transcripts."""
-        found = decode_recordings(recordings, decoder)
+        found = decode_recordings(recordings, self._decoder)
         return [self._transcript(one, hypotheses) for one, hypotheses in zip(recordings, found, strict=True)]
 
     def _load(self, path: str | Path) -> _Prepared | AudioError:

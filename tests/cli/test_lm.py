@@ -60,6 +60,7 @@ def test_arpa_files_are_written_and_converted(asr_command, text, name):
     [
         (["none.txt"], "none.txt: No such file or directory"),
         (["."], "is a folder"),
+        (["pets.txt", "valid=[none.txt]"], "none.txt: No such file or directory"),
         (["pets.txt", "output=pets.bin"], "the name must end in .lm or in .arpa"),
         (["pets.txt", "ordr=3"], "did you mean 'order'"),
         (["pets.txt", "order=0"], "order must be at least 1"),

@@ -17,7 +17,7 @@ RECORDING = sorted(SAMPLES.glob("*.opus"))[0]
 
 @pytest.fixture
 def language_model(tmp_path):
-    save_ngram(tmp_path / "pets.lm", train(SENTENCES))
+    save_ngram(tmp_path / "pets.lm", train(SENTENCES), provenance={"made_for": "tests"})
     return tmp_path / "pets.lm"
 
 
@@ -42,7 +42,9 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     language_model.unlink()
     spoken = asr_command("transcribe", RECORDING, f"bundle={tmp_path / 'moved'}")
     assert spoken.code == 0, spoken.err
-    assert "beam search" in asr_command("info", tmp_path / "moved").out
+    described = asr_command("info", tmp_path / "moved").out
+    assert "beam search" in described
+    assert "language      made_for: tests" in described
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,7 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     [
         ([], "decoder.lm=FILE (`asr lm` makes one)"),
         (["decoder.lm=none.lm"], "none.lm: No such file"),
+        (["decoder.lm=a.lm", "decoder.hotwords=[a]", "output=b"], "a bundle does not keep decoder.hotwords"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(asr_command, tiny_bundle, overrides, message):

@@ -6,9 +6,10 @@ import math
 from collections import defaultdict
 
 from asr.config import BeamConfig
-from asr.decoding.alignment import align_symbols
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
 from asr.text.alphabet import BLANK, Alphabet
+
+from .alignment import align_symbols
 
 Prefix = tuple[int, ...]
 

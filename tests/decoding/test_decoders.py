@@ -11,11 +11,11 @@ from hypothesis.extra.numpy import arrays
 from asr.acoustic.model import log_softmax
 from asr.config import BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Hypothesis, decode_greedy, make_decoder
-from asr.decoding.alignment import align_symbols
 from asr.errors import ConfigError
 from asr.text.alphabet import Alphabet
 
 from . import reference
+from .alignment import align_symbols
 
 AB = Alphabet("ab")
 EVERYTHING = BeamConfig(beam_width=10_000, n_best=10_000, min_symbol_log_prob=None, score_margin=None)

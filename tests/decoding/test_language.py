@@ -80,11 +80,8 @@ def hot_score(text: str, hotwords: dict[str, float]) -> float:
 
 @pytest.mark.parametrize("open_vocabulary", [True, False])
 @pytest.mark.parametrize("hotwords", [{}, {"ba": 2.0}, {"bb": 3.0, "b a": 1.5, "a": -0.5, "bb b": 1.0}])
-@pytest.mark.parametrize("lexicon", [None, ["a", "ab", "bab"]])
-@pytest.mark.parametrize("lm", [True, False])
+@pytest.mark.parametrize(("lm", "lexicon"), [(True, None), (True, ["a", "ab", "bab"]), (False, ["a", "ab", "bab"])])
 def test_every_combination_over_words_is_enumeration(rng, tmp_path, word_model, lm, lexicon, hotwords, open_vocabulary):
-    if not lm and lexicon is None:
-        pytest.skip("no words to score")
     settings = replace(
         EVERYTHING,
         lm_weight=0.7,
@@ -166,7 +163,7 @@ def test_with_everything_a_text_depends_neither_on_its_company_nor_on_its_pieces
         pieces = stream.finish()
         assert pieces[0].text == whole[0].text
         assert pieces[0].score == pytest.approx(whole[0].score)
-        assert [one.text for one in pieces] == sorted({one.text for one in pieces}, key=[o.text for o in pieces].index)
+        assert len({one.text for one in pieces}) == len(pieces)
 
 
 def test_what_no_hypothesis_disputes_is_settled(rng, word_model):
@@ -274,7 +271,7 @@ def test_of_hypotheses_with_one_future_only_the_best_is_carried_on(rng, word_mod
         decoder = BeamDecoder(LETTERS, settings, model=word_model)
         several = [random_log_probs(np.random.default_rng(seed), 60) for seed in range(12)]
         scores.append(sum(found[0].score for found in decoder.decode(several)))
-    assert scores[1] <= scores[0] <= scores[2] + 1e-6
+    assert scores[1] < scores[0] <= scores[2] + 1e-6
 
 
 @pytest.mark.parametrize("settings", [GreedyConfig(), BeamConfig()])

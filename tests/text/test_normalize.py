@@ -43,3 +43,10 @@ def test_nothing_but_white_space_changes_with_everything_off():
 def test_normalising_again_changes_nothing(text):
     once = normalize_text(text, STANDARD)
     assert normalize_text(once, STANDARD) == once
+
+
+@given(st.text(st.characters(max_codepoint=127)), st.booleans(), st.booleans(), st.sampled_from(["'", "", "'-"]))
+def test_ascii_text_takes_no_other_way_than_any_text(text, lowercase, strip_punctuation, keep):
+    settings = NormalizerConfig(lowercase=lowercase, strip_punctuation=strip_punctuation, keep=keep)
+    long_way = normalize_text(f"{text} \u00e4", settings)  # by a letter beyond ASCII
+    assert normalize_text(text, settings) == long_way.removesuffix("\u00e4").strip(" ")
