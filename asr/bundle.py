@@ -1,11 +1,12 @@
 """The model bundle: a folder with all that transcription needs. Only this module knows its file names.
 
     bundle.json   format number, settings of features, text and model, provenance, measured error rates
-    arrays.npz    the weights and the mel matrix, as plain arrays
-    model.onnx    the graph that transcription runs
+    arrays.npz    the weights (float16) and the mel matrix, as plain arrays
+    model.onnx    the graph that transcription runs, with weights of 7 bits
     language.lm   the language model, if the bundle has one
 
-A bundle is data: loading it runs no code from it.
+A bundle is data, and may come from anywhere: its files are bounded in size, its settings checked one by one, its arrays
+plain, and its graph is looked through before it runs.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
+from asr.acoustic.engine import AcousticModel
 from asr.acoustic.onnx_engine import OnnxEngine
 from asr.audio.features import LogMel
-from asr.config import BeamConfig, FeatureConfig, ModelConfig, NormalizerConfig
+from asr.config import BeamConfig, EngineKind, FeatureConfig, ModelConfig, NormalizerConfig
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import AsrError, BundleError
 from asr.files import folder_written_atomically
@@ -36,6 +38,8 @@ from asr.text.alphabet import Alphabet
 
 FORMAT = 1
 _JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
+# Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
+_LARGEST = {_JSON: 10 << 20, _ARRAYS: 4 << 30, _GRAPH: 1 << 30}
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
 
 Settings = TypeVar("Settings")
@@ -80,9 +84,36 @@ class Bundle:
                 if key.startswith(_MODEL_PREFIX)
             }
 
-    def engine(self, *, workers: int = 0) -> OnnxEngine:
-        """The model for transcription, on ONNX Runtime with that many processor cores (0 for all)."""
-        return OnnxEngine(self.path / _GRAPH, self.model, workers=workers)
+    def engine(self, kind: EngineKind = EngineKind.onnx) -> AcousticModel:
+        """The model for transcription.
+
+        Parameters
+        ----------
+        kind : EngineKind
+            `onnx` runs the bundle's graph; `onnx_float32` a graph made of its weights on the spot, with weights and
+            products in float32; `keras` the Keras model.
+
+        Raises
+        ------
+        BundleError
+            If the graph is damaged, or is not one that `save_bundle` could have written.
+        """
+        if kind is EngineKind.keras:
+            from asr.acoustic.keras_engine import KerasEngine
+
+            return KerasEngine(self.keras_model(), self.model)
+        mels, symbols = self.log_mel.settings.mels, self.alphabet.size
+        if kind is EngineKind.onnx_float32:
+            from asr.acoustic.onnx_export import export_onnx
+
+            graph = export_onnx(self.weights(), self.model, mels=mels, symbols=symbols)
+        else:
+            graph = _read_bounded(self.path / _GRAPH)
+            if self.path.parent != _shipped_folder():  # whose graph comes with this code
+                from asr.acoustic.onnx_check import check_graph
+
+                check_graph(graph, str(self.path / _GRAPH))
+        return OnnxEngine(graph, self.model, mels=mels, symbols=symbols, name=str(self.path / _GRAPH))
 
     def keras_model(self) -> Any:
         """The model as a `keras.Model`, on the Keras back end in use (as `acoustic.model.build_model` describes it).
@@ -142,8 +173,8 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         if not (path / file).is_file():
             raise BundleError(f"{path}: not a bundle, {file} is missing")
     try:
-        card = json.loads((path / _JSON).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        card = json.loads(_read_bounded(path / _JSON).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path / _JSON}: cannot be read ({error})") from error
     if not isinstance(card, dict) or not isinstance(card.get("format"), int):
         raise BundleError(f"{path / _JSON}: not the description of a bundle, its format number is missing")
@@ -194,7 +225,6 @@ def save_bundle(
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
-    half_precision: bool = False,
 ) -> None:
     """Write a bundle beside `path`, then put it in its place; an older one there is replaced.
 
@@ -211,8 +241,6 @@ def save_bundle(
         By the kind of decoder.
     provenance, error_rates : mappings, optional
         Anything JSON can hold.
-    half_precision : bool
-        Round the weights to float16: half the size of the arrays; the graph gets the rounded weights too.
 
     Raises
     ------
@@ -221,12 +249,10 @@ def save_bundle(
     """
     from asr.acoustic.onnx_export import export_onnx
 
-    if half_precision:
-        weights = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.items()}
-    arrays: dict[str, npt.NDArray[Any]] = {
-        _MODEL_PREFIX + name: array.astype(np.float16 if half_precision else np.float32)
-        for name, array in weights.items()
-    }
+    halves = {name: _half(array) for name, array in weights.items()}
+    arrays: dict[str, npt.NDArray[Any]] = {_MODEL_PREFIX + name: array for name, array in halves.items()}
+    # The graph is made of what is kept.
+    weights = {name: array.astype(np.float32) for name, array in halves.items()}
     for name in ("matrix", "mean", "deviation"):
         if (array := getattr(log_mel, name)) is not None:
             arrays[_FEATURES_PREFIX + name] = np.asarray(array, np.float32)
@@ -248,7 +274,9 @@ def save_bundle(
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     with folder_written_atomically(path) as folder:
         (folder / _ARRAYS).write_bytes(buffer.getvalue())
-        (folder / _GRAPH).write_bytes(export_onnx(weights, model, mels=log_mel.settings.mels, symbols=alphabet.size))
+        (folder / _GRAPH).write_bytes(
+            export_onnx(weights, model, mels=log_mel.settings.mels, symbols=alphabet.size, quantized=True)
+        )
         if decoder is not None and decoder.lm is not None:
             (folder / _LANGUAGE).write_bytes(language)
         (folder / _JSON).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -262,9 +290,8 @@ def copy_bundle(
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
-    half_precision: bool = False,
 ) -> None:
-    """Write a bundle again under another path, with another card or precision; arguments as in `save_bundle`."""
+    """Write a bundle again under another path, with another card; arguments as in `save_bundle`."""
     save_bundle(
         path,
         weights=source.weights(),
@@ -276,16 +303,38 @@ def copy_bundle(
         confidence=source.confidence if confidence is None else confidence,
         provenance=source.provenance if provenance is None else provenance,
         error_rates=source.error_rates if error_rates is None else error_rates,
-        half_precision=half_precision,
     )
+
+
+def _half(array: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """As float16; as it is, if that cannot hold it."""
+    return array.astype(np.float16) if np.abs(array).max(initial=0) < np.finfo(np.float16).max else array
+
+
+def _read_bounded(file: Path) -> bytes:
+    """A file of a bundle, if it is no larger than one can be."""
+    try:
+        if file.stat().st_size > _LARGEST[file.name]:
+            raise BundleError(f"{file}: {file.stat().st_size / 1e6:,.0f} MB are more than a bundle's can have")
+        return file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 @contextmanager
 def _open_arrays(path: Path) -> Iterator[Any]:
     try:
         # The file is opened here: numpy.load would leave a damaged one open.
-        with (path / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            yield arrays
+        with (path / _ARRAYS).open("rb") as file:
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(one.file_size for one in archive.infolist())
+            if unpacked > _LARGEST[_ARRAYS]:
+                raise BundleError(
+                    f"{path / _ARRAYS}: {unpacked / 1e6:,.0f} MB unpacked are more than a bundle's can have"
+                )
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                yield arrays
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{path / _ARRAYS}: cannot be read ({error})") from error
 

@@ -80,6 +80,14 @@ class TranscriptFormat(ConfigEnum):
     jsonl = "jsonl"
 
 
+class EngineKind(ConfigEnum):
+    """What runs the acoustic model."""
+
+    onnx = "onnx"
+    onnx_float32 = "onnx_float32"
+    keras = "keras"
+
+
 class LogStyle(ConfigEnum):
     """How messages are written on stderr."""
 

@@ -332,12 +332,12 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[s
     seconds = 0.0
     for one, heard in zip(utterances, Transcriber(bundle).hear_files(u.audio_path for u in utterances), strict=True):
         part = "tuning" if (one.speaker or one.id) in tuned else "measured"
-        if not isinstance(heard, Heard) or not heard.windows:
+        if not isinstance(heard, Heard) or not heard.stretches:
             continue
         if part == "tuning" and len(parts[part]) >= TUNING_UTTERANCES:
             continue
         # The windows of a long utterance, one behind the other: the same for all.
-        parts[part].append(np.concatenate([window.log_probs for window in heard.windows]))
+        parts[part].append(heard.log_probs())
         references[part].append(normalize_text(one.text or "", bundle.normalizer))
         seconds += heard.duration if part == "measured" else 0
     model = load_ngram(options.lm)

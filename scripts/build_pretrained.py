@@ -1,9 +1,8 @@
-"""Makes the bundle that ships from a finished run: half the size, with its error rate in its card.
+"""Makes the bundle that ships from a finished run, with its error rate in its card.
 
     python scripts/build_pretrained.py runs/en asr/models/en ../shared/speech/librispeech/dev-clean-heldout.jsonl
 
-The weights are rounded to float16 and the rounded bundle is evaluated, greedily, as `asr evaluate` does; what that
-prints is what the card holds.
+The bundle is evaluated, greedily, as `asr evaluate` does; what that prints is what the card holds.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def main() -> int:
     provenance["licences"] = "CC BY 4.0 (LibriSpeech) and free for any purpose (the others): see NOTICE"
     if arguments.note:
         provenance["note"] = arguments.note
-    copy_bundle(source, arguments.bundle, provenance=provenance, error_rates={}, half_precision=True)
+    copy_bundle(source, arguments.bundle, provenance=provenance, error_rates={})
     bundle = load_bundle(arguments.bundle)
     utterances = read_manifest(arguments.manifest).utterances
     texts = []
@@ -65,7 +64,7 @@ def main() -> int:
             "note": "the epoch was chosen on these speakers, so a little optimistic",
         }
     }
-    copy_bundle(bundle, arguments.bundle, error_rates=error_rates, half_precision=True)
+    copy_bundle(bundle, arguments.bundle, error_rates=error_rates)
     print(f"{arguments.bundle}: {load_bundle(arguments.bundle).bytes_on_disk / 1e6:.1f} MB")
     return 0
 

@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from asr.bundle import copy_bundle, load_bundle
+from asr.bundle import _LARGEST, copy_bundle, load_bundle, save_bundle
+from asr.config import EngineKind
 from asr.errors import BundleError
 
 
@@ -28,26 +30,51 @@ def edit(path: Path, **changes) -> None:
 
 
 def test_graph_and_keras_model_of_a_bundle_agree(tiny_bundle, rng):
-    from asr.acoustic.model import predict_log_probs
-
     bundle = load_bundle(tiny_bundle)
-    utterances = [rng.standard_normal((length, 20)).astype(np.float32) for length in (50, 31)]
-    model = bundle.keras_model()
-    for one, result in zip(utterances, bundle.engine().log_probs(utterances), strict=True):
-        (expected,) = predict_log_probs(model, one[None], np.array([len(one)], np.int32), bundle.model)
-        np.testing.assert_allclose(result, expected, atol=1e-4)
+    quantized, exact, keras = (bundle.engine(kind) for kind in EngineKind)
+    for length in (50, 31):
+        frames = rng.standard_normal((length, 20)).astype(np.float32)
+        np.testing.assert_allclose(exact.log_probs(frames), keras.log_probs(frames), atol=1e-4)
+        difference = np.exp(quantized.log_probs(frames)) - np.exp(exact.log_probs(frames))
+        assert np.abs(difference).mean() < 0.01
 
 
-def test_half_precision_halves_the_arrays_and_graph_and_model_still_agree(tiny_bundle, tmp_path, rng):
-    from asr.acoustic.model import predict_log_probs
+def test_weights_are_kept_in_half_precision_and_a_copy_changes_nothing(tiny_bundle, tmp_path):
+    copy_bundle(load_bundle(tiny_bundle), tmp_path / "copy")
+    for name in ("arrays.npz", "model.onnx"):
+        assert (tmp_path / "copy" / name).read_bytes() == (tiny_bundle / name).read_bytes()
+    with np.load(tiny_bundle / "arrays.npz") as arrays:
+        assert {arrays[name].dtype.name for name in arrays.files if name.startswith("model/")} == {"float16"}
 
-    copy_bundle(load_bundle(tiny_bundle), tmp_path / "half", half_precision=True)
-    half = load_bundle(tmp_path / "half")
-    whole_size = (tiny_bundle / "arrays.npz").stat().st_size
-    assert (tmp_path / "half" / "arrays.npz").stat().st_size < 0.7 * whole_size
-    frames = rng.standard_normal((40, 20)).astype(np.float32)
-    (expected,) = predict_log_probs(half.keras_model(), frames[None], np.array([40], np.int32), half.model)
-    np.testing.assert_allclose(half.engine().log_probs([frames])[0], expected, atol=1e-4)
+
+def test_a_weight_that_half_precision_cannot_hold_is_kept_as_it_is(tiny_bundle, tmp_path):
+    bundle = load_bundle(tiny_bundle)
+    weights = bundle.weights()
+    weights["symbols/bias"] = weights["symbols/bias"] + 1e5
+    save_bundle(
+        tmp_path / "large",
+        weights=weights,
+        log_mel=bundle.log_mel,
+        normalizer=bundle.normalizer,
+        alphabet=bundle.alphabet,
+        model=bundle.model,
+    )
+    np.testing.assert_array_equal(load_bundle(tmp_path / "large").weights()["symbols/bias"], weights["symbols/bias"])
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "arrays.npz", "model.onnx"])
+def test_a_file_larger_than_any_bundle_has_is_not_read(copy, monkeypatch, name):
+    monkeypatch.setitem(_LARGEST, name, 100)
+    with pytest.raises(BundleError, match=f"{name}: .*more than a bundle's can have"):
+        load_bundle(copy).engine()
+
+
+def test_a_graph_from_elsewhere_is_looked_through_before_it_runs(copy):
+    graph = onnx.load(copy / "model.onnx")
+    graph.graph.node.append(onnx.helper.make_node("Evil", [], ["x"], domain="evil"))
+    onnx.save(graph, copy / "model.onnx")
+    with pytest.raises(BundleError, match=r"operator evil\.Evil: not a graph that asr has written, it is not run"):
+        load_bundle(copy).engine()
 
 
 def test_settings_come_back_as_they_were(tiny_bundle):

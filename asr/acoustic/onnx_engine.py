@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,70 +10,78 @@ from asr.audio.features import Frames
 from asr.config import ModelConfig
 from asr.errors import BundleError
 
-# Utterances run together are at most this many frames, padding included: more does not make a CPU faster.
-_BATCH_FRAMES = 16_000
-
 
 class OnnxEngine:
-    """A loaded graph.
+    """A loaded graph. It runs in the caller's thread; as many threads may call it as there are cores.
 
     Parameters
     ----------
-    path : Path
+    graph : bytes
         An ONNX file as `export_onnx` makes it.
     settings : ModelConfig
-    workers : int >= 0
-        Processor cores to use; 0 for all.
+    mels, symbols : int > 0
+        Width of a frame and of the output.
+    name : str
+        What messages call it.
 
     Raises
     ------
     BundleError
-        If ONNX Runtime cannot load the graph.
+        If ONNX Runtime cannot load the graph, or it is not one from such frames to such symbols.
     """
 
-    def __init__(self, path: Path, settings: ModelConfig, *, workers: int = 0) -> None:
+    def __init__(self, graph: bytes, settings: ModelConfig, *, mels: int, symbols: int, name: str) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = workers
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised besides
+        self._name, self._settings, self._symbols = name, settings, symbols
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-            raise BundleError(f"{path}: ONNX Runtime cannot load the graph ({str(error).splitlines()[0]})") from error
-        self._settings = settings
+            raise BundleError(f"{name}: ONNX Runtime cannot load the graph ({_first_line(error)})") from error
+        inputs = {one.name: one.shape for one in self._session.get_inputs()}
+        outputs = {one.name: one.shape for one in self._session.get_outputs()}
+        if (
+            set(inputs) != {"frames", "frame_counts"}
+            or set(outputs) != {"log_probs"}
+            or inputs["frames"][2:] != [mels]
+            or outputs["log_probs"][2:] != [symbols]
+        ):
+            raise BundleError(f"{name}: not a graph from frames of {mels} bands to {symbols} symbols")
 
-    def log_probs(self, utterances: Sequence[Frames]) -> list[npt.NDArray[np.float32]]:
-        """Log-probabilities of some utterances, each the same as if it were alone.
+    def log_probs(self, frames: Frames) -> npt.NDArray[np.float32]:
+        """Log-probabilities of an utterance.
 
         Parameters
         ----------
-        utterances : sequence of float32 [shape=(frames, mels)]
-            Normalised features, at least one frame each.
+        frames : float32 [shape=(frames, mels)]
+            Normalised features, at least one frame.
 
         Returns
         -------
-        list of float32 [shape=(steps, symbols)]
-            Natural log-probabilities, in the order of the utterances.
-        """
-        results: list[npt.NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(utterances)
-        for batch in self._batches(utterances):
-            counts = np.array([len(utterances[index]) for index in batch], np.int32)
-            frames = np.zeros((len(batch), counts.max(), utterances[0].shape[1]), np.float32)
-            for row, index in enumerate(batch):
-                frames[row, : counts[row]] = utterances[index]
-            (log_probs,) = self._session.run(["log_probs"], {"frames": frames, "frame_counts": counts})
-            for row, (index, steps) in enumerate(zip(batch, step_counts(counts, self._settings), strict=True)):
-                results[index] = log_probs[row, :steps]
-        return results
+        float32 [shape=(steps, symbols)]
+            Natural log-probabilities.
 
-    @staticmethod
-    def _batches(utterances: Sequence[Frames]) -> list[list[int]]:
-        """Neighbours in length share a batch, so that little is spent on padding."""
-        batches: list[list[int]] = []
-        for index in sorted(range(len(utterances)), key=lambda index: len(utterances[index])):
-            if not batches or len(utterances[index]) * (len(batches[-1]) + 1) > _BATCH_FRAMES:
-                batches.append([])
-            batches[-1].append(index)
-        return batches
+        Raises
+        ------
+        BundleError
+            If the graph does not run, or gives something else.
+        """
+        counts = np.array([len(frames)], np.int32)
+        try:
+            (log_probs,) = self._session.run(["log_probs"], {"frames": frames[None], "frame_counts": counts})
+        except Exception as error:
+            raise BundleError(f"{self._name}: ONNX Runtime cannot run the graph ({_first_line(error)})") from error
+        result: npt.NDArray[np.float32] = log_probs[0]
+        if result.shape != (int(step_counts(len(frames), self._settings)), self._symbols):
+            raise BundleError(
+                f"{self._name}: the graph does not give a step for every {self._settings.subsampling} frames"
+            )
+        return result
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -6,9 +6,14 @@ FFmpeg's libraries. A recording that cannot be read whole is an `AudioError`, ne
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +53,15 @@ AUDIO_SUFFIXES = frozenset(
 
 # A decoder may lawfully drop its own delay at either end (MP3: 1105 samples and a frame of 1152; AAC: two of 1024).
 _CODEC_DELAY_SAMPLES = 4 * 1152
+# Values read at once, of all channels together: 2 MB.
+_BLOCK_VALUES = 1 << 19
+_LOWEST_RATE = 1000
+# A header that promises more seconds than this promises nothing: writers to pipes leave the largest number there is.
+_ENDLESS = 1e9
 
 
 def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> Samples:
-    """Read a recording.
+    """Read a recording whole.
 
     Parameters
     ----------
@@ -72,16 +82,68 @@ def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> S
     AudioError
         If the file is missing, empty, not audio, truncated, has no such channel, or holds values that are not finite.
     """
-    path = Path(path)
-    channels, rate = decode_audio(path)
-    if channel == "mix":
-        samples = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
-    else:
-        number = int(channel)
-        if not 1 <= number <= channels.shape[1]:
-            raise AudioError(path, f"there is no channel {number}: the recording has {channels.shape[1]}")
-        samples = channels[:, number - 1]
-    return resample(samples, rate, sample_rate)
+    with open_audio(path) as recording:
+        blocks = list(recording.samples(sample_rate=sample_rate, channel=channel))
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def decode_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
+    """A recording as it is: all channels, at its own rate.
+
+    Returns
+    -------
+    channels : float32 [shape=(samples, channels)]
+    sample_rate : int
+        Hz.
+
+    Raises
+    ------
+    AudioError
+        As `load_audio` does.
+    """
+    with open_audio(path) as recording:
+        blocks = list(recording.blocks)
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), recording.sample_rate
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording that is open, to be read once, block by block."""
+
+    path: Path
+    sample_rate: int
+    """Hz"""
+    channels: int
+    promised_seconds: float
+    """its length as its header has it, or 0 where that says nothing"""
+    blocks: Iterator[npt.NDArray[np.float32]]
+    """finite float32 [shape=(samples, channels)], at most a few MB each; raises `AudioError` where it cannot go on"""
+
+    def samples(self, *, sample_rate: int, channel: str = "mix") -> Iterator[Samples]:
+        """One channel at one rate, float32 [shape=(samples,)] block by block; arguments and errors as in `load_audio`.
+
+        However it is cut into blocks, the samples are the same.
+        """
+        if channel != "mix" and not 1 <= int(channel) <= self.channels:
+            raise AudioError(self.path, f"there is no channel {int(channel)}: the recording has {self.channels}")
+        if self.sample_rate < _LOWEST_RATE:
+            raise AudioError(
+                self.path, f"has {self.sample_rate} samples a second: nothing can be understood below {_LOWEST_RATE}"
+            )
+        resampler = None
+        if self.sample_rate != sample_rate:
+            import soxr
+
+            resampler = soxr.ResampleStream(self.sample_rate, sample_rate, 1, dtype="float32", quality="HQ")
+        for block in self.blocks:
+            if channel == "mix":
+                one = block.mean(axis=1, dtype=np.float32) if self.channels > 1 else block[:, 0]
+            else:
+                one = block[:, int(channel) - 1]
+            one = np.ascontiguousarray(one)
+            yield one if resampler is None else resampler.resample_chunk(one)
+        if resampler is not None:
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def resample(samples: Samples, rate: float, wanted: float) -> Samples:
@@ -149,53 +211,79 @@ def _check_file(path: Path) -> None:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def decode_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
-    """A recording as it is: all channels, at its own rate.
+@contextmanager
+def open_audio(path: str | Path) -> Iterator[Recording]:
+    """Open a recording to read it block by block, in memory that does not grow with its length.
 
-    Returns
-    -------
-    channels : float32 [shape=(samples, channels)]
-    sample_rate : int
-        Hz.
+    Parameters
+    ----------
+    path : str or Path
+        As in `load_audio`.
 
     Raises
     ------
     AudioError
-        As `load_audio` does.
+        As in `load_audio`; what is wrong farther on shows while its blocks are read.
     """
     path = Path(path)
-    channels, rate = _decode(path)
-    not_finite = len(channels) * channels.shape[1] - int(np.isfinite(channels).sum())
-    if not_finite:
-        raise AudioError(path, f"holds values that are not finite numbers (NaN or Inf; {not_finite} of them)")
-    return channels, rate
-
-
-def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """All channels (samples, channels) and the rate."""
     _check_file(path)
     _check_not_truncated(path)
     import soundfile
 
-    try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            promised, rate = file.frames, file.samplerate
-            channels = file.read(dtype="float32", always_2d=True)
-            lossless = file.format in {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a file named *.raw
-        # libsndfile knows the format but cannot read this file: FFmpeg would only guess at what is left of it.
-        if _recognised_by_libsndfile(path):
-            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-            raise AudioError(path, f"is damaged or truncated ({reason})") from error
-        return _decode_with_ffmpeg(path)
-    if len(channels) == 0:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(soundfile.SoundFile(os.fsencode(path)))
+        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a file named *.raw
+            # libsndfile knows the format but cannot read this file: FFmpeg would only guess at what is left of it.
+            if _recognised_by_libsndfile(path):
+                raise _damaged(path, error) from error
+            rate, channels, promised, blocks = _open_with_ffmpeg(path, stack)
+        else:
+            rate, channels, promised = file.samplerate, file.channels, file.frames / file.samplerate
+            blocks = _read_with_libsndfile(path, file)
+        yield Recording(path, rate, channels, promised if promised < _ENDLESS else 0.0, _finite(path, rate, blocks))
+
+
+def _finite(path: Path, rate: int, blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
+    """Blocks that are not empty; the first value that is no number ends them."""
+    position = 0
+    for block in blocks:
+        good = np.isfinite(block).all(axis=1)
+        if not good.all():
+            when = (position + int(good.argmin())) / rate
+            raise AudioError(path, f"holds values that are not finite numbers (NaN or Inf), the first at {when:.2f} s")
+        position += len(block)
+        if len(block):
+            yield block
+    if not position:
         raise AudioError(path, "holds no samples")
-    missing = promised - len(channels)
-    if 0 < promised < 2**62 and missing > (0 if lossless else _CODEC_DELAY_SAMPLES):
-        raise AudioError(
-            path, f"is truncated: its header promises {promised / rate:.2f} s, {len(channels) / rate:.2f} s are there"
-        )
-    return channels, rate
+
+
+def _read_with_libsndfile(path: Path, file: Any) -> Iterator[npt.NDArray[np.float32]]:
+    import soundfile
+
+    promised, done, size = file.frames, 0, max(1, _BLOCK_VALUES // file.channels)
+    while True:
+        try:
+            block = file.read(size, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise _damaged(path, error) from error
+        if not len(block):
+            break
+        done += len(block)
+        yield block
+    lossless = file.format in {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}
+    if done and 0 < promised < 2**62 and promised - done > (0 if lossless else _CODEC_DELAY_SAMPLES):
+        raise _shorter(path, promised / file.samplerate, done / file.samplerate)
+
+
+def _damaged(path: Path, error: Exception) -> AudioError:
+    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return AudioError(path, f"is damaged or truncated ({reason})")
+
+
+def _shorter(path: Path, promised: float, done: float) -> AudioError:
+    return AudioError(path, f"is truncated: its header promises {promised:.2f} s, {done:.2f} s are there")
 
 
 def _recognised_by_libsndfile(path: Path) -> bool:
@@ -235,30 +323,46 @@ def _check_not_truncated(path: Path) -> None:
                 raise AudioError(path, "is truncated: it ends in the middle of an Ogg page")
 
 
-def _decode_with_ffmpeg(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+def _open_with_ffmpeg(path: Path, stack: ExitStack) -> tuple[int, int, float, Iterator[npt.NDArray[np.float32]]]:
+    """Rate, channels, promised seconds, and blocks."""
     import av
 
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(path, "holds no audio stream")
-            stream = container.streams.audio[0]
-            promised = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-            resampler = av.AudioResampler(format="fltp")
-            blocks = []
-            for frame in container.decode(stream):
-                blocks += [block.to_ndarray() for block in resampler.resample(frame)]
-            blocks += [block.to_ndarray() for block in resampler.resample(None)] if blocks else []
-            rate = int(stream.rate)
-    except av.FFmpegError as error:
-        raise AudioError(path, f"not audio in any known format, or damaged ({error.strerror})") from error
-    if not blocks:
-        raise AudioError(path, "holds no samples")
-    channels = np.concatenate(blocks, axis=1).T.astype(np.float32, copy=False)
-    if len(channels) == 0:
-        raise AudioError(path, "holds no samples")
-    if promised * rate - len(channels) > max(_CODEC_DELAY_SAMPLES, 0.02 * promised * rate):
-        raise AudioError(
-            path, f"is truncated: its header promises {promised:.2f} s, {len(channels) / rate:.2f} s are there"
-        )
-    return channels, rate
+        container = stack.enter_context(av.open(str(path)))
+        if not container.streams.audio:
+            raise AudioError(path, "holds no audio stream")
+        stream = container.streams.audio[0]
+        promised = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        rate, channels = int(stream.rate or 0), int(stream.channels or 0)
+    except (av.FFmpegError, ValueError) as error:
+        raise _not_audio(path, error) from error
+    if rate <= 0 or channels <= 0:
+        raise AudioError(path, "is damaged: its header names no sample rate or no channels")
+    return rate, channels, promised, _read_with_ffmpeg(path, container, stream, rate, channels, promised)
+
+
+def _read_with_ffmpeg(
+    path: Path, container: Any, stream: Any, rate: int, channels: int, promised: float
+) -> Iterator[npt.NDArray[np.float32]]:
+    import av
+
+    done = 0
+    try:
+        resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
+        for frame in itertools.chain(container.decode(stream), [None]):
+            if frame is None and not done:
+                break  # the resampler has nothing to give back
+            for block in resampler.resample(frame):
+                samples = block.to_ndarray().T.astype(np.float32, copy=False)
+                if samples.shape[1] != channels:
+                    raise AudioError(path, f"is damaged: {channels} channels become {samples.shape[1]}")
+                done += len(samples)
+                yield samples
+    except (av.FFmpegError, ValueError) as error:
+        raise _not_audio(path, error) from error
+    if done and promised * rate - done > max(_CODEC_DELAY_SAMPLES, 0.02 * promised * rate):
+        raise _shorter(path, promised, done / rate)
+
+
+def _not_audio(path: Path, error: Exception) -> AudioError:
+    return AudioError(path, f"not audio in any known format, or damaged ({getattr(error, 'strerror', None) or error})")

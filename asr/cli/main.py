@@ -44,6 +44,10 @@ Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration
 
 def entry_point() -> None:
     """Run the command line of this process and leave with its exit code."""
+    # Matrices are small here, and `workers` shares out the cores; threads of NumPy's own would only get in the way, and
+    # round differently by their number. To be said before NumPy is there.
+    for name in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(name, "1")
     for stream in (sys.stdout, sys.stderr):
         # A file name need not be valid in any encoding; it is printed as it is.
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]

@@ -168,7 +168,7 @@ def _calibrate(
         # Confidences are of the words that are written, truth is of normalised ones: where these are others, pass.
         words, normalized = best.text.split(), normalize_text(best.text, settings.normalizer)
         if words and words == normalized.split():
-            features.append(word_features(best, recording.steps(), decoder.language_scores(best.text)))
+            features.append(word_features(best, recording.log_probs(), decoder.language_scores(best.text)))
             right.append(np.array(right_words(reference, normalized), np.float64))
             owners.append(speaker)
     truth = np.concatenate(right) if right else np.zeros(0)

@@ -1,38 +1,39 @@
-"""Turns recordings into transcripts, with any acoustic model that gives log-probabilities."""
+"""Turns recordings into transcripts, with any acoustic model that gives log-probabilities.
+
+Reading, hearing and decoding go on at the same time: readers are processes (`asr.audio.reading`), each fed by a thread
+that cuts what it reads into windows; a pool of threads runs the model over windows; the caller's thread joins them and
+decodes. All of them take turns on as many processor cores as one asked for.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from asr.audio.features import Frames
-from asr.audio.load import Samples, load_audio
+from asr.acoustic.engine import AcousticModel
+from asr.audio.load import Samples
+from asr.audio.reading import Readers
 from asr.bundle import Bundle
 from asr.config import AutoConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError
 from asr.text.alphabet import BLANK
-from asr.transcription.windows import cut_windows, is_silent
+from asr.transcription.windows import LogProbs, Stitcher, Stretch, Window, WindowCutter, is_silent
 
-# Files whose windows are run together: enough to find neighbours in length, few enough to show a first result soon.
-# A beam search gains by more company.
-_FILES_AT_ONCE, _FILES_AT_ONCE_BEAM = 8, 32
-
-
-class AcousticModel(Protocol):
-    """What a transcriber needs of a model."""
-
-    def log_probs(self, utterances: Sequence[Frames]) -> list[npt.NDArray[np.float32]]:
-        """(frames, mels) each to natural log-probabilities (steps, symbols) each."""
+# Stretches that are decoded together: a beam search gains by company, a greedy one only makes the first result late.
+_STRETCHES_AT_ONCE, _STRETCHES_AT_ONCE_BEAM = 1, 32
+# Recordings that are begun before they are needed, at least, and windows of each that may wait.
+_FILES_AHEAD, _WINDOWS_AHEAD = 8, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,40 +64,64 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardWindow:
-    """A stretch of a recording, as the model heard it."""
-
-    start: float
-    """seconds from the start of the recording"""
-    log_probs: npt.NDArray[np.float32]
-    """natural log-probabilities [shape=(steps, symbols)]"""
-
-
-@dataclass(frozen=True, slots=True)
 class Heard:
     """A recording, as the model heard it."""
 
     path: str
     duration: float
     """seconds"""
-    windows: tuple[HeardWindow, ...]
+    stretches: tuple[Stretch, ...]
     """one behind the other; silence is left out"""
 
-    def steps(self) -> npt.NDArray[np.float32]:
-        """All log-probabilities one behind the other [shape=(steps, symbols)], a sure blank for each pause."""
-        if not self.windows:
+    def log_probs(self) -> LogProbs:
+        """All steps from the first one on [shape=(steps, symbols)], with sure blanks where there is silence."""
+        if not self.stretches:
             return np.zeros((0, 1), np.float32)
-        pause = np.full((1, self.windows[0].log_probs.shape[1]), -np.inf, np.float32)
-        pause[0, BLANK] = 0
-        return np.concatenate([part for window in self.windows for part in (window.log_probs, pause)])
+        last = self.stretches[-1]
+        result = np.full((last.first_step + len(last.log_probs), last.log_probs.shape[1]), -np.inf, np.float32)
+        result[:, BLANK] = 0
+        for one in self.stretches:
+            result[one.first_step : one.first_step + len(one.log_probs)] = one.log_probs
+        return result
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    path: str
+class _End:
+    """Nothing more comes of a recording."""
+
     duration: float
-    windows: tuple[tuple[float, Frames], ...]
-    """when each begins, in seconds, and its frames"""
+
+
+@dataclass
+class _Feed:
+    """A recording on its way from its reader to the model."""
+
+    path: str | Path
+    windows: queue.Queue[tuple[Window, Future[LogProbs | None], float] | _End | AudioError | BaseException] = field(
+        default_factory=lambda: queue.Queue(_WINDOWS_AHEAD)
+    )
+    """with the share of the recording that has been read, if its header tells"""
+
+
+@dataclass
+class _Writing:
+    """A recording whose stretches are being decoded."""
+
+    path: str
+    stretches: int = 0
+    decoded: list[tuple[int, list[Hypothesis], tuple[Word, ...]]] = field(default_factory=list)
+    """its first step, texts and words, of each stretch"""
+    outcome: _End | AudioError | None = None
+
+    @property
+    def complete(self) -> bool:
+        return isinstance(self.outcome, AudioError) or (
+            self.outcome is not None and len(self.decoded) == self.stretches
+        )
+
+
+Progress = Callable[[int, float, float], object]
+"""told the number of a recording, the seconds of it that the model has heard, and their share (0 where unknown)"""
 
 
 class Transcriber:
@@ -113,6 +138,8 @@ class Transcriber:
         Processor cores to use; 0 for all.
     engine : AcousticModel, optional
         Another way to run the model; ONNX Runtime on the bundle's graph by default.
+    readers : Readers, optional
+        Those that read the recordings; processes of its own by default.
 
     Examples
     --------
@@ -129,6 +156,7 @@ class Transcriber:
         channel: str = "mix",
         workers: int = 0,
         engine: AcousticModel | None = None,
+        readers: Readers | None = None,
     ) -> None:
         self.bundle = bundle
         decoder = decoder or AutoConfig()
@@ -136,10 +164,17 @@ class Transcriber:
             decoder = decoder.resolve(bundle.decoder)
         self._decoder = make_decoder(bundle.alphabet, decoder)
         self._calibration = bundle.confidence.get(decoder_kind(decoder))
-        self._files_at_once = _FILES_AT_ONCE if isinstance(decoder, GreedyConfig) else _FILES_AT_ONCE_BEAM
+        self._at_once = _STRETCHES_AT_ONCE if isinstance(decoder, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
         self._channel = channel
-        self._workers = workers or os.cpu_count() or 1
-        self._engine = engine or bundle.engine(workers=workers)
+        self._workers = workers or _available_cores()
+        self._cores = threading.Semaphore(self._workers)
+        self._engine = engine or bundle.engine()
+        self._readers = readers or Readers()
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds of a step of the model."""
+        return self.bundle.log_mel.settings.hop_seconds * self.bundle.model.subsampling
 
     def transcribe(self, path: str | Path) -> Transcript:
         """Transcribe one recording of any length.
@@ -156,117 +191,250 @@ class Transcriber:
 
     def transcribe_samples(self, samples: Samples) -> Transcript:
         """Transcribe float32 samples [shape=(samples,)] at the rate of `bundle.log_mel.settings.sample_rate`."""
-        heard = self._hear([self._prepare("", np.asarray(samples, np.float32))])
-        return self._write_down(heard)[0]
+        heard = self.hear_samples(samples)
+        writing = _Writing("", len(heard.stretches), outcome=_End(heard.duration))
+        self._decode([(writing, one) for one in heard.stretches])
+        return self._transcript(writing, heard.duration)
 
-    def transcribe_files(self, paths: Iterable[str | Path]) -> Iterator[Transcript | AudioError]:
+    def transcribe_files(
+        self, paths: Iterable[str | Path], *, progress: Progress | None = None
+    ) -> Iterator[Transcript | AudioError]:
         """Transcribe recordings in order.
 
         Parameters
         ----------
         paths : iterable of str or Path
+        progress : callable, optional
+            See `Progress`.
 
         Yields
         ------
         Transcript or AudioError
             One for each path: an unreadable file does not keep the rest back.
         """
-        remaining = self.hear_files(paths)
-        while now := list(islice(remaining, self._files_at_once)):
-            good = iter(self._write_down([one for one in now if isinstance(one, Heard)]))
-            for one in now:
-                yield one if isinstance(one, AudioError) else next(good)
+        writings: deque[_Writing] = deque()
+        waiting: list[tuple[_Writing, Stretch]] = []
+        for path, event in self._hear(paths, progress):
+            if not writings or writings[-1].outcome is not None:
+                writings.append(_Writing(path))
+            now = writings[-1]
+            if isinstance(event, Stretch):
+                now.stretches += 1
+                waiting.append((now, event))
+            else:
+                now.outcome = event
+            if len(waiting) >= self._at_once:
+                self._decode(waiting)
+                waiting = []
+            yield from self._finished(writings)
+        self._decode(waiting)
+        yield from self._finished(writings)
 
-    def hear_files(self, paths: Iterable[str | Path]) -> Iterator[Heard | AudioError]:
+    def hear_files(
+        self, paths: Iterable[str | Path], *, progress: Progress | None = None
+    ) -> Iterator[Heard | AudioError]:
         """Run the model over recordings, in order, without decoding what it hears; as `transcribe_files` else."""
+        stretches: list[Stretch] = []
+        for path, event in self._hear(paths, progress):
+            if isinstance(event, Stretch):
+                stretches.append(event)
+                continue
+            yield event if isinstance(event, AudioError) else Heard(path, event.duration, tuple(stretches))
+            stretches = []
+
+    def hear_samples(self, samples: Samples) -> Heard:
+        """Run the model over samples; as `transcribe_samples` else."""
+        samples = np.asarray(samples, np.float32)
+        cutter, stitcher = self._cutter(), Stitcher(self.step_seconds)
+        stretches: list[Stretch] = []
+        for windows in (cutter.push(samples), cutter.finish()):
+            for window in windows:
+                stretches += stitcher.push(window, self._run(window))
+        stretches += stitcher.finish()
+        return Heard("", len(samples) / self.bundle.log_mel.settings.sample_rate, tuple(stretches))
+
+    def _cutter(self) -> WindowCutter:
+        settings = self.bundle.log_mel.settings
+        return WindowCutter(settings.sample_rate, settings.hop_samples * self.bundle.model.subsampling)
+
+    def _hear(
+        self, paths: Iterable[str | Path], progress: Progress | None
+    ) -> Iterator[tuple[str, Stretch | _End | AudioError]]:
+        """What the model hears in recordings, in order; each ends with its duration or an error."""
         remaining = iter(paths)
-        with ThreadPoolExecutor(self._workers) as pool:
+        jobs: queue.SimpleQueue[_Feed | None] = queue.SimpleQueue()
+        stopped = threading.Event()
+        feeds: deque[_Feed] = deque()
+        feeders: list[threading.Thread] = []
 
-            def start_next() -> list[Future[_Prepared | AudioError]]:
-                return [pool.submit(self._load, path) for path in islice(remaining, self._files_at_once)]
+        def begin_next() -> None:
+            for path in remaining:
+                feed = _Feed(path)
+                feeds.append(feed)
+                jobs.put(feed)
+                if len(feeders) < min(self._workers, len(feeds)):
+                    feeders.append(threading.Thread(target=self._feed, args=(jobs, pool, stopped), daemon=True))
+                    feeders[-1].start()
+                break
 
-            ahead = start_next()
-            while ahead:
-                now, ahead = [future.result() for future in ahead], start_next()
-                good = iter(self._hear([one for one in now if isinstance(one, _Prepared)]))
-                for one in now:
-                    yield one if isinstance(one, AudioError) else next(good)
-
-    def _write_down(self, recordings: Sequence[Heard]) -> list[Transcript]:
-        """Turn what the model heard into transcripts."""
-        found = decode_recordings(recordings, self._decoder)
-        return [self._transcript(one, hypotheses) for one, hypotheses in zip(recordings, found, strict=True)]
-
-    def _load(self, path: str | Path) -> _Prepared | AudioError:
-        settings = self.bundle.log_mel.settings
+        pool = ThreadPoolExecutor(self._workers)
         try:
-            samples = load_audio(path, sample_rate=settings.sample_rate, channel=self._channel)
-        except AudioError as error:
-            return error
-        return self._prepare(str(path), samples)
+            for _ in range(max(_FILES_AHEAD, 2 * self._workers)):
+                begin_next()
+            number = 0
+            while feeds:
+                feed = feeds.popleft()
+                stitcher = Stitcher(self.step_seconds)
+                while not isinstance(item := feed.windows.get(), _End | BaseException):
+                    window, future, share = item
+                    for stretch in stitcher.push(window, future.result()):
+                        yield str(feed.path), stretch
+                    if progress:
+                        progress(number, window.end * self.step_seconds, share)
+                if isinstance(item, BaseException) and not isinstance(item, AudioError):
+                    raise item
+                if isinstance(item, _End):
+                    for stretch in stitcher.finish():
+                        yield str(feed.path), stretch
+                begin_next()
+                yield str(feed.path), item
+                number += 1
+        finally:
+            stopped.set()
+            for _ in feeders:
+                jobs.put(None)
+            pool.shutdown(wait=True, cancel_futures=True)
+            for feeder in feeders:
+                feeder.join()
 
-    def _prepare(self, path: str, samples: Samples) -> _Prepared:
-        log_mel = self.bundle.log_mel
-        rate = log_mel.settings.sample_rate
-        windows = [
-            (start / rate, log_mel(samples[start:end]))
-            for start, end in cut_windows(samples, rate)
-            if not is_silent(samples[start:end])
-        ]
-        return _Prepared(path, len(samples) / rate, tuple(windows))
+    def _feed(self, jobs: queue.SimpleQueue[_Feed | None], pool: ThreadPoolExecutor, stopped: threading.Event) -> None:
+        """A thread that reads recordings and hands their windows to the pool."""
+        while (feed := jobs.get()) is not None and not stopped.is_set():
+            try:
+                for item in self._windows(feed.path, pool, stopped):
+                    if not _put(feed.windows, item, stopped):
+                        break
+            except BaseException as error:
+                _put(feed.windows, error, stopped)
 
-    def _hear(self, recordings: Sequence[_Prepared]) -> list[Heard]:
-        log_probs = iter(self._engine.log_probs([frames for one in recordings for _, frames in one.windows]))
-        return [
-            Heard(one.path, one.duration, tuple(HeardWindow(start, next(log_probs)) for start, _ in one.windows))
-            for one in recordings
-        ]
+    def _windows(
+        self, path: str | Path, pool: ThreadPoolExecutor, stopped: threading.Event
+    ) -> Iterator[tuple[Window, Future[LogProbs | None], float] | _End]:
+        rate = self.bundle.log_mel.settings.sample_rate
+        cutter, share = self._cutter(), 0.0
+        blocks = self._readers.read(path, sample_rate=rate, channel=self._channel, turn=self._cores, stopped=stopped)
+        for block in blocks:
+            for window in cutter.push(block.samples):
+                yield window, pool.submit(self._run, window), share
+            if block.promised_seconds:
+                share = min(1.0, cutter.samples / rate / block.promised_seconds)
+        for window in cutter.finish():
+            yield window, pool.submit(self._run, window), share
+        yield _End(cutter.samples / rate)
 
-    def _transcript(self, recording: Heard, hypotheses: Sequence[Hypothesis]) -> Transcript:
-        texts = list(dict.fromkeys(" ".join(one.text.split()) for one in hypotheses))
-        return Transcript(
-            path=recording.path,
-            text=texts[0],
-            duration=recording.duration,
-            score=hypotheses[0].score,
-            words=tuple(self._words(recording, hypotheses[0])),
-            alternatives=tuple(texts[1:]),
+    def _run(self, window: Window) -> LogProbs | None:
+        if is_silent(window.samples):
+            return None
+        with self._cores:
+            return self._engine.log_probs(self.bundle.log_mel(window.samples))
+
+    def _decode(self, waiting: Sequence[tuple[_Writing, Stretch]]) -> None:
+        with self._cores:
+            found = self._decoder.decode([stretch.log_probs for _, stretch in waiting])
+            for (writing, stretch), hypotheses in zip(waiting, found, strict=True):
+                writing.decoded.append((stretch.first_step, hypotheses, self._words(stretch, hypotheses[0])))
+
+    def _finished(self, writings: deque[_Writing]) -> Iterator[Transcript | AudioError]:
+        while writings and writings[0].complete:
+            writing = writings.popleft()
+            if isinstance(writing.outcome, AudioError):
+                yield writing.outcome
+            elif writing.outcome is not None:
+                yield self._transcript(writing, writing.outcome.duration)
+
+    def _transcript(self, writing: _Writing, duration: float) -> Transcript:
+        joined = join_hypotheses([(first, hypotheses) for first, hypotheses, _ in writing.decoded])
+        texts = list(dict.fromkeys(" ".join(one.text.split()) for one in joined))
+        # The last step may reach beyond the end.
+        words = (
+            replace(word, start=min(word.start, round(duration, 3)), end=min(word.end, round(duration, 3)))
+            for _, _, words in writing.decoded
+            for word in words
         )
+        return Transcript(writing.path, texts[0], duration, joined[0].score, tuple(words), tuple(texts[1:]))
 
-    def _words(self, recording: Heard, hypothesis: Hypothesis) -> list[Word]:
+    def _words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
         """A word lasts from its first symbol's step to the end of its last symbol's step."""
-        settings = self.bundle.log_mel.settings
-        step_seconds = settings.hop_seconds * self.bundle.model.subsampling
-        # When each step begins; the pause behind a window counts as one.
-        begins = np.concatenate(
-            [np.zeros(0)]
-            + [window.start + step_seconds * np.arange(len(window.log_probs) + 1) for window in recording.windows]
-        )
         words: list[Word] = []
         position = 0
         for text in hypothesis.text.split(" "):
             steps = hypothesis.steps[position : position + len(text)]
             position += len(text) + 1
             if text:
-                start, end = begins[steps[0]], begins[steps[-1]] + step_seconds
-                words.append(Word(text, round(float(start), 3), round(min(float(end), recording.duration), 3)))
+                start, end = stretch.first_step + steps[0], stretch.first_step + steps[-1] + 1
+                words.append(Word(text, round(start * self.step_seconds, 3), round(end * self.step_seconds, 3)))
         if self._calibration is None:
-            return words
-        features = word_features(hypothesis, recording.steps(), self._decoder.language_scores(hypothesis.text))
+            return tuple(words)
+        features = word_features(hypothesis, stretch.log_probs, self._decoder.language_scores(hypothesis.text))
         confidences = self._calibration.confidences(features).round(3).tolist()
-        return [replace(word, confidence=sure) for word, sure in zip(words, confidences, strict=True)]
+        return tuple(replace(word, confidence=sure) for word, sure in zip(words, confidences, strict=True))
 
 
 def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:
-    """The texts of recordings, best first. What is said in one window bears on the next one."""
-    # Recordings of one window are many and short: they are decoded together.
-    together = iter(decoder.decode([one.windows[0].log_probs for one in recordings if len(one.windows) == 1]))
-    return [next(together) if len(one.windows) == 1 else _decode_windows(one, decoder) for one in recordings]
+    """The texts of recordings, best first, with the steps of the whole recording."""
+    found = iter(decoder.decode([stretch.log_probs for one in recordings for stretch in one.stretches]))
+    return [join_hypotheses([(stretch.first_step, next(found)) for stretch in one.stretches]) for one in recordings]
 
 
-def _decode_windows(recording: Heard, decoder: Decoder) -> list[Hypothesis]:
-    stream = decoder.stream()
-    for window in recording.windows:
-        stream.advance(window.log_probs)
-        stream.pause()
-    return stream.finish()
+def join_hypotheses(stretches: Sequence[tuple[int, Sequence[Hypothesis]]]) -> list[Hypothesis]:
+    """The texts of a recording from those of its stretches.
+
+    Parameters
+    ----------
+    stretches : sequence of (first step, texts from best to worst)
+        One behind the other, with as many texts each as one wants of the whole.
+
+    Returns
+    -------
+    list of Hypothesis
+        Best first; the steps are the recording's.
+    """
+    joined = [Hypothesis("", 0.0, (), ())]
+    for first, hypotheses in stretches:
+        both = [_join(one, first, other) for one in joined for other in hypotheses]
+        joined = sorted(both, key=lambda one: -one.score)[: len(hypotheses)] if len(hypotheses) > 1 else both
+    return joined
+
+
+def _join(one: Hypothesis, first: int, other: Hypothesis) -> Hypothesis:
+    steps = tuple(first + step for step in other.steps)
+    score = one.score + other.score
+    if not one.text:
+        return Hypothesis(other.text, score, steps, other.log_probs)
+    if not other.text:
+        return replace(one, score=score)
+    # The space between them is one that nobody heard, at the step before the second.
+    return Hypothesis(
+        f"{one.text} {other.text}",
+        score,
+        (*one.steps, max(first - 1, one.steps[-1]), *steps),
+        (*one.log_probs, 0.0, *other.log_probs),
+    )
+
+
+def _put(target: queue.Queue[Any], item: object, stopped: threading.Event) -> bool:
+    """Put something into a queue as soon as there is room; not if nobody wants it any more."""
+    while not stopped.is_set():
+        try:
+            target.put(item, timeout=0.1)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
+def _available_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
-import numpy as np
-import pytest
+from dataclasses import replace
 
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from asr.acoustic.keras_engine import KerasEngine
 from asr.acoustic.model import read_weights
+from asr.acoustic.onnx_check import check_graph
 from asr.acoustic.onnx_engine import OnnxEngine
 from asr.acoustic.onnx_export import export_onnx
 from asr.config import ModelConfig
@@ -15,28 +21,120 @@ from .test_model import MELS, SYMBOLS, VARIANTS, alone, build
 @pytest.mark.parametrize(
     "settings", VARIANTS, ids=lambda one: f"{one.front_end}-{one.cell}-{one.bidirectional}-{one.subsampling}"
 )
-def test_the_graph_equals_the_keras_model(tmp_path, rng, settings):
+def test_the_graph_equals_the_keras_model(rng, settings):
     model = build(settings)
-    path = tmp_path / "model.onnx"
-    path.write_bytes(export_onnx(read_weights(model), settings, mels=MELS, symbols=SYMBOLS))
-    engine = OnnxEngine(path, settings)
+    engine = load(export_onnx(read_weights(model), settings, mels=MELS, symbols=SYMBOLS), settings)
     utterances = [rng.standard_normal((length, MELS)).astype(np.float32) for length in (33, 5, 18, 19, 1, 64)]
-    together = engine.log_probs(utterances)
-    for one, result in zip(utterances, together, strict=True):
+    for one in utterances:
+        result = engine.log_probs(one)
         np.testing.assert_allclose(result, alone(model, one, settings), atol=1e-4)
         np.testing.assert_allclose(np.exp(result).sum(axis=1), 1, atol=1e-5)
-        np.testing.assert_allclose(engine.log_probs([one])[0], result, atol=1e-5)
 
 
-def test_no_utterances_give_no_results(tmp_path):
-    settings = ModelConfig(depth=1, units=4, channels=2)
-    path = tmp_path / "model.onnx"
-    path.write_bytes(export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS))
-    assert OnnxEngine(path, settings).log_probs([]) == []
+@pytest.mark.parametrize(
+    "settings", [ModelConfig(), ModelConfig(bidirectional=False, projection=0)], ids=["", "causal"]
+)
+def test_a_quantised_graph_is_a_quarter_and_says_nearly_the_same(rng, settings):
+    model = build(settings)
+    weights = read_weights(model)
+    exact = export_onnx(weights, settings, mels=MELS, symbols=SYMBOLS)
+    quantized = export_onnx(weights, settings, mels=MELS, symbols=SYMBOLS, quantized=True)
+    assert len(quantized) < 0.27 * len(exact)
+    for length in (1, 7, 300):
+        frames = rng.standard_normal((length, MELS)).astype(np.float32)
+        difference = np.exp(load(exact, settings).log_probs(frames)) - np.exp(
+            load(quantized, settings).log_probs(frames)
+        )
+        assert np.abs(difference).mean() < 0.01
 
 
-def test_a_file_that_is_no_graph_is_refused(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"nothing of the kind")
+def test_keras_and_onnx_are_one_interface(rng):
+    settings = ModelConfig(depth=1, units=8, channels=2)
+    model = build(settings)
+    engine = KerasEngine(model, settings)
+    graph = load(export_onnx(read_weights(model), settings, mels=MELS, symbols=SYMBOLS), settings)
+    for length in (1, 255, 256, 300):
+        frames = rng.standard_normal((length, MELS)).astype(np.float32)
+        np.testing.assert_allclose(engine.log_probs(frames), graph.log_probs(frames), atol=1e-4)
+
+
+def test_a_file_that_is_no_graph_is_refused():
     with pytest.raises(BundleError, match="ONNX Runtime cannot load"):
-        OnnxEngine(path, ModelConfig())
+        load(b"nothing of the kind", ModelConfig())
+
+
+def test_a_graph_for_other_frames_or_symbols_is_refused():
+    settings = ModelConfig(depth=1, units=4, channels=2)
+    graph = export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS)
+    for mels, symbols in ((MELS + 1, SYMBOLS), (MELS, SYMBOLS + 1)):
+        with pytest.raises(BundleError, match=f"frames of {mels} bands to {symbols} symbols"):
+            OnnxEngine(graph, settings, mels=mels, symbols=symbols, name="x")
+
+
+def test_a_graph_of_another_subsampling_is_refused(rng):
+    settings = ModelConfig(depth=1, units=4, channels=2)
+    graph = export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS)
+    with pytest.raises(BundleError, match="a step for every 2 frames"):
+        load(graph, replace(settings, subsampling=2)).log_probs(rng.standard_normal((40, MELS)).astype(np.float32))
+
+
+def load(graph: bytes, settings: ModelConfig) -> OnnxEngine:
+    return OnnxEngine(graph, settings, mels=MELS, symbols=SYMBOLS, name="model.onnx")
+
+
+CONSTANT = numpy_helper.from_array(np.zeros((1, 1), np.float32), "constant")
+
+
+def changed(**kwargs) -> bytes:
+    """A graph of ours with something else in it."""
+    settings = ModelConfig(depth=1, units=4, channels=2)
+    model = onnx.load_from_string(export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS))
+    if "node" in kwargs:
+        model.graph.node.append(kwargs["node"])
+    if "domain" in kwargs:
+        model.opset_import.append(helper.make_opsetid(kwargs["domain"], 1))
+    if "external" in kwargs:
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=kwargs["external"])
+    if "function" in kwargs:
+        model.functions.append(kwargs["function"])
+    if "sparse" in kwargs:
+        model.graph.sparse_initializer.add()
+    return model.SerializeToString()
+
+
+BODY = helper.make_graph([], "body", [], [])
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        ({"external": "/etc/passwd"}, "lies in another file"),
+        ({"external": "../../secret"}, "lies in another file"),
+        ({"node": helper.make_node("Evil", [], ["x"], domain="evil")}, "operator evil.Evil"),
+        ({"node": helper.make_node("PyOp", [], ["x"], domain="ai.onnx.contrib")}, "operator ai.onnx.contrib.PyOp"),
+        ({"node": helper.make_node("Loop", ["", ""], ["x"], body=BODY)}, "operator Loop"),
+        ({"node": helper.make_node("If", ["c"], ["x"], then_branch=BODY, else_branch=BODY)}, "operator If"),
+        ({"node": helper.make_node("Add", [], ["x"], body=BODY)}, "holds another graph"),
+        ({"node": helper.make_node("Add", [], ["x"], value=CONSTANT)}, "holds a tensor"),
+        ({"node": helper.make_node("Add", [], ["x"], domain="evil")}, "operator evil.Add"),
+        ({"domain": "evil"}, "operators of 'evil'"),
+        ({"function": helper.make_function("evil", "Add", [], [], [], [])}, "functions of its own"),
+        ({"sparse": True}, "sparse tensors"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_graph_that_reaches_outside_itself_is_not_run(attack, message):
+    with pytest.raises(BundleError, match=message):
+        check_graph(changed(**attack), "model.onnx")
+
+
+def test_graphs_of_ours_pass_the_check():
+    for settings in VARIANTS:
+        for quantized in (False, True):
+            check_graph(
+                export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS, quantized=quantized),
+                "x",
+            )

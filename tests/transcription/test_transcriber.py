@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import soundfile
@@ -11,7 +9,6 @@ from asr.bundle import load_bundle
 from asr.config import BeamConfig
 from asr.errors import AudioError
 from asr.transcription.transcriber import Transcriber, Transcript
-from asr.transcription.windows import LONGEST_SECONDS, cut_windows, is_silent
 
 from ..conftest import RATE, SAMPLES
 
@@ -21,15 +18,12 @@ SAMPLE_PATHS = sorted(SAMPLES.glob("*.opus"))
 class Speller:
     """An acoustic model that says "ab" in every window, at steps 2 and 5."""
 
-    def log_probs(self, utterances):
-        results = []
-        for frames in utterances:
-            steps = np.full((-(-len(frames) // 4), 29), -20.0, np.float32)
-            steps[:, 0] = 0
-            for step, number in ((2, 3), (5, 4)):
-                steps[step, [0, number]] = steps[step, [number, 0]]
-            results.append(steps - np.log(np.exp(steps).sum(axis=1, keepdims=True)))
-        return results
+    def log_probs(self, frames):
+        steps = np.full((-(-len(frames) // 4), 29), -20.0, np.float32)
+        steps[:, 0] = 0
+        for step, number in ((2, 3), (5, 4)):
+            steps[step, [0, number]] = steps[step, [number, 0]]
+        return steps - np.log(np.exp(steps).sum(axis=1, keepdims=True))
 
 
 @pytest.fixture
@@ -66,11 +60,9 @@ def test_words_have_times_within_the_recording(tiny_bundle):
     transcriber = Transcriber(load_bundle(tiny_bundle), engine=Speller())
     noise = 0.1 * np.random.default_rng(0).standard_normal(int(30 * RATE)).astype(np.float32)
     transcript = transcriber.transcribe_samples(noise)
-    assert transcript.text == "ab ab"
-    first, second = transcript.words
-    assert (first.text, first.start, first.end) == ("ab", 0.08, 0.24)
-    assert LONGEST_SECONDS / 3 < second.start < LONGEST_SECONDS + 0.1
-    assert second.end - second.start == pytest.approx(0.16)
+    assert [(word.text, word.start, word.end) for word in transcript.words] == [("ab", 0.08, 0.24)]
+    short = transcriber.transcribe_samples(noise[: int(0.23 * RATE)])
+    assert short.words[0].end == short.duration
 
 
 def test_silence_is_an_empty_text(transcriber):
@@ -89,26 +81,6 @@ def test_alternatives_are_distinct_and_follow_the_best(tiny_bundle):
     transcript = transcriber.transcribe(SAMPLE_PATHS[0])
     assert 0 < len(transcript.alternatives) <= 3
     assert len({transcript.text, *transcript.alternatives}) == 1 + len(transcript.alternatives)
-
-
-def test_windows_cover_everything_and_are_cut_where_it_is_quiet(rng):
-    samples = rng.standard_normal(60 * RATE).astype(np.float32)
-    pauses = [13.0, 27.5, 41.0, 52.0]
-    for pause in pauses:
-        samples[int(pause * RATE) : int((pause + 0.3) * RATE)] *= 0.01
-    windows = cut_windows(samples, RATE)
-    assert windows[0][0] == 0
-    assert windows[-1][1] == len(samples)
-    for (_, end), (start, _) in itertools.pairwise(windows):
-        assert end == start
-        assert any(pause <= end / RATE <= pause + 0.3 for pause in pauses)
-    assert all(end - start <= LONGEST_SECONDS * RATE for start, end in windows)
-
-
-def test_a_short_recording_is_one_window(rng):
-    assert cut_windows(rng.standard_normal(RATE).astype(np.float32), RATE) == [(0, RATE)]
-    assert cut_windows(np.zeros(0, np.float32), RATE) == [(0, 0)]
-    assert is_silent(np.zeros(0, np.float32))
 
 
 def test_the_python_interface_takes_a_path_and_a_bundle(tiny_bundle):

@@ -1,0 +1,60 @@
+"""Looks through an ONNX graph from elsewhere before it runs: it may only be what our own exporter writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+from onnx import TensorProto
+
+from asr.acoustic.onnx_export import OPERATORS
+from asr.errors import BundleError
+
+_DOMAINS = {"", "ai.onnx", "com.microsoft"}
+
+
+def check_graph(content: bytes, name: str) -> None:
+    """Refuse a graph that reaches outside itself, or is made of anything but our operators.
+
+    Parameters
+    ----------
+    content : bytes
+        An ONNX file.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    BundleError
+        If it is no ONNX file, takes tensors from other files, brings functions or operators of its own, or holds graphs
+        in graphs (loops, branches).
+    """
+    try:
+        model = onnx.load_from_string(content)
+    except Exception as error:  # what protobuf raises has no name that it promises
+        raise BundleError(f"{name}: is damaged ({error})") from error
+    problem = _problem(model)
+    if problem:
+        raise BundleError(f"{name}: {problem}: not a graph that asr has written, it is not run")
+
+
+def _problem(model: Any) -> str | None:
+    if model.functions or model.training_info:
+        return "it brings functions of its own"
+    foreign = {one.domain for one in model.opset_import} - _DOMAINS
+    for node in model.graph.node:
+        if node.op_type not in OPERATORS or node.domain not in _DOMAINS:
+            return f"it uses the operator {node.domain + '.' if node.domain else ''}{node.op_type}"
+        for attribute in node.attribute:
+            if attribute.HasField("g") or attribute.graphs:
+                return f"its operator {node.op_type} holds another graph"
+            if attribute.HasField("t") or attribute.tensors:
+                return f"its operator {node.op_type} holds a tensor"
+    if foreign:
+        return f"it uses operators of {sorted(foreign)[0]!r}"
+    if model.graph.sparse_initializer:
+        return "it holds sparse tensors"
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            return f"its tensor {tensor.name!r} lies in another file"
+    return None
