@@ -78,6 +78,12 @@ class TranscriptFormat(ConfigEnum):
     txt = "txt"
     json = "json"
     jsonl = "jsonl"
+    srt = "srt"
+    vtt = "vtt"
+    tsv = "tsv"
+    ctm = "ctm"
+    stm = "stm"
+    textgrid = "textgrid"
 
 
 class EngineKind(ConfigEnum):
@@ -585,19 +591,85 @@ class TranscribeConfig:
     """the model: a bundle's folder, or the name of one that ships"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     format: TranscriptFormat = TranscriptFormat.txt
-    """txt (the text), json (one document) or jsonl (one line a recording) with times and scores"""
+    """txt (the text), json (one document) or jsonl (one line a recording) with times and scores, srt or vtt
+    (subtitles), tsv (a table of them), ctm or stm (for scoring programs), textgrid (for Praat)"""
     output_dir: str | None = None
-    """write one file a recording here instead of writing to stdout"""
+    """write one file a recording here instead of writing to stdout; what is finished there is skipped"""
+    beside: bool = False
+    """write one file beside each recording instead"""
+    overwrite: bool = False
+    """transcribe again what is finished, and replace files that were not written by this command"""
+    files_from: str | None = None
+    """a file that lists recordings, one a line; - for standard input"""
+    shard: str | None = None
+    """3/20 for the third of twenty parts of the job, each for a process or machine of its own"""
+    mark_below: float | None = None
+    """mark words whose confidence is lower as [word?]; a share, such as 0.5"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
     workers: int = 0
     """processor cores to use; 0 for all"""
+    max_hours: float = 24.0
+    """a longer recording is an error"""
+    timeout: float = 60.0
+    """seconds after which a recording whose decoder does not move on is given up"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
         _check_channel(self.channel)
         _require(self.workers >= 0, "workers", "0 or more", self.workers)
+        _require(self.max_hours > 0, "max_hours", "above 0", self.max_hours)
+        _require(self.timeout > 0, "timeout", "above 0", self.timeout)
+        if self.mark_below is not None:
+            _require(0 <= self.mark_below <= 1, "mark_below", "between 0 and 1", self.mark_below)
+        if self.shard is not None:
+            part, slash, parts = self.shard.partition("/")
+            ok = bool(slash) and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)
+            _require(ok, "shard", "part/parts, such as 3/20", self.shard)
+        if self.beside and self.output_dir is not None:
+            raise ConfigError("output_dir and beside are two places for the same files: name one")
+
+
+@dataclass(kw_only=True)
+class AlignConfig:
+    """`asr align`."""
+
+    bundle: str = "en"
+    """the model: a bundle's folder, or the name of one that ships"""
+    format: TranscriptFormat = TranscriptFormat.json
+    """txt, json (one document), jsonl, srt, vtt, tsv, ctm, stm or textgrid, as in `asr transcribe`; a word's score
+    takes the place of its confidence"""
+    output_dir: str | None = None
+    """write one file a recording here instead of writing to stdout"""
+    cut_dir: str | None = None
+    """cut the recordings in pauses into utterances to train on, and write them and their manifest here"""
+    cut_seconds: float = 15.0
+    """length of the longest of them"""
+    min_score: float = 0.0
+    """utterances whose words have a lower score on average are left out, and counted"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
+    workers: int = 0
+    """processor cores to use; 0 for all"""
+    max_hours: float = 24.0
+    """a longer recording is an error"""
+    timeout: float = 60.0
+    """seconds after which a recording whose decoder does not move on is given up"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        _check_channel(self.channel)
+        _require(self.workers >= 0, "workers", "0 or more", self.workers)
+        _require(self.max_hours > 0, "max_hours", "above 0", self.max_hours)
+        _require(self.timeout > 0, "timeout", "above 0", self.timeout)
+        _require(self.cut_seconds >= 1, "cut_seconds", "at least 1", self.cut_seconds)
+        _require(0 <= self.min_score <= 1, "min_score", "between 0 and 1", self.min_score)
 
 
 @dataclass(kw_only=True)
@@ -616,6 +688,8 @@ class EvaluateConfig:
     """utterances with the most errors to show"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
     workers: int = 0
     """processor cores to use; 0 for all"""
     log: LogStyle = LogStyle.text

@@ -36,6 +36,7 @@ Settings = TypeVar("Settings")
 ROOTS: dict[str, type[Any]] = {
     "train": config.TrainConfig,
     "transcribe": config.TranscribeConfig,
+    "align": config.AlignConfig,
     "evaluate": config.EvaluateConfig,
     "doctor": config.DoctorConfig,
     "lm": config.LmConfig,

@@ -6,10 +6,11 @@ FFmpeg's libraries. A recording that cannot be read whole is an `AudioError`, ne
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.errors import AudioError
+from asr.files import write_atomically
 
 Samples = npt.NDArray[np.float32]
 
@@ -366,3 +368,42 @@ def _read_with_ffmpeg(
 
 def _not_audio(path: Path, error: Exception) -> AudioError:
     return AudioError(path, f"not audio in any known format, or damaged ({getattr(error, 'strerror', None) or error})")
+
+
+def cut_samples(blocks: Iterable[Samples], spans: Sequence[tuple[int, int]]) -> Iterator[Samples]:
+    """Parts of a recording that comes block by block.
+
+    Parameters
+    ----------
+    blocks : iterable of float32 [shape=(samples,)]
+    spans : sequence of (start, end)
+        In samples, ascending; they may overlap.
+
+    Yields
+    ------
+    float32 [shape=(end - start,)]
+        Shorter where the recording ends.
+    """
+    remaining, held, offset = iter(blocks), np.zeros(0, np.float32), 0
+    for start, end in spans:
+        held, offset = held[max(0, start - offset) :], offset + min(max(0, start - offset), len(held))
+        while offset + len(held) < end and (block := next(remaining, None)) is not None:
+            held = np.concatenate([held, block])
+            drop = min(max(0, start - offset), len(held))
+            held, offset = held[drop:], offset + drop
+        yield held[start - offset : end - offset]
+
+
+def save_flac(path: Path, samples: Samples, sample_rate: int) -> None:
+    """Write samples as 16-bit FLAC, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to or the disk is full.
+    """
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, format="FLAC", subtype="PCM_16")
+    write_atomically(path, buffer.getvalue())

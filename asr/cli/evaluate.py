@@ -114,11 +114,13 @@ def _transcribe(utterances: Sequence[Utterance], settings: EvaluateConfig) -> tu
     from asr.bundle import load_bundle
     from asr.transcription.transcriber import Transcriber
 
+    bundle = load_bundle(settings.bundle)
     transcriber = Transcriber(
-        load_bundle(settings.bundle),
+        bundle,
         decoder=settings.decoder,
         channel=settings.channel,
         workers=settings.workers,
+        engine=bundle.engine(settings.engine),
     )
     texts, failed, seconds = [], 0, 0.0
     results = transcriber.transcribe_files(one.audio_path for one in utterances)

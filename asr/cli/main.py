@@ -13,6 +13,7 @@ DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 COMMANDS = {
     "transcribe": "write down what is said in recordings",
+    "align": "find where in a recording a known text is said",
     "train": "train a model on your own recordings",
     "doctor": "find out what is wrong with recordings and texts before training",
     "evaluate": "measure error rates on transcribed recordings",
@@ -33,6 +34,7 @@ Commands:
 Examples:
   asr transcribe interview.mp3
   asr transcribe recordings/ format=json output_dir=texts
+  asr align chapter.mp3 chapter.txt format=srt
   asr evaluate test.jsonl bundle=runs/mine/best decoder=beam
   asr doctor train.jsonl valid.jsonl
   asr train data.train=train.jsonl data.valid=valid.jsonl

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import os
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from asr.audio.load import AUDIO_SUFFIXES
+from asr.audio.reading import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
+from asr.cli.recordings import Recording, find_recordings
 from asr.config import TranscribeConfig, TranscriptFormat
-from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import AudioError, ManifestError
-from asr.files import write_atomically
+from asr.errors import AudioError, ConfigError
+
+if TYPE_CHECKING:
+    from asr.bundle import Bundle
+    from asr.transcription.journal import Journal, Source
+    from asr.transcription.transcriber import Transcriber, Transcript
+
+Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
 
 USAGE = "asr transcribe FILE... [key=value...]"
 TEXT = """
 Writes down what is said in recordings: WAV, FLAC, OGG, Opus, MP3, M4A, MP4, WebM and more, of any length. A FILE is a
-recording, a folder (searched for recordings, all levels deep), a manifest (.jsonl), or - for audio on standard input.
-The text goes to standard output: alone for one recording, behind the file's name and a tab for several. A recording
-that cannot be read is named on standard error, the rest go on, and the exit code is 1.
+recording, a folder (searched for recordings, all levels deep), a pattern ('calls/**/*.mp3'), a manifest (.jsonl), or -
+for audio on standard input. The text goes to standard output: alone for one recording, behind the file's name and a tab
+for several; or into one file a recording, in output_dir or beside it, where a second run skips what is finished. A
+recording that cannot be read is named on standard error, the rest go on, and the exit code is 1.
 """
 EXAMPLES = """\
   asr transcribe interview.mp3
-  asr transcribe recordings/ decoder=beam decoder.beam_width=32
-  asr transcribe *.wav format=json output_dir=texts
+  asr transcribe film.mp4 format=srt > film.srt
+  asr transcribe recordings/ decoder=beam decoder.beam_width=32 output_dir=texts
+  asr transcribe calls/ format=json beside=true
+  find /archive -name '*.opus' | asr transcribe files_from=- output_dir=texts shard=3/20
   asr transcribe call.wav channel=2 bundle=runs/mine/best
 """
 
@@ -37,8 +51,9 @@ EXAMPLES = """\
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     split = split_arguments(arguments)
+    lists = any(one.startswith("files_from=") for one in split.overrides)
     settings: TranscribeConfig | None = settings_or_answer(
-        "transcribe", split, usage=USAGE, text=TEXT, examples=EXAMPLES
+        "transcribe", split, usage=USAGE, text=TEXT, examples=EXAMPLES, files_required=not lists
     )
     if settings is None:
         return 0
@@ -47,118 +62,199 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path) -> int:
-    from tqdm import tqdm
-
-    from asr.bundle import load_bundle
-    from asr.transcription.transcriber import Transcriber
-    from asr.transcription.writers import format_transcript, json_text, output_paths, transcript_object
-
-    transcriber = Transcriber(
-        load_bundle(settings.bundle),
-        decoder=settings.decoder,
-        channel=settings.channel,
-        workers=settings.workers,
-    )
-    not_found = 0
-    recordings: list[Recording] = []
-    for name in files:
-        try:
-            recordings += find_recordings(name, scratch)
-        except (AudioError, ManifestError) as error:
-            _log.error("%s", error)
-            not_found += 1
-    failed = not_found
-    outputs = output_paths([one.name for one in recordings], settings) if settings.output_dir else []
-    alone = len(files) == 1 and len(recordings) == 1 and not Path(files[0]).is_dir()
-    document = settings.format is TranscriptFormat.json and not settings.output_dir
-    objects = []
-    bar = tqdm(total=len(recordings), unit="file", disable=None if len(recordings) > 1 else True, leave=False)
+    if settings.beside and "-" in files:
+        raise ConfigError("there is no place beside standard input: name a folder with output_dir=FOLDER")
+    readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
+    readers.start()  # it comes up while we load the rest
     try:
-        results = transcriber.transcribe_files(one.path for one in recordings)
-        for number, (recording, result) in enumerate(zip(recordings, results, strict=True)):
-            bar.update()
-            if isinstance(result, AudioError):
-                _log.error("%s: %s", recording.shown, result.reason)
-                failed += 1
-                continue
-            result = replace(result, path=recording.shown)
-            if document:
-                objects.append(transcript_object(result, recording.id))
-                continue
-            text = format_transcript(result, settings.format, recording.id)
-            if settings.output_dir:
-                write_atomically(outputs[number], text.encode("utf-8"))
-                continue
-            if settings.format is TranscriptFormat.txt and not alone:
-                text = f"{result.path}\t{text}"
-            tqdm.write(text, file=sys.stdout, end="")
-            sys.stdout.flush()
+        from asr.bundle import load_bundle
+        from asr.transcription.transcriber import Transcriber
+
+        bundle = load_bundle(settings.bundle)
+        found = find_recordings(files, settings.files_from, scratch)
+        for problem in found.problems:
+            _log.error("%s", problem)
+        _check_format(settings, len(found.recordings), alone=found.alone)
+        if settings.mark_below is not None and not bundle.confidence:
+            raise ConfigError(f"{settings.bundle} knows no confidences to mark words by: `asr tune` calibrates them")
+        transcriber = Transcriber(
+            bundle,
+            decoder=settings.decoder,
+            channel=settings.channel,
+            workers=settings.workers,
+            engine=bundle.engine(settings.engine),
+            readers=readers,
+        )
+        failed = len(found.problems)
+        total = len(_shard(found.recordings, settings.shard)) + failed
+        if settings.output_dir or settings.beside:
+            failed += _into_files(found.recordings, settings, transcriber)
+        else:
+            failed += _to_stdout(_shard(found.recordings, settings.shard), settings, transcriber, alone=found.alone)
     finally:
-        bar.close()
-    if objects:
-        print(json_text(objects[0] if alone else objects, indent=2), end="")
-    total = len(recordings) + not_found
-    if settings.output_dir:
-        _log.info("%d transcripts written to %s", total - failed, settings.output_dir)
+        readers.close()
     if failed:
         _log.error("%d of %d inputs failed", failed, total)
     return 1 if failed else 0
 
 
+def _shard(everything: Sequence[Item], shard: str | None) -> Sequence[Item]:
+    if shard is None:
+        return everything
+    part, parts = map(int, shard.split("/"))
+    return everything[part - 1 :: parts]
+
+
+def _check_format(settings: TranscribeConfig, count: int, *, alone: bool) -> None:
+    from asr.transcription.writers import APPENDABLE
+
+    if not (alone or count <= 1 or settings.output_dir or settings.beside or settings.format in APPENDABLE):
+        raise ConfigError(
+            f"format={settings.format.value} is one document a recording, and these are {count}: name a folder with "
+            "output_dir=FOLDER, or put them beside the recordings with beside=true"
+        )
+
+
+def _to_stdout(
+    recordings: Sequence[Recording], settings: TranscribeConfig, transcriber: Transcriber, *, alone: bool
+) -> int:
+    """Print transcripts; returns the number of failures."""
+    from tqdm import tqdm
+
+    from asr.transcription.writers import json_text, transcript_object
+
+    objects, failed = [], 0
+    for recording, result in _results(recordings, transcriber):
+        if isinstance(result, AudioError):
+            failed += 1
+            continue
+        result = _finished(result, recording, settings)
+        if settings.format is TranscriptFormat.json:
+            objects.append(transcript_object(result, recording.id))
+            continue
+        text = _format(result, recording, settings)
+        if settings.format is TranscriptFormat.txt and not alone:
+            text = f"{result.path}\t{text}"
+        tqdm.write(text, file=sys.stdout, end="")
+        sys.stdout.flush()
+    if objects:
+        print(json_text(objects[0] if alone else objects, indent=2), end="")
+    return failed
+
+
+def _results(
+    recordings: Sequence[Recording], transcriber: Transcriber
+) -> Iterator[tuple[Recording, Transcript | AudioError]]:
+    """Recordings with what comes of them; errors are named already."""
+    from asr.cli.progress import HearingBar
+
+    with HearingBar([one.bytes_on_disk for one in recordings]) as bar:
+        results = transcriber.transcribe_files((one.path for one in recordings), progress=bar.hear)
+        for number, (recording, result) in enumerate(zip(recordings, results, strict=True)):
+            bar.finish(number)
+            if isinstance(result, AudioError):
+                _log.error("%s: %s", recording.shown, result.reason)
+            yield recording, result
+
+
+def _finished(result: Transcript, recording: Recording, settings: TranscribeConfig) -> Transcript:
+    from asr.transcription.writers import mark_doubtful
+
+    result = replace(result, path=recording.shown)
+    return result if settings.mark_below is None else mark_doubtful(result, settings.mark_below)
+
+
+def _format(result: Transcript, recording: Recording, settings: TranscribeConfig) -> str:
+    from asr.transcription.writers import format_transcript
+
+    return format_transcript(result, settings.format, recording.id, channel=settings.channel)
+
+
 @dataclass(frozen=True)
-class Recording:
-    """A recording that was asked for."""
+class _Job:
+    """A transcript to be written."""
 
-    path: Path
-    shown: str
-    """how messages and outputs call it"""
-    name: Path
-    """its path below the folder that was searched, for the outputs"""
-    id: str | None = None
-    """from a manifest"""
+    recording: Recording
+    output: Path
+    source: Source | None
 
 
-def find_recordings(name: str, scratch: Path) -> list[Recording]:
-    """The recordings that an argument stands for.
+def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, transcriber: Transcriber) -> int:
+    """Write a file a recording; returns the number of failures."""
+    from asr.transcription.journal import Journal
 
-    Parameters
-    ----------
-    name : str
-        A recording, a folder, a manifest, or - for standard input, which is kept in `scratch`.
-    scratch : Path
-
-    Returns
-    -------
-    list of Recording
-
-    Raises
-    ------
-    AudioError
-        If a folder holds no recordings.
-    ManifestError
-        If a manifest has a broken line.
-    """
-    path = Path(name)
-    if name == "-":
-        spool = scratch / "stdin"
-        spool.write_bytes(sys.stdin.buffer.read())
-        return [Recording(spool, "standard input", Path("stdin"))]
-    if path.is_dir():
-        found = sorted(one for one in path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES and not one.is_dir())
-        if not found:
-            raise AudioError(path, f"the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
-        return [Recording(one, str(one), one.relative_to(path)) for one in found]
-    if path.suffix.lower() in MANIFEST_SUFFIXES:
-        reading = read_manifest(path, text_required=False)
-        if reading.problems:
-            raise ManifestError(reading.problems)
-        return [
-            Recording(one.audio_path, str(one.audio_path), _inside(one.id + one.audio_path.suffix), one.id)
-            for one in reading.utterances
-        ]
-    return [Recording(path, name, Path(path.name))]
+    # Of all shards together: what a file is called depends on its namesakes.
+    pairs = list(zip(recordings, _outputs(recordings, settings), strict=True))
+    journal = Journal((settings.shard or "").replace("/", "-of-"))
+    jobs, skipped, failed = _jobs(_shard(pairs, settings.shard), settings, journal, transcriber.bundle)
+    done = 0
+    for job, (recording, result) in zip(jobs, _results([job.recording for job in jobs], transcriber), strict=True):
+        if isinstance(result, AudioError):
+            failed += 1
+            continue
+        text = _format(_finished(result, recording, settings), recording, settings)
+        try:
+            journal.write(job.output, text.encode("utf-8", "surrogateescape"), job.source)
+            done += 1
+        except OSError as error:
+            _log.error("%s: cannot be written (%s)", job.output, error.strerror or error)
+            failed += 1
+    where = settings.output_dir or "the recordings' folders"
+    _log.info("%d transcripts written to %s%s", done, where, f", {skipped} were there already" if skipped else "")
+    return failed
 
 
-def _inside(name: str) -> Path:
-    """A manifest's id as a path that cannot lead out of the output folder."""
-    return Path(*[part for part in Path(name).parts if part not in {"..", "/"}])
+def _outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> list[Path]:
+    from asr.transcription.writers import output_paths
+
+    if not settings.output_dir:
+        return output_paths([one.path for one in recordings], settings.format, Path())
+    folder = Path(settings.output_dir).expanduser()
+    # Better now than after hours of work.
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    return output_paths([one.name for one in recordings], settings.format, folder)
+
+
+def _jobs(
+    pairs: Sequence[tuple[Recording, Path]], settings: TranscribeConfig, journal: Journal, bundle: Bundle
+) -> tuple[list[_Job], int, int]:
+    """What is left to do; how many are finished; how many cannot be written."""
+    from asr.transcription.journal import Source
+
+    digest = _settings_digest(settings, bundle)
+    jobs, skipped, failed = [], 0, 0
+    for recording, output in pairs:
+        source = Source.of(recording.path, digest)
+        if not settings.overwrite and journal.is_finished(output, source):
+            skipped += 1
+        elif not settings.overwrite and not journal.is_ours(output):
+            _log.error("%s: was not written by asr, or changed since; overwrite=true replaces it", output)
+            failed += 1
+        else:
+            jobs.append(_Job(recording, output, source))
+    return jobs, skipped, failed
+
+
+def _settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
+    """Equal where the same recording gives the same file."""
+
+    def plain(value: object) -> object:
+        return value.name if isinstance(value, Enum) else str(value)
+
+    kept = asdict(settings)
+    for name in ("output_dir", "beside", "overwrite", "files_from", "shard", "workers", "timeout", "log", "bundle"):
+        del kept[name]
+    kept["kind"] = type(settings.decoder).__name__
+    # A language model or a word list of the same name may have become another one.
+    for name in ("lm", "lexicon", "hotwords_file"):
+        path = kept["decoder"].get(name)
+        if path is not None and os.path.exists(os.path.expanduser(path)):
+            status = os.stat(os.path.expanduser(path))
+            kept[name] = [status.st_size, status.st_mtime_ns]
+    digest = hashlib.blake2b(json.dumps(kept, sort_keys=True, default=plain).encode(), digest_size=16)
+    for file in sorted(bundle.path.iterdir()):
+        if file.is_file():
+            digest.update(hashlib.blake2b(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,16 +1,24 @@
-"""Writes transcripts: plain text, JSON."""
+"""Writes transcripts: plain text, JSON, subtitles, and the formats of speech research."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asr.config import TranscribeConfig, TranscriptFormat
+from asr.config import TranscriptFormat
 from asr.errors import ConfigError
-from asr.transcription.transcriber import Transcript
+from asr.transcription.segments import Segment, make_segments
+from asr.transcription.transcriber import Transcript, Word
+
+APPENDABLE = frozenset(
+    [TranscriptFormat.txt, TranscriptFormat.json, TranscriptFormat.jsonl, TranscriptFormat.ctm, TranscriptFormat.stm]
+)
+"""formats of which several recordings share one document"""
+_SUFFIXES = {TranscriptFormat.textgrid: ".TextGrid"}
 
 
 def transcript_object(transcript: Transcript, name: str | None = None) -> dict[str, Any]:
@@ -40,22 +48,144 @@ def json_text(value: Any, *, indent: int | None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode() + "\n"
 
 
-def format_transcript(transcript: Transcript, kind: TranscriptFormat, name: str | None = None) -> str:
-    """A transcript as the content of a file, ending in a line feed; `name` as in `transcript_object`."""
+def mark_doubtful(transcript: Transcript, below: float) -> Transcript:
+    """Put words whose confidence is lower into brackets, with a question mark: `[word?]`."""
+    words = tuple(
+        replace(word, text=f"[{word.text}?]") if word.confidence is not None and word.confidence < below else word
+        for word in transcript.words
+    )
+    return replace(transcript, words=words, text=_separator(transcript).join(word.text for word in words))
+
+
+def format_transcript(
+    transcript: Transcript, kind: TranscriptFormat, name: str | None = None, *, channel: str = "mix"
+) -> str:
+    """A transcript as the content of a file, ending in a line feed.
+
+    Parameters
+    ----------
+    transcript : Transcript
+    kind : TranscriptFormat
+        `txt`: the text. `json`, `jsonl`: see `transcript_object`. `srt`, `vtt`: subtitles (SubRip, WebVTT). `tsv`: a
+        table of subtitles, times in milliseconds. `ctm`, `stm`: words and segments for NIST's scoring programs.
+        `textgrid`: words and segments as tiers for Praat.
+    name : str, optional
+        The recording's id; its file name without suffix by default.
+    channel : str
+        The channel that was transcribed.
+    """
+    if kind is TranscriptFormat.json:
+        return json_text(transcript_object(transcript, name), indent=2)
+    if kind is TranscriptFormat.jsonl:
+        return json_text(transcript_object(transcript, name), indent=None)
     if kind is TranscriptFormat.txt:
         return transcript.text + "\n"
-    return json_text(transcript_object(transcript, name), indent=2 if kind is TranscriptFormat.json else None)
+    segments = make_segments(transcript.words, separator=_separator(transcript))
+    if kind is TranscriptFormat.srt:
+        return _subtitles(segments, ",")
+    if kind is TranscriptFormat.vtt:
+        return "WEBVTT\n\n" + _subtitles(segments, ".")
+    if kind is TranscriptFormat.tsv:
+        rows = [f"{1000 * one.start:.0f}\t{1000 * one.end:.0f}\t{one.text}\n" for one in segments]
+        return "".join(["start\tend\ttext\n", *rows])
+    # NIST's formats part their fields by spaces.
+    recording = "_".join((name or Path(transcript.path).stem or "recording").split())
+    number = "1" if channel == "mix" else channel
+    if kind is TranscriptFormat.ctm:
+        return "".join(_ctm_line(word, f"{recording} {number}") for word in transcript.words)
+    if kind is TranscriptFormat.stm:
+        return "".join(
+            f"{recording} {number} {recording} {one.start:.3f} {one.end:.3f} {one.text}\n" for one in segments
+        )
+    return _text_grid(transcript, segments)
 
 
-def output_paths(names: Sequence[Path], settings: TranscribeConfig) -> list[Path]:
+def _separator(transcript: Transcript) -> str:
+    """What stands between the words: nothing in scripts without spaces."""
+    return "" if " " not in transcript.text and len(transcript.words) > 1 else " "
+
+
+def _subtitles(segments: Sequence[Segment], point: str) -> str:
+    blocks = [
+        f"{number}\n{_clock(one.start, point)} --> {_clock(one.end, point)}\n{chr(10).join(one.lines)}\n"
+        for number, one in enumerate(segments, 1)
+    ]
+    return "\n".join(blocks)
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(1000 * seconds)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
+
+
+def _ctm_line(word: Word, recording: str) -> str:
+    confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
+    return f"{recording} {word.start:.3f} {word.end - word.start:.3f} {word.text}{confidence}\n"
+
+
+def _text_grid(transcript: Transcript, segments: Sequence[Segment]) -> str:
+    end = max([transcript.duration, *(one.end for one in segments)])
+    tiers = [
+        ("words", [(word.start, word.end, word.text) for word in transcript.words]),
+        ("segments", [(one.start, one.end, one.text) for one in segments]),
+    ]
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        f"xmax = {end:.3f}",
+        "tiers? <exists>",
+        f"size = {len(tiers)}",
+        "item []:",
+    ]
+    for number, (title, intervals) in enumerate(tiers, 1):
+        filled = _without_gaps(intervals, end)
+        lines += [
+            f"    item [{number}]:",
+            '        class = "IntervalTier"',
+            f'        name = "{title}"',
+            "        xmin = 0",
+            f"        xmax = {end:.3f}",
+            f"        intervals: size = {len(filled)}",
+        ]
+        for count, (start, stop, text) in enumerate(filled, 1):
+            quoted = text.replace('"', '""')
+            lines += [
+                f"        intervals [{count}]:",
+                f"            xmin = {start:.3f}",
+                f"            xmax = {stop:.3f}",
+                f'            text = "{quoted}"',
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _without_gaps(intervals: Sequence[tuple[float, float, str]], end: float) -> list[tuple[float, float, str]]:
+    """Praat wants a tier to be covered from 0 to its end, each interval of some length."""
+    filled: list[tuple[float, float, str]] = []
+    position = 0.0
+    for start, stop, text in intervals:
+        start = max(start, position)
+        if start > position:
+            filled.append((position, start, ""))
+        if stop > start:
+            filled.append((start, stop, text))
+            position = stop
+    if end > position or not filled:
+        filled.append((position, end, ""))
+    return filled
+
+
+def output_paths(names: Sequence[Path], kind: TranscriptFormat, folder: Path) -> list[Path]:
     """Where the transcript of each recording goes.
 
     Parameters
     ----------
     names : sequence of Path
         Of the recordings, relative to the folders they were found in.
-    settings : TranscribeConfig
-        With an `output_dir`.
+    kind : TranscriptFormat
+    folder : Path
 
     Returns
     -------
@@ -67,11 +197,10 @@ def output_paths(names: Sequence[Path], settings: TranscribeConfig) -> list[Path
     ConfigError
         If two recordings of one name would write the same file.
     """
-    folder = Path(settings.output_dir or "").expanduser()
-    suffix = f".{settings.format.value}"
-    short = Counter(name.with_suffix(suffix) for name in names)
+    suffix = _SUFFIXES.get(kind, f".{kind.value}")
+    taken = Counter(name.with_suffix(suffix) for name in names)
     relative = [
-        name.with_suffix(suffix) if short[name.with_suffix(suffix)] == 1 else name.with_name(name.name + suffix)
+        name.with_suffix(suffix) if taken[name.with_suffix(suffix)] == 1 else name.with_name(name.name + suffix)
         for name in names
     ]
     twice = [str(path) for path, count in Counter(relative).items() if count > 1]

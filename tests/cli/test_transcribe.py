@@ -8,13 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from ..conftest import RATE, SAMPLES, write_rows
+from ..conftest import RATE, REPOSITORY, SAMPLES, write_rows
 
 SAMPLE = sorted(SAMPLES.glob("*.opus"))[0]
 
@@ -162,8 +163,14 @@ def test_one_channel_can_be_chosen(asr_command, bundle, tmp_path):
         (["transcribe"], "no file is named"),
         (["transcribe", str(SAMPLE), "decodr=beam"], "no setting 'decodr'; did you mean 'decoder'?"),
         (["transcribe", str(SAMPLE), "decoder=bean"], "decoder has no option 'bean'; did you mean 'beam'?"),
-        (["transcribe", str(SAMPLE), "format=text"], "format must be one of txt, json, jsonl, not 'text'"),
+        (["transcribe", str(SAMPLE), "format=text"], "format must be one of txt, json, jsonl, srt, vtt"),
         (["transcribe", str(SAMPLE), "bundle=enn"], "enn: no such bundle"),
+        (["transcribe", str(SAMPLE), "shard=4/3"], "shard must be part/parts, such as 3/20, not '4/3'"),
+        (["transcribe", str(SAMPLE), "beside=true", "output_dir=x"], "two places for the same files"),
+        (["transcribe", "-", "beside=true"], "there is no place beside standard input"),
+        (["transcribe", "-", "files_from=-"], "standard input is either a recording (-) or a list"),
+        (["align", str(SAMPLE)], "name a recording and its text, or manifests"),
+        (["align", str(SAMPLE), "none.txt"], "none.txt: the text cannot be read"),
         (["transcribe", str(SAMPLE), "--multirun"], "--multirun is for `asr train`"),
         (["transcribe", str(SAMPLE), "--quite"], "did you mean --quiet?"),
         (["info", "nothing"], "nothing: no such bundle"),
@@ -213,6 +220,141 @@ def test_json_messages_are_json_lines(asr_command, bundle):
 
 def test_quiet_keeps_only_errors(asr_command, bundle, tmp_path):
     assert asr_command("transcribe", SAMPLE, bundle, "-q", f"output_dir={tmp_path}").err == ""
+
+
+def copies(folder: Path, count: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        shutil.copy(SAMPLE, folder / f"{number}.opus")
+    return folder
+
+
+def test_a_second_run_skips_what_is_finished(asr_command, bundle, tmp_path):
+    recordings, out = copies(tmp_path / "in", 3), tmp_path / "out"
+    assert "3 transcripts written" in asr_command("transcribe", recordings, bundle, f"output_dir={out}").err
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.txt")}
+    (recordings / "3.opus").write_bytes(SAMPLE.read_bytes())
+    outcome = asr_command("transcribe", recordings, bundle, f"output_dir={out}")
+    assert "1 transcripts written" in outcome.err
+    assert "3 were there already" in outcome.err
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    # Other settings are another job.
+    outcome = asr_command("transcribe", recordings, bundle, f"output_dir={out}", "decoder=beam")
+    assert "4 transcripts written" in outcome.err
+    assert "4 transcripts" in asr_command("transcribe", recordings, bundle, f"output_dir={out}", "overwrite=true").err
+
+
+def test_a_file_that_somebody_else_wrote_is_not_replaced(asr_command, bundle, tmp_path):
+    recordings = copies(tmp_path / "in", 2)
+    (recordings / "1.txt").write_text("what was really said")
+    outcome = asr_command("transcribe", recordings, bundle, "beside=true")
+    assert outcome.code == 1
+    assert (
+        f"{recordings / '1.txt'}: was not written by asr, or changed since; overwrite=true replaces it" in outcome.err
+    )
+    assert (recordings / "1.txt").read_text() == "what was really said"
+    assert (recordings / "0.txt").read_text() == asr_command("transcribe", SAMPLE, bundle).out
+    assert asr_command("transcribe", recordings, bundle, "beside=true", "overwrite=true").code == 0
+    assert (recordings / "1.txt").read_text() == (recordings / "0.txt").read_text()
+
+
+def test_shards_are_the_whole_and_share_nothing(asr_command, bundle, tmp_path):
+    recordings, out = copies(tmp_path / "in", 5), tmp_path / "out"
+    shutil.copy(SAMPLE, recordings / "0.ogg")
+    seen = set()
+    for part in (1, 2, 3):
+        assert asr_command("transcribe", recordings, bundle, f"output_dir={out}", f"shard={part}/3").code == 0
+        now = {path.name for path in out.glob("*.txt")}
+        assert len(now - seen) == 2
+        seen |= now
+    assert seen == {"0.opus.txt", "0.ogg.txt", "1.txt", "2.txt", "3.txt", "4.txt"}
+    assert "0 transcripts written" in asr_command("transcribe", recordings, bundle, f"output_dir={out}").err
+
+
+def test_patterns_and_lists_name_recordings(asr_command, bundle, tmp_path, monkeypatch):
+    recordings = copies(tmp_path / "in", 2)
+    deep = recordings / "a" / "b"
+    deep.mkdir(parents=True)
+    shutil.copy(SAMPLE, deep / "2.opus")
+    names = [str(deep / "2.opus"), str(recordings / "0.opus"), str(recordings / "1.opus")]
+    outcome = asr_command("transcribe", f"{recordings}/**/*.opus", bundle)
+    assert sorted(line.split("\t")[0] for line in outcome.out.splitlines()) == sorted(names)
+    for separator in ("\n", "\0"):
+        listed = tmp_path / "list"
+        listed.write_text(separator.join(names) + separator)
+        outcome = asr_command("transcribe", f"files_from={listed}", bundle)
+        assert [line.split("\t")[0] for line in outcome.out.splitlines()] == names
+
+    class Stdin:
+        buffer = io.BytesIO("\n".join(names).encode())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert len(asr_command("transcribe", "files_from=-", bundle).out.splitlines()) == 3
+    assert "no file matches the pattern" in asr_command("transcribe", f"{tmp_path}/*.xyz", bundle).err
+    assert asr_command("transcribe", "files_from=nothing", bundle).code == 2
+
+
+def test_one_document_a_recording_wants_a_place_for_many(asr_command, bundle, tmp_path):
+    assert "-->" in asr_command("transcribe", SAMPLE, bundle, "format=srt").out
+    outcome = asr_command("transcribe", SAMPLE, SAMPLE, bundle, "format=srt")
+    assert outcome.code == 2
+    assert "format=srt is one document a recording, and these are 2" in outcome.err
+    recordings = copies(tmp_path / "in", 2)
+    assert asr_command("transcribe", recordings, bundle, "format=textgrid", "beside=true").code == 0
+    assert (recordings / "0.TextGrid").is_file()
+
+
+def test_doubtful_words_are_marked_if_confidences_are_known(asr_command, bundle):
+    assert "asr tune" in asr_command("transcribe", SAMPLE, bundle, "mark_below=0.5").err
+    words = asr_command("transcribe", SAMPLE, "mark_below=0.5").out.split()
+    assert any(word.startswith("[") and word.endswith("?]") for word in words)
+    assert not all(word.startswith("[") for word in words)
+
+
+def test_a_full_disk_costs_the_transcripts_it_has_no_room_for(asr_command, bundle, tmp_path, monkeypatch):
+    import asr.transcription.journal as journal
+
+    honest = journal.write_atomically
+
+    def full(path, content):
+        if path.name == "1.txt":
+            raise OSError(28, "No space left on device")
+        honest(path, content)
+
+    monkeypatch.setattr(journal, "write_atomically", full)
+    recordings, out = copies(tmp_path / "in", 3), tmp_path / "out"
+    outcome = asr_command("transcribe", recordings, bundle, f"output_dir={out}")
+    assert outcome.code == 1
+    assert f"{out / '1.txt'}: cannot be written (No space left on device)" in outcome.err
+    assert sorted(path.name for path in out.glob("*.txt")) == ["0.txt", "2.txt"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_the_text_does_not_depend_on_workers(asr_command, bundle, tmp_path, workers, decoder):
+    speech, _ = soundfile.read(SAMPLE, dtype="float32")
+    soundfile.write(tmp_path / "long.flac", np.tile(speech, 12), RATE)
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    arguments = ("transcribe", tmp_path, bundle, "format=jsonl", f"decoder={decoder}")
+    assert asr_command(*arguments, f"workers={workers}").out == asr_command(*arguments, "workers=2").out
+
+
+def test_a_killed_run_leaves_whole_transcripts_and_the_next_one_finishes_it(asr_command, bundle, tmp_path):
+    recordings, out = copies(tmp_path / "in", 60), tmp_path / "out"
+    command = [sys.executable, "-m", "asr", "transcribe", str(recordings), bundle, f"output_dir={out}"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list(out.glob("*.txt"))) < 5:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    expected = asr_command("transcribe", SAMPLE, bundle).out
+    done = list(out.glob("*.txt"))
+    assert 5 <= len(done) < 60
+    assert {path.read_text() for path in done} == {expected}
+    outcome = asr_command("transcribe", recordings, bundle, f"output_dir={out}")
+    assert outcome.code == 0
+    assert f"{len(done)} were there already" in outcome.err
+    assert [path.read_text() for path in out.glob("*.txt")] == [expected] * 60
 
 
 def test_a_folder_that_cannot_be_written_is_named(asr_command, bundle, tmp_path):

@@ -1,0 +1,228 @@
+"""`asr align`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr.audio.reading import Limits, Readers
+from asr.cli.arguments import split_arguments
+from asr.cli.command import settings_or_answer
+from asr.config import AlignConfig, TranscriptFormat
+from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
+from asr.errors import AsrError, AudioError, ConfigError, ManifestError
+
+if TYPE_CHECKING:
+    from asr.cli.progress import HearingBar
+    from asr.transcription.aligner import Cut
+    from asr.transcription.transcriber import Transcript
+
+_log = logging.getLogger(__name__)
+
+USAGE = "asr align AUDIO TEXT [key=value...]   or   asr align MANIFEST... [key=value...]"
+TEXT = """
+Finds where in a recording each word of a known text is said: for subtitles of a script, for finding wrong labels (every
+word gets a score, wrong ones a low one), and for cutting hours of a book or a lecture into utterances to train on.
+AUDIO may last for hours; TEXT is a text file, or - for standard input. The utterances of a MANIFEST are aligned one by
+one.
+"""
+EXAMPLES = """\
+  asr align chapter.mp3 chapter.txt format=srt > chapter.srt
+  asr align chapter.mp3 chapter.txt cut_dir=utterances min_score=0.3
+  asr align train.jsonl format=jsonl > scores.jsonl
+"""
+
+
+@dataclass(frozen=True)
+class _Task:
+    audio: Path
+    shown: str
+    text: str
+    id: str | None = None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    split = split_arguments(arguments)
+    settings: AlignConfig | None = settings_or_answer("align", split, usage=USAGE, text=TEXT, examples=EXAMPLES)
+    if settings is None:
+        return 0
+    tasks = _tasks(split.files)
+    if len(tasks) > 1 and not settings.output_dir and not settings.cut_dir:
+        from asr.transcription.writers import APPENDABLE
+
+        if settings.format not in APPENDABLE:
+            raise ConfigError(f"format={settings.format.value} is one document a recording: name output_dir=FOLDER")
+    return _align(tasks, settings)
+
+
+def _tasks(files: Sequence[str]) -> list[_Task]:
+    if all(Path(name).suffix.lower() in MANIFEST_SUFFIXES for name in files):
+        readings = [read_manifest(name) for name in files]
+        problems = [problem for reading in readings for problem in reading.problems]
+        if problems:
+            raise ManifestError(problems)
+        return [
+            _Task(one.audio_path, str(one.audio_path), one.text or "", one.id)
+            for reading in readings
+            for one in reading.utterances
+        ]
+    if len(files) != 2:
+        raise ConfigError("name a recording and its text, or manifests; `asr align --help` shows examples")
+    audio, text = files
+    try:
+        content = sys.stdin.buffer.read() if text == "-" else Path(text).read_bytes()
+        return [_Task(Path(audio), audio, content.decode("utf-8-sig"))]
+    except OSError as error:
+        raise ConfigError(f"{text}: the text cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{text}: is no text in UTF-8 (name the recording first, then its text)") from error
+
+
+def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
+    from asr.cli.progress import HearingBar
+    from asr.transcription.writers import format_transcript, json_text, output_paths, transcript_object
+
+    readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
+    failed, objects, transcripts = 0, [], []
+    names = [Path(f"{task.id}{task.audio.suffix}") if task.id else Path(task.audio.name) for task in tasks]
+    outputs = (
+        output_paths(names, settings.format, Path(settings.output_dir).expanduser()) if settings.output_dir else []
+    )
+    try:
+        with HearingBar([_size(task.audio) for task in tasks]) as bar:
+            for number, result in enumerate(_results(tasks, settings, readers, bar)):
+                bar.finish(number)
+                task = tasks[number]
+                if isinstance(result, AsrError):
+                    reason = result.reason if isinstance(result, AudioError) else str(result)
+                    _log.error("%s: %s", task.id or task.shown, reason)
+                    failed += 1
+                    continue
+                if settings.cut_dir:
+                    transcripts.append((task, result))
+                if settings.output_dir:
+                    from asr.files import write_atomically
+
+                    text = format_transcript(result, settings.format, task.id, channel=settings.channel)
+                    write_atomically(outputs[number], text.encode("utf-8", "surrogateescape"))
+                elif settings.format is TranscriptFormat.json and not settings.cut_dir:
+                    objects.append(transcript_object(result, task.id))
+                elif not settings.cut_dir:
+                    print(format_transcript(result, settings.format, task.id, channel=settings.channel), end="")
+        if objects:
+            print(json_text(objects[0] if len(tasks) == 1 else objects, indent=2), end="")
+        if settings.cut_dir:
+            failed += _cut(transcripts, settings, readers)
+    finally:
+        readers.close()
+    if failed:
+        _log.error("%d of %d inputs failed", failed, len(tasks))
+    return 1 if failed else 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _results(
+    tasks: Sequence[_Task], settings: AlignConfig, readers: Readers, bar: HearingBar
+) -> Iterator[Transcript | AsrError]:
+    """The alignment of each task, or what is wrong with it."""
+    from asr.bundle import load_bundle
+    from asr.config import GreedyConfig
+    from asr.decoding.alignment import AlignmentError
+    from asr.transcription.aligner import align_text, spell
+    from asr.transcription.transcriber import Transcriber
+
+    readers.start()
+    bundle = load_bundle(settings.bundle)
+    transcriber = Transcriber(
+        bundle,
+        decoder=GreedyConfig(),
+        channel=settings.channel,
+        workers=settings.workers,
+        engine=bundle.engine(settings.engine),
+        readers=readers,
+    )
+    for task, heard in zip(
+        tasks, transcriber.hear_files((task.audio for task in tasks), progress=bar.hear), strict=True
+    ):
+        if isinstance(heard, AudioError):
+            yield heard
+            continue
+        spelling = spell(task.text, bundle)
+        if spelling.unknown:
+            shown = ", ".join(dict.fromkeys(spelling.unknown[:5]))
+            _log.warning(
+                "%s: %d words have characters that the model does not know, which are passed over: %s",
+                task.id or task.shown, len(spelling.unknown), shown,
+            )  # fmt: skip
+        try:
+            yield replace(align_text(heard, spelling, bundle, transcriber.step_seconds), path=task.shown)
+        except AlignmentError as error:
+            yield error
+
+
+def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig, readers: Readers) -> int:
+    """Write utterances and their manifest; returns the number of failures."""
+    from asr.bundle import load_bundle
+    from asr.files import write_atomically
+    from asr.transcription.aligner import cut_utterances
+
+    folder = Path(settings.cut_dir or "").expanduser()
+    manifest = folder / "manifest.jsonl"
+    if manifest.exists():
+        raise ConfigError(f"{manifest} is there already: name another cut_dir")
+    rate = load_bundle(settings.bundle).log_mel.settings.sample_rate
+    rows, left_out, failed = [], [], 0
+    for task, transcript in transcripts:
+        cuts = cut_utterances(transcript.words, longest=settings.cut_seconds, duration=transcript.duration)
+        good = [cut for cut in cuts if cut.score >= settings.min_score]
+        left_out += [cut for cut in cuts if cut.score < settings.min_score]
+        name = (task.id or Path(task.audio).stem).replace("/", "-")
+        try:
+            for number, cut in enumerate(_write_cuts(task, good, folder / name, settings, readers, rate), 1):
+                rows.append(
+                    {
+                        "audio_filepath": f"{name}/{name}-{number:05d}.flac",
+                        "duration": round(cut.end - cut.start, 3),
+                        "text": " ".join(word.text for word in cut.words),
+                        "id": f"{name}-{number:05d}",
+                        "recording": task.shown,
+                        "start": cut.start,
+                        "score": round(cut.score, 3),
+                    }
+                )
+        except AudioError as error:
+            _log.error("%s: %s", task.shown, error.reason)
+            failed += 1
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_atomically(manifest, content.encode("utf-8", "backslashreplace"))
+    seconds = sum(float(str(row["duration"])) for row in rows)
+    _log.info("%d utterances (%.2f h) written to %s", len(rows), seconds / 3600, manifest)
+    if left_out:
+        lost = sum(cut.end - cut.start for cut in left_out)
+        _log.info("%d utterances (%.2f h) left out: their score is below min_score", len(left_out), lost / 3600)
+    return failed
+
+
+def _write_cuts(
+    task: _Task, cuts: Sequence[Cut], folder: Path, settings: AlignConfig, readers: Readers, rate: int
+) -> Iterator[Cut]:
+    """Cut the recording while it is read; each cut once its file is there."""
+    from asr.audio.load import cut_samples, save_flac
+
+    blocks = (block.samples for block in readers.read(task.audio, sample_rate=rate, channel=settings.channel))
+    spans = [(round(cut.start * rate), round(cut.end * rate)) for cut in cuts]
+    for number, (cut, samples) in enumerate(zip(cuts, cut_samples(blocks, spans), strict=True), 1):
+        save_flac(folder / f"{folder.name}-{number:05d}.flac", samples, rate)
+        yield cut

@@ -1,0 +1,63 @@
+"""The progress of a long transcription: files, hours of audio, speed, time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+
+class HearingBar:
+    """A bar that moves by bytes of the files that have been heard, which is known before any of them is read.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Bytes of each recording, in the order in which they are heard.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        from tqdm import tqdm
+
+        self._sizes = [max(1, size) for size in sizes]
+        self._before = [0]
+        for size in self._sizes:
+            self._before.append(self._before[-1] + size)
+        self._number, self._seconds, self._seconds_before = 0, 0.0, 0.0
+        self._started = time.monotonic()
+        # Short work ends before a bar would be read.
+        self._bar: Any = tqdm(
+            total=self._before[-1],
+            disable=None,
+            leave=False,
+            delay=1,
+            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}, {remaining} left]",
+        )
+
+    def __enter__(self) -> HearingBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def hear(self, number: int, seconds: float, share: float) -> None:
+        """Some of a recording has been heard; as `Transcriber`'s progress has it."""
+        if number != self._number:
+            self._seconds_before += self._seconds
+            self._number = number
+        self._seconds = seconds
+        self._show(number, self._before[number] + int(share * self._sizes[number]))
+
+    def finish(self, number: int) -> None:
+        """A recording is done."""
+        self._show(number, self._before[number + 1])
+
+    def _show(self, number: int, bytes_done: int) -> None:
+        hours = (self._seconds_before + self._seconds) / 3600
+        speed = 3600 * hours / max(time.monotonic() - self._started, 1e-3)
+        files = f"{number + 1} of {len(self._sizes)} files, " if len(self._sizes) > 1 else ""
+        self._bar.set_description_str(f"{files}{hours:.2f} h of audio, {speed:.0f} times real time", refresh=False)
+        self._bar.update(max(0, bytes_done - self._bar.n))
