@@ -39,7 +39,7 @@ from asr.text.alphabet import Alphabet
 FORMAT = 1
 _JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
-_LARGEST = {_JSON: 10 << 20, _ARRAYS: 4 << 30, _GRAPH: 1 << 30}
+_LARGEST = {_JSON: 10 << 20, _ARRAYS: 1 << 30, _GRAPH: 1 << 30}
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
 
 Settings = TypeVar("Settings")
@@ -190,9 +190,12 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         alphabet = Alphabet(card["alphabet"]["symbols"])
         decoder = _decoder(card["decoder"], path) if card.get("decoder") is not None else None
         confidence = _confidence(card.get("confidence", {}), f"{path / _JSON}: confidence")
+        for name in ("provenance", "error_rates"):
+            if not isinstance(card.get(name, {}), dict):
+                raise BundleError(f"{path / _JSON}: {name} must be an object, not {card[name]!r}")
     except KeyError as error:
         raise BundleError(f"{path / _JSON}: {error.args[0]!r} is missing") from error
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise BundleError(f"{path / _JSON}: {error}") from error
     with _open_arrays(path) as arrays:
         parts = {
@@ -335,7 +338,7 @@ def _open_arrays(path: Path) -> Iterator[Any]:
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 yield arrays
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         raise BundleError(f"{path / _ARRAYS}: cannot be read ({error})") from error
 
 

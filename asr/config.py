@@ -131,7 +131,7 @@ class FeatureConfig:
     training set, kept in the bundle)"""
 
     def __post_init__(self) -> None:
-        _require(self.sample_rate >= 1000, "features.sample_rate", "at least 1000 Hz", self.sample_rate)
+        _require(1000 <= self.sample_rate <= 192_000, "features.sample_rate", "1000 to 192000 Hz", self.sample_rate)
         _require(self.hop_seconds > 0, "features.hop_seconds", "above 0", self.hop_seconds)
         _require(self.hop_samples >= 1, "features.hop_seconds", "at least one sample", self.hop_seconds)
         _require(
@@ -473,7 +473,7 @@ class BeamConfig(DecoderConfig):
     """added to the score for a word of decoder.hotwords that names no weight"""
 
     def __post_init__(self) -> None:
-        _require(self.beam_width >= 1, "decoder.beam_width", "at least 1", self.beam_width)
+        _require(1 <= self.beam_width <= 65_536, "decoder.beam_width", "1 to 65536", self.beam_width)
         _require(
             1 <= self.n_best <= self.beam_width,
             "decoder.n_best",

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,14 @@ def test_a_missing_file_is_named(copy, name):
         ({"features": []}, "features must be an object"),
         ({"features__mels": 21}, "mel matrix is missing or does not fit"),
         ({"alphabet": {}}, "'symbols' is missing"),
+        ({"alphabet": []}, r"bundle\.json"),
+        ({"alphabet__symbols": 7}, r"bundle\.json"),
+        ({"features__sample_rate": 2_000_000_000}, "sample_rate must be 1000 to 192000 Hz"),
+        ({"features__window_seconds": 1e6}, "mel matrix is missing or does not fit"),
+        ({"decoder": {"beam_width": 10**9}}, "beam_width must be 1 to 65536"),
+        ({"decoder": {"_target_": "os.system"}}, "_target_, which this version of asr does not know"),
+        ({"provenance": []}, "provenance must be an object"),
+        ({"confidence": {"greedy": [float("nan")] * 12}}, "must be a list of 12 numbers"),
     ],
 )
 def test_a_card_that_makes_no_sense_is_refused_by_field(copy, changes, message):
@@ -139,6 +149,32 @@ def test_weights_of_another_model_are_refused(copy):
 def test_pickled_objects_are_refused(copy):
     np.savez(copy / "arrays.npz", **{"features/matrix": np.array([{"a": 1}], dtype=object)})
     with pytest.raises(BundleError):
+        load_bundle(copy)
+
+
+def test_json_that_is_nested_without_end_is_refused(copy):
+    (copy / "bundle.json").write_text("[" * 200_000)
+    with pytest.raises(BundleError, match=r"bundle\.json: cannot be read"):
+        load_bundle(copy)
+
+
+def test_an_array_that_claims_to_be_endless_is_refused(copy):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 20, 1 << 30)})
+    with zipfile.ZipFile(copy / "arrays.npz", "w") as archive:
+        archive.writestr("features/matrix.npy", header.getvalue())
+    with pytest.raises(BundleError, match=r"arrays\.npz: cannot be read"):
+        load_bundle(copy)
+
+
+def test_arrays_that_unpack_to_gigabytes_are_refused(copy):
+    with (
+        zipfile.ZipFile(copy / "arrays.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("features/matrix.npy", "w", force_zip64=True) as member,
+    ):
+        for _ in range(1100):
+            member.write(bytes(1 << 20))
+    with pytest.raises(BundleError, match="unpacked are more than a bundle's can have"):
         load_bundle(copy)
 
 

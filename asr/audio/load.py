@@ -58,6 +58,8 @@ _CODEC_DELAY_SAMPLES = 4 * 1152
 # Values read at once, of all channels together: 2 MB.
 _BLOCK_VALUES = 1 << 19
 _LOWEST_RATE = 1000
+# Floating point samples may be beyond full scale, some programs write them at that of 16 bits; not farther.
+_LARGEST_VALUE = 1e6
 # A header that promises more seconds than this promises nothing: writers to pipes leave the largest number there is.
 _ENDLESS = 1e9
 
@@ -82,7 +84,7 @@ def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> S
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, truncated, has no such channel, or holds values that are not finite.
+        If the file is missing, empty, not audio, truncated, has no such channel, or holds what is no sound.
     """
     with open_audio(path) as recording:
         blocks = list(recording.samples(sample_rate=sample_rate, channel=channel))
@@ -247,13 +249,16 @@ def open_audio(path: str | Path) -> Iterator[Recording]:
 
 
 def _finite(path: Path, rate: int, blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
-    """Blocks that are not empty; the first value that is no number ends them."""
+    """Blocks that are not empty; the first value that is no sound ends them."""
     position = 0
     for block in blocks:
-        good = np.isfinite(block).all(axis=1)
+        good = (np.abs(block) <= _LARGEST_VALUE).all(axis=1)  # which no NaN is
         if not good.all():
             when = (position + int(good.argmin())) / rate
-            raise AudioError(path, f"holds values that are not finite numbers (NaN or Inf), the first at {when:.2f} s")
+            worst = "NaN" if np.isnan(block[good.argmin()]).any() else f"{np.abs(block[good.argmin()]).max():g}"
+            raise AudioError(
+                path, f"holds values that are no sound ({worst}, full scale is 1), the first at {when:.2f} s"
+            )
         position += len(block)
         if len(block):
             yield block
@@ -308,7 +313,7 @@ def _check_not_truncated(path: Path) -> None:
                     # A writer to a pipe cannot go back to fill the length in and leaves 0 or the largest number.
                     if 0 < length < 0xFFFFF000 and position + 8 + length > size:
                         share = (size - position - 8) / length
-                        raise AudioError(path, f"is truncated: {share:.0%} of the promised samples are there")
+                        raise AudioError(path, f"is truncated: {share:.1%} of the promised samples are there")
                     return
                 position += 8 + length + length % 2
             raise AudioError(path, "is truncated: there are no samples after its header")
@@ -334,6 +339,8 @@ def _open_with_ffmpeg(path: Path, stack: ExitStack) -> tuple[int, int, float, It
         if not container.streams.audio:
             raise AudioError(path, "holds no audio stream")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise AudioError(path, "its sound is in a codec that is not known here")
         promised = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         rate, channels = int(stream.rate or 0), int(stream.channels or 0)
     except (av.FFmpegError, ValueError) as error:

@@ -119,7 +119,10 @@ def _report(error: Exception, arguments: Sequence[str], code: int) -> int:
         import traceback
 
         traceback.print_exception(error)
-    lines = str(error).splitlines() or [type(error).__name__]
+    told = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        told = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    lines = told.splitlines() or [type(error).__name__]
     if len(lines) == 1:
         print(f"asr: error: {lines[0]}", file=sys.stderr)
     else:
