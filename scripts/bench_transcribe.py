@@ -77,6 +77,7 @@ class Run:
     cores: float
     """seconds of processor time, of its children too"""
     megabytes: float
+    output: str
 
 
 def run(command: list[str]) -> Run:
@@ -88,14 +89,14 @@ def run(command: list[str]) -> Run:
     watcher = threading.Thread(target=_watch, args=(process, most))
     watcher.start()
     before = os.times()
-    _, errors = process.communicate()
+    output, errors = process.communicate()
     wall = time.perf_counter() - started
     after = os.times()
     watcher.join()
     if process.returncode:
         sys.exit(f"{' '.join(command[:4])} ...: {errors.decode(errors='replace')[-500:]}")
     cores = after.children_user + after.children_system - before.children_user - before.children_system
-    return Run(wall, cores, most[0] / 1e6)
+    return Run(wall, cores, most[0] / 1e6, output.decode("utf-8", "replace"))
 
 
 def _watch(process: subprocess.Popen[bytes], most: list[float]) -> None:
@@ -169,6 +170,7 @@ def main() -> int:
             statistics.median(one.wall for one in some) * contenders[name][1],
             statistics.median(one.cores for one in some) * contenders[name][1],
             max(one.megabytes for one in some),
+            "",
         )
         for name, some in runs.items()
     }

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
-import time
 from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
+from bench_transcribe import run
 
 from asr.audio.load import Samples, load_audio
 from asr.bundle import load_bundle
@@ -96,19 +95,45 @@ def main() -> int:
                 while missing > 0:
                     file.write(first[:missing])
                     missing -= len(first)
-            started = time.perf_counter()
-            transcript = transcriber.transcribe(path)
-            spent = time.perf_counter() - started
+            command = [
+                sys.executable,
+                "-m",
+                "asr",
+                "transcribe",
+                str(path),
+                f"bundle={arguments.bundle}",
+                "format=json",
+            ]
+            if arguments.lm:
+                command += ["decoder=beam", f"decoder.lm={arguments.lm}"]
+            command = [
+                sys.executable,
+                "-m",
+                "asr",
+                "transcribe",
+                str(path),
+                f"bundle={arguments.bundle}",
+                "format=json",
+            ]
+            if arguments.lm:
+                command += ["decoder=beam", f"decoder.lm={arguments.lm}"]
+            done = run(command)
+        result = json.loads(done.output)
+        words = [Word(one["text"], one["start"], one["end"]) for one in result["words"]]
         length = len(first) / RATE
-        rounds = [[one for one in transcript.words if number * length <= one.start < (number + 1) * length]
-                  for number in range(int(transcript.duration // length))]  # fmt: skip
+        rounds = [[one for one in words if number * length <= one.start < (number + 1) * length]
+                  for number in range(int(result["duration"] // length))]  # fmt: skip
         moved = [Word(one.text, one.start - length * (len(rounds) - 1), one.end - length * (len(rounds) - 1))
                  for one in rounds[-1]]  # fmt: skip
         drift = float(np.median(time_errors(moved, rounds[0])))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        figures |= {"hours": arguments.hours, "hours_seconds": spent, "drift_seconds": drift, "peak_mb": peak}
-        print(f"{arguments.hours:g} hours in {spent:.0f} s; the last repetition's words are off by "
-              f"{1000 * drift:.0f} ms; {peak:.0f} MB at most, the samples of all utterances among it")  # fmt: skip
+        figures |= {
+            "hours": arguments.hours,
+            "hours_seconds": done.wall,
+            "drift_seconds": drift,
+            "peak_mb": done.megabytes,
+        }
+        print(f"{arguments.hours:g} hours in {done.wall:.0f} s; the last repetition's words are off by "
+              f"{1000 * drift:.0f} ms; {done.megabytes:.0f} MB at most")  # fmt: skip
     print(json.dumps({name: round(one, 4) for name, one in figures.items()}))
     return 0
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from asr.decoding.confidence import word_features
 from asr.errors import AudioError
 from asr.text.alphabet import BLANK
 from asr.transcription.windows import LogProbs, Stitcher, Stretch, Window, WindowCutter, is_silent
+
+Part = TypeVar("Part")
 
 # Stretches that are decoded together: a beam search gains by company, a greedy one only makes the first result late.
 _STRETCHES_AT_ONCE, _STRETCHES_AT_ONCE_BEAM = 1, 32
@@ -109,8 +111,8 @@ class _Writing:
 
     path: str
     stretches: int = 0
-    decoded: list[tuple[int, list[Hypothesis], tuple[Word, ...]]] = field(default_factory=list)
-    """its first step, texts and words, of each stretch"""
+    decoded: list[tuple[list[tuple[str, float]], tuple[Word, ...]]] = field(default_factory=list)
+    """of each stretch its texts with their scores, best first, and the words of the first"""
     outcome: _End | AudioError | None = None
 
     @property
@@ -342,7 +344,8 @@ class Transcriber:
         with self._cores:
             found = self._decoder.decode([stretch.log_probs for _, stretch in waiting])
             for (writing, stretch), hypotheses in zip(waiting, found, strict=True):
-                writing.decoded.append((stretch.first_step, hypotheses, self._words(stretch, hypotheses[0])))
+                texts = [(" ".join(one.text.split()), one.score) for one in hypotheses]
+                writing.decoded.append((texts, self._words(stretch, hypotheses[0])))
 
     def _finished(self, writings: deque[_Writing]) -> Iterator[Transcript | AudioError]:
         while writings and writings[0].complete:
@@ -353,15 +356,15 @@ class Transcriber:
                 yield self._transcript(writing, writing.outcome.duration)
 
     def _transcript(self, writing: _Writing, duration: float) -> Transcript:
-        joined = join_hypotheses([(first, hypotheses) for first, hypotheses, _ in writing.decoded])
-        texts = list(dict.fromkeys(" ".join(one.text.split()) for one in joined))
+        joined = _best_combinations([texts for texts, _ in writing.decoded])
+        texts = list(dict.fromkeys(" ".join(part for part in parts if part) for parts, _ in joined))
         # The last step may reach beyond the end.
         words = (
             replace(word, start=min(word.start, round(duration, 3)), end=min(word.end, round(duration, 3)))
-            for _, _, words in writing.decoded
+            for _, words in writing.decoded
             for word in words
         )
-        return Transcript(writing.path, texts[0], duration, joined[0].score, tuple(words), tuple(texts[1:]))
+        return Transcript(writing.path, texts[0], duration, joined[0][1], tuple(words), tuple(texts[1:]))
 
     def _words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
         """A word lasts from its first symbol's step to the end of its last symbol's step."""
@@ -383,43 +386,39 @@ class Transcriber:
 def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:
     """The texts of recordings, best first, with the steps of the whole recording."""
     found = iter(decoder.decode([stretch.log_probs for one in recordings for stretch in one.stretches]))
-    return [join_hypotheses([(stretch.first_step, next(found)) for stretch in one.stretches]) for one in recordings]
+    return [_join([(stretch.first_step, next(found)) for stretch in one.stretches]) for one in recordings]
 
 
-def join_hypotheses(stretches: Sequence[tuple[int, Sequence[Hypothesis]]]) -> list[Hypothesis]:
-    """The texts of a recording from those of its stretches.
-
-    Parameters
-    ----------
-    stretches : sequence of (first step, texts from best to worst)
-        One behind the other, with as many texts each as one wants of the whole.
-
-    Returns
-    -------
-    list of Hypothesis
-        Best first; the steps are the recording's.
-    """
-    joined = [Hypothesis("", 0.0, (), ())]
-    for first, hypotheses in stretches:
-        both = [_join(one, first, other) for one in joined for other in hypotheses]
-        joined = sorted(both, key=lambda one: -one.score)[: len(hypotheses)] if len(hypotheses) > 1 else both
+def _join(stretches: Sequence[tuple[int, list[Hypothesis]]]) -> list[Hypothesis]:
+    """The best texts of a recording from those of its stretches, given with their first steps."""
+    joined = []
+    for parts, score in _best_combinations([[(one, one.score) for one in found] for _, found in stretches]):
+        text: list[str] = []
+        steps: list[int] = []
+        log_probs: list[float] = []
+        for (first, _), part in zip(stretches, parts, strict=True):
+            if text and part.text:
+                # The space between them is one that nobody heard, at the step before the second.
+                text.append(" ")
+                steps.append(max(first - 1, steps[-1]))
+                log_probs.append(0.0)
+            text.append(part.text)
+            steps += [first + step for step in part.steps]
+            log_probs += part.log_probs
+        joined.append(Hypothesis("".join(text), score, tuple(steps), tuple(log_probs)))
     return joined
 
 
-def _join(one: Hypothesis, first: int, other: Hypothesis) -> Hypothesis:
-    steps = tuple(first + step for step in other.steps)
-    score = one.score + other.score
-    if not one.text:
-        return Hypothesis(other.text, score, steps, other.log_probs)
-    if not other.text:
-        return replace(one, score=score)
-    # The space between them is one that nobody heard, at the step before the second.
-    return Hypothesis(
-        f"{one.text} {other.text}",
-        score,
-        (*one.steps, max(first - 1, one.steps[-1]), *steps),
-        (*one.log_probs, 0.0, *other.log_probs),
-    )
+def _best_combinations(choices: Sequence[Sequence[tuple[Part, float]]]) -> list[tuple[tuple[Part, ...], float]]:
+    """The combinations of one of each with the highest sums of scores, best first: as many as the longest has."""
+    count = max((len(some) for some in choices), default=1)
+    if count == 1:
+        return [(tuple(part for ((part, _),) in choices), float(sum(score for ((_, score),) in choices)))]
+    best: list[tuple[tuple[Part, ...], float]] = [((), 0.0)]
+    for some in choices:
+        longer = [((*parts, part), score + more) for parts, score in best for part, more in some]
+        best = sorted(longer, key=lambda one: -one[1])[:count]
+    return best
 
 
 def _put(target: queue.Queue[Any], item: object, stopped: threading.Event) -> bool:

@@ -6,11 +6,13 @@ import soundfile
 
 import asr
 from asr.bundle import load_bundle
-from asr.config import BeamConfig
+from asr.config import BeamConfig, GreedyConfig
+from asr.corpus.manifest import read_manifest
+from asr.decoding import make_decoder
 from asr.errors import AudioError
-from asr.transcription.transcriber import Transcriber, Transcript
+from asr.transcription.transcriber import Transcriber, Transcript, decode_recordings
 
-from ..conftest import RATE, SAMPLES
+from ..conftest import RATE, SAMPLES, SHARED_SPEECH
 
 SAMPLE_PATHS = sorted(SAMPLES.glob("*.opus"))
 
@@ -89,3 +91,63 @@ def test_the_python_interface_takes_a_path_and_a_bundle(tiny_bundle):
     assert transcript.duration == pytest.approx(7.85, abs=0.01)
     assert transcript == asr.transcribe(SAMPLE_PATHS[0], bundle=str(tiny_bundle))
     assert asr.transcribe(SAMPLE_PATHS[0], bundle=bundle, decoder=asr.BeamConfig()).text
+
+
+def test_a_long_recordings_alternatives_differ_in_one_stretch_or_another(tiny_bundle, rng):
+    class Doubtful:
+        """Says "ab", or perhaps "ac", two seconds and a half into every window."""
+
+        def log_probs(self, frames):
+            probabilities = np.full((-(-len(frames) // 4), 29), 1e-9)
+            probabilities[:, 0] = 1
+            probabilities[60, [0, 3]] = 1e-9, 1
+            probabilities[63, [0, 4, 5]] = 1e-9, 0.6, 0.4
+            probabilities[70, [0, 1]] = 1e-9, 1
+            return np.log(probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    transcriber = Transcriber(load_bundle(tiny_bundle), decoder=BeamConfig(beam_width=8, n_best=3), engine=Doubtful())
+    noise = 0.1 * rng.standard_normal(60 * RATE).astype(np.float32)
+    noise[38 * RATE : 46 * RATE] = 0  # parts the recording into two stretches
+    transcript = transcriber.transcribe_samples(noise)
+    count = len(transcript.text.split())
+    assert count >= 2
+    assert transcript.text == " ".join(["ab"] * count)
+    assert len(transcript.alternatives) == 2
+    assert all(sum(word != "ab" for word in one.split()) == 1 for one in transcript.alternatives)
+    assert [word.text for word in transcript.words] == transcript.text.split()
+
+
+def test_what_the_model_hears_is_decoded_as_it_is_transcribed(tiny_bundle, rng, tmp_path):
+    bundle = load_bundle(tiny_bundle)
+    speech = soundfile.read(SAMPLE_PATHS[0], dtype="float32")[0]
+    long = np.concatenate([np.tile(speech, 8), np.zeros(20 * RATE, np.float32), speech])
+    for decoder in (GreedyConfig(), BeamConfig(beam_width=4)):
+        transcriber = Transcriber(bundle, decoder=decoder)
+        heard = transcriber.hear_samples(long)
+        ((best, *_),) = decode_recordings([heard], make_decoder(bundle.alphabet, decoder))
+        transcript = transcriber.transcribe_samples(long)
+        assert " ".join(best.text.split()) == transcript.text
+        assert len(best.steps) == len(best.log_probs) == len(best.text)
+        assert list(best.steps) == sorted(best.steps)
+        assert best.steps[0] * 0.04 == pytest.approx(transcript.words[0].start, abs=1e-3)
+        assert best.steps[-1] < len(heard.log_probs())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED_SPEECH.exists(), reason="needs the LibriSpeech recordings that only developers have")
+@pytest.mark.parametrize("decoder", [GreedyConfig(), BeamConfig(beam_width=8)], ids=["greedy", "beam"])
+def test_texts_do_not_depend_on_order_company_or_workers(decoder):
+    bundle = asr.load_bundle("en")
+    manifest = SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl"
+    paths = [one.audio_path for one in read_manifest(manifest).utterances]
+    shuffled = np.random.default_rng(0).permutation(len(paths))
+
+    def texts(order, workers):
+        transcriber = Transcriber(bundle, decoder=decoder, workers=workers)
+        chosen = [paths[index] for index in order]
+        return dict(zip(chosen, transcriber.transcribe_files(chosen), strict=True))
+
+    together = texts(range(len(paths)), 2)
+    assert texts(shuffled, 1) == together
+    transcriber = Transcriber(bundle, decoder=decoder)
+    assert all(transcriber.transcribe(paths[index]) == together[paths[index]] for index in range(0, len(paths), 10))
