@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -48,7 +49,8 @@ def read_run(folder: Path) -> dict[str, Any]:
         "train_minutes": round(sum(one["train_seconds"] for one in history) / 60, 1),
         "valid_minutes": round(sum(one["valid_seconds"] for one in history) / 60, 1),
         "starts": len(record["starts"]),
-        "command": start["command"][1:],
+        # Where the run lay is nobody's business.
+        "command": [re.sub(r"^run_dir=.*/", "run_dir=", one) for one in start["command"][1:]],
         "commit": (start.get("git") or {}).get("commit"),
         "backend": start["backend"],
         "machine": start["machine"],

@@ -357,14 +357,15 @@ def _read_with_ffmpeg(
 
     done = 0
     try:
-        resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
+        # Channels side by side in one plane: PyAV reads no more than eight planes, and beyond them whatever is there.
+        resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
         for frame in itertools.chain(container.decode(stream), [None]):
             if frame is None and not done:
                 break  # the resampler has nothing to give back
             for block in resampler.resample(frame):
-                samples = block.to_ndarray().T.astype(np.float32, copy=False)
-                if samples.shape[1] != channels:
-                    raise AudioError(path, f"is damaged: {channels} channels become {samples.shape[1]}")
+                if len(block.layout.channels) != channels:
+                    raise AudioError(path, f"is damaged: {channels} channels become {len(block.layout.channels)}")
+                samples = block.to_ndarray().reshape(-1, channels).astype(np.float32, copy=False)
                 done += len(samples)
                 yield samples
     except (av.FFmpegError, ValueError) as error:

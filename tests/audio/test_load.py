@@ -101,6 +101,23 @@ def test_stereo_containers_are_mixed_too(tmp_path):
     np.testing.assert_allclose(load_audio(path, sample_rate=RATE), tone() / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [6, 8, 9, 16, 24])
+def test_each_of_many_channels_of_a_container_is_itself(tmp_path, channels):
+    # FFmpeg turns this WAV into Matroska without touching the samples.
+    tones = np.stack([tone(0.5, frequency=200 + 100 * number) for number in range(channels)], axis=1)
+    soundfile.write(tmp_path / "many.wav", tones, RATE, subtype="FLOAT")
+    with av.open(str(tmp_path / "many.wav")) as source, av.open(str(tmp_path / "many.mka"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    for number in (1, channels):
+        samples = load_audio(tmp_path / "many.mka", sample_rate=RATE, channel=str(number))
+        np.testing.assert_allclose(samples, tones[:, number - 1], atol=1e-6)
+    np.testing.assert_allclose(load_audio(tmp_path / "many.mka", sample_rate=RATE), tones.mean(axis=1), atol=1e-6)
+
+
 def refuse(path: Path, message: str) -> None:
     with pytest.raises(AudioError, match=message) as caught:
         load_audio(path, sample_rate=RATE)
