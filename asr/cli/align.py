@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from asr.audio.reading import Limits, Readers
 from asr.cli.arguments import split_arguments
-from asr.cli.command import settings_or_answer
+from asr.cli.command import load_engine, settings_or_answer
 from asr.config import AlignConfig, TranscriptFormat
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, ManifestError
@@ -150,7 +150,7 @@ def _results(
         decoder=GreedyConfig(),
         channel=settings.channel,
         workers=settings.workers,
-        engine=bundle.engine(settings.engine),
+        engine=load_engine(bundle, settings.engine),
         readers=readers,
     )
     for task, heard in zip(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.arguments import Arguments
-from asr.cli.console import configure_logging
-from asr.config import TrainConfig
+from asr.cli.console import configure_logging, quiet_native_libraries
+from asr.config import EngineKind, TrainConfig
 from asr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asr.acoustic.engine import AcousticModel
+    from asr.bundle import Bundle
 
 Settings = TypeVar("Settings", bound=TrainConfig)
 
@@ -41,6 +46,15 @@ def settings_or_answer(
         raise ConfigError(f"no file is named; `asr {command} --help` shows examples")
     configure_logging(settings.log, split.flags)
     return settings
+
+
+def load_engine(bundle: Bundle, kind: EngineKind) -> AcousticModel:
+    """What runs a bundle's model, without what native libraries have to say while they load."""
+    if kind is not EngineKind.keras:
+        return bundle.engine(kind)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_native_libraries():
+        return bundle.engine(kind)
 
 
 def with_init(settings: Settings, overrides: Sequence[str]) -> Settings:

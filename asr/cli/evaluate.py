@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.cli.arguments import split_arguments
-from asr.cli.command import settings_or_answer
+from asr.cli.command import load_engine, settings_or_answer
 from asr.config import AutoConfig, BeamConfig, EvaluateConfig
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
 from asr.errors import AudioError, ManifestError
@@ -120,7 +120,7 @@ def _transcribe(utterances: Sequence[Utterance], settings: EvaluateConfig) -> tu
         decoder=settings.decoder,
         channel=settings.channel,
         workers=settings.workers,
-        engine=bundle.engine(settings.engine),
+        engine=load_engine(bundle, settings.engine),
     )
     texts, failed, seconds = [], 0, 0.0
     results = transcriber.transcribe_files(one.audio_path for one in utterances)

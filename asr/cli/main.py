@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -50,6 +51,8 @@ def entry_point() -> None:
     # round differently by their number. To be said before NumPy is there.
     for name in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # So that what is open is closed and what is half-done is tidied up, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     for stream in (sys.stdout, sys.stderr):
         # A file name need not be valid in any encoding; it is printed as it is.
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asr.audio.reading import Limits, Readers
 from asr.cli.arguments import split_arguments
-from asr.cli.command import settings_or_answer
+from asr.cli.command import load_engine, settings_or_answer
 from asr.cli.recordings import Recording, find_recordings
 from asr.config import TranscribeConfig, TranscriptFormat
 from asr.errors import AudioError, ConfigError
@@ -82,7 +82,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
             decoder=settings.decoder,
             channel=settings.channel,
             workers=settings.workers,
-            engine=bundle.engine(settings.engine),
+            engine=load_engine(bundle, settings.engine),
             readers=readers,
         )
         failed = len(found.problems)

@@ -102,7 +102,7 @@ class _Feed:
     windows: queue.Queue[tuple[Window, Future[LogProbs | None], float] | _End | AudioError | BaseException] = field(
         default_factory=lambda: queue.Queue(_WINDOWS_AHEAD)
     )
-    """with the share of the recording that has been read, if its header tells"""
+    """with how many seconds the recording's header promises, or 0"""
 
 
 @dataclass
@@ -288,11 +288,12 @@ class Transcriber:
                 feed = feeds.popleft()
                 stitcher = Stitcher(self.step_seconds)
                 while not isinstance(item := feed.windows.get(), _End | BaseException):
-                    window, future, share = item
+                    window, future, promised = item
                     for stretch in stitcher.push(window, future.result()):
                         yield str(feed.path), stretch
                     if progress:
-                        progress(number, window.end * self.step_seconds, share)
+                        seconds = window.end * self.step_seconds
+                        progress(number, seconds, min(1.0, seconds / promised) if promised else 0.0)
                 if isinstance(item, BaseException) and not isinstance(item, AudioError):
                     raise item
                 if isinstance(item, _End):
@@ -323,15 +324,14 @@ class Transcriber:
         self, path: str | Path, pool: ThreadPoolExecutor, stopped: threading.Event
     ) -> Iterator[tuple[Window, Future[LogProbs | None], float] | _End]:
         rate = self.bundle.log_mel.settings.sample_rate
-        cutter, share = self._cutter(), 0.0
+        cutter, promised = self._cutter(), 0.0
         blocks = self._readers.read(path, sample_rate=rate, channel=self._channel, turn=self._cores, stopped=stopped)
         for block in blocks:
+            promised = block.promised_seconds
             for window in cutter.push(block.samples):
-                yield window, pool.submit(self._run, window), share
-            if block.promised_seconds:
-                share = min(1.0, cutter.samples / rate / block.promised_seconds)
+                yield window, pool.submit(self._run, window), promised
         for window in cutter.finish():
-            yield window, pool.submit(self._run, window), share
+            yield window, pool.submit(self._run, window), promised
         yield _End(cutter.samples / rate)
 
     def _run(self, window: Window) -> LogProbs | None:

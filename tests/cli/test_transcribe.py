@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -355,6 +356,31 @@ def test_a_killed_run_leaves_whole_transcripts_and_the_next_one_finishes_it(asr_
     assert outcome.code == 0
     assert f"{len(done)} were there already" in outcome.err
     assert [path.read_text() for path in out.glob("*.txt")] == [expected] * 60
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_leaves_nothing_behind(bundle, tmp_path, number, code):
+    speech, _ = soundfile.read(SAMPLE, dtype="float32")
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", RATE, 1) as file:
+        for _ in range(2000):
+            file.write(speech)
+    scratch, out = tmp_path / "scratch", tmp_path / "out"
+    scratch.mkdir()
+    recordings = (str(SAMPLE), str(tmp_path / "long.flac"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asr", "transcribe", *recordings, bundle, f"output_dir={out}"],
+        cwd=REPOSITORY, env=os.environ | {"TMPDIR": str(scratch)}, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while process.poll() is None and not list(out.glob("*.txt")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in errors
+    assert list(scratch.glob("asr-*")) == []
+    assert [path.name for path in out.glob("*.txt")] == [SAMPLE.with_suffix(".txt").name]
+    with pytest.raises(ProcessLookupError):  # nobody is left of its session
+        os.killpg(process.pid, 0)
 
 
 def test_a_folder_that_cannot_be_written_is_named(asr_command, bundle, tmp_path):
