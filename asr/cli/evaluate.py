@@ -40,8 +40,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
-    from asr.evaluation.report import format_alignment, format_table, worst_utterances, write_report
+    from asr.evaluation.report import (
+        format_alignment,
+        format_intervals,
+        format_table,
+        worst_utterances,
+        write_report,
+    )
     from asr.evaluation.scoring import score
+    from asr.evaluation.statistics import rate_intervals
     from asr.text.normalize import normalize_text
 
     reading = read_manifests(manifests)
@@ -69,8 +76,13 @@ def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
         [normalize_text(text, settings.normalizer) for text in texts],
     )
     ids = [one.id for one in utterances]
+    intervals = rate_intervals(result, [one.speaker for one in utterances])
     what = settings.hypotheses or f"{settings.bundle}, {about['decoder']}"
     print(f"{', '.join(manifests)}  ({what})\n\n{format_table(result)}")
+    if intervals:
+        print(f"\nWord error rate: {format_intervals(intervals[:1])}")
+        for line in format_intervals(intervals[1:]).splitlines():
+            print(f"                 {line}")
     if not settings.hypotheses and seconds:
         print(f"\n{seconds / 3600:.2f} h of audio in {spent:.1f} s: {seconds / spent:.0f} times real time")
     if failed:
@@ -81,7 +93,7 @@ def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
     for name, one in worst:
         print(f"\n{name}  ({one.words.errors} of {one.words.reference_length} words)\n{format_alignment(one)}")
     if settings.output_dir:
-        write_report(settings.output_dir, ids, result, about)
+        write_report(settings.output_dir, ids, result, about, intervals)
         _log.info("report written to %s", settings.output_dir)
     return 1 if failed else 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.evaluation.scoring import Edit, ErrorCounts, Score, UtteranceScore
+from asr.evaluation.statistics import Interval
 from asr.files import write_atomically
 
 REPORT_FORMAT = 1
@@ -29,6 +30,14 @@ def format_table(score: Score) -> str:
     share = f"{100 * score.wrong_utterances / total:.2f} %" if total else "n/a"
     rows.append(f"{'utterances':<12}{share:>20}{score.wrong_utterances:>9,}{'':>24}{total:>11,}")
     return "\n".join(rows)
+
+
+def format_intervals(intervals: Sequence[Interval]) -> str:
+    """What a word error rate might have been, a line for each."""
+    return "\n".join(
+        f"{100 * one.low:.2f} to {100 * one.high:.2f} % in 95 of 100 test sets of {one.units:,} other {one.unit}"
+        for one in intervals
+    )
 
 
 def format_alignment(utterance: UtteranceScore) -> str:
@@ -62,12 +71,14 @@ def worst_utterances(score: Score, ids: Sequence[str], most: int) -> list[tuple[
     return sorted(wrong, key=lambda pair: -pair[1].words.errors)[:most]
 
 
-def report_object(ids: Sequence[str], score: Score, about: Mapping[str, Any]) -> dict[str, Any]:
+def report_object(
+    ids: Sequence[str], score: Score, about: Mapping[str, Any], intervals: Sequence[Interval] = ()
+) -> dict[str, Any]:
     """The whole report as an object for JSON: totals, then every utterance."""
     return {
         "format": REPORT_FORMAT,
         "about": dict(about),
-        "words": _counts_object(score.words),
+        "words": _counts_object(score.words) | {"intervals": [asdict(one) for one in intervals]},
         "characters": _counts_object(score.characters),
         "utterances": {"total": len(score.utterances), "wrong": score.wrong_utterances},
         "details": [
@@ -90,7 +101,9 @@ def _counts_object(counts: ErrorCounts) -> dict[str, Any]:
     return {"rate": counts.rate, "errors": counts.errors, "reference_length": counts.reference_length, **asdict(counts)}
 
 
-def write_report(folder: str | Path, ids: Sequence[str], score: Score, about: Mapping[str, Any]) -> None:
+def write_report(
+    folder: str | Path, ids: Sequence[str], score: Score, about: Mapping[str, Any], intervals: Sequence[Interval] = ()
+) -> None:
     """Write report.json, utterances.csv and alignments.txt.
 
     Parameters
@@ -102,6 +115,8 @@ def write_report(folder: str | Path, ids: Sequence[str], score: Score, about: Ma
     score : Score
     about : mapping
         What was scored: goes into report.json.
+    intervals : sequence of Interval, optional
+        Of the word error rate.
 
     Raises
     ------
@@ -109,7 +124,7 @@ def write_report(folder: str | Path, ids: Sequence[str], score: Score, about: Ma
         If a file cannot be written.
     """
     folder = Path(folder)
-    report = json.dumps(report_object(ids, score, about), indent=1, ensure_ascii=False)
+    report = json.dumps(report_object(ids, score, about, intervals), indent=1, ensure_ascii=False)
     write_atomically(folder / "report.json", (report + "\n").encode("utf-8"))
     table = io.StringIO(newline="")
     writer = csv.writer(table)

@@ -1,0 +1,221 @@
+"""How sure one can be of an error rate, and of the difference of two: bootstrap intervals and matched-pairs tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.evaluation.scoring import Score, UtteranceScore
+
+Floats = npt.NDArray[np.float64]
+
+ENOUGH_SPEAKERS = 8
+"""with fewer, resampling them says too little about others"""
+_ROUNDS = 10_000
+_LEVEL = 0.95
+# Draws that are added up at once: a few MB.
+_DRAWN_AT_ONCE = 1 << 19
+# Words both systems have right that part two segments, as in NIST's scoring program.
+_BUFFER_WORDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where a figure would be found in 95 of 100 test sets drawn like this one."""
+
+    low: float
+    high: float
+    unit: str
+    """what was drawn: speakers or utterances"""
+    units: int
+    """how many there are"""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedPairs:
+    """The matched-pairs sentence-segment word error test (MAPSSWE)."""
+
+    segments: int
+    """stretches in which one of the systems is wrong, parted by words that both have right"""
+    mean: float
+    """errors of the first system more than of the second, a segment"""
+    z: float
+    p: float
+    """probability of such a difference, or a larger one, if the systems were equally good; two-sided"""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two systems on the same references."""
+
+    difference: float
+    """of the word error rates, the first minus the second"""
+    interval: Interval | None
+    """of the difference"""
+    p: float | None
+    """by the paired bootstrap, two-sided"""
+    matched_pairs: MatchedPairs | None
+    """None where no segment has an error"""
+
+
+def bootstrap_interval(
+    errors: Sequence[float], lengths: Sequence[float], groups: Sequence[str] | None = None, *, seed: int = 1
+) -> Interval | None:
+    """The 95 % interval of a pooled error rate, by the percentile bootstrap.
+
+    Parameters
+    ----------
+    errors, lengths : sequences of float >= 0
+        Errors of each utterance, and words of its reference.
+    groups : sequence of str, optional
+        The speaker of each utterance: then whole speakers are drawn. One speaker's utterances go well or badly
+        together, so that drawing utterances makes an interval that is too narrow for other speakers.
+    seed : int
+
+    Returns
+    -------
+    Interval or None
+        None with fewer than two units, or without reference words.
+
+    Notes
+    -----
+    Source: M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", 2004.
+    """
+    summed, unit = _by_group(np.stack([errors, lengths], axis=1).astype(np.float64), groups)
+    if len(summed) < 2 or summed[:, 1].sum() == 0:
+        return None
+    drawn = np.concatenate([part[:, 0] / part[:, 1] for part in _resample(summed, seed)])
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Interval(float(low), float(high), unit, len(summed))
+
+
+def rate_intervals(result: Score, speakers: Sequence[str | None], *, seed: int = 1) -> list[Interval]:
+    """The intervals of a word error rate: over speakers, where all are known and there are enough, and over utterances.
+
+    Parameters
+    ----------
+    result : Score
+    speakers : sequence of str or None
+        Of each utterance.
+    seed : int
+    """
+    errors = [one.words.errors for one in result.utterances]
+    lengths = [one.words.reference_length for one in result.utterances]
+    known = [one for one in speakers if one is not None]
+    enough = len(known) == len(speakers) and len(set(known)) >= ENOUGH_SPEAKERS
+    found = [bootstrap_interval(errors, lengths, known, seed=seed)] if enough else []
+    found.append(bootstrap_interval(errors, lengths, seed=seed))
+    return [one for one in found if one is not None]
+
+
+def compare(first: Score, second: Score, groups: Sequence[str] | None = None, *, seed: int = 1) -> Comparison:
+    """How two systems differ on the same references.
+
+    Parameters
+    ----------
+    first, second : Score
+        Of the same references in the same order.
+    groups : sequence of str, optional
+        The speaker of each utterance, as in `bootstrap_interval`.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If the references differ.
+
+    Notes
+    -----
+    Sources: Bisani and Ney, 2004, for the paired bootstrap; L. Gillick and S. Cox, "Some statistical issues in the
+    comparison of speech recognition algorithms", 1989, and D. Pallett et al., 1990, for MAPSSWE as NIST's sc_stats
+    has it.
+    """
+    if [one.reference for one in first.utterances] != [one.reference for one in second.utterances]:
+        raise ValueError("the systems were scored on other references")
+    pairs = list(zip(first.utterances, second.utterances, strict=True))
+    table = np.array([(one.words.errors - other.words.errors, one.words.reference_length) for one, other in pairs])
+    summed, unit = _by_group(table.reshape(-1, 2).astype(np.float64), groups)
+    total = float(summed[:, 1].sum())
+    difference = float(summed[:, 0].sum()) / total if total else math.nan
+    interval = p = None
+    if len(summed) >= 2 and total:
+        drawn = np.concatenate([part[:, 0] / part[:, 1] for part in _resample(summed, seed)])
+        drawn = drawn[np.isfinite(drawn)]
+        low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+        interval = Interval(float(low), float(high), unit, len(summed))
+        # Draws on the other side of no difference; never quite none of them.
+        tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+        p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
+    return Comparison(difference, interval, p, _matched_pairs(pairs))
+
+
+def _by_group(values: Floats, groups: Sequence[str] | None) -> tuple[Floats, str]:
+    """Rows summed by group, where there are enough of those; and what they are."""
+    if groups is None:
+        return values, "utterances"
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    summed = np.zeros((len(numbers), values.shape[1]))
+    np.add.at(summed, [numbers[name] for name in groups], values)
+    return summed, "speakers"
+
+
+def _resample(values: Floats, seed: int) -> Iterator[Floats]:
+    """Sums over rows drawn with replacement, as many as there are; some rounds at a time."""
+    rng = np.random.default_rng(seed)
+    count = len(values)
+    rounds = max(1, _DRAWN_AT_ONCE // count)
+    for start in range(0, _ROUNDS, rounds):
+        size = min(rounds, _ROUNDS - start)
+        chosen = rng.integers(0, count, (size, count))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            yield values[chosen].sum(axis=1)
+
+
+def _matched_pairs(pairs: Sequence[tuple[UtteranceScore, UtteranceScore]]) -> MatchedPairs | None:
+    differences = np.array([one - other for pair in pairs for one, other in segment_errors(*pair)], np.float64)
+    if len(differences) == 0:
+        return None
+    mean = float(differences.mean())
+    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if deviation == 0:
+        return MatchedPairs(
+            len(differences), mean, 0.0 if mean == 0 else math.copysign(math.inf, mean), float(mean == 0)
+        )
+    z = mean / (deviation / math.sqrt(len(differences)))
+    return MatchedPairs(len(differences), mean, z, math.erfc(abs(z) / math.sqrt(2)))
+
+
+def segment_errors(first: UtteranceScore, second: UtteranceScore) -> list[tuple[int, int]]:
+    """Errors of two systems in each segment of an utterance in which one of them has any.
+
+    Segments are parted by two words or more, one behind the other, that both have right.
+    """
+    one, other = _errors_by_place(first), _errors_by_place(second)
+    segments: list[tuple[int, int]] = []
+    errors, right = (0, 0), _BUFFER_WORDS
+    for mine, yours, is_word in ((*pair, place % 2 == 1) for place, pair in enumerate(zip(one, other, strict=True))):
+        if mine or yours:
+            if right >= _BUFFER_WORDS and any(errors):
+                segments.append(errors)
+                errors = (0, 0)
+            errors, right = (errors[0] + mine, errors[1] + yours), 0
+        elif is_word:
+            right += 1
+    return [*segments, errors] if any(errors) else segments
+
+
+def _errors_by_place(utterance: UtteranceScore) -> list[int]:
+    """Errors before the first word of the reference, at it, between it and the next, and so on."""
+    errors = [0]
+    for edit in utterance.alignment:
+        if edit.kind == "insert":
+            errors[-1] += len(edit.hypothesis)
+        else:
+            for _ in edit.reference:
+                errors += [int(edit.kind != "equal"), 0]
+    return errors
