@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from asr.audio.load import open_audio
-from asr.audio.reading import BLOCK, END, HEADER, PROMISE, REFUSAL
+from asr.audio.reading import BLOCK, END, GREETING, HEADER, PROMISE, REFUSAL
 from asr.errors import AudioError
 
 # More than any sane recording needs, less than what brings a laptop to its knees.
@@ -34,6 +34,7 @@ def main() -> None:
 
     answers: Iterator[tuple[bytes, bytes]] = iter(())
     with suppress(BrokenPipeError):
+        _send(output, GREETING, b"")
         for line in sys.stdin.buffer:
             request = json.loads(line)
             if request:

@@ -31,7 +31,9 @@ from asr.errors import AudioError
 HEADER = struct.Struct("<cI")
 """of an answer: its kind, and the bytes that follow"""
 _GLANCE_SECONDS = 0.2
-PROMISE, BLOCK, END, REFUSAL = b"p", b"b", b"e", b"r"
+GREETING, PROMISE, BLOCK, END, REFUSAL = b"g", b"p", b"b", b"e", b"r"
+# To come up: not the fault of a recording, on however busy a machine.
+_START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +186,7 @@ class _Process:
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = "1"  # a reader multiplies nothing
         self.reusable = True
+        self._greeted = False
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
@@ -202,6 +205,9 @@ class _Process:
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
             raise EOFError from None
+        if not self._greeted:
+            self._receive(HEADER.size, max(timeout, _START_SECONDS), stopped)
+            self._greeted = True
         kind, size = HEADER.unpack(self._receive(HEADER.size, timeout, stopped))
         return kind, self._receive(size, timeout, stopped)
 
