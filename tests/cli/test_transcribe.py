@@ -367,8 +367,11 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(bundle, tmp_path, number, c
     scratch, out = tmp_path / "scratch", tmp_path / "out"
     scratch.mkdir()
     recordings = (str(SAMPLE), str(tmp_path / "long.flac"))
+    # What a shell starts in the background, these tests perhaps, ignores Ctrl-C, and so would their children.
+    code_lines = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code_lines += "from asr.cli.main import entry_point; entry_point()"
     process = subprocess.Popen(
-        [sys.executable, "-m", "asr", "transcribe", *recordings, bundle, f"output_dir={out}"],
+        [sys.executable, "-c", code_lines, "transcribe", *recordings, bundle, f"output_dir={out}"],
         cwd=REPOSITORY, env=os.environ | {"TMPDIR": str(scratch)}, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     while process.poll() is None and not list(out.glob("*.txt")):
