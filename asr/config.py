@@ -684,6 +684,10 @@ class EvaluateConfig:
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     output_dir: str | None = None
     """folder for report.json, utterances.csv and alignments.txt; null writes the table to stdout only"""
+    baseline: str | None = None
+    """report.json of an earlier evaluation of the same utterances, to compare with"""
+    max_regression: float = 0.0
+    """points of WER that may be lost against the baseline: exit code 3 if significantly more are (p < 0.05)"""
     worst: int = 5
     """utterances with the most errors to show"""
     channel: str = "mix"
@@ -699,6 +703,7 @@ class EvaluateConfig:
         _check_channel(self.channel)
         _require(self.workers >= 0, "workers", "0 or more", self.workers)
         _require(self.worst >= 0, "worst", "0 or more", self.worst)
+        _require(self.max_regression >= 0, "max_regression", "0 or more", self.max_regression)
 
 
 @dataclass(kw_only=True)

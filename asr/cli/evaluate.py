@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from asr.cli.command import load_engine, settings_or_answer
 from asr.config import AutoConfig, BeamConfig, EvaluateConfig
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
 from asr.errors import AudioError, ManifestError
+
+REGRESSION = 3
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ EXAMPLES = """\
   asr evaluate test.jsonl
   asr evaluate test.jsonl bundle=runs/mine/best decoder=beam output_dir=report
   asr evaluate test.jsonl hypotheses=other_system.jsonl normalizer=none
+  asr evaluate test.jsonl bundle=runs/new/best baseline=report/report.json max_regression=0.5
 """
 
 
@@ -42,13 +46,15 @@ def run(arguments: Sequence[str]) -> int:
 def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
     from asr.evaluation.report import (
         format_alignment,
+        format_comparison,
         format_intervals,
         format_table,
+        read_baseline,
         worst_utterances,
         write_report,
     )
     from asr.evaluation.scoring import score
-    from asr.evaluation.statistics import rate_intervals
+    from asr.evaluation.statistics import compare, enough_speakers, is_regression, rate_intervals
     from asr.text.normalize import normalize_text
 
     reading = read_manifests(manifests)
@@ -83,6 +89,13 @@ def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
         print(f"\nWord error rate: {format_intervals(intervals[:1])}")
         for line in format_intervals(intervals[1:]).splitlines():
             print(f"                 {line}")
+    worse = False
+    if settings.baseline:
+        before = read_baseline(settings.baseline, ids, [one.reference for one in result.utterances])
+        comparison = compare(result, before, enough_speakers([one.speaker for one in utterances]))
+        print(f"\n{format_comparison(comparison, settings.baseline)}")
+        about["baseline"] = {"report": settings.baseline} | asdict(comparison)
+        worse = is_regression(comparison, settings.max_regression)
     if not settings.hypotheses and seconds:
         print(f"\n{seconds / 3600:.2f} h of audio in {spent:.1f} s: {seconds / spent:.0f} times real time")
     if failed:
@@ -95,6 +108,9 @@ def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
     if settings.output_dir:
         write_report(settings.output_dir, ids, result, about, intervals)
         _log.info("report written to %s", settings.output_dir)
+    if worse:
+        _log.error("worse than %s by more than max_regression=%g points", settings.baseline, settings.max_regression)
+        return REGRESSION
     return 1 if failed else 0
 
 

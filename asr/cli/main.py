@@ -42,7 +42,8 @@ Examples:
   asr lm books.txt output=english.lm
   asr COMMAND --help               all settings of a command, with examples
 
-Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration, 130 interrupted, 143 terminated."""
+Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration, 3 significantly worse than a
+baseline, 130 interrupted, 143 terminated."""
 
 
 def entry_point() -> None:

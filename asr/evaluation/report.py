@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asr.evaluation.scoring import Edit, ErrorCounts, Score, UtteranceScore
-from asr.evaluation.statistics import Interval
+from asr.errors import ConfigError
+from asr.evaluation.scoring import Edit, ErrorCounts, Score, UtteranceScore, score
+from asr.evaluation.statistics import Comparison, Interval
 from asr.files import write_atomically
 
 REPORT_FORMAT = 1
@@ -99,6 +100,59 @@ def report_object(
 
 def _counts_object(counts: ErrorCounts) -> dict[str, Any]:
     return {"rate": counts.rate, "errors": counts.errors, "reference_length": counts.reference_length, **asdict(counts)}
+
+
+def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str]) -> Score:
+    """The score that an earlier report.json holds, of the same utterances.
+
+    Parameters
+    ----------
+    path : str or Path
+    ids, references : sequences of str
+        Of the utterances that it is to be compared on; the order may be another one there.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is of other utterances, or of other references or another normalizer.
+    """
+    try:
+        report = json.loads(Path(path).expanduser().read_bytes())
+        rows = {row["id"]: (row["reference"], row["hypothesis"]) for row in report["details"]}
+    except OSError as error:
+        raise ConfigError(f"baseline={path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"baseline={path}: is no report.json of `asr evaluate`") from error
+    missing = [name for name in ids if name not in rows]
+    if missing or len(rows) != len(ids):
+        what = f"it lacks {missing[0]!r}" if missing else f"it has {len(rows)}, these are {len(ids)}"
+        raise ConfigError(f"baseline={path}: is of other utterances ({what})")
+    for name, reference in zip(ids, references, strict=True):
+        if rows[name][0] != reference:
+            raise ConfigError(
+                f"baseline={path}: the reference of {name!r} was another one, or normalised in another way"
+            )
+    return score(references, [rows[name][1] for name in ids])
+
+
+def format_comparison(comparison: Comparison, baseline: str) -> str:
+    """How much better or worse than a baseline, and how sure that is."""
+    points = 100 * comparison.difference
+    lines = [f"Against {baseline}: {points:+.2f} points of WER"]
+    if comparison.interval is not None and comparison.p is not None:
+        one = comparison.interval
+        lines.append(
+            f"  {100 * one.low:+.2f} to {100 * one.high:+.2f} in 95 of 100 test sets of {one.units:,} other {one.unit} "
+            f"(paired bootstrap, {_chance(comparison.p)})"
+        )
+    if comparison.matched_pairs is not None:
+        pairs = comparison.matched_pairs
+        lines.append(f"  matched pairs (MAPSSWE): {pairs.segments:,} segments, z = {pairs.z:+.2f}, {_chance(pairs.p)}")
+    return "\n".join(lines)
+
+
+def _chance(p: float) -> str:
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
 
 
 def write_report(

@@ -94,6 +94,15 @@ def bootstrap_interval(
     return Interval(float(low), float(high), unit, len(summed))
 
 
+SIGNIFICANT = 0.05
+"""the p below which a difference is called one"""
+
+
+def is_regression(comparison: Comparison, most_points: float) -> bool:
+    """Whether the first system is worse than the second by more than some points of WER, and that is no chance."""
+    return comparison.p is not None and comparison.p < SIGNIFICANT and 100 * comparison.difference > most_points
+
+
 def rate_intervals(result: Score, speakers: Sequence[str | None], *, seed: int = 1) -> list[Interval]:
     """The intervals of a word error rate: over speakers, where all are known and there are enough, and over utterances.
 
@@ -106,11 +115,16 @@ def rate_intervals(result: Score, speakers: Sequence[str | None], *, seed: int =
     """
     errors = [one.words.errors for one in result.utterances]
     lengths = [one.words.reference_length for one in result.utterances]
-    known = [one for one in speakers if one is not None]
-    enough = len(known) == len(speakers) and len(set(known)) >= ENOUGH_SPEAKERS
-    found = [bootstrap_interval(errors, lengths, known, seed=seed)] if enough else []
+    known = enough_speakers(speakers)
+    found = [bootstrap_interval(errors, lengths, known, seed=seed)] if known else []
     found.append(bootstrap_interval(errors, lengths, seed=seed))
     return [one for one in found if one is not None]
+
+
+def enough_speakers(speakers: Sequence[str | None]) -> list[str] | None:
+    """The speakers of utterances, if all are known and there are enough of them to be drawn from."""
+    known = [one for one in speakers if one is not None]
+    return known if len(known) == len(speakers) and len(set(known)) >= ENOUGH_SPEAKERS else None
 
 
 def compare(first: Score, second: Score, groups: Sequence[str] | None = None, *, seed: int = 1) -> Comparison:

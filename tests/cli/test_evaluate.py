@@ -109,3 +109,51 @@ def test_two_manifests_with_one_id_are_refused(asr_command, texts):
 
 def test_no_manifest_is_a_usage_error(asr_command):
     assert asr_command("evaluate").code == 2
+
+
+@pytest.fixture
+def systems(tmp_path):
+    """Forty utterances, and the texts of a good and a bad system."""
+    rows = [{"id": f"u{number}", "audio_filepath": "a.wav", "text": "one two three four"} for number in range(40)]
+    write_rows(tmp_path / "m.jsonl", rows)
+    write_rows(tmp_path / "good.jsonl", rows)
+    bad = [row | {"text": "one too three four" if number % 3 == 0 else row["text"]} for number, row in enumerate(rows)]
+    write_rows(tmp_path / "bad.jsonl", bad)
+    return tmp_path
+
+
+def test_a_significant_worsening_against_a_baseline_has_its_own_exit_code(asr_command, systems):
+    manifest, report = systems / "m.jsonl", systems / "report"
+    assert asr_command("evaluate", manifest, f"hypotheses={systems / 'good.jsonl'}", f"output_dir={report}").code == 0
+    arguments = ("evaluate", manifest, f"hypotheses={systems / 'bad.jsonl'}", f"baseline={report / 'report.json'}")
+    outcome = asr_command(*arguments, f"output_dir={systems / 'second'}")
+    assert outcome.code == 3
+    assert "+8.75 points of WER" in outcome.out
+    assert "paired bootstrap, p = 0.0002" in outcome.out
+    assert "worse than" in outcome.err
+    value = json.loads((systems / "second" / "report.json").read_text())
+    assert value["about"]["baseline"]["difference"] == pytest.approx(0.0875)
+    assert asr_command(*arguments, "max_regression=9").code == 0
+    same = asr_command("evaluate", manifest, f"hypotheses={systems / 'good.jsonl'}", arguments[-1])
+    assert same.code == 0
+    assert "+0.00 points of WER" in same.out
+
+
+def test_a_baseline_of_something_else_is_refused(asr_command, systems):
+    manifest, report = systems / "m.jsonl", systems / "report"
+    good = f"hypotheses={systems / 'good.jsonl'}"
+    asr_command("evaluate", manifest, good, f"output_dir={report}")
+    value = json.loads((report / "report.json").read_text())
+    for change, message in (
+        (lambda rows: rows[0].update(id="other"), "is of other utterances (it lacks 'u0')"),
+        (lambda rows: rows.append(rows[0] | {"id": "more"}), "is of other utterances (it has 41, these are 40)"),
+        (lambda rows: rows[3].update(reference="One two"), "the reference of 'u3' was another one"),
+        (lambda rows: rows[3].pop("hypothesis"), "is no report.json"),
+    ):
+        broken = json.loads(json.dumps(value))
+        change(broken["details"])
+        (systems / "broken.json").write_text(json.dumps(broken))
+        outcome = asr_command("evaluate", manifest, good, f"baseline={systems / 'broken.json'}")
+        assert outcome.code == 2
+        assert message in outcome.err
+    assert "cannot be read" in asr_command("evaluate", manifest, good, "baseline=nothing.json").err

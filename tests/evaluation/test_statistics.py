@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asr.evaluation.scoring import score
-from asr.evaluation.statistics import bootstrap_interval, compare, segment_errors
+from asr.evaluation.statistics import bootstrap_interval, compare, is_regression, segment_errors
 
 SCTK = Path("/usr/lib/sctk/bin")
 
@@ -138,3 +138,21 @@ def test_matched_pairs_are_those_of_nists_sc_stats(rng, tmp_path):
     assert found.mean == pytest.approx(float(told[2]), abs=0.005)
     assert found.z == pytest.approx(float(told[3]), abs=0.1)
     assert np.sign(found.z) == -1
+
+
+def test_equal_systems_are_called_a_regression_no_more_often_than_promised(rng):
+    called = 0
+    references = texts(rng, 60)
+    for number in range(200):
+        one, other = (score(references, [corrupt(rng, text, 0.25) for text in references]) for _ in range(2))
+        called += is_regression(compare(one, other, seed=number), 0.0)
+    assert called / 200 <= 0.05
+
+
+def test_a_worsening_within_the_limit_is_no_regression(rng):
+    references = texts(rng, 400)
+    good, bad = (score(references, [corrupt(rng, one, rate) for one in references]) for rate in (0.2, 0.3))
+    worse = compare(bad, good)
+    assert is_regression(worse, 0.5)
+    assert not is_regression(worse, 100 * worse.difference + 0.1)
+    assert not is_regression(compare(good, bad), 0.0)
