@@ -112,10 +112,7 @@ class Readers:
             As in `load_audio`, and if the recording is longer than the limits allow, or the decoder crashes or hangs
             on it.
         """
-        try:
-            process = self._idle.get_nowait()
-        except queue.Empty:
-            process = self._new()
+        process = self._take()
         try:
             yield from self._read(process, Path(path), sample_rate, channel, turn or nullcontext(), stopped)
         finally:
@@ -124,6 +121,18 @@ class Readers:
             else:
                 process.kill()
                 self._all.discard(process)
+
+    def _take(self) -> _Process:
+        """A process that waits for work, or a new one. What happened to one while it waited is no recording's fault."""
+        while True:
+            try:
+                process = self._idle.get_nowait()
+            except queue.Empty:
+                return self._new()
+            if process.alive:
+                return process
+            process.kill()
+            self._all.discard(process)
 
     def _new(self) -> _Process:
         process = _Process(self._command)
@@ -229,6 +238,10 @@ class _Process:
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
 
     def obituary(self) -> str:
         """How it ended."""

@@ -146,6 +146,16 @@ def test_a_recording_that_is_given_up_leaves_no_process(readers, write_audio):
     assert not readers._all
 
 
+def test_a_reader_that_was_killed_while_it_waited_costs_no_recording(readers, write_audio):
+    path = write_audio("a.wav")
+    expected = read(readers, path)
+    (process,) = readers._all
+    process._process.kill()
+    process._process.wait()
+    np.testing.assert_array_equal(read(readers, path), expected)
+    assert len(readers._all) == 1
+
+
 def test_nobody_waits_for_a_hanging_decoder_who_has_been_told_to_stop(write_audio):
     readers, stopped = Readers(command=[sys.executable, "-c", PLANTED]), threading.Event()
     threading.Timer(0.5, stopped.set).start()
