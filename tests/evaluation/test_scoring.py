@@ -1,11 +1,24 @@
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
+
 import jiwer
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import asr
+from asr.config import NormalizerConfig
+from asr.corpus.manifest import read_manifest
 from asr.evaluation.scoring import ErrorCounts, score
+from asr.text.normalize import normalize_text
+
+from ..conftest import SAMPLES
+
+SCLITE = Path("/usr/lib/sctk/bin/sclite")
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "cc", "dd'e", "é"]), max_size=8).map(" ".join)
 
@@ -65,3 +78,35 @@ def test_an_alignment_spells_both_texts(reference, hypothesis):
 def test_unequal_numbers_of_texts_are_refused():
     with pytest.raises(ValueError, match="2 references and 1 hypotheses"):
         score(["a", "b"], ["a"])
+
+
+@pytest.mark.slow
+def test_counts_of_a_hundred_thousand_random_pairs_are_jiwers(rng):
+    vocabulary = np.array(["a", "b", "cc", "dd'e", "é", "漢", "ﬁ", "long-word", "x"])
+    texts = [" ".join(rng.choice(vocabulary, length)) for length in rng.integers(1, 12, 200_000)]
+    references, hypotheses = texts[::2], texts[1::2]
+    result = score(references, hypotheses)
+    words, characters = jiwer.process_words(references, hypotheses), jiwer.process_characters(references, hypotheses)
+    for ours, theirs in ((result.words, words), (result.characters, characters)):
+        assert ours == ErrorCounts(theirs.hits, theirs.substitutions, theirs.deletions, theirs.insertions)
+
+
+@pytest.mark.skipif(not SCLITE.exists(), reason="needs NIST's scoring programs (Debian package sctk)")
+def test_counts_of_real_output_are_those_of_nists_sclite(tmp_path):
+    """As many errors. Which kinds they are may differ: sclite weighs substitutions 4 and the others 3, and so takes
+    another of the alignments with as many errors here and there."""
+    utterances = read_manifest(SAMPLES / "samples.jsonl").utterances
+    transcriber = asr.Transcriber(asr.load_bundle("en"))
+    texts = [transcriber.transcribe(one.audio_path).text for one in utterances]
+    references = [normalize_text(one.text or "", NormalizerConfig()) for one in utterances]
+    for name, lines in (("ref", references), ("hyp", texts)):
+        rows = [f"{text} (speaker_{number})\n" for number, text in enumerate(lines)]
+        (tmp_path / f"{name}.trn").write_text("".join(rows), "utf-8")
+    arguments = ["-r", "ref.trn", "trn", "-h", "hyp.trn", "trn", "-i", "spu_id", "-o", "rsum", "stdout"]
+    done = subprocess.run([SCLITE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    told = re.search(r"\| Sum\s*\|\s*(\d+)\s+(\d+)\s*\|\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)", done.stdout)
+    assert told is not None, done.stdout
+    _, words, hits, *_, errors = map(int, told.groups())
+    ours = score(references, texts).words
+    assert (ours.reference_length, ours.errors) == (words, errors)
+    assert ours.hits == pytest.approx(hits, abs=0.05 * words)
