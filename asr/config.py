@@ -583,6 +583,13 @@ def _check_channel(channel: str) -> None:
     _require(ok, "channel", "mix or the number of a channel, from 1", channel)
 
 
+def _check_hearing(settings: TranscribeConfig | AlignConfig) -> None:
+    _check_channel(settings.channel)
+    _require(settings.workers >= 0, "workers", "0 or more", settings.workers)
+    _require(settings.max_hours > 0, "max_hours", "above 0", settings.max_hours)
+    _require(settings.timeout > 0, "timeout", "above 0", settings.timeout)
+
+
 @dataclass(kw_only=True)
 class TranscribeConfig:
     """`asr transcribe`."""
@@ -619,10 +626,7 @@ class TranscribeConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_channel(self.channel)
-        _require(self.workers >= 0, "workers", "0 or more", self.workers)
-        _require(self.max_hours > 0, "max_hours", "above 0", self.max_hours)
-        _require(self.timeout > 0, "timeout", "above 0", self.timeout)
+        _check_hearing(self)
         if self.mark_below is not None:
             _require(0 <= self.mark_below <= 1, "mark_below", "between 0 and 1", self.mark_below)
         if self.shard is not None:
@@ -664,10 +668,7 @@ class AlignConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_channel(self.channel)
-        _require(self.workers >= 0, "workers", "0 or more", self.workers)
-        _require(self.max_hours > 0, "max_hours", "above 0", self.max_hours)
-        _require(self.timeout > 0, "timeout", "above 0", self.timeout)
+        _check_hearing(self)
         _require(self.cut_seconds >= 1, "cut_seconds", "at least 1", self.cut_seconds)
         _require(0 <= self.min_score <= 1, "min_score", "between 0 and 1", self.min_score)
 

@@ -106,17 +106,6 @@ def main() -> int:
             ]
             if arguments.lm:
                 command += ["decoder=beam", f"decoder.lm={arguments.lm}"]
-            command = [
-                sys.executable,
-                "-m",
-                "asr",
-                "transcribe",
-                str(path),
-                f"bundle={arguments.bundle}",
-                "format=json",
-            ]
-            if arguments.lm:
-                command += ["decoder=beam", f"decoder.lm={arguments.lm}"]
             done = run(command)
         result = json.loads(done.output)
         words = [Word(one["text"], one["start"], one["end"]) for one in result["words"]]

@@ -53,17 +53,7 @@ class OnnxEngine:
             raise BundleError(f"{name}: not a graph from frames of {mels} bands to {symbols} symbols")
 
     def log_probs(self, frames: Frames) -> npt.NDArray[np.float32]:
-        """Log-probabilities of an utterance.
-
-        Parameters
-        ----------
-        frames : float32 [shape=(frames, mels)]
-            Normalised features, at least one frame.
-
-        Returns
-        -------
-        float32 [shape=(steps, symbols)]
-            Natural log-probabilities.
+        """As `AcousticModel.log_probs`.
 
         Raises
         ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from asr.audio.reading import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
+from asr.cli.recordings import Recording, inside
 from asr.config import AlignConfig, TranscriptFormat
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, ManifestError
@@ -38,12 +40,18 @@ EXAMPLES = """\
 """
 
 
+_MANIFEST = "manifest.jsonl"
+
+
 @dataclass(frozen=True)
 class _Task:
-    audio: Path
-    shown: str
+    recording: Recording
     text: str
-    id: str | None = None
+
+    @property
+    def called(self) -> str:
+        """How messages call it."""
+        return self.recording.id or self.recording.shown
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -68,7 +76,10 @@ def _tasks(files: Sequence[str]) -> list[_Task]:
         if problems:
             raise ManifestError(problems)
         return [
-            _Task(one.audio_path, str(one.audio_path), one.text or "", one.id)
+            _Task(
+                Recording(one.audio_path, str(one.audio_path), inside(one.id + one.audio_path.suffix), one.id),
+                one.text or "",
+            )
             for reading in readings
             for one in reading.utterances
         ]
@@ -77,7 +88,7 @@ def _tasks(files: Sequence[str]) -> list[_Task]:
     audio, text = files
     try:
         content = sys.stdin.buffer.read() if text == "-" else Path(text).read_bytes()
-        return [_Task(Path(audio), audio, content.decode("utf-8-sig"))]
+        return [_Task(Recording(Path(audio), audio, Path(Path(audio).name)), content.decode("utf-8-sig"))]
     except OSError as error:
         raise ConfigError(f"{text}: the text cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -86,35 +97,32 @@ def _tasks(files: Sequence[str]) -> list[_Task]:
 
 def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     from asr.cli.progress import HearingBar
-    from asr.transcription.writers import format_transcript, json_text, output_paths, transcript_object
+    from asr.transcription.journal import Journal
+    from asr.transcription.writers import format_transcript, json_text, transcript_object
 
     readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
     failed, objects, transcripts = 0, [], []
-    names = [Path(f"{task.id}{task.audio.suffix}") if task.id else Path(task.audio.name) for task in tasks]
-    outputs = (
-        output_paths(names, settings.format, Path(settings.output_dir).expanduser()) if settings.output_dir else []
-    )
+    outputs, journal = _outputs(tasks, settings), Journal()
     try:
-        with HearingBar([_size(task.audio) for task in tasks]) as bar:
+        with HearingBar([task.recording.bytes_on_disk for task in tasks]) as bar:
             for number, result in enumerate(_results(tasks, settings, readers, bar)):
                 bar.finish(number)
                 task = tasks[number]
                 if isinstance(result, AsrError):
                     reason = result.reason if isinstance(result, AudioError) else str(result)
-                    _log.error("%s: %s", task.id or task.shown, reason)
+                    _log.error("%s: %s", task.called, reason)
                     failed += 1
                     continue
                 if settings.cut_dir:
                     transcripts.append((task, result))
+                name = task.recording.id
                 if settings.output_dir:
-                    from asr.files import write_atomically
-
-                    text = format_transcript(result, settings.format, task.id, channel=settings.channel)
-                    write_atomically(outputs[number], text.encode("utf-8", "surrogateescape"))
+                    text = format_transcript(result, settings.format, name, channel=settings.channel)
+                    journal.write(outputs[number], text.encode("utf-8", "surrogateescape"), None)
                 elif settings.format is TranscriptFormat.json and not settings.cut_dir:
-                    objects.append(transcript_object(result, task.id))
+                    objects.append(transcript_object(result, name))
                 elif not settings.cut_dir:
-                    print(format_transcript(result, settings.format, task.id, channel=settings.channel), end="")
+                    print(format_transcript(result, settings.format, name, channel=settings.channel), end="")
         if objects:
             print(json_text(objects[0] if len(tasks) == 1 else objects, indent=2), end="")
         if settings.cut_dir:
@@ -126,11 +134,32 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     return 1 if failed else 0
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+def _outputs(tasks: Sequence[_Task], settings: AlignConfig) -> list[Path]:
+    """Where results go. What is in the way is refused before hours are listened to."""
+    from asr.transcription.journal import Journal
+    from asr.transcription.writers import output_paths
+
+    if settings.cut_dir:
+        manifest = Path(settings.cut_dir).expanduser() / _MANIFEST
+        if manifest.exists():
+            raise ConfigError(f"{manifest} is there already: name another cut_dir")
+        twice = [name for name, count in Counter(_folder_name(task) for task in tasks).items() if count > 1]
+        if twice:
+            raise ConfigError(f"two recordings would both be cut into {twice[0]!r}: give them ids of their own")
+    if not settings.output_dir:
+        return []
+    outputs = output_paths(
+        [task.recording.name for task in tasks], settings.format, Path(settings.output_dir).expanduser()
+    )
+    journal = Journal()
+    for path in outputs:
+        if not journal.is_ours(path):
+            raise ConfigError(f"{path}: was not written by asr, or changed since: name another output_dir")
+    return outputs
+
+
+def _folder_name(task: _Task) -> str:
+    return "-".join(task.recording.name.with_suffix("").parts)
 
 
 def _results(
@@ -154,7 +183,7 @@ def _results(
         readers=readers,
     )
     for task, heard in zip(
-        tasks, transcriber.hear_files((task.audio for task in tasks), progress=bar.hear), strict=True
+        tasks, transcriber.hear_files((task.recording.path for task in tasks), progress=bar.hear), strict=True
     ):
         if isinstance(heard, AudioError):
             yield heard
@@ -164,10 +193,10 @@ def _results(
             shown = ", ".join(dict.fromkeys(spelling.unknown[:5]))
             _log.warning(
                 "%s: %d words have characters that the model does not know, which are passed over: %s",
-                task.id or task.shown, len(spelling.unknown), shown,
+                task.called, len(spelling.unknown), shown,
             )  # fmt: skip
         try:
-            yield replace(align_text(heard, spelling, bundle, transcriber.step_seconds), path=task.shown)
+            yield replace(align_text(heard, spelling, bundle, transcriber.step_seconds), path=task.recording.shown)
         except AlignmentError as error:
             yield error
 
@@ -179,31 +208,30 @@ def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig,
     from asr.transcription.aligner import cut_utterances
 
     folder = Path(settings.cut_dir or "").expanduser()
-    manifest = folder / "manifest.jsonl"
-    if manifest.exists():
-        raise ConfigError(f"{manifest} is there already: name another cut_dir")
+    manifest = folder / _MANIFEST
     rate = load_bundle(settings.bundle).log_mel.settings.sample_rate
     rows, left_out, failed = [], [], 0
     for task, transcript in transcripts:
         cuts = cut_utterances(transcript.words, longest=settings.cut_seconds, duration=transcript.duration)
         good = [cut for cut in cuts if cut.score >= settings.min_score]
         left_out += [cut for cut in cuts if cut.score < settings.min_score]
-        name = (task.id or Path(task.audio).stem).replace("/", "-")
+        name = _folder_name(task)
+        separator = " " if " " in transcript.text else ""
         try:
             for number, cut in enumerate(_write_cuts(task, good, folder / name, settings, readers, rate), 1):
                 rows.append(
                     {
                         "audio_filepath": f"{name}/{name}-{number:05d}.flac",
                         "duration": round(cut.end - cut.start, 3),
-                        "text": " ".join(word.text for word in cut.words),
+                        "text": separator.join(word.text for word in cut.words),
                         "id": f"{name}-{number:05d}",
-                        "recording": task.shown,
+                        "recording": task.recording.shown,
                         "start": cut.start,
                         "score": round(cut.score, 3),
                     }
                 )
         except AudioError as error:
-            _log.error("%s: %s", task.shown, error.reason)
+            _log.error("%s: %s", task.recording.shown, error.reason)
             failed += 1
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomically(manifest, content.encode("utf-8", "backslashreplace"))
@@ -221,7 +249,7 @@ def _write_cuts(
     """Cut the recording while it is read; each cut once its file is there."""
     from asr.audio.load import cut_samples, save_flac
 
-    blocks = (block.samples for block in readers.read(task.audio, sample_rate=rate, channel=settings.channel))
+    blocks = (block.samples for block in readers.read(task.recording.path, sample_rate=rate, channel=settings.channel))
     spans = [(round(cut.start * rate), round(cut.end * rate)) for cut in cuts]
     for number, (cut, samples) in enumerate(zip(cuts, cut_samples(blocks, spans), strict=True), 1):
         save_flac(folder / f"{folder.name}-{number:05d}.flac", samples, rate)

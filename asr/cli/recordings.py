@@ -112,12 +112,12 @@ def _find(name: str, scratch: Path) -> list[Recording]:
         if reading.problems:
             raise ManifestError(reading.problems)
         return [
-            Recording(one.audio_path, str(one.audio_path), _inside(one.id + one.audio_path.suffix), one.id)
+            Recording(one.audio_path, str(one.audio_path), inside(one.id + one.audio_path.suffix), one.id)
             for one in reading.utterances
         ]
     return [Recording(path, name, Path(path.name))]
 
 
-def _inside(name: str) -> Path:
+def inside(name: str) -> Path:
     """A manifest's id as a path that cannot lead out of the output folder."""
     return Path(*[part for part in Path(name).parts if part not in {"..", "/"}])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float64]
 
 ENOUGH_SPEAKERS = 8
 """with fewer, resampling them says too little about others"""
+SIGNIFICANT = 0.05
+"""the p below which a difference is called one"""
 _ROUNDS = 10_000
 _LEVEL = 0.95
 # Draws that are added up at once: a few MB.
@@ -88,14 +90,7 @@ def bootstrap_interval(
     summed, unit = _by_group(np.stack([errors, lengths], axis=1).astype(np.float64), groups)
     if len(summed) < 2 or summed[:, 1].sum() == 0:
         return None
-    drawn = np.concatenate([part[:, 0] / part[:, 1] for part in _resample(summed, seed)])
-    drawn = drawn[np.isfinite(drawn)]
-    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(float(low), float(high), unit, len(summed))
-
-
-SIGNIFICANT = 0.05
-"""the p below which a difference is called one"""
+    return _interval(_draw_rates(summed, seed), unit, len(summed))
 
 
 def is_regression(comparison: Comparison, most_points: float) -> bool:
@@ -158,10 +153,8 @@ def compare(first: Score, second: Score, groups: Sequence[str] | None = None, *,
     difference = float(summed[:, 0].sum()) / total if total else math.nan
     interval = p = None
     if len(summed) >= 2 and total:
-        drawn = np.concatenate([part[:, 0] / part[:, 1] for part in _resample(summed, seed)])
-        drawn = drawn[np.isfinite(drawn)]
-        low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-        interval = Interval(float(low), float(high), unit, len(summed))
+        drawn = _draw_rates(summed, seed)
+        interval = _interval(drawn, unit, len(summed))
         # Draws on the other side of no difference; never quite none of them.
         tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
         p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
@@ -178,16 +171,24 @@ def _by_group(values: Floats, groups: Sequence[str] | None) -> tuple[Floats, str
     return summed, "speakers"
 
 
-def _resample(values: Floats, seed: int) -> Iterator[Floats]:
-    """Sums over rows drawn with replacement, as many as there are; some rounds at a time."""
+def _draw_rates(values: Floats, seed: int) -> Floats:
+    """Quotients of the sums of two columns, over rows drawn with replacement, as many as there are."""
     rng = np.random.default_rng(seed)
     count = len(values)
     rounds = max(1, _DRAWN_AT_ONCE // count)
-    for start in range(0, _ROUNDS, rounds):
-        size = min(rounds, _ROUNDS - start)
-        chosen = rng.integers(0, count, (size, count))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            yield values[chosen].sum(axis=1)
+    sums = [
+        values[rng.integers(0, count, (min(rounds, _ROUNDS - start), count))].sum(axis=1)
+        for start in range(0, _ROUNDS, rounds)
+    ]
+    errors, lengths = np.concatenate(sums).T
+    # A draw of empty references alone has no rate.
+    rates: Floats = errors[lengths > 0] / lengths[lengths > 0]
+    return rates
+
+
+def _interval(drawn: Floats, unit: str, units: int) -> Interval:
+    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Interval(float(low), float(high), unit, units)
 
 
 def _matched_pairs(pairs: Sequence[tuple[UtteranceScore, UtteranceScore]]) -> MatchedPairs | None:

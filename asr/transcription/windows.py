@@ -29,7 +29,7 @@ _SILENCE_PEAK = 1e-4
 _SEAM_MARGIN = 0.25
 _SEAM_STEPS = 5
 # A decoder begins anew in the first pause after so many seconds, or after so many without one: the stretches of an hour
-# are then decoded together, which is several times faster than one behind the other, and no worse.
+# are then decoded together, which is several times faster than one behind the other.
 _ENOUGH_SECONDS, _TOO_MUCH_SECONDS = 15.0, 60.0
 _SURELY = -0.05  # natural log-probability
 

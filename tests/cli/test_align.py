@@ -100,6 +100,18 @@ def test_a_long_recording_is_cut_into_utterances_to_train_on(asr_command, tmp_pa
     assert "left out: their score is below min_score" in few.err
 
 
+def test_the_text_itself_is_never_replaced(asr_command, text, tmp_path):
+    audio = tmp_path / "text.opus"
+    audio.write_bytes(SAMPLE.read_bytes())
+    before = text.read_text()
+    outcome = asr_command("align", audio, text, "format=txt", f"output_dir={tmp_path}")
+    assert outcome.code == 2
+    assert f"{text}: was not written by asr" in outcome.err
+    assert text.read_text() == before
+    for _ in range(2):
+        assert asr_command("align", audio, text, "format=srt", f"output_dir={tmp_path}").code == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED_SPEECH.exists(), reason="needs the LibriSpeech recordings that only developers have")
 def test_words_of_an_hour_are_where_they_are_in_its_utterances(tmp_path):
