@@ -278,7 +278,7 @@ class DataConfig:
 
 @dataclass(kw_only=True)
 class AugmentConfig:
-    """How training utterances are varied, anew in every epoch: speed, room, noise, telephone, level, then masks."""
+    """How training utterances are varied, anew in every epoch: speed, room, noise, telephone, level, company, masks."""
 
     speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1])
     """speeds to resample by, one drawn for each utterance and epoch; [1.0] for none"""
@@ -302,6 +302,11 @@ class AugmentConfig:
     """share of utterances whose level is changed; has no effect with features.normalization=utterance"""
     gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
     """lowest and highest change of level, in dB"""
+    join_probability: float = 0.0
+    """share of utterances that another one, of any speaker and at a level of its own, follows in the same example: a
+    model that has only ever heard one voice at a time loses its way where voices change"""
+    join_seconds: float = 20.0
+    """longest two joined utterances"""
     mask_probability: float = 1.0
     """share of utterances that SpecAugment masks"""
     frequency_masks: int = 2
@@ -319,7 +324,7 @@ class AugmentConfig:
         _require(bool(self.speeds), "augment.speeds", "a list of at least one speed", self.speeds)
         for speed in self.speeds:
             _require(0.25 <= speed <= 4, "augment.speeds", "speeds between 0.25 and 4", speed)
-        for name in ("speed", "reverb", "noise", "telephone", "gain", "mask"):
+        for name in ("speed", "reverb", "noise", "telephone", "gain", "join", "mask"):
             value = getattr(self, f"{name}_probability")
             _require(0 <= value <= 1, f"augment.{name}_probability", "between 0 and 1", value)
         for name in ("reverb_seconds", "noise_snr_db", "gain_db"):

@@ -298,8 +298,12 @@ class Augmenter:
         if variation.telephone:
             samples = telephone(samples, self.sample_rate)
         if variation.level:
-            samples = change_gain(samples, _between(settings.gain_db, rng))
+            samples = self.change_level(samples, rng)
         return samples
+
+    def change_level(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        """Samples [shape=(samples,)] louder or softer, by a drawn amount."""
+        return change_gain(samples, _between(self.settings.gain_db, rng))
 
 
 def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:

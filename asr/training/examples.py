@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.acoustic.steps import count_frames, fitting_speeds, step_counts
+from asr.acoustic.steps import count_frames, count_steps, fitting_speeds, step_counts
 from asr.audio.augment import Augmenter, Variation, change_speed, dither, mask_frames
 from asr.audio.features import Frames, LogMel
 from asr.audio.load import Samples, load_audio
@@ -23,8 +23,9 @@ from asr.errors import AudioError, ConfigError
 from asr.files import write_atomically
 from asr.text.alphabet import Alphabet, steps_needed
 
-# Tells the generator of speeds, one an epoch, from those of masks, one an utterance.
-_SPEEDS = 2**31
+# Tell the generators of speeds and of companions, one an epoch, from those of masks, one an utterance.
+_SPEEDS, _COMPANIONS = 2**31, 2**31 + 1
+_ALONE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,9 @@ class Examples:
         self._augmenter = augmenter
         self._cache = FeatureCache(cache_dir, log_mel.settings) if cache_dir else None
         self._seed = seed
+        self._alphabet = alphabet
         self._drawn: tuple[int, npt.NDArray[np.float64]] = (-1, np.array([]))
+        self._joined: tuple[int, npt.NDArray[np.int64]] = (-1, np.array([], np.int64))
         self._notes: list[str] = []
         speeds = augmenter.settings.speeds if augmenter else [1.0]
         self._speeds = [
@@ -158,22 +161,47 @@ class Examples:
             self._drawn = epoch, np.array(speeds)
         return self._drawn[1]
 
+    def companions(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The utterance that follows each one in the same example in one epoch, or -1 [shape=(utterances,)]."""
+        if self._joined[0] != epoch:
+            count = len(self.utterances)
+            companions = np.full(count, _ALONE)
+            settings, features = self._augmenter.settings if self._augmenter else None, self._log_mel.settings
+            if settings and settings.join_probability:
+                rng = np.random.default_rng([self._seed, epoch, _COMPANIONS])
+                chances, candidates = rng.random(count), rng.integers(count, size=count)
+                seconds = np.array(self.seconds) / self.speeds(epoch)
+                fit = seconds + seconds[candidates] <= settings.join_seconds
+                for index in np.flatnonzero((chances < settings.join_probability) & fit).tolist():
+                    other = int(candidates[index])
+                    steps = count_steps(seconds[index] + seconds[other], 1.0, features, self._model)
+                    if steps >= steps_needed(self._joined_label(index, other)):
+                        companions[index] = other
+            self._joined = epoch, companions
+        return self._joined[1]
+
     def frame_counts(self, epoch: int) -> npt.NDArray[np.int64]:
         """The frames that each utterance makes in one epoch, by its header [shape=(utterances,)]."""
-        settings = self._log_mel.settings
-        pairs = zip(self.seconds, self.speeds(epoch), strict=True)
-        return np.array([count_frames(seconds, speed, settings) for seconds, speed in pairs])
+        seconds = np.array(self.seconds) / self.speeds(epoch)
+        companions = self.companions(epoch)
+        seconds += np.where(companions == _ALONE, 0, seconds[companions])
+        return np.array([count_frames(one, 1.0, self._log_mel.settings) for one in seconds])
 
-    def possible_lengths(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Frames and symbols of every utterance at each of its speeds, side by side [shape=(lengths,)]."""
-        settings = self._log_mel.settings
-        rows = [
-            (count_frames(seconds, speed, settings), len(label))
-            for seconds, speeds, label in zip(self.seconds, self._speeds, self.labels, strict=True)
-            for speed in (speeds if self._changed_share == 1 else {*speeds, _own_speed(speeds)})
-        ]
-        frames, symbols = np.array(rows).T
-        return frames, symbols
+    def lengths(self, epochs: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Frames and symbols of every utterance in each of the first epochs, side by side [shape=(lengths,)]."""
+        frames = [self.frame_counts(epoch) for epoch in range(epochs)]
+        symbols = [[len(self.label(index, epoch)) for index in range(len(self.labels))] for epoch in range(epochs)]
+        return np.concatenate(frames), np.concatenate(symbols)
+
+    def label(self, index: int, epoch: int) -> list[int]:
+        """The symbols of an utterance, and of the one that follows it in the same example."""
+        companion = int(self.companions(epoch)[index])
+        return self.labels[index] if companion == _ALONE else self._joined_label(index, companion)
+
+    def _joined_label(self, first: int, second: int) -> list[int]:
+        parts = [self.labels[index] for index in (first, second)]
+        between = self._alphabet.encode(" ") if all(parts) and " " in self._alphabet.symbols else []
+        return parts[0] + between + parts[1]
 
     def prepare(self, planned: PlannedBatch, epoch: int, *, fixed_shape: bool = False) -> Prepared:
         """Features and labels of some utterances, as they are in one epoch.
@@ -196,14 +224,13 @@ class Examples:
         AudioError
             If none of the recordings can be read.
         """
-        speeds = self.speeds(epoch)
         frames, labels, indices, left_out = [], [], [], []
         failure: AudioError | None = None
         for index in planned.indices:
             try:
-                one = self._frames(index, epoch, float(speeds[index]))
+                one, label = self._frames(index, epoch), self.label(index, epoch)
                 steps = int(step_counts(len(one), self._model))
-                if steps < steps_needed(self.labels[index]):
+                if steps < steps_needed(label):
                     # The header promised more audio than there is: CTC would give infinity.
                     path = self.utterances[index].audio_path
                     raise AudioError(path, f"makes {steps} steps, too few for its label")
@@ -212,7 +239,7 @@ class Examples:
                 failure = error
             else:
                 frames.append(one)
-                labels.append(self.labels[index])
+                labels.append(label)
                 indices.append(index)
         if failure and not frames:
             raise failure
@@ -228,36 +255,40 @@ class Examples:
         AudioError
             If the recording cannot be read.
         """
-        speed, path = float(self.speeds(epoch)[index]), self.utterances[index].audio_path
+        speed, path = self._speed(index, epoch), self.utterances[index].audio_path
         rng = np.random.default_rng([self._seed, epoch, index])
         variation = self._augmenter.draw(rng) if self._augmenter else Variation()
-        samples = self._samples(path, speed, rng, variation)
+        samples = self._samples(index, epoch, rng, variation)
         before = self._log_mel(load_audio(path, sample_rate=self._log_mel.settings.sample_rate))
-        names = ([f"speed {speed:g}"] if speed != 1 else []) + variation.names
-        return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch, speed))
+        companion = self.companions(epoch)[index]
+        names = [f"speed {speed:g}"] * (speed != 1) + variation.names
+        names += [f"then {self.utterances[companion].id}"] * (companion != _ALONE)
+        return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch))
 
-    def _frames(self, index: int, epoch: int, speed: float) -> Frames:
-        path = self.utterances[index].audio_path
+    def _speed(self, index: int, epoch: int) -> float:
+        return float(self.speeds(epoch)[index])
+
+    def _frames(self, index: int, epoch: int) -> Frames:
         rng = np.random.default_rng([self._seed, epoch, index])
         if not self._augmenter:
-            return self._log_mel.normalize(self._clean(path, speed, rng))
+            return self._log_mel.normalize(self._unmasked(index, epoch, rng, Variation()))
         variation = self._augmenter.draw(rng)
-        frames = self._log_mel.normalize(self._clean(path, speed, rng, variation))
+        frames = self._log_mel.normalize(self._unmasked(index, epoch, rng, variation))
         settings = self._augmenter.settings
         return mask_frames(frames, settings, rng) if rng.random() < settings.mask_probability else frames
 
-    def _clean(self, path: Path, speed: float, rng: np.random.Generator, variation: Variation | None = None) -> Frames:
-        """Features before normalisation and masks; those of clean speech may come from the cache."""
+    def _unmasked(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Frames:
+        """Features before normalisation and masks; those of one clean utterance may come from the cache."""
         place = None
-        varied = variation is not None and bool(variation.names)
-        if self._cache and not varied:
+        if self._cache and not variation.names and self.companions(epoch)[index] == _ALONE:
+            path = self.utterances[index].audio_path
             try:
-                place = self._cache.path(path, speed)
+                place = self._cache.path(path, self._speed(index, epoch))
             except OSError as error:
                 raise AudioError(path, f"cannot be read ({error.strerror})") from error
             if (frames := self._cache.read(place)) is not None:
                 return frames
-        frames = self._log_mel.log_mel(self._samples(path, speed, rng, variation))
+        frames = self._log_mel.log_mel(self._samples(index, epoch, rng, variation))
         if self._cache and place:
             try:
                 self._cache.write(place, frames)
@@ -266,14 +297,21 @@ class Examples:
                 self._notes.append(f"data.cache_dir cannot be written ({error.strerror}): going on without it")
         return frames
 
-    def _samples(self, path: Path, speed: float, rng: np.random.Generator, variation: Variation | None) -> Samples:
-        settings = self._log_mel.settings
-        samples = change_speed(load_audio(path, sample_rate=settings.sample_rate), speed)
-        if self._augmenter and variation:
-            samples = self._augmenter.apply(samples, variation, rng)
-        if settings.dither and self._augmenter:
-            samples = dither(samples, settings.dither, rng)
+    def _samples(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Samples:
+        """What is heard of an utterance and, each at a level and in surroundings of its own, of its companion."""
+        samples = self._alone(index, epoch, rng, variation)
+        companion = int(self.companions(epoch)[index])
+        if self._augmenter and companion != _ALONE:
+            other = self._alone(companion, epoch, rng, self._augmenter.draw(rng))
+            samples = np.concatenate([samples, self._augmenter.change_level(other, rng)])
+        if self._log_mel.settings.dither and self._augmenter:
+            samples = dither(samples, self._log_mel.settings.dither, rng)
         return samples
+
+    def _alone(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Samples:
+        path, sample_rate = self.utterances[index].audio_path, self._log_mel.settings.sample_rate
+        samples = change_speed(load_audio(path, sample_rate=sample_rate), self._speed(index, epoch))
+        return self._augmenter.apply(samples, variation, rng) if self._augmenter else samples
 
 
 def corpus_statistics(examples: Examples, *, seed: int, most: int = 500) -> tuple[Frames, Frames]:
@@ -288,7 +326,7 @@ def corpus_statistics(examples: Examples, *, seed: int, most: int = 500) -> tupl
     total = squares = np.zeros(examples._log_mel.settings.mels)
     count = 0
     for index in chosen:
-        frames = examples._clean(examples.utterances[index].audio_path, 1.0, rng).astype(np.float64)
+        frames = examples._unmasked(index, 0, rng, Variation()).astype(np.float64)
         total = total + frames.sum(axis=0)
         squares = squares + (frames**2).sum(axis=0)
         count += len(frames)

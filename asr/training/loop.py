@@ -202,14 +202,14 @@ class _Run:
         augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
         self.train_examples = self._examples(corpus.train, augmenter)
         self.valid_examples = self._examples(corpus.valid)
-        buckets = self._buckets(self.train_examples)
+        buckets = self._buckets(self.train_examples, training.epochs)
         # Planned ahead: the schedule needs the number of batches in all epochs.
         self.plans = [
             plan_epoch(self.train_examples.frame_counts(epoch), buckets, epoch, training)
             for epoch in range(training.epochs)
         ]
         self.valid_plan = plan_epoch(
-            self.valid_examples.frame_counts(0), self._buckets(self.valid_examples), 0, training
+            self.valid_examples.frame_counts(0), self._buckets(self.valid_examples, 1), 0, training
         )
         steps = sum(map(len, self.plans)) // training.accumulate
         self.learning_rates = LearningRates(settings.optimizer, steps)
@@ -256,8 +256,8 @@ class _Run:
             seed=self.settings.training.seed,
         )
 
-    def _buckets(self, examples: Examples) -> list[Shape]:
-        frames, symbols = examples.possible_lengths()
+    def _buckets(self, examples: Examples, epochs: int) -> list[Shape]:
+        frames, symbols = examples.lengths(epochs)
         rate = 1 / self.settings.features.hop_seconds
         return make_buckets(
             frames,
@@ -272,8 +272,12 @@ class _Run:
         parts = self.settings.training.accumulate
         if parts == 1:
             return None
-        counts = np.array([len(label) for label in self.train_examples.labels])
-        symbols = [int(counts[list(planned.indices)].sum()) for plan in self.plans for planned in plan]
+        label = self.train_examples.label
+        symbols = [
+            sum(len(label(index, epoch)) for index in planned.indices)
+            for epoch, plan in enumerate(self.plans)
+            for planned in plan
+        ]
         return [sum(symbols[start : start + parts]) for start in range(0, len(symbols), parts)]
 
     @property

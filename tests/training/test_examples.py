@@ -105,10 +105,34 @@ def test_the_frames_of_an_epoch_are_known_beforehand():
     for epoch in range(3):
         found = batch_of(source, [0, 1, 2, 3], epoch).frame_counts
         np.testing.assert_allclose(found, source.frame_counts(epoch)[:4], atol=1)
-    lengths, symbols = source.possible_lengths()
+    lengths, symbols = source.lengths(3)
     assert len(lengths) == 3 * len(UTTERANCES)
-    assert set(source.frame_counts(0)) <= set(lengths)
+    assert all(set(source.frame_counts(epoch)) <= set(lengths) for epoch in range(3))
     assert symbols.max() == max(len(one.text) for one in UTTERANCES)
+
+
+def test_an_utterance_may_be_followed_by_another():
+    settings = AugmentConfig(speeds=[1.0], mask_probability=0, join_probability=1)
+    joined = examples(augmenter=Augmenter(settings, 16000), seed=1)
+    companion = joined.companions(0)[0]
+    batch = batch_of(joined, [0], 0)
+    assert ALPHABET.decode(batch.labels[0]) == f"{UTTERANCES[0].text} {UTTERANCES[companion].text}"
+    assert batch.frame_counts[0] == pytest.approx(joined.frame_counts(0)[0], abs=1)
+    parts = [batch_of(examples(), [index], 0).frame_counts[0] for index in (0, companion)]
+    assert batch.frame_counts[0] == pytest.approx(sum(parts), abs=2)
+    assert (joined.companions(0) != joined.companions(1)).any()
+    lengths, symbols = joined.lengths(2)
+    assert batch.label_counts[0] in symbols
+    assert set(joined.frame_counts(1)) <= set(lengths)
+
+
+def test_no_utterance_is_followed_by_more_than_fits():
+    longest = max(one.duration for one in UTTERANCES)
+    settings = AugmentConfig(join_probability=1, join_seconds=longest)
+    source = examples(UTTERANCES * 20, augmenter=Augmenter(settings, 16000), seed=1)
+    joined = source.companions(0) >= 0
+    assert 0 < joined.sum() < len(joined)
+    assert source.frame_counts(0)[joined].max() <= longest * 100 + 1
 
 
 def test_speeds_are_drawn_evenly():
