@@ -260,9 +260,10 @@ class Examples:
         variation = self._augmenter.draw(rng) if self._augmenter else Variation()
         samples = self._samples(index, epoch, rng, variation)
         before = self._log_mel(load_audio(path, sample_rate=self._log_mel.settings.sample_rate))
-        companion = self.companions(epoch)[index]
-        names = [f"speed {speed:g}"] * (speed != 1) + variation.names
-        names += [f"then {self.utterances[companion].id}"] * (companion != _ALONE)
+        companion = int(self.companions(epoch)[index])
+        names = ([f"speed {speed:g}"] if speed != 1 else []) + variation.names
+        if companion != _ALONE:
+            names.append(f"then {self.utterances[companion].id}")
         return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch))
 
     def _speed(self, index: int, epoch: int) -> float:
