@@ -685,11 +685,30 @@ class EvaluateConfig:
     bundle: str = "en"
     """the model to evaluate: a bundle's folder, or the name of one that ships"""
     hypotheses: str | None = None
-    """score these texts (JSON lines with `id` or `audio_filepath`, and `text`) instead of running a model"""
+    """score the texts of this file instead of running a model: JSON lines with `id` or `audio_filepath`, and `text`;
+    .ctm or .trn; or .txt where the references are .txt too"""
+    against: list[str] = field(default_factory=list)
+    """other systems to compare with on the same recordings: files of hypotheses, bundles, or greedy (the same bundle
+    without a beam search), as in against=[greedy,other.ctm]"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    english: bool = False
+    """also make contractions, numbers, fillers and British spellings alike, as OpenAI's Whisper is scored"""
+    scoring_rules: str | None = None
+    """file of `regular expression => replacement`, one a line, for references and hypotheses"""
+    synonyms: str | None = None
+    """file of words that count as equal, parted by commas, one group a line: ok, okay, o k"""
+    slice_by: list[str] = field(default_factory=list)
+    """fields of the manifests to slice by, besides those of few values, which are found"""
+    vocabulary: str | None = None
+    """language model or word list that tells known words from others; that of the decoder by default"""
     output_dir: str | None = None
-    """folder for report.json, utterances.csv and alignments.txt; null writes the table to stdout only"""
+    """folder for report.html, report.json, report.txt, summary.md (for a pull request), utterances.csv, slices.csv and
+    confusions.csv; null writes the totals to stdout only"""
+    page_audio: bool = True
+    """have report.html play the recordings and show their spectrograms"""
+    embed_megabytes: float = 16.0
+    """recordings and pictures up to this size go into report.html itself, more into a folder beside it"""
     baseline: str | None = None
     """report.json of an earlier evaluation of the same utterances, to compare with"""
     max_regression: float = 0.0
@@ -709,6 +728,7 @@ class EvaluateConfig:
         _check_channel(self.channel)
         _require(self.workers >= 0, "workers", "0 or more", self.workers)
         _require(self.worst >= 0, "worst", "0 or more", self.worst)
+        _require(self.embed_megabytes >= 0, "embed_megabytes", "0 or more", self.embed_megabytes)
         _require(self.max_regression >= 0, "max_regression", "0 or more", self.max_regression)
 
 

@@ -18,7 +18,6 @@ from asr.bundle import copy_bundle, load_bundle
 from asr.config import NormalizerConfig
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError
-from asr.evaluation.report import format_table
 from asr.evaluation.scoring import score
 from asr.text.normalize import normalize_text
 from asr.transcription.transcriber import Transcriber
@@ -53,7 +52,7 @@ def main() -> int:
     settings = NormalizerConfig()
     references = [normalize_text(one.text or "", settings) for one in utterances]
     result = score(references, [normalize_text(text, settings) for text in texts])
-    print(format_table(result))
+    print(f"WER {result.words}, CER {result.characters}")
     error_rates = {
         arguments.manifest.stem: {
             "decoder": "greedy",

@@ -17,14 +17,14 @@ PACKAGE = REPOSITORY / "asr"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import from those left of it, and from the ground floor.
-GROUND = {"errors", "config", "text", "files"}
+GROUND = {"errors", "config", "text", "files", "machine"}
 ROOMS = {
     "text": set(),
     "audio": set(),
     "corpus": {"audio"},
     "acoustic": {"audio", "corpus"},
     "decoding": set(),
-    "evaluation": set(),
+    "evaluation": {"audio", "corpus"},
     "doctor": {"audio", "corpus", "acoustic"},
     "bundle": {"audio", "acoustic", "decoding"},
     "transcription": {"audio", "acoustic", "decoding", "bundle"},
@@ -33,6 +33,7 @@ ROOMS = {
     "schema": set(),
     "errors": set(),
     "files": set(),
+    "machine": set(),
     "config": set(),
 }
 
@@ -70,7 +71,9 @@ HOMES = {
         "training/showing.py",
         "training/trackers.py",
     ),
-    "jinja2": ("doctor/report.py",),
+    "jinja2": ("doctor/report.py", "evaluation/page.py"),
+    "PIL": ("evaluation/recordings.py",),
+    "whisper_normalizer": ("evaluation/policy.py",),
     "tensorboardX": ("training/trackers.py",),
     "mlflow": ("training/trackers.py",),
 }
@@ -92,7 +95,7 @@ def test_a_module_imports_only_from_rooms_left_of_its_own(path):
     if room not in ROOMS:
         return  # the door: cli, and the package itself
     used = {name.split(".")[1] for name in imports(path) if name.startswith("asr.")}
-    allowed = ROOMS[room] | {room} | (GROUND if room not in {"errors", "files"} else set())
+    allowed = ROOMS[room] | {room} | (GROUND if room not in {"errors", "files", "machine"} else set())
     assert used <= allowed
 
 

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from asr.cli.arguments import split_arguments
-from asr.cli.command import load_engine, settings_or_answer
-from asr.config import AutoConfig, BeamConfig, EvaluateConfig
-from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
-from asr.errors import AudioError, ManifestError
+from asr.cli.command import settings_or_answer
+from asr.cli.page import write_page
+from asr.cli.systems import gather_systems, resolved_decoder
+from asr.config import BeamConfig, EvaluateConfig, LanguageUnit
 
 REGRESSION = 3
 
 _log = logging.getLogger(__name__)
 
-USAGE = "asr evaluate MANIFEST... [key=value...]"
+USAGE = "asr evaluate REFERENCES... [key=value...]"
 TEXT = """
 Measures word and character error rates: of a bundle on the recordings of some manifests, or, with hypotheses=FILE, of
-texts made elsewhere. Errors are pooled over all utterances. References and hypotheses are brought to one spelling first
-(normalizer=standard: lower case, no punctuation; normalizer=none: as they are). Every utterance counts: an id missing
-on either side is refused, and a recording that cannot be read counts as an empty text, with exit code 1.
+texts made elsewhere (JSON lines, .ctm, .trn, .txt). Errors are pooled over all utterances and come with 95 % intervals;
+against=[...] compares systems. References and hypotheses are brought to one spelling first (normalizer=standard: lower
+case, no punctuation; normalizer=none: as they are; english=true: contractions, numbers and spellings too). Every
+utterance counts: an id missing on either side is refused, and a recording that cannot be read counts as an empty text,
+with exit code 1. output_dir=FOLDER writes report.html, a page to read, listen and search, and the same as JSON, text,
+Markdown and tables.
 """
 EXAMPLES = """\
   asr evaluate test.jsonl
-  asr evaluate test.jsonl bundle=runs/mine/best decoder=beam output_dir=report
-  asr evaluate test.jsonl hypotheses=other_system.jsonl normalizer=none
+  asr evaluate test.jsonl bundle=runs/mine/best decoder=beam against=[greedy] output_dir=report
+  asr evaluate test.jsonl hypotheses=other_system.ctm against=[third.jsonl] english=true
+  asr evaluate references.txt hypotheses=hypotheses.txt
   asr evaluate test.jsonl bundle=runs/new/best baseline=report/report.json max_regression=0.5
 """
 
@@ -43,155 +44,60 @@ def run(arguments: Sequence[str]) -> int:
     return _evaluate(split.files, settings)
 
 
-def _evaluate(manifests: Sequence[str], settings: EvaluateConfig) -> int:
-    from asr.evaluation.report import (
-        format_alignment,
-        format_comparison,
-        format_intervals,
-        format_table,
-        read_baseline,
-        worst_utterances,
-        write_report,
-    )
-    from asr.evaluation.scoring import score
-    from asr.evaluation.statistics import compare, enough_speakers, is_regression, rate_intervals
-    from asr.text.normalize import normalize_text
+def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
+    from asr.evaluation.policy import ScoringPolicy
+    from asr.evaluation.report import make_report, write_report
+    from asr.evaluation.sources import read_references
+    from asr.evaluation.text import format_alignment, format_report, worst_utterances
 
-    reading = read_manifests(manifests)
-    problems = reading.problems + _repeated_ids(reading.utterances)
-    if problems:
-        raise ManifestError(problems)
-    utterances = reading.utterances
-    about: dict[str, Any] = {"manifests": list(manifests), "normalizer": _normalizer_object(settings)}
-    if settings.hypotheses:
-        texts, failed = _read_hypotheses(settings.hypotheses, utterances), 0
-        about["hypotheses"] = settings.hypotheses
-    else:
-        started = time.monotonic()
-        texts, failed, seconds = _transcribe(utterances, settings)
-        spent = time.monotonic() - started
-        about |= {
-            "bundle": settings.bundle,
-            "decoder": _decoder_text(settings),
-            "audio_seconds": round(seconds, 1),
-            "wall_seconds": round(spent, 1),
-            "unreadable": failed,
-        }
-    result = score(
-        [normalize_text(one.text or "", settings.normalizer) for one in utterances],
-        [normalize_text(text, settings.normalizer) for text in texts],
+    utterances = read_references(references)
+    policy = ScoringPolicy(
+        settings.normalizer, english=settings.english, rules=settings.scoring_rules, synonyms=settings.synonyms
     )
-    ids = [one.id for one in utterances]
-    intervals = rate_intervals(result, [one.speaker for one in utterances])
-    what = settings.hypotheses or f"{settings.bundle}, {about['decoder']}"
-    print(f"{', '.join(manifests)}  ({what})\n\n{format_table(result)}")
-    if intervals:
-        print(f"\nWord error rate: {format_intervals(intervals[:1])}")
-        for line in format_intervals(intervals[1:]).splitlines():
-            print(f"                 {line}")
-    worse = False
-    if settings.baseline:
-        before = read_baseline(settings.baseline, ids, [one.reference for one in result.utterances])
-        comparison = compare(result, before, enough_speakers([one.speaker for one in utterances]))
-        print(f"\n{format_comparison(comparison, settings.baseline)}")
-        about["baseline"] = {"report": settings.baseline} | asdict(comparison)
-        worse = is_regression(comparison, settings.max_regression)
-    if not settings.hypotheses and seconds:
-        print(f"\n{seconds / 3600:.2f} h of audio in {spent:.1f} s: {seconds / spent:.0f} times real time")
-    if failed:
-        print(f"\n{failed} unreadable recordings count as empty texts")
-    worst = worst_utterances(result, ids, settings.worst)
+    vocabulary, vocabulary_name = _vocabulary(settings)
+    systems = gather_systems(utterances, settings)
+    report = make_report(
+        utterances,
+        systems,
+        policy,
+        references=references,
+        slice_by=settings.slice_by,
+        vocabulary=vocabulary,
+        vocabulary_name=vocabulary_name,
+        baseline=settings.baseline,
+        max_regression=settings.max_regression,
+    )
+    print(format_report(report))
+    worst = worst_utterances(report, settings.worst)
     if worst:
         print("\nMost errors:")
-    for name, one in worst:
-        print(f"\n{name}  ({one.words.errors} of {one.words.reference_length} words)\n{format_alignment(one)}")
+    for one in worst:
+        detail = one["systems"][0]
+        counts = detail["words"]
+        print(f"\n{one['id']}  ({counts['errors']} of {counts['reference_length']} words)")
+        print(format_alignment(detail["alignment"]))
     if settings.output_dir:
-        write_report(settings.output_dir, ids, result, about, intervals)
-        _log.info("report written to %s", settings.output_dir)
-    if worse:
+        folder = Path(settings.output_dir).expanduser()
+        write_report(folder, report)
+        page = write_page(folder, report, utterances, settings)
+        _log.info("report written to %s", page)
+    if report["baseline"] and report["baseline"]["is_regression"]:
         _log.error("worse than %s by more than max_regression=%g points", settings.baseline, settings.max_regression)
         return REGRESSION
-    return 1 if failed else 0
+    return 1 if any(system.unreadable for system in systems) else 0
 
 
-def _decoder_text(settings: EvaluateConfig) -> str:
-    decoder = settings.decoder
-    if isinstance(decoder, AutoConfig):
-        from asr.bundle import load_bundle
+def _vocabulary(settings: EvaluateConfig) -> tuple[Collection[str] | None, str | None]:
+    """The words that are known, and where that is written: a setting, or the language model of the decoder."""
+    from asr.decoding.assembly import load_language_model, read_word_list
 
-        decoder = decoder.resolve(load_bundle(settings.bundle).decoder)
-    if isinstance(decoder, BeamConfig) and decoder.lm:
-        return f"beam of {decoder.beam_width}, language model {Path(decoder.lm).name}"
-    return f"beam of {decoder.beam_width}" if isinstance(decoder, BeamConfig) else "greedy"
-
-
-def _normalizer_object(settings: EvaluateConfig) -> dict[str, Any]:
-    normalizer = settings.normalizer
-    return {
-        "unicode_form": normalizer.unicode_form.value,
-        "lowercase": normalizer.lowercase,
-        "strip_punctuation": normalizer.strip_punctuation,
-        "keep": normalizer.keep,
-    }
-
-
-def _transcribe(utterances: Sequence[Utterance], settings: EvaluateConfig) -> tuple[list[str], int, float]:
-    """Texts, the number of unreadable recordings, and seconds of audio."""
-    from tqdm import tqdm
-
-    from asr.bundle import load_bundle
-    from asr.transcription.transcriber import Transcriber
-
-    bundle = load_bundle(settings.bundle)
-    transcriber = Transcriber(
-        bundle,
-        decoder=settings.decoder,
-        channel=settings.channel,
-        workers=settings.workers,
-        engine=load_engine(bundle, settings.engine),
-    )
-    texts, failed, seconds = [], 0, 0.0
-    results = transcriber.transcribe_files(one.audio_path for one in utterances)
-    for utterance, result in tqdm(
-        zip(utterances, results, strict=True), "transcribing", len(utterances), unit="file", disable=None, leave=False
-    ):
-        if isinstance(result, AudioError):
-            _log.error("%s: %s", utterance.where, result)
-            failed += 1
-            texts.append("")
-        else:
-            texts.append(result.text)
-            seconds += result.duration
-    return texts, failed, seconds
-
-
-def _repeated_ids(utterances: Sequence[Utterance]) -> list[str]:
-    """Ids that two manifests share: no hypothesis could be told apart."""
-    first: dict[str, str] = {}
-    problems = []
-    for one in utterances:
-        if one.id in first:
-            problems.append(f"{one.where}: the id {one.id!r} is that of {first[one.id]} already")
-        first.setdefault(one.id, one.where)
-    return problems
-
-
-def _read_hypotheses(path: str, utterances: Sequence[Utterance]) -> list[str]:
-    """Texts from a file of JSON lines, in the utterances' order; ids must match exactly."""
-    rows, problems = read_rows(path)
-    texts: dict[str, str] = {}
-    for where, row in rows:
-        if row.get("id") is None and not isinstance(row.get("audio_filepath"), str):
-            problems.append(f"{where}: neither id nor audio_filepath says whose text this is")
-        elif not isinstance(row.get("text"), str):
-            problems.append(f"{where}: text is missing")
-        elif utterance_id(row) in texts:
-            problems.append(f"{where}: a second text for {utterance_id(row)!r}")
-        else:
-            texts[utterance_id(row)] = row["text"]
-    wanted = {one.id: one.where for one in utterances}
-    problems += [f"{where}: {name!r} has no text in {path}" for name, where in wanted.items() if name not in texts]
-    problems += [f"{path}: {name!r} is in none of the manifests" for name in texts if name not in wanted]
-    if problems:
-        raise ManifestError(problems)
-    return [texts[one.id] for one in utterances]
+    path = settings.vocabulary
+    if path is None:
+        decoder = resolved_decoder(settings)
+        path = decoder.lm if isinstance(decoder, BeamConfig) else None
+    if path is None:
+        return None, None
+    if Path(path).suffix == ".txt":
+        return frozenset(read_word_list(path)), Path(path).name
+    model = load_language_model(path)
+    return (None, None) if model.unit is not LanguageUnit.words else (model.numbers, Path(path).name)

@@ -6,7 +6,6 @@ import csv
 import io
 import logging
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from asr.config import BeamConfig, TuneConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.errors import AudioError, ConfigError, ManifestError
 from asr.files import write_atomically
+from asr.machine import available_cores
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _search(
     from asr.tuning.search import Tuner, recommend
 
     seconds = sum(one.duration for one in heard)
-    cores = settings.workers or os.cpu_count() or 1
+    cores = settings.workers or available_cores()
     with Tuner(
         heard, references, alphabet, settings.normalizer, settings=decoder, seed=settings.seed, workers=cores
     ) as tuner:
@@ -175,7 +175,7 @@ def _calibrate(
     if len(truth) == 0 or truth.min() == truth.max():
         _log.warning("confidences are not calibrated: all of the %d words are right, or all are wrong", len(truth))
         return None
-    reliability = measure_reliability(features, right, owners)
+    reliability, _ = measure_reliability(features, right, owners)
     print(
         f"\nconfidence of words, of speakers it was not fitted on: expected calibration error "
         f"{100 * reliability.expected_calibration_error:.2f} %, normalised cross-entropy "

@@ -7,7 +7,6 @@ before its first step.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from asr.corpus.manifest import Utterance, read_manifests
 from asr.corpus.split import hold_out
 from asr.doctor.faults import Fault, Severity
 from asr.errors import AudioError, ConfigError
+from asr.machine import available_cores
 from asr.text.alphabet import Alphabet, describe_character, steps_needed
 from asr.text.normalize import normalize_text
 
@@ -226,7 +226,7 @@ def _look_at(part: Part, look: Callable[[Path], Sound | float], workers: int) ->
             return error
 
     # Decoders and NumPy let go of the interpreter's lock.
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or available_cores()) as pool:
         found = pool.map(attempt, part.utterances)
         yield from tqdm(found, f"examining {part.name}", len(part.utterances), unit="file", disable=None, leave=False)
 

@@ -1,109 +1,210 @@
-"""Shows scores: a table for the terminal, files for programs and for reading."""
+"""The report of an evaluation, as one object: all that is shown, on a page, in a terminal or in a file, is read off it.
+
+`report.schema.json` beside this module and docs/evaluation.md describe it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import asr
+from asr.corpus.manifest import Utterance
 from asr.errors import ConfigError
-from asr.evaluation.scoring import Edit, ErrorCounts, Score, UtteranceScore, score
-from asr.evaluation.statistics import Comparison, Interval
+from asr.evaluation.analysis import (
+    by_frequency,
+    by_vocabulary,
+    confusions,
+    counts_object,
+    missed_object,
+    reliability,
+    slice_fields,
+    slice_object,
+    slices,
+    timed_words,
+)
+from asr.evaluation.policy import ScoringPolicy
+from asr.evaluation.scoring import Edit, Score, Unit, UtteranceScore, score
+from asr.evaluation.sources import System, TimedWord
+from asr.evaluation.statistics import Comparison, compare, enough_speakers, is_regression, rate_intervals
+from asr.evaluation.text import format_alignments, format_report, format_summary
 from asr.files import write_atomically
 
-REPORT_FORMAT = 1
+REPORT_FORMAT = 2
+_MOST_CONFUSIONS = 200
+
+Report = dict[str, Any]
 
 
-def format_table(score: Score) -> str:
-    """The totals as a table of text."""
-    head = f"{'':<12}{'error rate':>20}{'errors':>9}{'sub':>8}{'del':>8}{'ins':>8}{'reference':>11}"
-    rows = [head]
-    for name, counts in (("words", score.words), ("characters", score.characters)):
-        rows.append(
-            f"{name:<12}{counts!s:>20}{counts.errors:>9,}{counts.substitutions:>8,}{counts.deletions:>8,}"
-            f"{counts.insertions:>8,}{counts.reference_length:>11,}"
-        )
-    total = len(score.utterances)
-    share = f"{100 * score.wrong_utterances / total:.2f} %" if total else "n/a"
-    rows.append(f"{'utterances':<12}{share:>20}{score.wrong_utterances:>9,}{'':>24}{total:>11,}")
-    return "\n".join(rows)
+def make_report(
+    utterances: Sequence[Utterance],
+    systems: Sequence[System],
+    policy: ScoringPolicy,
+    *,
+    references: Sequence[str] = (),
+    slice_by: Sequence[str] = (),
+    vocabulary: Collection[str] | None = None,
+    vocabulary_name: str | None = None,
+    baseline: str | None = None,
+    max_regression: float = 0.0,
+) -> Report:
+    """Score systems on the same utterances, and look at their errors from all sides.
 
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+        The references; their texts are brought to the policy's spelling.
+    systems : sequence of System
+        The first is the one that the report is about; each of the others is compared with it.
+    policy : ScoringPolicy
+    references : sequence of str
+        The names of what the utterances were read from.
+    slice_by : sequence of str
+        Fields of the manifests to slice by besides those that lend themselves to it.
+    vocabulary, vocabulary_name : collection of str and str, optional
+        Known words, and where they come from.
+    baseline : str, optional
+        The report.json of an earlier evaluation, to compare the first system with.
+    max_regression : float
+        Points of WER that may be lost against it.
 
-def format_intervals(intervals: Sequence[Interval]) -> str:
-    """What a word error rate might have been, a line for each."""
-    return "\n".join(
-        f"{100 * one.low:.2f} to {100 * one.high:.2f} % in 95 of 100 test sets of {one.units:,} other {one.unit}"
-        for one in intervals
-    )
+    Returns
+    -------
+    dict
+        As report.schema.json describes it.
 
-
-def format_alignment(utterance: UtteranceScore) -> str:
-    """Reference and hypothesis one above the other, errors in capitals and marked S, D or I below."""
-    rows: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for edit in utterance.alignment:
-        for left, right in _pairs(edit):
-            wrong = edit.kind != "equal"
-            width = max(len(left), len(right), 1)
-            rows[0].append((left.upper() if wrong else left or "*").ljust(width))
-            rows[1].append((right.upper() if wrong else right or "*").ljust(width))
-            rows[2].append(({"substitute": "S", "delete": "D", "insert": "I"}.get(edit.kind, "")).ljust(width))
-    return "\n".join(
-        f"{name} {' '.join(cells)}".rstrip() for name, cells in zip(("REF:", "HYP:", "    "), rows, strict=True)
-    )
-
-
-def _pairs(edit: Edit) -> list[tuple[str, str]]:
-    """Words one above the other; stars where one side has none."""
-    longest = max(len(edit.reference), len(edit.hypothesis))
-
-    def fill(words: tuple[str, ...], other: tuple[str, ...]) -> list[str]:
-        return [words[place] if place < len(words) else "*" * len(other[place]) for place in range(longest)]
-
-    return list(zip(fill(edit.reference, edit.hypothesis), fill(edit.hypothesis, edit.reference), strict=True))
-
-
-def worst_utterances(score: Score, ids: Sequence[str], most: int) -> list[tuple[str, UtteranceScore]]:
-    """The utterances with the most word errors, worst first; those without an error are never among them."""
-    wrong = [pair for pair in zip(ids, score.utterances, strict=True) if pair[1].words.errors]
-    return sorted(wrong, key=lambda pair: -pair[1].words.errors)[:most]
-
-
-def report_object(
-    ids: Sequence[str], score: Score, about: Mapping[str, Any], intervals: Sequence[Interval] = ()
-) -> dict[str, Any]:
-    """The whole report as an object for JSON: totals, then every utterance."""
-    return {
+    Raises
+    ------
+    ConfigError
+        If the baseline cannot be read, or is of other utterances, references or normalisation.
+    """
+    texts = policy.apply((one.text or "" for one in utterances), "references")
+    scores = [
+        score(texts, policy.apply((one.text for one in system.outputs), f"hypotheses of {system.name}"))
+        for system in systems
+    ]
+    speakers = [one.speaker for one in utterances]
+    timed = [
+        [timed_words(*pair, policy) for pair in zip(system.outputs, result.utterances, strict=True)]
+        for system, result in zip(systems, scores, strict=True)
+    ]
+    fields = slice_fields(utterances, slice_by)
+    groups = enough_speakers(speakers)
+    report: Report = {
         "format": REPORT_FORMAT,
-        "about": dict(about),
-        "words": _counts_object(score.words) | {"intervals": [asdict(one) for one in intervals]},
-        "characters": _counts_object(score.characters),
-        "utterances": {"total": len(score.utterances), "wrong": score.wrong_utterances},
-        "details": [
+        "asr_version": asr.__version__,
+        "references": {
+            "names": list(references),
+            "utterances": len(utterances),
+            "words": sum(len(text.split()) for text in texts),
+            "speakers": len({one for one in speakers if one is not None}),
+            "hours": round(sum(one.duration or 0 for one in utterances) / 3600, 4),
+        },
+        "policy": policy.describe(),
+        "systems": [],
+        "comparisons": [
+            {"first": systems[0].name, "second": system.name} | comparison_object(compare(scores[0], result, groups))
+            for system, result in zip(systems[1:], scores[1:], strict=True)
+        ],
+        "baseline": None,
+        "utterances": [],
+    }
+    for system, result, words in zip(systems, scores, timed, strict=True):
+        wrong = reliability(result, words)
+        report["systems"].append(
             {
-                "id": name,
-                "reference": one.reference,
-                "hypothesis": one.hypothesis,
-                "words": _counts_object(one.words),
-                "characters": _counts_object(one.characters),
-                "alignment": [
-                    [edit.kind, " ".join(edit.reference), " ".join(edit.hypothesis)] for edit in one.alignment
+                "name": system.name,
+                "about": dict(system.about),
+                "unreadable": system.unreadable,
+                "words": counts_object(result.words)
+                | {"intervals": [asdict(one) for one in rate_intervals(result, speakers)]},
+                "characters": counts_object(result.characters)
+                | {"intervals": [asdict(one) for one in rate_intervals(result, speakers, unit=Unit.character)]},
+                "utterances": {"total": len(utterances), "wrong": result.wrong_utterances},
+                "slices": [
+                    {"field": name, "values": [slice_object(one) for one in slices(result, utterances, values)]}
+                    for name, values in fields.items()
+                ],
+                "confusions": _confusions_object(result),
+                "frequency": [missed_object(one) for one in by_frequency(result)],
+                "vocabulary": None
+                if vocabulary is None
+                else {
+                    "name": vocabulary_name,
+                    "kinds": [missed_object(one) for one in by_vocabulary(result, vocabulary)],
+                },
+                "reliability": wrong and asdict(wrong),
+            }
+        )
+    if baseline is not None:
+        before = read_baseline(baseline, [one.id for one in utterances], texts)
+        comparison = compare(scores[0], before, groups)
+        report["baseline"] = {"report": baseline, "max_regression": max_regression} | comparison_object(comparison)
+        report["baseline"]["is_regression"] = is_regression(comparison, max_regression)
+    for index, one in enumerate(utterances):
+        report["utterances"].append(
+            {
+                "id": one.id,
+                "reference": texts[index],
+                "speaker": one.speaker,
+                "duration": one.duration,
+                "fields": {name: values[index] for name, values in fields.items() if name != "speaker"},
+                "systems": [
+                    _detail_object(result.utterances[index], words[index])
+                    for result, words in zip(scores, timed, strict=True)
                 ],
             }
-            for name, one in zip(ids, score.utterances, strict=True)
-        ],
+        )
+    return report
+
+
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """A comparison for JSON, which has no infinite numbers: they are null."""
+    return _finite(asdict(comparison))
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _finite(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for name, value in values.items()
     }
 
 
-def _counts_object(counts: ErrorCounts) -> dict[str, Any]:
-    return {"rate": counts.rate, "errors": counts.errors, "reference_length": counts.reference_length, **asdict(counts)}
+def _confusions_object(result: Score) -> dict[str, Any]:
+    found = {}
+    for name, characters in (("words", False), ("characters", True)):
+        counts = confusions(result, characters=characters)
+        found[name] = {kind: rows[:_MOST_CONFUSIONS] for kind, rows in asdict(counts).items()}
+    return found
+
+
+def _detail_object(one: UtteranceScore, words: Sequence[TimedWord] | None) -> dict[str, Any]:
+    return {
+        "hypothesis": one.hypothesis,
+        "words": counts_object(one.words),
+        "characters": counts_object(one.characters),
+        "alignment": [[edit.kind, " ".join(edit.reference), " ".join(edit.hypothesis)] for edit in one.alignment],
+        "character_alignment": [_character_edit(edit) for edit in one.character_alignment],
+        "times": words and [[word.start, word.end, word.confidence] for word in words],
+    }
+
+
+def _character_edit(edit: Edit) -> list[str]:
+    return [edit.kind, "".join(edit.reference), "".join(edit.hypothesis)]
 
 
 def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str]) -> Score:
-    """The score that an earlier report.json holds, of the same utterances.
+    """The score of the first system of an earlier report.json, of the same utterances.
 
     Parameters
     ----------
@@ -114,14 +215,18 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
     Raises
     ------
     ConfigError
-        If it cannot be read, or is of other utterances, or of other references or another normalizer.
+        If it cannot be read, or is of other utterances, or of other references or another policy.
     """
     try:
         report = json.loads(Path(path).expanduser().read_bytes())
-        rows = {row["id"]: (row["reference"], row["hypothesis"]) for row in report["details"]}
+        if report["format"] != REPORT_FORMAT:
+            raise ConfigError(
+                f"baseline={path}: is of format {report['format']}, this asr writes {REPORT_FORMAT}: evaluate again"
+            )
+        rows = {row["id"]: (row["reference"], row["systems"][0]["hypothesis"]) for row in report["utterances"]}
     except OSError as error:
         raise ConfigError(f"baseline={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ConfigError(f"baseline={path}: is no report.json of `asr evaluate`") from error
     missing = [name for name in ids if name not in rows]
     if missing or len(rows) != len(ids):
@@ -135,42 +240,16 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
     return score(references, [rows[name][1] for name in ids])
 
 
-def format_comparison(comparison: Comparison, baseline: str) -> str:
-    """How much better or worse than a baseline, and how sure that is."""
-    points = 100 * comparison.difference
-    lines = [f"Against {baseline}: {points:+.2f} points of WER"]
-    if comparison.interval is not None and comparison.p is not None:
-        one = comparison.interval
-        lines.append(
-            f"  {100 * one.low:+.2f} to {100 * one.high:+.2f} in 95 of 100 test sets of {one.units:,} other {one.unit} "
-            f"(paired bootstrap, {_chance(comparison.p)})"
-        )
-    if comparison.matched_pairs is not None:
-        pairs = comparison.matched_pairs
-        lines.append(f"  matched pairs (MAPSSWE): {pairs.segments:,} segments, z = {pairs.z:+.2f}, {_chance(pairs.p)}")
-    return "\n".join(lines)
-
-
-def _chance(p: float) -> str:
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
-
-
-def write_report(
-    folder: str | Path, ids: Sequence[str], score: Score, about: Mapping[str, Any], intervals: Sequence[Interval] = ()
-) -> None:
-    """Write report.json, utterances.csv and alignments.txt.
+def write_report(folder: str | Path, report: Report) -> None:
+    """Write a report as JSON, text, Markdown and tables.
 
     Parameters
     ----------
     folder : str or Path
-        Made if missing; each file is written beside and renamed.
-    ids : sequence of str
-        Of the score's utterances, in their order.
-    score : Score
-    about : mapping
-        What was scored: goes into report.json.
-    intervals : sequence of Interval, optional
-        Of the word error rate.
+        Gets report.json, report.txt (what the terminal shows, then every alignment), summary.md (for a pull request),
+        utterances.csv, slices.csv and confusions.csv. Made if missing; each file is written beside and renamed.
+    report : dict
+        From `make_report`.
 
     Raises
     ------
@@ -178,20 +257,72 @@ def write_report(
         If a file cannot be written.
     """
     folder = Path(folder)
-    report = json.dumps(report_object(ids, score, about, intervals), indent=1, ensure_ascii=False)
-    write_atomically(folder / "report.json", (report + "\n").encode("utf-8"))
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    columns = ["hits", "substitutions", "deletions", "insertions"]
-    header = [f"{unit}_{column}" for unit in ("word", "character") for column in columns]
-    writer.writerow(["id", "reference", "hypothesis", *header])
-    for name, one in zip(ids, score.utterances, strict=True):
-        counts = [getattr(part, column) for part in (one.words, one.characters) for column in columns]
-        writer.writerow([name, one.reference, one.hypothesis, *counts])
-    write_atomically(folder / "utterances.csv", table.getvalue().encode("utf-8"))
-    alignments = [
-        f"{name}  (word errors: {one.words.errors} of {one.words.reference_length})\n{format_alignment(one)}\n"
-        for name, one in zip(ids, score.utterances, strict=True)
+    files = {
+        "report.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n",
+        "report.txt": f"{format_report(report)}\n\n{format_alignments(report)}",
+        "summary.md": format_summary(report),
+        "utterances.csv": _table(_utterance_rows(report)),
+        "slices.csv": _table(_slice_rows(report)),
+        "confusions.csv": _table(_confusion_rows(report)),
+    }
+    for name, content in files.items():
+        write_atomically(folder / name, content.encode("utf-8", "backslashreplace"))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+_COUNTS = ("hits", "substitutions", "deletions", "insertions")
+
+
+def _utterance_rows(report: Report) -> list[dict[str, Any]]:
+    return [
+        {
+            "system": system["name"],
+            "id": one["id"],
+            "speaker": one["speaker"],
+            "duration": one["duration"],
+            "reference": one["reference"],
+            "hypothesis": detail["hypothesis"],
+        }
+        | {f"word_{name}": detail["words"][name] for name in _COUNTS}
+        | {f"character_{name}": detail["characters"][name] for name in _COUNTS}
+        for one in report["utterances"]
+        for system, detail in zip(report["systems"], one["systems"], strict=True)
     ]
-    text = format_table(score) + "\n\n" + "\n".join(alignments)
-    write_atomically(folder / "alignments.txt", text.encode("utf-8"))
+
+
+def _slice_rows(report: Report) -> list[dict[str, Any]]:
+    rows = []
+    for system in report["systems"]:
+        everything = {"value": "", "utterances": system["utterances"]["total"], "few": False}
+        everything["words"] = system["words"] | {"interval": next(iter(system["words"]["intervals"]), None)}
+        for field in [{"field": "all", "values": [everything]}, *system["slices"]]:
+            for one in field["values"]:
+                interval = one["words"]["interval"] or {}
+                row = {"system": system["name"], "field": field["field"], "value": one["value"]}
+                row |= {"utterances": one["utterances"], "reference_words": one["words"]["reference_length"]}
+                row |= {"wer": one["words"]["rate"], "low": interval.get("low"), "high": interval.get("high")}
+                rows.append(row | {name: one["words"][name] for name in _COUNTS} | {"few": one["few"]})
+    return rows
+
+
+def _confusion_rows(report: Report) -> list[dict[str, Any]]:
+    rows = []
+    for system in report["systems"]:
+        for unit, kinds in system["confusions"].items():
+            for kind, found in kinds.items():
+                for first, *second, count in found:
+                    reference, hypothesis = ("", first) if kind == "insertions" else (first, *second, "")[:2]
+                    rows.append(
+                        {"system": system["name"], "unit": unit, "kind": kind}
+                        | {"reference": reference, "hypothesis": hypothesis, "count": count}
+                    )
+    return rows

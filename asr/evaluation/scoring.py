@@ -73,6 +73,7 @@ class UtteranceScore:
     characters: ErrorCounts
     alignment: tuple[Edit, ...]
     """of words"""
+    character_alignment: tuple[Edit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,8 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
     utterances = []
     for reference, hypothesis in zip(references, hypotheses, strict=True):
         words, alignment = _align(reference, hypothesis, Unit.word)
-        characters, _ = _align(reference, hypothesis, Unit.character)
-        utterances.append(UtteranceScore(reference, hypothesis, words, characters, alignment))
+        characters, by_character = _align(reference, hypothesis, Unit.character)
+        utterances.append(UtteranceScore(reference, hypothesis, words, characters, alignment, by_character))
     return Score(tuple(utterances))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asr.evaluation.scoring import Score, UtteranceScore
+from asr.evaluation.scoring import Score, Unit, UtteranceScore
 
 Floats = npt.NDArray[np.float64]
 
@@ -17,7 +17,8 @@ ENOUGH_SPEAKERS = 8
 """with fewer, resampling them says too little about others"""
 SIGNIFICANT = 0.05
 """the p below which a difference is called one"""
-_ROUNDS = 10_000
+ROUNDS = 10_000
+"""test sets that are drawn"""
 _LEVEL = 0.95
 # Draws that are added up at once: a few MB.
 _DRAWN_AT_ONCE = 1 << 19
@@ -65,7 +66,12 @@ class Comparison:
 
 
 def bootstrap_interval(
-    errors: Sequence[float], lengths: Sequence[float], groups: Sequence[str] | None = None, *, seed: int = 1
+    errors: Sequence[float],
+    lengths: Sequence[float],
+    groups: Sequence[str] | None = None,
+    *,
+    seed: int = 1,
+    rounds: int = ROUNDS,
 ) -> Interval | None:
     """The 95 % interval of a pooled error rate, by the percentile bootstrap.
 
@@ -76,7 +82,7 @@ def bootstrap_interval(
     groups : sequence of str, optional
         The speaker of each utterance: then whole speakers are drawn. One speaker's utterances go well or badly
         together, so that drawing utterances makes an interval that is too narrow for other speakers.
-    seed : int
+    seed, rounds : int
 
     Returns
     -------
@@ -90,7 +96,7 @@ def bootstrap_interval(
     summed, unit = _by_group(np.stack([errors, lengths], axis=1).astype(np.float64), groups)
     if len(summed) < 2 or summed[:, 1].sum() == 0:
         return None
-    return _interval(_draw_rates(summed, seed), unit, len(summed))
+    return _interval(_draw_rates(summed, seed, rounds), unit, len(summed))
 
 
 def is_regression(comparison: Comparison, most_points: float) -> bool:
@@ -98,21 +104,30 @@ def is_regression(comparison: Comparison, most_points: float) -> bool:
     return comparison.p is not None and comparison.p < SIGNIFICANT and 100 * comparison.difference > most_points
 
 
-def rate_intervals(result: Score, speakers: Sequence[str | None], *, seed: int = 1) -> list[Interval]:
-    """The intervals of a word error rate: over speakers, where all are known and there are enough, and over utterances.
+def rate_intervals(
+    result: Score,
+    speakers: Sequence[str | None],
+    *,
+    unit: Unit = Unit.word,
+    seed: int = 1,
+    rounds: int = ROUNDS,
+) -> list[Interval]:
+    """The intervals of an error rate: over speakers, where all are known and there are enough, and over utterances.
 
     Parameters
     ----------
     result : Score
     speakers : sequence of str or None
         Of each utterance.
-    seed : int
+    unit : Unit
+        Words or characters.
+    seed, rounds : int
     """
-    errors = [one.words.errors for one in result.utterances]
-    lengths = [one.words.reference_length for one in result.utterances]
+    counts = [one.words if unit is Unit.word else one.characters for one in result.utterances]
+    errors, lengths = [one.errors for one in counts], [one.reference_length for one in counts]
     known = enough_speakers(speakers)
-    found = [bootstrap_interval(errors, lengths, known, seed=seed)] if known else []
-    found.append(bootstrap_interval(errors, lengths, seed=seed))
+    found = [bootstrap_interval(errors, lengths, known, seed=seed, rounds=rounds)] if known else []
+    found.append(bootstrap_interval(errors, lengths, seed=seed, rounds=rounds))
     return [one for one in found if one is not None]
 
 
@@ -171,14 +186,14 @@ def _by_group(values: Floats, groups: Sequence[str] | None) -> tuple[Floats, str
     return summed, "speakers"
 
 
-def _draw_rates(values: Floats, seed: int) -> Floats:
+def _draw_rates(values: Floats, seed: int, rounds: int = ROUNDS) -> Floats:
     """Quotients of the sums of two columns, over rows drawn with replacement, as many as there are."""
     rng = np.random.default_rng(seed)
     count = len(values)
-    rounds = max(1, _DRAWN_AT_ONCE // count)
+    at_once = max(1, _DRAWN_AT_ONCE // count)
     sums = [
-        values[rng.integers(0, count, (min(rounds, _ROUNDS - start), count))].sum(axis=1)
-        for start in range(0, _ROUNDS, rounds)
+        values[rng.integers(0, count, (min(at_once, rounds - start), count))].sum(axis=1)
+        for start in range(0, rounds, at_once)
     ]
     errors, lengths = np.concatenate(sums).T
     # A draw of empty references alone has no rate.

@@ -44,8 +44,11 @@ from asr.corpus.batching import PlannedBatch, Shape, make_buckets, padding_share
 from asr.corpus.manifest import write_manifest
 from asr.decoding import decode_greedy
 from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
-from asr.evaluation.report import write_report
+from asr.evaluation.page import render_page
+from asr.evaluation.policy import ScoringPolicy
+from asr.evaluation.report import make_report, write_report
 from asr.evaluation.scoring import Score, score
+from asr.evaluation.sources import Output, System
 from asr.files import clear_leftovers, write_atomically
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.curves import draw_curves
@@ -357,6 +360,7 @@ class _Run:
         finally:
             bar.close()
         if progress.batch == len(plan):
+            self._save_checkpoint()  # whatever goes wrong with validation or a tracker, the epoch is not lost
             self._end_epoch()
         self._save_checkpoint()
 
@@ -614,7 +618,7 @@ class _Run:
             return
         transcriber = Transcriber(load_bundle(best))
         utterances = self.corpus.valid
-        texts = []
+        outputs = []
         for transcript in tqdm(
             transcriber.transcribe_files([one.audio_path for one in utterances]),
             "reporting",
@@ -625,9 +629,11 @@ class _Run:
         ):
             if isinstance(transcript, AudioError):
                 raise transcript
-            texts.append(transcript.text)
-        result = score([one.text or "" for one in utterances], texts)
-        about = {"manifests": self._valid_names, "bundle": str(best), "decoder": "greedy"}
-        write_report(self.run_dir / "validation", [one.id for one in utterances], result, about)
+            outputs.append(Output(transcript.text))
+        system = System("best, greedy", outputs, {"bundle": str(best), "decoder": "greedy"})
+        policy = ScoringPolicy(self.settings.normalizer)
+        report = make_report(utterances, [system], policy, references=self._valid_names)
+        write_report(self.run_dir / "validation", report)
+        write_atomically(self.run_dir / "validation" / "report.html", render_page(report).encode("utf-8"))
         for tracker in self.trackers:
             tracker.conclude([self.run_dir / "curves.png", self.run_dir / "validation" / "report.json"])

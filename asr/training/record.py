@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import asr
 from asr.config import TrainConfig
 from asr.errors import ConfigError
 from asr.files import write_atomically
+from asr.machine import describe_machine
 
 _PACKAGES = ("asr", "keras", "tensorflow", "jax", "torch", "numpy", "librosa", "soundfile", "soxr", "onnx")
 
@@ -52,7 +52,7 @@ def record_start(path: Path, settings: TrainConfig) -> None:
             "python": platform.python_version(),
             "versions": _versions(),
             "git": _git_state(),
-            "machine": describe_machine(),
+            "machine": {**describe_machine(), "accelerators": _accelerators()},
             "manifests": manifests,
         }
     )
@@ -68,32 +68,6 @@ def record_bundles(path: Path, bundles: Iterable[Path]) -> None:
         if bundle.is_dir()
     }
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
-
-
-def describe_machine() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in GB, and the accelerators that the back end sees."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        cores = os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": _processor(),
-        "cores": cores,
-        "memory_gb": round(memory, 1),
-        "accelerators": _accelerators(),
-    }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _accelerators() -> list[str]:

@@ -7,7 +7,6 @@ decodes. All of them take turns on as many processor cores as one asked for.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections import deque
@@ -27,6 +26,7 @@ from asr.config import AutoConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError
+from asr.machine import available_cores
 from asr.text.alphabet import BLANK
 from asr.transcription.windows import LogProbs, Stitcher, Stretch, Window, WindowCutter, is_silent
 
@@ -168,7 +168,7 @@ class Transcriber:
         self._calibration = bundle.confidence.get(decoder_kind(decoder))
         self._at_once = _STRETCHES_AT_ONCE if isinstance(decoder, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
         self._channel = channel
-        self._workers = workers or _available_cores()
+        self._workers = workers or available_cores()
         self._cores = threading.Semaphore(self._workers)
         self._engine = engine or bundle.engine()
         self._readers = readers or Readers()
@@ -430,10 +430,3 @@ def _put(target: queue.Queue[Any], item: object, stopped: threading.Event) -> bo
             continue
         return True
     return False
-
-
-def _available_cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from asr.decoding.confidence import Calibration, Floats
+from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import score
 from asr.files import write_atomically
 
-_BINS = 10
 _MOST_FOLDS = 10
 _PENALTY = 1.0
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """How well confidences of words that were not fitted to tell right from wrong."""
-
-    words: int
-    right: float
-    """share"""
-    expected_calibration_error: float
-    """mean distance of confidence and share of right words, over ten bins of as many words each"""
-    normalized_cross_entropy: float
-    """1 for an oracle, 0 for always saying the mean; the measure of the NIST evaluations"""
-    bins: tuple[tuple[float, float], ...]
-    """mean confidence and share of right words of each bin"""
-    folds: int
-    """into how many parts the speakers (or, without any, the recordings) were split"""
 
 
 def right_words(reference: str, hypothesis: str) -> list[bool]:
@@ -74,7 +56,9 @@ def fit_calibration(features: Floats, right: Floats) -> Calibration:
     return Calibration(tuple(float(weight) for weight in weights))
 
 
-def measure_reliability(features: Sequence[Floats], right: Sequence[Floats], speakers: Sequence[str]) -> Reliability:
+def measure_reliability(
+    features: Sequence[Floats], right: Sequence[Floats], speakers: Sequence[str]
+) -> tuple[Reliability, int]:
     """How well confidences tell of speakers that they were not fitted on, by cross-validation.
 
     Parameters
@@ -83,6 +67,12 @@ def measure_reliability(features: Sequence[Floats], right: Sequence[Floats], spe
         Of each recording, as `fit_calibration` takes them.
     speakers : sequence of str
         Of each recording.
+
+    Returns
+    -------
+    Reliability
+    folds : int
+        Into how many parts the speakers (or, without any, the recordings) were split.
     """
     names = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
     folds = min(len(names), _MOST_FOLDS)
@@ -93,22 +83,7 @@ def measure_reliability(features: Sequence[Floats], right: Sequence[Floats], spe
         inside = fold == number
         fitted = fit_calibration(everything[~inside], truth[~inside]) if folds > 1 else None
         confidences[inside] = fitted.confidences(everything[inside]) if fitted else truth.mean()
-    bins = [
-        (float(confidences[part].mean()), float(truth[part].mean()), len(part))
-        for part in np.array_split(np.argsort(confidences, kind="stable"), _BINS)
-        if len(part)
-    ]
-    share = truth.mean()
-    entropy = -np.log(np.where(truth > 0, share, 1 - share)).mean()
-    cross_entropy = -np.log(np.where(truth > 0, confidences, 1 - confidences)).mean()
-    return Reliability(
-        words=len(truth),
-        right=float(share),
-        expected_calibration_error=sum(count * abs(said - was) for said, was, count in bins) / len(truth),
-        normalized_cross_entropy=float(1 - cross_entropy / entropy) if entropy > 0 else 0.0,
-        bins=tuple((said, was) for said, was, _ in bins),
-        folds=folds,
-    )
+    return measure(confidences, truth), folds
 
 
 def draw_reliability(path: Path, reliability: Reliability) -> None:
@@ -122,7 +97,7 @@ def draw_reliability(path: Path, reliability: Reliability) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], ":", color="gray")
-    axes.plot([said for said, _ in reliability.bins], [was for _, was in reliability.bins], "o-")
+    axes.plot([one.confidence for one in reliability.bins], [one.right for one in reliability.bins], "o-")
     axes.set(
         title=f"{reliability.words:,} words, expected calibration error "
         f"{100 * reliability.expected_calibration_error:.1f} %",

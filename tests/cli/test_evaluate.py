@@ -31,10 +31,16 @@ def test_a_bundle_is_scored_on_a_manifest_and_reports_are_written(asr_command, t
     assert outcome.code == 0
     assert "error rate" in outcome.out
     assert outcome.out.count("REF:") == 2
-    assert {path.name for path in report.iterdir()} == {"report.json", "utterances.csv", "alignments.txt"}
+    assert {path.name for path in report.iterdir()} == {
+        *("report.html", "report.json", "report.txt", "summary.md", "utterances.csv", "slices.csv", "confusions.csv")
+    }
     value = json.loads((report / "report.json").read_text())
-    assert value["utterances"]["total"] == 6
-    assert value["about"]["decoder"] == "greedy"
+    assert value["references"]["utterances"] == 6
+    (system,) = value["systems"]
+    assert system["about"]["decoder"] == "greedy"
+    assert system["about"]["speed"]["audio_seconds"] > 10
+    assert system["about"]["speed"]["core_seconds"] > 0
+    assert system["about"]["speed"]["machine"]["cores"] >= 1
 
 
 def test_hypotheses_are_joined_by_id_and_an_empty_reference_counts(asr_command, texts, tmp_path):
@@ -56,7 +62,7 @@ def test_only_insertions_have_no_rate(asr_command, tmp_path):
     ("drop", "add", "message"),
     [
         (1, None, "m.jsonl:2: 'b' has no text in"),
-        (None, {"id": "fourth", "text": "x"}, "'fourth' is in none of the manifests"),
+        (None, {"id": "fourth", "text": "x"}, "'fourth' is in none of the references"),
         (None, {"id": "a", "text": "x"}, "h.jsonl:4: a second text for 'a'"),
         (None, {"text": "x"}, "h.jsonl:4: neither id nor audio_filepath"),
         (None, {"id": "q"}, "h.jsonl:4: text is missing"),
@@ -132,7 +138,9 @@ def test_a_significant_worsening_against_a_baseline_has_its_own_exit_code(asr_co
     assert "paired bootstrap, p = 0.0002" in outcome.out
     assert "worse than" in outcome.err
     value = json.loads((systems / "second" / "report.json").read_text())
-    assert value["about"]["baseline"]["difference"] == pytest.approx(0.0875)
+    assert value["baseline"]["difference"] == pytest.approx(0.0875)
+    assert value["baseline"]["is_regression"]
+    assert "A regression of more than 0 points" in (systems / "second" / "summary.md").read_text()
     assert asr_command(*arguments, "max_regression=9").code == 0
     same = asr_command("evaluate", manifest, f"hypotheses={systems / 'good.jsonl'}", arguments[-1])
     assert same.code == 0
@@ -148,12 +156,87 @@ def test_a_baseline_of_something_else_is_refused(asr_command, systems):
         (lambda rows: rows[0].update(id="other"), "is of other utterances (it lacks 'u0')"),
         (lambda rows: rows.append(rows[0] | {"id": "more"}), "is of other utterances (it has 41, these are 40)"),
         (lambda rows: rows[3].update(reference="One two"), "the reference of 'u3' was another one"),
-        (lambda rows: rows[3].pop("hypothesis"), "is no report.json"),
+        (lambda rows: rows[3].pop("systems"), "is no report.json"),
     ):
         broken = json.loads(json.dumps(value))
-        change(broken["details"])
+        change(broken["utterances"])
         (systems / "broken.json").write_text(json.dumps(broken))
         outcome = asr_command("evaluate", manifest, good, f"baseline={systems / 'broken.json'}")
         assert outcome.code == 2
         assert message in outcome.err
     assert "cannot be read" in asr_command("evaluate", manifest, good, "baseline=nothing.json").err
+
+
+def test_several_systems_are_compared_in_one_command(asr_command, systems):
+    good, bad = systems / "good.jsonl", systems / "bad.jsonl"
+    ctm = systems / "third.ctm"
+    ctm.write_text(
+        "".join(f"u{number} 1 {place} 0.5 {word}\n" for number in range(39) for place, word in enumerate("abc"))
+    )
+    outcome = asr_command("evaluate", systems / "m.jsonl", f"hypotheses={good}", f"against=[{bad},{ctm}]")
+    assert outcome.code == 0
+    assert f"{good} against {bad}: -8.75 points of WER" in outcome.out
+    assert f"{good} against {ctm}: -100.00 points of WER" in outcome.out
+    assert "has no word for 1 utterances (u39, ...): they count as empty" in outcome.err
+
+
+def test_a_bundle_is_compared_with_its_own_greedy_texts(asr_command, tiny_bundle, tmp_path):
+    arguments = ("evaluate", MANIFEST, f"bundle={tiny_bundle}", "worst=0", f"output_dir={tmp_path / 'report'}")
+    outcome = asr_command(*arguments, "decoder=beam", "against=[greedy]")
+    assert outcome.code == 0
+    assert "beam of 32 against" in outcome.out
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [one["about"]["decoder"] for one in report["systems"]] == ["beam of 32", "greedy"]
+    assert report["systems"][1]["about"]["speed"]["peak_memory_mb"] is None
+    itself = asr_command(*arguments, "against=[greedy]")
+    assert itself.code == 2
+    assert "is compared with itself" in itself.err
+    hypotheses = tmp_path / "h.jsonl"
+    hypotheses.write_bytes(MANIFEST.read_bytes())
+    assert "is for a bundle" in asr_command("evaluate", MANIFEST, f"hypotheses={hypotheses}", "against=[greedy]").err
+
+
+def test_a_system_of_neither_file_nor_bundle_is_named(asr_command, systems):
+    outcome = asr_command("evaluate", systems / "m.jsonl", f"hypotheses={systems / 'good.jsonl'}", "against=[nothing]")
+    assert outcome.code == 2
+    assert "nothing" in outcome.err
+    missing = asr_command("evaluate", systems / "m.jsonl", "hypotheses=none.ctm")
+    assert missing.code == 2
+    assert "none.ctm: cannot be read" in missing.err
+
+
+def test_two_text_files_are_enough(asr_command, tmp_path):
+    (tmp_path / "r.txt").write_text("one two\nthree\n")
+    (tmp_path / "h.txt").write_text("one too\nthree\n")
+    outcome = asr_command(
+        "evaluate", tmp_path / "r.txt", f"hypotheses={tmp_path / 'h.txt'}", f"output_dir={tmp_path / 'o'}"
+    )
+    assert outcome.code == 0
+    assert "33.33 %" in outcome.out
+    assert "33.33 %" in (tmp_path / "o" / "report.html").read_text("utf-8")
+    alone = asr_command("evaluate", tmp_path / "r.txt")
+    assert alone.code == 2
+    assert "a text without a recording" in alone.err
+
+
+def test_the_english_policy_counts_spellings_and_contractions_as_equal(asr_command, tmp_path):
+    (tmp_path / "r.txt").write_text("I'm the colour of twenty one\n")
+    (tmp_path / "h.txt").write_text("i am the color of 21\n")
+    arguments = ("evaluate", tmp_path / "r.txt", f"hypotheses={tmp_path / 'h.txt'}")
+    assert " 0.00 %" in asr_command(*arguments, "english=true").out
+    assert " 0.00 %" not in asr_command(*arguments).out
+
+
+def test_large_recordings_lie_in_a_folder_beside_the_page(asr_command, tiny_bundle, tmp_path):
+    report = tmp_path / "report"
+    arguments = ("evaluate", MANIFEST, f"bundle={tiny_bundle}", "worst=0", f"output_dir={report}")
+    assert asr_command(*arguments, "embed_megabytes=0").code == 0
+    assert len(list((report / "report_files").iterdir())) == 12
+    page = (report / "report.html").read_text("utf-8")
+    assert "report_files/00001." in page
+    assert "data:audio" not in page
+    assert asr_command(*arguments).code == 0
+    assert not (report / "report_files").exists()
+    assert "data:audio" in (report / "report.html").read_text("utf-8")
+    assert asr_command(*arguments, "page_audio=false").code == 0
+    assert "data:audio" not in (report / "report.html").read_text("utf-8")

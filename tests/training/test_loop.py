@@ -92,7 +92,7 @@ def test_a_run_directory_holds_what_its_docstring_says(whole_run):
     assert all(0 <= record["padding_share"] < 0.6 and record["left_out"] == 0 for record in history)
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     report = json.loads((folder / "validation" / "report.json").read_text())
-    assert report["utterances"]["total"] == 4
+    assert report["references"]["utterances"] == 4
     best = min(history, key=lambda record: record["valid_cer"])
     assert load_bundle(folder / "best").provenance["epoch"] == best["epoch"]
     assert load_bundle(folder / "last").provenance["epoch"] == 3
@@ -379,7 +379,7 @@ def test_speakers_are_held_out_where_no_validation_set_is_named(settings, tmp_pa
     assert speakers < everyone
     assert list(load_bundle(tmp_path / "run" / "best").error_rates) == [str(manifest)]
     report = json.loads((tmp_path / "run" / "validation" / "report.json").read_text())
-    assert report["about"]["manifests"] == [str(manifest)]
+    assert report["references"]["names"] == [str(manifest)]
 
 
 def test_epochs_may_pass_without_validation_but_not_the_last(settings, tmp_path):

@@ -27,12 +27,12 @@ def test_confidences_that_tell_are_told_from_those_that_do_not(rng):
     speakers = [f"s{number % 7}" for number in range(70)]
     telling = [np.column_stack([np.ones(50), rng.standard_normal(50)]) for _ in speakers]
     right = [(rng.random(50) < 1 / (1 + np.exp(-3 * one[:, 1]))).astype(float) for one in telling]
-    good = measure_reliability(telling, right, speakers)
-    blind = measure_reliability([np.ones((50, 1)) for _ in speakers], right, speakers)
+    good, folds = measure_reliability(telling, right, speakers)
+    blind, _ = measure_reliability([np.ones((50, 1)) for _ in speakers], right, speakers)
     assert good.expected_calibration_error < 0.04
     assert good.normalized_cross_entropy > 0.3
     assert abs(blind.normalized_cross_entropy) < 0.01
-    assert (good.words, good.folds, len(good.bins)) == (3500, 7, 10)
+    assert (good.words, folds, len(good.bins)) == (3500, 7, 10)
 
 
 def test_features_are_of_the_words_and_of_nothing_else():

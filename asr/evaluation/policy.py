@@ -1,0 +1,252 @@
+"""The scoring policy: how texts are brought to one spelling before they are compared, and what each rule changed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from asr.config import NormalizerConfig
+from asr.errors import ConfigError
+from asr.text.normalize import normalize_text
+
+POLICY_VERSION = 1
+"""Goes up whenever a rule changes, so that error rates are compared only where they may be."""
+_LIBRARY = "whisper-normalizer"
+
+Change = Callable[[str], tuple[str, int]]
+"""a text to the text that a rule makes of it, and in how many places it was changed"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One step of a policy."""
+
+    name: str
+    apply: Change
+
+
+@dataclass
+class RuleCount:
+    """How much a rule changed."""
+
+    texts: int = 0
+    places: int = 0
+
+
+@dataclass
+class ScoringPolicy:
+    """How texts are made comparable.
+
+    Parameters
+    ----------
+    normalizer : NormalizerConfig
+        Unicode form, case, punctuation.
+    english : bool
+        Fillers, contractions, numbers and British spellings too, as OpenAI's Whisper is scored.
+    rules : str, optional
+        File of regular expressions and their replacements, `pattern => replacement`, one a line.
+    synonyms : str, optional
+        File of words and phrases that count as equal, one group a line, parted by commas.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read, or a line of it makes no sense: the message names it.
+
+    Notes
+    -----
+    The English rules are those of A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision",
+    2022, appendix C, by the library whisper-normalizer.
+
+    Examples
+    --------
+    >>> ScoringPolicy(NormalizerConfig())("The colour's GREY!")
+    "the colour's grey"
+    >>> ScoringPolicy(NormalizerConfig(), english=True)("The colour's GREY, uh, forty two.")
+    'the color is gray 42'
+    """
+
+    normalizer: NormalizerConfig
+    english: bool = False
+    rules: str | None = None
+    synonyms: str | None = None
+    counts: dict[str, dict[str, RuleCount]] = field(default_factory=dict, init=False)
+    """by side (references, hypotheses) and rule"""
+
+    def __post_init__(self) -> None:
+        self._steps = [*(_english_rules() if self.english else []), *_basic_rules(self.normalizer)]
+        self._steps += _user_rules(self.rules) if self.rules else []
+        self._steps += _synonym_rules(self.synonyms) if self.synonyms else []
+
+    def __call__(self, text: str) -> str:
+        """One text, without counting."""
+        for rule in self._steps:
+            text, _ = rule.apply(text)
+        return " ".join(text.split())
+
+    def apply(self, texts: Iterable[str], side: str) -> list[str]:
+        """Texts of one side (references or hypotheses), counting what each rule changes."""
+        counts = self.counts.setdefault(side, {rule.name: RuleCount() for rule in self._steps})
+        results = []
+        for text in texts:
+            for rule in self._steps:
+                text, places = rule.apply(text)
+                counts[rule.name].texts += places > 0
+                counts[rule.name].places += places
+            results.append(" ".join(text.split()))
+        return results
+
+    @property
+    def name(self) -> str:
+        """In a few words, with what it depends on."""
+        normalizer = self.normalizer
+        plain = not normalizer.lowercase and not normalizer.strip_punctuation
+        parts = ["none" if plain else "basic"]
+        if self.english:
+            parts = [*([] if plain else parts), f"English ({_LIBRARY} {metadata.version(_LIBRARY)})"]
+        parts += [f"{Path(one).name} (sha256 {_digest(one)})" for one in (self.rules, self.synonyms) if one]
+        return " + ".join(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """For JSON: version, settings, and what each rule changed."""
+        normalizer = self.normalizer
+        return {
+            "version": POLICY_VERSION,
+            "name": self.name,
+            "unicode_form": normalizer.unicode_form.value,
+            "lowercase": normalizer.lowercase,
+            "strip_punctuation": normalizer.strip_punctuation,
+            "keep": normalizer.keep,
+            "english": self.english,
+            "rules": [
+                {"name": rule.name}
+                | {
+                    side: {"texts": counts[rule.name].texts, "places": counts[rule.name].places}
+                    for side, counts in self.counts.items()
+                }
+                for rule in self._steps
+            ],
+        }
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:12]
+
+
+def _basic_rules(settings: NormalizerConfig) -> list[Rule]:
+    """The parts of `normalize_text`, one after the other: each does what those before it do, and one thing more."""
+    unicode = replace(settings, lowercase=False, strip_punctuation=False)
+    case = replace(settings, strip_punctuation=False)
+    rules = [("unicode", unicode), ("case", case), ("punctuation", settings)]
+    wanted = (True, settings.lowercase, settings.strip_punctuation)
+    return [
+        Rule(name, _by_words(partial(normalize_text, settings=step)))
+        for (name, step), is_wanted in zip(rules, wanted, strict=True)
+        if is_wanted
+    ]
+
+
+def _by_words(change: Callable[[str], str]) -> Change:
+    """A change of which is counted how many words it changes; white space is none."""
+
+    def apply(text: str) -> tuple[str, int]:
+        changed = change(text)
+        before, after = text.split(), changed.split()
+        if before == after:
+            return changed, 0
+        if len(before) == len(after):
+            return changed, sum(one != other for one, other in zip(before, after, strict=True))
+        return changed, sum(change(word).split() != [word] for word in before) or 1
+
+    return apply
+
+
+def _english_rules() -> list[Rule]:
+    """Whisper's rules in their order, in four groups that can be counted apart."""
+    from whisper_normalizer.english import EnglishTextNormalizer, remove_symbols_and_diacritics
+
+    library = EnglishTextNormalizer()
+
+    def clean(text: str) -> tuple[str, int]:
+        patterns = (r"[<\[][^>\]]*[>\]]", r"\(([^)]+?)\)", library.ignore_patterns)
+        return _substitute(text.lower(), [(re.compile(pattern), "") for pattern in patterns])
+
+    contractions = [(re.compile(pattern), other) for pattern, other in library.replacers.items()]
+
+    def expand(text: str) -> tuple[str, int]:
+        return _substitute(re.sub(r"\s+'", "'", text), contractions)
+
+    def number(text: str) -> str:
+        text = re.sub(r"(\d),(\d)", r"\1\2", text)
+        text = re.sub(r"\.([^0-9]|$)", r" \1", text)
+        return str(library.standardize_numbers(remove_symbols_and_diacritics(text, keep=".%$¢€£")))
+
+    def spell(text: str) -> str:
+        text = library.standardize_spellings(text)
+        return re.sub(r"([^0-9])%", r"\1 ", re.sub(r"[.$¢€£]([^0-9])", r" \1", text))
+
+    return [
+        Rule("english: brackets and fillers", clean),
+        Rule("english: contractions", expand),
+        Rule("english: numbers and symbols", _by_words(number)),
+        Rule("english: spellings", _by_words(spell)),
+    ]
+
+
+def _substitute(text: str, replacements: Sequence[tuple[re.Pattern[str], str]]) -> tuple[str, int]:
+    places = 0
+    for pattern, replacement in replacements:
+        text, count = pattern.subn(replacement, text)
+        places += count
+    return text, places
+
+
+def _user_rules(path: str) -> list[Rule]:
+    rules = []
+    for where, line in _lines(path, "scoring_rules"):
+        pattern, arrow, replacement = line.partition("=>")
+        if not arrow:
+            raise ConfigError(f"{where}: `pattern => replacement` is wanted, not {line!r}")
+        try:
+            compiled = re.compile(pattern.strip())
+            compiled.sub(replacement.strip(), "")
+        except (re.error, IndexError) as error:
+            raise ConfigError(f"{where}: {pattern.strip()!r} is no regular expression: {error}") from error
+        change = [(compiled, replacement.strip())]
+        rules.append(Rule(f"rule: {line}", partial(_substitute, replacements=change)))
+    return rules
+
+
+def _synonym_rules(path: str) -> list[Rule]:
+    rules = []
+    seen: dict[str, str] = {}
+    for where, line in _lines(path, "synonyms"):
+        words = [" ".join(word.split()) for word in line.split(",") if word.strip()]
+        if len(words) < 2:
+            raise ConfigError(f"{where}: two words or more are wanted, parted by commas, not {line!r}")
+        for word in words:
+            if word in seen:
+                raise ConfigError(f"{where}: {word!r} is among those of {seen[word]} already")
+            seen[word] = where
+        others = "|".join(re.escape(word) for word in sorted(words[1:], key=len, reverse=True))
+        change = [(re.compile(rf"(?<!\S)(?:{others})(?!\S)"), words[0].replace("\\", r"\\"))]
+        rules.append(Rule(f"synonyms: {line}", partial(_substitute, replacements=change)))
+    return rules
+
+
+def _lines(path: str, setting: str) -> list[tuple[str, str]]:
+    """The lines that say something, each with `file:line`."""
+    try:
+        content = Path(path).expanduser().read_text("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{setting}={path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{setting}={path}: is not UTF-8 text") from None
+    lines = ((f"{path}:{number}", line.strip()) for number, line in enumerate(content.splitlines(), start=1))
+    return [(where, line) for where, line in lines if line and not line.startswith("#")]

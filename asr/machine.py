@@ -1,0 +1,59 @@
+"""What this machine is, and what this process and its children have used of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+def describe_machine() -> dict[str, Any]:
+    """System, processor, cores this process may use, and memory in GB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": available_cores(),
+        "memory_gb": round(memory, 1),
+    }
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What this process and those of its children that have ended have used so far."""
+
+    core_seconds: float
+    peak_memory_mb: float
+    """the largest memory of this process, and of any one child, added up"""
+
+
+def usage() -> Usage:
+    """Read the system's accounts."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    scale = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes elsewhere
+    return Usage(
+        core_seconds=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+        peak_memory_mb=(own.ru_maxrss + children.ru_maxrss) / scale,
+    )
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
