@@ -183,7 +183,7 @@ def _verdict(one: Mapping[str, Any], first: str, second: str) -> str:
         return f"{_plain(first)} against {_plain(second)}: no reference words to compare by"
     points, p = 100 * one["difference"], one["p"]
     if p is None or p >= SIGNIFICANT:
-        word = "is no different from"
+        word = "cannot be told from"
     else:
         word = "is **better** than" if points < 0 else "is **worse** than"
     interval = one["interval"]

@@ -169,7 +169,7 @@ def test_each_other_system_is_compared_with_the_first():
     assert same["p"] == 1
     summary = format_summary(report)
     assert "ours is **better** than theirs: -16.25 points" in summary
-    assert "ours is no different from same: +0.00 points" in summary
+    assert "ours cannot be told from same: +0.00 points" in summary
 
 
 def test_a_difference_without_spread_is_no_number_in_json():
