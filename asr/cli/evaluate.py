@@ -11,6 +11,7 @@ from asr.cli.command import settings_or_answer
 from asr.cli.page import write_page
 from asr.cli.systems import gather_systems, resolved_decoder
 from asr.config import BeamConfig, EvaluateConfig, LanguageUnit
+from asr.errors import ConfigError
 
 REGRESSION = 3
 
@@ -50,6 +51,8 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     from asr.evaluation.sources import read_references
     from asr.evaluation.text import format_alignment, format_report, worst_utterances
 
+    if settings.output_dir:
+        _make_folder(settings.output_dir)  # before an hour of audio has been heard for nothing
     utterances = read_references(references)
     policy = ScoringPolicy(
         settings.normalizer, english=settings.english, rules=settings.scoring_rules, synonyms=settings.synonyms
@@ -85,6 +88,13 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
         _log.error("worse than %s by more than max_regression=%g points", settings.baseline, settings.max_regression)
         return REGRESSION
     return 1 if any(system.unreadable for system in systems) else 0
+
+
+def _make_folder(path: str) -> None:
+    try:
+        Path(path).expanduser().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output_dir={path}: no folder can be made there ({error.strerror})") from error
 
 
 def _vocabulary(settings: EvaluateConfig) -> tuple[Collection[str] | None, str | None]:

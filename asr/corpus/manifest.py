@@ -17,6 +17,9 @@ from typing import Any
 from asr.errors import ManifestError
 from asr.files import write_atomically
 
+# Text has no zero bytes; recordings have some early on.
+_LOOKED_AT = 4096
+
 MANIFEST_SUFFIXES = frozenset({".jsonl", ".json"})
 
 
@@ -75,6 +78,8 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
         ) from None
     except OSError as error:
         raise ManifestError([f"{path}: cannot be read ({error.strerror or error})"]) from error
+    if b"\0" in content[:_LOOKED_AT]:
+        raise ManifestError([f"{path}: not a text file: a manifest, JSON lines that name recordings, is wanted"])
     rows: list[tuple[str, dict[str, Any]]] = []
     problems: list[str] = []
     # Not splitlines(): a text may hold U+2028 and its kin, which JSON allows unescaped.

@@ -155,8 +155,7 @@ def _read_ctm(path: str, problems: list[str]) -> dict[str, Output]:
         fields = line.split()
         try:
             name, _, start, seconds, text = fields[:5]
-            confidence = float(fields[5]) if len(fields) > 5 and fields[5] != "NA" else None
-            begin = float(start)
+            begin, confidence = float(start), _confidence(fields[5] if len(fields) > 5 else None)
             words.setdefault(name, []).append(TimedWord(text, begin, begin + float(seconds), confidence))
         except ValueError:
             problems.append(f"{path}:{number}: `recording channel start seconds word [confidence]` is wanted")
@@ -187,10 +186,20 @@ def _timed_words(rows: Any) -> tuple[TimedWord, ...]:
     """The words of a row that `asr transcribe format=jsonl` wrote; none where another system keeps something else."""
     try:
         return tuple(
-            TimedWord(str(row["text"]), float(row["start"]), float(row["end"]), row.get("confidence")) for row in rows
+            TimedWord(str(row["text"]), float(row["start"]), float(row["end"]), _confidence(row.get("confidence")))
+            for row in rows
         )
     except (TypeError, KeyError, ValueError, AttributeError):
         return ()
+
+
+def _confidence(value: Any) -> float | None:
+    """A probability; None where there is none, or a system counts in something else."""
+    try:
+        confidence = float(value)
+    except (TypeError, ValueError):
+        return None
+    return confidence if 0 <= confidence <= 1 else None
 
 
 def _repeated_ids(utterances: Sequence[Utterance]) -> list[str]:

@@ -636,4 +636,9 @@ class _Run:
         write_report(self.run_dir / "validation", report)
         write_atomically(self.run_dir / "validation" / "report.html", render_page(report).encode("utf-8"))
         for tracker in self.trackers:
-            tracker.conclude([self.run_dir / "curves.png", self.run_dir / "validation" / "report.json"])
+            tracker.conclude(
+                [
+                    self.run_dir / "curves.png",
+                    *(self.run_dir / "validation" / f"report.{kind}" for kind in ("json", "html")),
+                ]
+            )

@@ -240,3 +240,18 @@ def test_large_recordings_lie_in_a_folder_beside_the_page(asr_command, tiny_bund
     assert "data:audio" in (report / "report.html").read_text("utf-8")
     assert asr_command(*arguments, "page_audio=false").code == 0
     assert "data:audio" not in (report / "report.html").read_text("utf-8")
+
+
+def test_a_folder_that_cannot_be_made_is_told_first(asr_command, tiny_bundle, tmp_path):
+    (tmp_path / "file").write_text("")
+    outcome = asr_command("evaluate", MANIFEST, f"bundle={tiny_bundle}", f"output_dir={tmp_path / 'file'}")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "no folder can be made there" in outcome.err
+
+
+def test_a_recording_is_no_manifest(asr_command, write_audio):
+    outcome = asr_command("evaluate", write_audio("a.wav"))
+    assert outcome.code == 2
+    assert "not a text file" in outcome.err
+    assert len(outcome.err.splitlines()) == 1

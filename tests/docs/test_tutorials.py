@@ -49,7 +49,10 @@ def test_train_on_your_own_recordings(tmp_path, speakers):
     assert held_out
     assert re.fullmatch(r"\d speakers" if speakers else "the manifests, for want of speakers' names", held_out[1])
     assert "all weights kept" in said
-    errors = [json.loads((tmp_path / name / "report.json").read_text())["characters"] for name in ("before", "after")]
+    errors = [
+        json.loads((tmp_path / name / "report.json").read_text())["systems"][0]["characters"]
+        for name in ("before", "after")
+    ]
     assert errors[1]["errors"] < errors[0]["errors"]
     assert (tmp_path / "checkup" / "report.html").exists()
     assert len(list((tmp_path / "texts").rglob("*.json"))) == 80

@@ -17,10 +17,11 @@ def references(tmp_path):
 
 def test_a_ctm_is_put_in_order_of_time_with_its_confidences(tmp_path, references):
     path = tmp_path / "h.ctm"
-    path.write_text(";; a comment\nb 1 0.9 0.2 late 0.5\nb 1 0.1 0.25 early NA\na A 0 1 one\n")
+    path.write_text(";; a comment\nb 1 0.9 0.2 late 0.5\nb 1 0.1 0.25 early NA\na A 0 1 one 98\n")
     outputs, notes = read_hypotheses(str(path), references)
     assert [one.text for one in outputs] == ["one", "early late", ""]
     assert outputs[1].words == (TimedWord("early", 0.1, 0.35, None), TimedWord("late", 0.9, 1.1, 0.5))
+    assert outputs[0].words[0].confidence is None
     assert notes == [f"{path} has no word for 1 utterances (c, ...): they count as empty"]
 
 
