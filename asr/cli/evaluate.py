@@ -47,16 +47,18 @@ def run(arguments: Sequence[str]) -> int:
 
 def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     from asr.evaluation.policy import ScoringPolicy
-    from asr.evaluation.report import make_report, write_report
+    from asr.evaluation.report import make_report, read_baseline, write_report
     from asr.evaluation.sources import read_references
     from asr.evaluation.text import format_alignment, format_report, worst_utterances
 
     if settings.output_dir:
-        _make_folder(settings.output_dir)  # before an hour of audio has been heard for nothing
+        _make_folder(settings.output_dir)
     utterances = read_references(references)
     policy = ScoringPolicy(
         settings.normalizer, english=settings.english, rules=settings.scoring_rules, synonyms=settings.synonyms
     )
+    if settings.baseline:  # whatever is wrong with it is told before an hour of audio has been heard
+        read_baseline(settings.baseline, [one.id for one in utterances], [policy(one.text or "") for one in utterances])
     vocabulary, vocabulary_name = _vocabulary(settings)
     systems = gather_systems(utterances, settings)
     report = make_report(

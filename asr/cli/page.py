@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.cli.command import load_engine
-from asr.config import EvaluateConfig
+from asr.config import EvaluateConfig, GreedyConfig
 from asr.errors import AudioError
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ def _spikes(
     from asr.transcription.transcriber import Transcriber
 
     transcriber = Transcriber(
-        bundle, channel=settings.channel, workers=settings.workers, engine=load_engine(bundle, settings.engine)
+        bundle,
+        decoder=GreedyConfig(),  # nothing is decoded
+        channel=settings.channel,
+        workers=settings.workers,
+        engine=load_engine(bundle, settings.engine),
     )
     seconds = transcriber.step_seconds
     for heard in transcriber.hear_files(one.audio_path for one in utterances):

@@ -143,7 +143,7 @@ def make_report(
             }
         )
     if baseline is not None:
-        before = read_baseline(baseline, [one.id for one in utterances], texts)
+        before = score(texts, read_baseline(baseline, [one.id for one in utterances], texts))
         comparison = compare(scores[0], before, groups)
         report["baseline"] = {"report": baseline, "max_regression": max_regression} | comparison_object(comparison)
         report["baseline"]["is_regression"] = is_regression(comparison, max_regression)
@@ -203,14 +203,15 @@ def _character_edit(edit: Edit) -> list[str]:
     return [edit.kind, "".join(edit.reference), "".join(edit.hypothesis)]
 
 
-def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str]) -> Score:
-    """The score of the first system of an earlier report.json, of the same utterances.
+def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str]) -> list[str]:
+    """The texts of the first system of an earlier report.json, of the same utterances in their order.
 
     Parameters
     ----------
     path : str or Path
     ids, references : sequences of str
-        Of the utterances that it is to be compared on; the order may be another one there.
+        Of the utterances that it is to be compared on; the order may be another one there. References are as the policy
+        makes them.
 
     Raises
     ------
@@ -237,7 +238,7 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
             raise ConfigError(
                 f"baseline={path}: the reference of {name!r} was another one, or normalised in another way"
             )
-    return score(references, [rows[name][1] for name in ids])
+    return [rows[name][1] for name in ids]
 
 
 def write_report(folder: str | Path, report: Report) -> None:
