@@ -88,6 +88,8 @@ def main() -> int:
         "median_time_error_seconds": max(one[2] for one in joins),
     }
     if arguments.hours:
+        if arguments.hours * 3600 * RATE < 2 * len(first):
+            parser.error(f"--hours: the joined recording takes {len(first) / RATE / 3600:.2f} h, and is to be repeated")
         with tempfile.TemporaryDirectory(prefix="asr-long-") as folder:
             path = Path(folder) / "long.flac"
             with soundfile.SoundFile(path, "w", RATE, 1, subtype="PCM_16") as file:
