@@ -5,23 +5,31 @@ nothing there. Everything is synthesised from a seed; nothing is downloaded.
 
     python scripts/make_nonspeech.py data/nonspeech
     asr train data.train='[mine.jsonl,data/nonspeech/nonspeech.jsonl]' ...
+
+They serve as noise behind speech too. With --speech, a babble of several voices at once is made of its recordings, in a
+manifest of its own, which is for noise alone:
+
+    python scripts/make_nonspeech.py data/nonspeech --speech train.jsonl
+    asr train augment.noise_manifests='[data/nonspeech/nonspeech.jsonl,data/nonspeech/babble.jsonl]' ...
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from asr.audio.augment import coloured_noise
-from asr.audio.load import Samples, save_flac
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.audio.load import Samples, load_audio, save_flac
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 
 RATE = 16000
+Make = Callable[[int, np.random.Generator], Samples]
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 
 
@@ -31,19 +39,28 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=240, help="recordings (default 240)")
     parser.add_argument("--seconds", type=float, nargs=2, default=(2.0, 12.0), help="shortest and longest (2 12)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--speech", type=Path, nargs="+", default=(), help="manifests to make a babble of")
     arguments = parser.parse_args()
+    make("nonspeech", KINDS, arguments)
+    if arguments.speech:
+        paths = [one.audio_path for manifest in arguments.speech for one in read_manifest(manifest).utterances]
+        make("babble", {"babble": partial(babble, paths)}, arguments)
+
+
+def make(name: str, kinds: Mapping[str, Make], arguments: argparse.Namespace) -> None:
+    """Write recordings of some kinds, one kind after the other, and their manifest."""
     utterances = []
-    for number in tqdm(range(arguments.count), unit="recording", disable=not sys.stderr.isatty()):
+    for number in tqdm(range(arguments.count), name, unit="recording", disable=not sys.stderr.isatty()):
         rng = np.random.default_rng([arguments.seed, number])
-        kind = list(KINDS)[number % len(KINDS)]
+        kind = list(kinds)[number % len(kinds)]
         seconds = float(rng.uniform(*arguments.seconds))
-        samples = KINDS[kind](int(seconds * RATE), rng)
+        samples = kinds[kind](int(seconds * RATE), rng)
         path = arguments.folder / f"{kind}-{number:04d}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_flac(path, levelled(samples, rng), RATE)
         duration = len(samples) / RATE
         utterances.append(Utterance(path.stem, path, "", duration, f"nonspeech-{kind}", ""))
-    manifest = arguments.folder / "nonspeech.jsonl"
+    manifest = arguments.folder / f"{name}.jsonl"
     write_manifest(manifest, utterances)
     print(f"{manifest}: {len(utterances)} recordings, {sum(one.duration or 0 for one in utterances) / 60:.0f} minutes")
 
@@ -53,6 +70,15 @@ def levelled(samples: Samples, rng: np.random.Generator) -> Samples:
     peak = max(1e-9, float(np.abs(samples).max()))
     floor = 10 ** (rng.uniform(-80, -50) / 20) * rng.standard_normal(len(samples))
     return np.clip(samples / peak * rng.uniform(0.05, 0.9) + floor, -1, 1).astype(np.float32)
+
+
+def babble(paths: Sequence[Path], count: int, rng: np.random.Generator) -> Samples:
+    """Between three and eight voices at once, none much louder than the others."""
+    made = np.zeros(count, np.float32)
+    for place in rng.choice(len(paths), min(len(paths), int(rng.integers(3, 9))), replace=False):
+        voice = np.resize(load_audio(paths[place], sample_rate=RATE), count)
+        made += np.roll(voice, int(rng.integers(count))) / (voice.std() + 1e-9) * np.float32(rng.uniform(0.5, 1))
+    return made
 
 
 def noise(count: int, rng: np.random.Generator) -> Samples:
@@ -161,9 +187,7 @@ def _tone(pitch: float, count: int, levels: np.ndarray, rng: np.random.Generator
     return made
 
 
-KINDS: dict[str, Callable[[int, np.random.Generator], Samples]] = {
-    one.__name__: one for one in (chords, melody, song, noise, drums, hum, beeps, clicks)
-}
+KINDS: dict[str, Make] = {one.__name__: one for one in (chords, melody, song, noise, drums, hum, beeps, clicks)}
 
 
 if __name__ == "__main__":
