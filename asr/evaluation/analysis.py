@@ -23,7 +23,13 @@ FEW_WORDS = 200
 # Values of a field that make a table one can read; a field of numbers has more and is cut into parts.
 _MOST_VALUES, _PARTS = 40, 5
 _DURATIONS = (0, 2, 5, 10, 15, 20, 30, 60, 300, math.inf)
-_FREQUENCIES = (1, 2, 6, 21, 101, math.inf)
+_FREQUENCIES = (
+    (1, "once"),
+    (2, "2 to 5 times"),
+    (6, "6 to 20 times"),
+    (21, "21 to 100 times"),
+    (101, "over 100 times"),
+)
 # Slices are many: fewer draws for each than for the headline.
 _SLICE_ROUNDS = 2000
 
@@ -155,12 +161,9 @@ def by_frequency(result: Score) -> list[Missed]:
     counts = Counter(word for one in result.utterances for word in one.reference.split())
 
     def kind(word: str) -> str:
-        low, high = next(pair for pair in itertools.pairwise(_FREQUENCIES) if counts[word] < pair[1])
-        if high == math.inf:
-            return f"{low} times and more"
-        return "once" if high == 2 else f"{low} to {high - 1:.0f} times"
+        return next(name for least, name in reversed(_FREQUENCIES) if counts[word] >= least)
 
-    order = ["once", "2 to 5 times", "6 to 20 times", "21 to 100 times", "101 times and more"]
+    order = [name for _, name in _FREQUENCIES]
     return sorted(_missed(result, kind), key=lambda one: order.index(one.kind))
 
 
