@@ -5,7 +5,7 @@ import json
 import numpy as np
 import soundfile
 
-from ..conftest import SMOKE, smoke_manifests, write_rows
+from ..conftest import REPOSITORY, SMOKE, smoke_manifests, write_rows
 
 
 def test_clean_data_passes(asr_command, tmp_path):
@@ -70,7 +70,11 @@ def test_what_is_no_manifest_is_a_usage_error(asr_command, tmp_path):
     for name, hint in (
         (tmp_path / "mistyped.jsonl", "no such manifest"),
         (SMOKE, "a folder, not a manifest; `python scripts/prepare_recordings.py"),
-        (SMOKE / "valid" / "an7-fjmd-b.opus", "no line of it is that of a manifest"),
+        (
+            SMOKE / "valid" / "an7-fjmd-b.opus",
+            "not a text file: a manifest, JSON lines that name recordings, is wanted",
+        ),
+        (REPOSITORY / "LICENSE", "no line of it is that of a manifest"),
     ):
         outcome = asr_command("doctor", name)
         assert outcome.code == 2, name

@@ -115,7 +115,9 @@ def test_a_manifest_is_transcribed_into_what_evaluate_reads(asr_command, bundle,
     joined = asr_command("evaluate", manifest, f"hypotheses={hypotheses}", "worst=0")
     direct = asr_command("evaluate", manifest, bundle, "worst=0")
     assert joined.code == direct.code == 0
-    assert joined.out.splitlines()[2:6] == direct.out.splitlines()[2:6]
+    tables = [[line for line in one.out.splitlines() if line.startswith(("words", "char"))] for one in (joined, direct)]
+    assert len(tables[0]) == 2
+    assert tables[0] == tables[1]
 
 
 def test_a_folder_of_outputs_is_written_without_leaving_it(asr_command, bundle, tmp_path):
