@@ -72,7 +72,7 @@ def test_what_is_no_manifest_is_a_usage_error(asr_command, tmp_path):
         (SMOKE, "a folder, not a manifest; `python scripts/prepare_recordings.py"),
         (
             SMOKE / "valid" / "an7-fjmd-b.opus",
-            "not a text file: a manifest, JSON lines that name recordings, is wanted",
+            "not a text file: a manifest, JSON lines",
         ),
         (REPOSITORY / "LICENSE", "no line of it is that of a manifest"),
     ):
