@@ -24,7 +24,7 @@ ROOMS = {
     "corpus": {"audio"},
     "acoustic": {"audio", "corpus"},
     "decoding": set(),
-    "evaluation": {"audio", "corpus"},
+    "evaluation": {"audio", "corpus", "transcription"},
     "doctor": {"audio", "corpus", "acoustic"},
     "bundle": {"audio", "acoustic", "decoding"},
     "transcription": {"audio", "acoustic", "decoding", "bundle"},

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 def write_page(
     folder: Path, report: Mapping[str, Any], utterances: Sequence[Utterance], settings: EvaluateConfig
 ) -> Path:
-    """Write report.html into a folder; recordings and pictures go into it, or, if they are large, into a folder beside.
+    """Write report.html into a folder that is there; recordings and pictures go into it, or, if large, beside it.
 
     Raises
     ------
@@ -42,7 +42,6 @@ def write_page(
     from asr.evaluation.recordings import media_bytes, write_media
     from asr.files import write_atomically
 
-    folder.mkdir(parents=True, exist_ok=True)
     page, beside = folder / "report.html", folder / MEDIA_FOLDER
     sounds: list[Sound | None] = []
     with tempfile.TemporaryDirectory(prefix=f".{MEDIA_FOLDER}.", suffix=".part", dir=folder) as temporary:

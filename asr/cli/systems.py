@@ -30,7 +30,6 @@ def gather_systems(utterances: Sequence[Utterance], settings: EvaluateConfig) ->
     AsrError
         If a bundle or a file of hypotheses cannot be used.
     """
-    from asr.bundle import load_bundle
     from asr.evaluation.sources import HYPOTHESIS_SUFFIXES, System
 
     # Everything that can be wrong is told before an hour of audio has been heard.
@@ -43,9 +42,7 @@ def gather_systems(utterances: Sequence[Utterance], settings: EvaluateConfig) ->
         else:
             decoder: DecoderConfig = GreedyConfig() if name == GREEDY else settings.decoder
             bundle = settings.bundle if name in (None, GREEDY) else str(name)
-            if isinstance(decoder, AutoConfig):
-                decoder = decoder.resolve(load_bundle(bundle).decoder)
-            planned.append((bundle, decoder))
+            planned.append((bundle, _resolved(decoder, bundle)))
     names = [one.name if isinstance(one, System) else _name(*one) for one in planned]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -58,14 +55,15 @@ def gather_systems(utterances: Sequence[Utterance], settings: EvaluateConfig) ->
 
 def resolved_decoder(settings: EvaluateConfig) -> DecoderConfig | None:
     """The decoder that a bundle is evaluated with; None where no bundle is."""
-    if settings.hypotheses:
-        return None
-    decoder = settings.decoder
-    if isinstance(decoder, AutoConfig):
-        from asr.bundle import load_bundle
+    return None if settings.hypotheses else _resolved(settings.decoder, settings.bundle)
 
-        return decoder.resolve(load_bundle(settings.bundle).decoder)
-    return decoder
+
+def _resolved(decoder: DecoderConfig, bundle: str) -> DecoderConfig:
+    """A decoder, or the one that a bundle recommends; the bundle must be there in either case."""
+    from asr.bundle import load_bundle
+
+    recommended = load_bundle(bundle).decoder
+    return decoder.resolve(recommended) if isinstance(decoder, AutoConfig) else decoder
 
 
 def _from_file(path: str, utterances: Sequence[Utterance]) -> System:
@@ -93,7 +91,7 @@ def _run(
 
     from asr.audio.reading import Readers
     from asr.bundle import load_bundle
-    from asr.evaluation.sources import Output, System, TimedWord
+    from asr.evaluation.sources import Output, System
     from asr.machine import describe_machine, usage
     from asr.transcription.transcriber import Transcriber
 
@@ -121,8 +119,7 @@ def _run(
             unreadable += 1
             outputs.append(Output(""))
         else:
-            words = (TimedWord(word.text, word.start, word.end, word.confidence) for word in result.words)
-            outputs.append(Output(result.text, tuple(words)))
+            outputs.append(Output(result.text, result.words))
             seconds += result.duration
     readers.close()  # so that what they used is in the accounts
     spent, after = time.monotonic() - started, usage()

@@ -15,8 +15,9 @@ from asr.corpus.manifest import Utterance
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import ErrorCounts, Score, UtteranceScore
-from asr.evaluation.sources import Output, TimedWord
+from asr.evaluation.sources import Output
 from asr.evaluation.statistics import Interval, rate_intervals
+from asr.transcription.transcriber import Word
 
 FEW_WORDS = 200
 """reference words below which a rate is marked as one of few"""
@@ -184,7 +185,7 @@ def _missed(result: Score, kind: Callable[[str], str]) -> list[Missed]:
     return [Missed(name, len(some), len(set(some)), missed[name]) for name, some in words.items()]
 
 
-def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy) -> list[TimedWord] | None:
+def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy) -> list[Word] | None:
     """When each word of a scored hypothesis was said: None where the system did not say, or the policy made others."""
     wanted = utterance.hypothesis.split()
     if not output.words:
@@ -194,10 +195,10 @@ def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy
     parts = [(word, policy(word.text).split()) for word in output.words]
     if [token for _, tokens in parts for token in tokens] != wanted:
         return None
-    return [TimedWord(token, word.start, word.end, word.confidence) for word, tokens in parts for token in tokens]
+    return [Word(token, word.start, word.end, word.confidence) for word, tokens in parts for token in tokens]
 
 
-def reliability(result: Score, words: Sequence[Sequence[TimedWord] | None]) -> Reliability | None:
+def reliability(result: Score, words: Sequence[Sequence[Word] | None]) -> Reliability | None:
     """How well a system's confidences tell right words from wrong ones; None where it gave none, or all are alike."""
     confidences: list[float] = []
     right: list[bool] = []

@@ -31,10 +31,11 @@ from asr.evaluation.analysis import (
 )
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.scoring import Edit, Score, Unit, UtteranceScore, score
-from asr.evaluation.sources import System, TimedWord
+from asr.evaluation.sources import System
 from asr.evaluation.statistics import Comparison, compare, enough_speakers, is_regression, rate_intervals
 from asr.evaluation.text import format_alignments, format_report, format_summary
 from asr.files import write_atomically
+from asr.transcription.transcriber import Word
 
 REPORT_FORMAT = 2
 _MOST_CONFUSIONS = 200
@@ -109,7 +110,7 @@ def make_report(
         "policy": policy.describe(),
         "systems": [],
         "comparisons": [
-            {"first": systems[0].name, "second": system.name} | comparison_object(compare(scores[0], result, groups))
+            {"first": systems[0].name, "second": system.name} | _comparison_object(compare(scores[0], result, groups))
             for system, result in zip(systems[1:], scores[1:], strict=True)
         ],
         "baseline": None,
@@ -145,7 +146,7 @@ def make_report(
     if baseline is not None:
         before = score(texts, read_baseline(baseline, [one.id for one in utterances], texts))
         comparison = compare(scores[0], before, groups)
-        report["baseline"] = {"report": baseline, "max_regression": max_regression} | comparison_object(comparison)
+        report["baseline"] = {"report": baseline, "max_regression": max_regression} | _comparison_object(comparison)
         report["baseline"]["is_regression"] = is_regression(comparison, max_regression)
     for index, one in enumerate(utterances):
         report["utterances"].append(
@@ -164,7 +165,7 @@ def make_report(
     return report
 
 
-def comparison_object(comparison: Comparison) -> dict[str, Any]:
+def _comparison_object(comparison: Comparison) -> dict[str, Any]:
     """A comparison for JSON, which has no infinite numbers: they are null."""
     return _finite(asdict(comparison))
 
@@ -188,7 +189,7 @@ def _confusions_object(result: Score) -> dict[str, Any]:
     return found
 
 
-def _detail_object(one: UtteranceScore, words: Sequence[TimedWord] | None) -> dict[str, Any]:
+def _detail_object(one: UtteranceScore, words: Sequence[Word] | None) -> dict[str, Any]:
     return {
         "hypothesis": one.hypothesis,
         "words": counts_object(one.words),

@@ -10,19 +10,10 @@ from typing import Any
 
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
 from asr.errors import ManifestError
+from asr.transcription.transcriber import Word
 
 HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", ".trn", ".txt")
 _TRN = re.compile(r"^(?P<text>.*)\((?P<id>[^()]+)\)\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class TimedWord:
-    """A word of a hypothesis as its system wrote it; times in seconds."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +21,7 @@ class Output:
     """What a system wrote for an utterance."""
 
     text: str
-    words: tuple[TimedWord, ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,7 +139,7 @@ def _text_lines(path: str) -> list[str]:
 
 
 def _read_ctm(path: str, problems: list[str]) -> dict[str, Output]:
-    words: dict[str, list[TimedWord]] = {}
+    words: dict[str, list[Word]] = {}
     for number, line in enumerate(_text_lines(path), start=1):
         if not line.strip() or line.startswith(";;"):
             continue
@@ -156,7 +147,7 @@ def _read_ctm(path: str, problems: list[str]) -> dict[str, Output]:
         try:
             name, _, start, seconds, text = fields[:5]
             begin, confidence = float(start), _confidence(fields[5] if len(fields) > 5 else None)
-            words.setdefault(name, []).append(TimedWord(text, begin, begin + float(seconds), confidence))
+            words.setdefault(name, []).append(Word(text, begin, begin + float(seconds), confidence))
         except ValueError:
             problems.append(f"{path}:{number}: `recording channel start seconds word [confidence]` is wanted")
     return {
@@ -182,11 +173,11 @@ def _read_json_lines(path: str, problems: list[str]) -> dict[str, Output]:
     return found
 
 
-def _timed_words(rows: Any) -> tuple[TimedWord, ...]:
+def _timed_words(rows: Any) -> tuple[Word, ...]:
     """The words of a row that `asr transcribe format=jsonl` wrote; none where another system keeps something else."""
     try:
         return tuple(
-            TimedWord(str(row["text"]), float(row["start"]), float(row["end"]), _confidence(row.get("confidence")))
+            Word(str(row["text"]), float(row["start"]), float(row["end"]), _confidence(row.get("confidence")))
             for row in rows
         )
     except (TypeError, KeyError, ValueError, AttributeError):

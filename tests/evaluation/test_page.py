@@ -17,7 +17,8 @@ from asr.evaluation.page import Sound, render_page
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.recordings import Medium, draw_frames, write_media
 from asr.evaluation.report import make_report
-from asr.evaluation.sources import Output, System, TimedWord
+from asr.evaluation.sources import Output, System
+from asr.transcription.transcriber import Word
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> &amp; \u2028"
@@ -40,7 +41,7 @@ def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None)
             )
         )
         timed = [
-            TimedWord(word, 0.1 * place, 0.1 * place + 0.09, 0.5 + rng.random() / 2) for place, word in enumerate(heard)
+            Word(word, 0.1 * place, 0.1 * place + 0.09, 0.5 + rng.random() / 2) for place, word in enumerate(heard)
         ]
         ours.append(Output(" ".join(heard), tuple(timed)))
         theirs.append(Output(" ".join(words[1:])))

@@ -12,8 +12,9 @@ from asr.config import NormalizerConfig
 from asr.corpus.manifest import Utterance
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import make_report, write_report
-from asr.evaluation.sources import Output, System, TimedWord
+from asr.evaluation.sources import Output, System
 from asr.evaluation.text import format_alignment, format_report, format_summary, worst_utterances
+from asr.transcription.transcriber import Word
 
 SCHEMA = json.loads((resources.files("asr.evaluation") / "report.schema.json").read_text("utf-8"))
 
@@ -134,7 +135,7 @@ def test_rare_and_unknown_words_are_counted_apart():
 
 def test_confidences_are_held_against_what_was_right():
     words = [
-        TimedWord(text, number, number + 0.5, sure) for number, (text, sure) in enumerate([("One,", 0.9), ("tow", 0.2)])
+        Word(text, number, number + 0.5, sure) for number, (text, sure) in enumerate([("One,", 0.9), ("tow", 0.2)])
     ]
     outputs = [Output("One, tow", tuple(words))]
     report = report_of([utterance("a", "one two")], System("ours", outputs))
@@ -149,7 +150,7 @@ def test_confidences_are_held_against_what_was_right():
 
 
 def test_words_that_the_policy_makes_others_of_have_no_times():
-    words = tuple(TimedWord(text, 0, 1, 0.5) for text in ("twenty", "one"))
+    words = tuple(Word(text, 0, 1, 0.5) for text in ("twenty", "one"))
     policy = ScoringPolicy(NormalizerConfig(), english=True)
     report = report_of([utterance("a", "twenty one")], System("ours", [Output("twenty one", words)]), policy=policy)
     assert report["utterances"][0]["systems"][0]["hypothesis"] == "21"

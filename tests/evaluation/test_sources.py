@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from asr.errors import ManifestError
-from asr.evaluation.sources import TimedWord, read_hypotheses, read_references
+from asr.evaluation.sources import read_hypotheses, read_references
+from asr.transcription.transcriber import Word
 
 from ..conftest import write_rows
 
@@ -20,7 +21,7 @@ def test_a_ctm_is_put_in_order_of_time_with_its_confidences(tmp_path, references
     path.write_text(";; a comment\nb 1 0.9 0.2 late 0.5\nb 1 0.1 0.25 early NA\na A 0 1 one 98\n")
     outputs, notes = read_hypotheses(str(path), references)
     assert [one.text for one in outputs] == ["one", "early late", ""]
-    assert outputs[1].words == (TimedWord("early", 0.1, 0.35, None), TimedWord("late", 0.9, 1.1, 0.5))
+    assert outputs[1].words == (Word("early", 0.1, 0.35, None), Word("late", 0.9, 1.1, 0.5))
     assert outputs[0].words[0].confidence is None
     assert notes == [f"{path} has no word for 1 utterances (c, ...): they count as empty"]
 
@@ -53,7 +54,7 @@ def test_words_of_json_lines_bring_their_times_along(tmp_path, references):
     ]
     rows[1]["words"] = ["of", "another", "kind"]
     outputs, _ = read_hypotheses(str(write_rows(tmp_path / "h.jsonl", rows)), references)
-    assert outputs[0].words == (TimedWord("text", 0.0, 0.5, 0.7), TimedWord("a", 1.0, 2.0))
+    assert outputs[0].words == (Word("text", 0.0, 0.5, 0.7), Word("a", 1.0, 2.0))
     assert outputs[1].words == ()
 
 
