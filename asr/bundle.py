@@ -16,7 +16,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
@@ -58,6 +58,8 @@ class Bundle:
     model: ModelConfig
     decoder: BeamConfig | None = None
     """how to decode what it hears, with its own language model; None for greedy"""
+    priors: tuple[float, ...] = ()
+    """share of each symbol in what the model says, the blank first, for the beam search; empty where it is unknown"""
     confidence: Mapping[str, Calibration] = field(default_factory=dict)
     """what the confidence of a word is worked out with, by the kind of decoder"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -189,6 +191,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         normalizer = _settings(NormalizerConfig, card["normalizer"], f"{path / _JSON}: normalizer")
         alphabet = Alphabet(card["alphabet"]["symbols"])
         decoder = _decoder(card["decoder"], path) if card.get("decoder") is not None else None
+        priors = _priors(card.get("priors", []), alphabet, f"{path / _JSON}: priors")
         confidence = _confidence(card.get("confidence", {}), f"{path / _JSON}: confidence")
         for name in ("provenance", "error_rates"):
             if not isinstance(card.get(name, {}), dict):
@@ -210,6 +213,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         alphabet=alphabet,
         model=model,
         decoder=decoder,
+        priors=priors,
         confidence=confidence,
         provenance=card.get("provenance", {}),
         error_rates=card.get("error_rates", {}),
@@ -225,6 +229,7 @@ def save_bundle(
     alphabet: Alphabet,
     model: ModelConfig,
     decoder: BeamConfig | None = None,
+    priors: Sequence[float] = (),
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
@@ -240,6 +245,8 @@ def save_bundle(
         What the model was trained with.
     decoder : BeamConfig, optional
         How to decode what it hears; its language model, if any, is copied into the bundle.
+    priors : sequence of float
+        How often the model says each symbol, the blank first; empty where that is unknown.
     confidence : mapping of str to Calibration, optional
         By the kind of decoder.
     provenance, error_rates : mappings, optional
@@ -267,6 +274,7 @@ def save_bundle(
         "alphabet": {"symbols": alphabet.symbols},
         "model": _plain(model),
         "decoder": _plain_decoder(decoder),
+        "priors": [round(float(prior), 6) for prior in priors],
         "confidence": {kind: list(one.weights) for kind, one in (confidence or {}).items()},
         "provenance": dict(provenance or {}),
         "error_rates": dict(error_rates or {}),
@@ -290,6 +298,7 @@ def copy_bundle(
     path: str | Path,
     *,
     decoder: BeamConfig | None = None,
+    priors: Sequence[float] | None = None,
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
@@ -303,6 +312,7 @@ def copy_bundle(
         alphabet=source.alphabet,
         model=source.model,
         decoder=source.decoder if decoder is None else decoder,
+        priors=source.priors if priors is None else priors,
         confidence=source.confidence if confidence is None else confidence,
         provenance=source.provenance if provenance is None else provenance,
         error_rates=source.error_rates if error_rates is None else error_rates,
@@ -350,6 +360,13 @@ def _plain_decoder(decoder: BeamConfig | None) -> dict[str, Any] | None:
     for name in ("lexicon", "hotwords", "hotwords_file", "hotword_weight"):
         del kept[name]
     return kept | {"lm": decoder.lm is not None}
+
+
+def _priors(values: Any, alphabet: Alphabet, where: str) -> tuple[float, ...]:
+    shares = isinstance(values, list) and all(type(one) in (int, float) and 0 <= one <= 1 for one in values)
+    if not shares or len(values) not in (0, alphabet.size):
+        raise BundleError(f"{where} must be a list of {alphabet.size} shares, or empty")
+    return tuple(map(float, values))
 
 
 def _confidence(values: Any, where: str) -> dict[str, Calibration]:

@@ -457,6 +457,9 @@ class BeamConfig(DecoderConfig):
     """symbols whose log-probability is below this at a step are not tried there; null tries all"""
     score_margin: float | None = 10.0
     """prefixes whose score is this far behind the best are dropped; null keeps as many as fit"""
+    prior_weight: float = 0.0
+    """divide what the model hears by how often it says each symbol at all, to this power: a model that is not sure says
+    what is frequent, blanks above all. The bundle says how often that is (`asr tune`)"""
     lm: str | None = None
     """language model: the file of `asr lm`, or an ARPA file (.arpa, .gz, .xz)"""
     lm_weight: float = 0.5
@@ -494,6 +497,7 @@ class BeamConfig(DecoderConfig):
             )
         if self.score_margin is not None:
             _require(self.score_margin > 0, "decoder.score_margin", "above 0, or null", self.score_margin)
+        _require(self.prior_weight >= 0, "decoder.prior_weight", "0 or more", self.prior_weight)
         _require(self.lm_weight >= 0, "decoder.lm_weight", "0 or more", self.lm_weight)
         _require(self.unknown_score <= 0, "decoder.unknown_score", "0 or less", self.unknown_score)
 
@@ -776,7 +780,7 @@ class TuneConfig:
     decoder: DecoderConfig = field(default_factory=BeamConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     trials: int = 60
-    """combinations of lm_weight, word_bonus and unknown_score to try"""
+    """combinations of lm_weight, word_bonus, unknown_score and prior_weight to try"""
     beam_widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64, 128])
     """beam widths to try with the best of them; the narrowest that costs next to nothing is recommended"""
     seed: int = 1

@@ -118,6 +118,7 @@ def test_a_missing_file_is_named(copy, name):
         ({"decoder": {"beam_width": 10**9}}, "beam_width must be 1 to 65536"),
         ({"decoder": {"_target_": "os.system"}}, "_target_, which this version of asr does not know"),
         ({"provenance": []}, "provenance must be an object"),
+        ({"priors": [0.5, 0.5]}, "must be a list of 29 shares, or empty"),
         ({"confidence": {"greedy": [float("nan")] * 12}}, "must be a list of 12 numbers"),
     ],
 )

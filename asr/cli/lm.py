@@ -8,6 +8,7 @@ import logging
 import lzma
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +100,9 @@ def _train(files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[s
 
         model = train_ngram(tokens, settings, watch=show)
     provenance = {
-        "texts": [Path(name).name for name in files],
+        "texts": [
+            Path(name).name + (f", {count} times" if count > 1 else "") for name, count in Counter(files).items()
+        ],
         "words": total,
         "sentences": tokens.sentences,
         "unknown": tokens.unknown,

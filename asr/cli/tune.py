@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr tune MANIFEST... decoder.lm=FILE [key=value...]"
 TEXT = """
-Finds the weight of a language model, the bonus for words, the price of unknown words and the width of the beam that
-write the fewest errors on some transcribed recordings, and what the confidence of a word is worked out with. The model
-hears them once; the search decodes them many times. With decoder=greedy only confidences are fitted. Tune on recordings
-that were not trained on, and report error rates on yet others.
+Finds the weights of a language model and of the symbols' priors, the bonus for words, the price of unknown words and
+the width of the beam that write the fewest errors on some transcribed recordings, and what the confidence of a word is
+worked out with. The model hears them once; the search decodes them many times. With decoder=greedy only confidences are
+fitted. Tune on recordings that were not trained on, and report error rates on yet others.
 """
 EXAMPLES = """\
   asr tune valid.jsonl decoder.lm=english.lm
@@ -68,12 +68,14 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     from asr.bundle import copy_bundle, load_bundle
     from asr.decoding import decoder_kind, make_decoder
     from asr.transcription.transcriber import Transcriber
+    from asr.tuning.calibration import measure_priors
 
     decoder = settings.decoder
     if isinstance(decoder, BeamConfig):
         decoder = replace(decoder, n_best=1)
     bundle = load_bundle(settings.bundle)
-    make_decoder(bundle.alphabet, decoder)  # what cannot be used is refused before the recordings are heard
+    # What cannot be used is refused before the recordings are heard.
+    make_decoder(bundle.alphabet, decoder, priors=bundle.priors)
     transcriber = Transcriber(bundle, decoder=decoder, channel=settings.channel, workers=settings.workers)
     heard, references, speakers, failed = [], [], [], 0
     results = transcriber.hear_files(one.audio_path for one in utterances)
@@ -90,9 +92,12 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     if not any(references):
         raise ConfigError("there is nothing to tune on: no recording has words")
     report_dir = Path(settings.report_dir).expanduser() if settings.report_dir else None
+    # What is found without output= is for the bundle as it is.
+    priors = measure_priors(heard) if settings.output else bundle.priors
     if isinstance(decoder, BeamConfig):
-        decoder = _search(heard, references, settings, decoder, bundle.alphabet, report_dir)
-    calibration = _calibrate(heard, references, speakers, settings, make_decoder(bundle.alphabet, decoder), report_dir)
+        decoder = _search(heard, references, settings, decoder, bundle.alphabet, priors, report_dir)
+    made = make_decoder(bundle.alphabet, decoder, priors=priors)
+    calibration = _calibrate(heard, references, speakers, settings, made, report_dir)
     if report_dir:
         _log.info("report written to %s", report_dir)
     if settings.output:
@@ -101,6 +106,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             bundle,
             target,
             decoder=decoder if isinstance(decoder, BeamConfig) else None,
+            priors=priors,
             confidence={**bundle.confidence, **({decoder_kind(decoder): calibration} if calibration else {})},
         )
         _log.info("bundle written to %s: asr transcribe FILE bundle=%s", target, target)
@@ -115,6 +121,7 @@ def _search(
     settings: TuneConfig,
     decoder: BeamConfig,
     alphabet: Alphabet,
+    priors: Sequence[float],
     report_dir: Path | None,
 ) -> BeamConfig:
     """Find, show and write down the best settings of a beam search."""
@@ -125,7 +132,14 @@ def _search(
     seconds = sum(one.duration for one in heard)
     cores = settings.workers or available_cores()
     with Tuner(
-        heard, references, alphabet, settings.normalizer, settings=decoder, seed=settings.seed, workers=cores
+        heard,
+        references,
+        alphabet,
+        settings.normalizer,
+        settings=decoder,
+        priors=priors,
+        seed=settings.seed,
+        workers=cores,
     ) as tuner:
         with tqdm(total=settings.trials, desc="searching", unit="trial", disable=None, leave=False) as bar:
             best = math.inf
@@ -188,21 +202,19 @@ def _calibrate(
 
 
 def _overrides(settings: BeamConfig) -> str:
-    return (
-        f"decoder=beam decoder.lm={settings.lm} decoder.lm_weight={settings.lm_weight:.3f} "
-        f"decoder.word_bonus={settings.word_bonus:.3f} decoder.unknown_score={settings.unknown_score:.3f} "
-        f"decoder.beam_width={settings.beam_width}"
-    )
+    from asr.tuning.search import SEARCHED
+
+    found = " ".join(f"decoder.{name}={getattr(settings, name):.3f}" for name in SEARCHED)
+    return f"decoder=beam decoder.lm={settings.lm} {found} decoder.beam_width={settings.beam_width}"
 
 
 def _table(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seconds: float) -> str:
-    lines = ["lm_weight  word_bonus  unknown_score      WER      CER"]
+    from asr.tuning.search import SEARCHED
+
+    lines = ["  ".join(SEARCHED) + "      WER      CER"]
     for trial in trials[:5]:
-        one = trial.settings
-        lines.append(
-            f"{one.lm_weight:9.3f}  {one.word_bonus:10.3f}  {one.unknown_score:13.3f}  {100 * trial.rate[0]:6.2f} %"
-            f" {100 * trial.rate[1]:6.2f} %"
-        )
+        found = "  ".join(f"{getattr(trial.settings, name):{len(name)}.3f}" for name in SEARCHED)
+        lines.append(f"{found}  {100 * trial.rate[0]:6.2f} % {100 * trial.rate[1]:6.2f} %")
     lines += ["", "beam_width      WER  core-seconds an hour of audio"]
     for trial in widths:
         width, hourly = trial.settings.beam_width, 3600 * trial.seconds / seconds
@@ -213,11 +225,12 @@ def _table(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seco
 
 def _report(folder: Path, trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seconds: float) -> None:
     from asr.schema import to_yaml
+    from asr.tuning.search import SEARCHED
     from asr.tuning.surface import draw_surface
 
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
-    names = ("lm_weight", "word_bonus", "unknown_score", "beam_width")
+    names = (*SEARCHED, "beam_width")
     writer.writerow([*names, "wer", "cer", "core_seconds"])
     for trial in [*trials, *widths]:
         writer.writerow([*(getattr(trial.settings, name) for name in names), *trial.rate, round(trial.seconds, 3)])

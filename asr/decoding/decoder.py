@@ -14,7 +14,7 @@ from asr.decoding.beam import Beams, BeamSearch, Floats, Ints
 from asr.decoding.context import IMPOSSIBLE, WordScorer
 from asr.decoding.greedy import decode_greedy
 from asr.decoding.history import Path
-from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
+from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs, divide_by_priors
 from asr.decoding.ngram import NgramModel
 from asr.errors import ConfigError
 from asr.text.alphabet import Alphabet
@@ -78,7 +78,7 @@ class Stream(Protocol):
         """The texts of the whole recording, best first; the steps of all pieces and pauses are counted on."""
 
 
-def make_decoder(alphabet: Alphabet, settings: DecoderConfig) -> Decoder:
+def make_decoder(alphabet: Alphabet, settings: DecoderConfig, *, priors: Sequence[float] = ()) -> Decoder:
     """The decoder that some settings are for.
 
     Parameters
@@ -86,11 +86,13 @@ def make_decoder(alphabet: Alphabet, settings: DecoderConfig) -> Decoder:
     alphabet : Alphabet
         Of the model whose log-probabilities are to be decoded.
     settings : GreedyConfig or BeamConfig
+    priors : sequence of float
+        How often the model says each symbol, the blank first, for `decoder.prior_weight`.
 
     Raises
     ------
     ConfigError
-        If a hot word cannot be spelled in the alphabet.
+        If a hot word cannot be spelled in the alphabet, or priors are asked for and unknown.
     LanguageModelError
         If the language model or the word list cannot be read, or is not made for such an alphabet.
 
@@ -104,7 +106,7 @@ def make_decoder(alphabet: Alphabet, settings: DecoderConfig) -> Decoder:
         case GreedyConfig():
             return GreedyDecoder(alphabet)
         case BeamConfig():
-            return BeamDecoder(alphabet, settings)
+            return BeamDecoder(alphabet, settings, priors=priors)
         case _:
             raise ConfigError(f"no decoder for {type(settings).__name__}: use GreedyConfig or BeamConfig")
 
@@ -170,12 +172,26 @@ class BeamDecoder:
     ----------
     alphabet : Alphabet
     settings : BeamConfig
+    priors : sequence of float
+        As for `make_decoder`.
     model : NgramModel, optional
         A language model that is loaded already; else that of `settings.lm` is.
     """
 
-    def __init__(self, alphabet: Alphabet, settings: BeamConfig, *, model: NgramModel | None = None) -> None:
-        self._alphabet, self._settings = alphabet, settings
+    def __init__(
+        self,
+        alphabet: Alphabet,
+        settings: BeamConfig,
+        *,
+        priors: Sequence[float] = (),
+        model: NgramModel | None = None,
+    ) -> None:
+        if settings.prior_weight and len(priors) != alphabet.size:
+            raise ConfigError(
+                f"decoder.prior_weight={settings.prior_weight:g}: the bundle does not say how often its model says "
+                "each symbol. `asr tune ... output=BUNDLE` writes a copy that does"
+            )
+        self._alphabet, self._settings, self._priors = alphabet, settings, tuple(priors)
         if model is None and settings.lm is not None:
             model = load_language_model(settings.lm)
         self._model = model
@@ -184,8 +200,7 @@ class BeamDecoder:
         self._search = BeamSearch(settings, scorers)
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
-        for one in log_probs:
-            check_log_probs(one, self._alphabet)
+        log_probs = [self._checked(one) for one in log_probs]
         results: list[list[Hypothesis]] = [[] for _ in log_probs]
         # Utterances of about one length are searched together.
         order = sorted(range(len(log_probs)), key=lambda index: -len(log_probs[index]))
@@ -205,6 +220,12 @@ class BeamDecoder:
         if self._model is None or self._model.unit is LanguageUnit.characters:
             return None
         return self._model.score_text(text.split())
+
+    def _checked(self, log_probs: LogProbs) -> LogProbs:
+        check_log_probs(log_probs, self._alphabet)
+        if self._settings.prior_weight:
+            return divide_by_priors(log_probs, self._priors, self._settings.prior_weight)
+        return log_probs
 
     def _finish(self, beams: Beams, before: Path | None = None) -> list[tuple[int, list[Hypothesis]]]:
         scores = self._search.finish(beams)
@@ -248,8 +269,7 @@ class BeamStream:
         self._settled = Path(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
     def advance(self, log_probs: LogProbs) -> None:
-        check_log_probs(log_probs, self._decoder._alphabet)
-        (self._beams,) = self._search.advance(self._beams, [log_probs])
+        (self._beams,) = self._search.advance(self._beams, [self._decoder._checked(log_probs)])
         path, self._beams.node = self._beams.history.settle(self._beams.node)
         self._settled += path
 

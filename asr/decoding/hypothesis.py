@@ -12,6 +12,8 @@ from asr.text.alphabet import Alphabet
 
 LogProbs = npt.NDArray[np.floating[Any]]
 
+_LEAST_PRIOR = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
@@ -46,3 +48,30 @@ def check_log_probs(log_probs: LogProbs, alphabet: Alphabet) -> None:
             f"log_probs is not normalised: the probabilities of step {worst} add up to {sums[worst]:.4g} "
             "(are these logits, or probabilities?)"
         )
+
+
+def divide_by_priors(log_probs: LogProbs, priors: npt.ArrayLike, weight: float) -> LogProbs:
+    """Divide probabilities by those of the symbols at large, and make them add up to 1 again.
+
+    Parameters
+    ----------
+    log_probs : float [shape=(steps, symbols)]
+        Natural, normalised; not changed.
+    priors : float [shape=(symbols,)]
+        How often each symbol is said, the blank first; what is said less than once in 10,000 steps counts as that.
+    weight : float >= 0
+        The power of the priors; 0 changes nothing.
+
+    Returns
+    -------
+    float32 [shape=(steps, symbols)]
+        A symbol that was impossible stays so.
+
+    Notes
+    -----
+    Source: Y. Miao, M. Gowayyed, F. Metze, "EESEN: End-to-End Speech Recognition using Deep RNN Models and WFST-based
+    Decoding", ASRU 2015, section 3.3.
+    """
+    shifted = log_probs - weight * np.log(np.maximum(priors, _LEAST_PRIOR))
+    divided: LogProbs = (shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)).astype(np.float32)
+    return divided

@@ -164,7 +164,7 @@ class Transcriber:
         decoder = decoder or AutoConfig()
         if isinstance(decoder, AutoConfig):
             decoder = decoder.resolve(bundle.decoder)
-        self._decoder = make_decoder(bundle.alphabet, decoder)
+        self._decoder = make_decoder(bundle.alphabet, decoder, priors=bundle.priors)
         self._calibration = bundle.confidence.get(decoder_kind(decoder))
         self._at_once = _STRETCHES_AT_ONCE if isinstance(decoder, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
         self._channel = channel

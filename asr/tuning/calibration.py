@@ -12,9 +12,22 @@ from asr.decoding.confidence import Calibration, Floats
 from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import score
 from asr.files import write_atomically
+from asr.transcription.transcriber import Heard
 
 _MOST_FOLDS = 10
 _PENALTY = 1.0
+
+
+def measure_priors(heard: Sequence[Heard]) -> tuple[float, ...]:
+    """How often a model says each symbol, the blank first: the mean of its probabilities over all that it heard.
+
+    Empty where it heard nothing.
+    """
+    stretches = [stretch.log_probs for one in heard for stretch in one.stretches]
+    if not stretches:
+        return ()
+    steps = np.concatenate(stretches)
+    return tuple(np.exp(steps.astype(np.float64)).mean(axis=0).tolist())
 
 
 def right_words(reference: str, hypothesis: str) -> list[bool]:

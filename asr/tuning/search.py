@@ -16,8 +16,13 @@ from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
 from asr.transcription.transcriber import Heard, decode_recordings
 
-LM_WEIGHTS, WORD_BONUSES, UNKNOWN_SCORES = (0.0, 2.0), (-2.0, 4.0), (-30.0, 0.0)
-"""what is searched; natural log"""
+SEARCHED = {
+    "lm_weight": (0.0, 2.0),
+    "word_bonus": (-2.0, 4.0),
+    "unknown_score": (-30.0, 0.0),
+    "prior_weight": (0.0, 1.0),
+}
+"""what is searched, by the name of the setting; natural log"""
 # The narrowest beam is recommended whose word error rate is this close to the best one's.
 _NEXT_TO_NOTHING = 0.001
 
@@ -51,6 +56,8 @@ class Tuner:
         For the texts that are found.
     settings : BeamConfig
         What is not searched.
+    priors : sequence of float
+        How often the model says each symbol; where that is unknown, `prior_weight` is not searched.
     seed : int
     workers : int > 0
         Processes to try settings in; what is found does not depend on which of them is faster.
@@ -64,11 +71,13 @@ class Tuner:
         normalizer: NormalizerConfig,
         *,
         settings: BeamConfig,
+        priors: Sequence[float] = (),
         seed: int,
         workers: int,
     ) -> None:
         self._settings, self._seed, self._workers = settings, seed, workers
-        self._job = (heard, references, alphabet, normalizer, settings.lm)
+        self._searched = {name: span for name, span in SEARCHED.items() if priors or name != "prior_weight"}
+        self._job = (heard, references, alphabet, normalizer, priors, settings.lm)
 
     def __enter__(self) -> Tuner:
         self._pool = ProcessPoolExecutor(
@@ -80,7 +89,7 @@ class Tuner:
         self._pool.shutdown(cancel_futures=True)
 
     def search(self, trials: int, watch: Callable[[Trial], object]) -> list[Trial]:
-        """Try combinations of `lm_weight`, `word_bonus` and `unknown_score`.
+        """Try combinations of the settings in `SEARCHED`.
 
         Parameters
         ----------
@@ -103,9 +112,7 @@ class Tuner:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=min(16, trials), multivariate=True)
         study = optuna.create_study(sampler=sampler)
-        study.enqueue_trial(
-            {name: getattr(self._settings, name) for name in ("lm_weight", "word_bonus", "unknown_score")}
-        )
+        study.enqueue_trial({name: getattr(self._settings, name) for name in self._searched})
         done: list[Trial] = []
         # As many trials are told together as are asked together: the search then is the same on any machine.
         at_once = 4
@@ -113,10 +120,7 @@ class Tuner:
             asked = [study.ask() for _ in range(min(at_once, trials - len(done)))]
             several = [
                 replace(
-                    self._settings,
-                    lm_weight=one.suggest_float("lm_weight", *LM_WEIGHTS),
-                    word_bonus=one.suggest_float("word_bonus", *WORD_BONUSES),
-                    unknown_score=one.suggest_float("unknown_score", *UNKNOWN_SCORES),
+                    self._settings, **{name: one.suggest_float(name, *span) for name, span in self._searched.items()}
                 )
                 for one in asked
             ]
@@ -141,21 +145,26 @@ def recommend(trials: Sequence[Trial]) -> Trial:
     return min((trial for trial in trials if trial.rate[0] <= best + _NEXT_TO_NOTHING), key=lambda one: one.seconds)
 
 
-_state: tuple[Sequence[Heard], Sequence[str], Alphabet, NormalizerConfig]
+_state: tuple[Sequence[Heard], Sequence[str], Alphabet, NormalizerConfig, Sequence[float]]
 _model = None
 
 
 def _prepare(
-    heard: Sequence[Heard], references: Sequence[str], alphabet: Alphabet, normalizer: NormalizerConfig, lm: str | None
+    heard: Sequence[Heard],
+    references: Sequence[str],
+    alphabet: Alphabet,
+    normalizer: NormalizerConfig,
+    priors: Sequence[float],
+    lm: str | None,
 ) -> None:
     global _state, _model
-    _state = heard, references, alphabet, normalizer
+    _state = heard, references, alphabet, normalizer, priors
     _model = None if lm is None else load_language_model(lm)
 
 
 def _try_settings(settings: BeamConfig) -> Trial:
-    heard, references, alphabet, normalizer = _state
-    decoder = BeamDecoder(alphabet, settings, model=_model)
+    heard, references, alphabet, normalizer, priors = _state
+    decoder = BeamDecoder(alphabet, settings, priors=priors, model=_model)
     started = time.process_time()
     texts = [hypotheses[0].text for hypotheses in decode_recordings(heard, decoder)]
     seconds = time.process_time() - started

@@ -13,7 +13,7 @@ from asr.tuning.search import Trial
 def draw_surface(
     path: Path, trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, audio_seconds: float
 ) -> None:
-    """Draw the word error rate of all trials over the two weights, and against the time of each beam width, as a PNG.
+    """Draw the word error rate of all trials over what was searched, and of each beam width against its time, as a PNG.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def draw_surface(
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(14, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    surface, speed = figure.subplots(1, 2)
+    surface, priors, speed = figure.subplots(1, 3)
     rates = [trial.rate[0] for trial in trials]
     # What is far from the best would take all the colours for itself.
     ceiling = sorted(rates)[int(0.7 * (len(rates) - 1))]
@@ -52,6 +52,10 @@ def draw_surface(
     surface.set(title="Word error rate (larger dots: unknown words cost less)", xlabel="lm_weight", ylabel="word_bonus")
     surface.legend(frameon=False)
     figure.colorbar(points, ax=surface, format=PercentFormatter(1, decimals=1), extend="max")
+    priors.scatter([trial.settings.prior_weight for trial in trials], rates, s=14, alpha=0.85)
+    priors.plot(chosen.settings.prior_weight, chosen.rate[0], "+", color="crimson", ms=18, mew=2)
+    priors.set(title="Weight of the priors", xlabel="prior_weight", ylabel="word error rate")
+    priors.set_ylim(top=min(rates) + 1.3 * max(ceiling - min(rates), 1e-3))
     hours = audio_seconds / 3600
     speed.plot([trial.seconds / hours for trial in widths], [trial.rate[0] for trial in widths], ".-")
     for trial in widths:
@@ -63,8 +67,9 @@ def draw_surface(
         )
     speed.set(title="Beam width", xlabel="core-seconds an hour of audio", ylabel="word error rate")
     speed.set_xlim(0, 1.12 * max(trial.seconds / hours for trial in widths))
-    speed.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    for axes in (surface, speed):
+    for axes in (priors, speed):
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    for axes in (surface, priors, speed):
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)

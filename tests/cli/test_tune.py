@@ -35,6 +35,8 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     tuned = load_bundle(tmp_path / "tuned")
     assert tuned.decoder is not None
     assert tuned.decoder.lm == str(tmp_path / "tuned" / "language.lm")
+    assert sum(tuned.priors) == pytest.approx(1, abs=1e-4)
+    assert f"decoder.prior_weight={tuned.decoder.prior_weight:.3f}" in outcome.out
     assert f"decoder.lm_weight={tuned.decoder.lm_weight:.3f}" in outcome.out
     assert asr_command(*arguments).out.splitlines()[:6] == outcome.out.splitlines()[:6]
     # The bundle decodes so by itself, and can be moved.
@@ -45,6 +47,16 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     described = asr_command("info", tmp_path / "moved").out
     assert "beam search" in described
     assert "language      made_for: tests" in described
+
+
+def test_a_bundle_that_knows_no_priors_is_tuned_without_them_where_nothing_is_written(
+    asr_command, tiny_bundle, language_model
+):
+    outcome = asr_command(
+        "tune", MANIFEST, f"bundle={tiny_bundle}", f"decoder.lm={language_model}", "trials=4", "beam_widths=[2]"
+    )
+    assert outcome.code == 0, outcome.err
+    assert "decoder.prior_weight=0.000" in outcome.out
 
 
 @pytest.mark.parametrize(

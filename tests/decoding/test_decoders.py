@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from asr.acoustic.model import log_softmax
 from asr.config import BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Hypothesis, decode_greedy, make_decoder
+from asr.decoding.hypothesis import divide_by_priors
 from asr.errors import ConfigError
 from asr.text.alphabet import Alphabet
 
@@ -52,6 +54,42 @@ def test_an_unpruned_beam_is_exhaustive_enumeration(rng, steps):
         assert found.keys() == expected.keys()
         for text, score in expected.items():
             assert found[text] == pytest.approx(score, abs=1e-9)
+
+
+PRIORS = (0.6, 0.3, 0.1)
+
+
+def test_priors_are_divided_by_to_the_power_of_their_weight(rng):
+    log_probs = random_log_probs(rng, 6)
+    by_hand = decode_beam(log_softmax(log_probs - 0.7 * np.log(PRIORS)), AB, EVERYTHING)
+    decoder = make_decoder(AB, replace(EVERYTHING, prior_weight=0.7), priors=PRIORS)
+    found = decoder.decode([log_probs])[0]
+    assert [one.text for one in found] == [one.text for one in by_hand]
+    assert [one.score for one in found] == pytest.approx([one.score for one in by_hand], abs=1e-5)
+
+
+def test_what_is_impossible_stays_so_whatever_the_priors():
+    silence = np.array([[0, -np.inf, -np.inf]])
+    assert divide_by_priors(silence, PRIORS, 0.5).tolist() == silence.tolist()
+
+
+def test_a_symbol_that_was_never_said_is_not_made_certain():
+    unsure = np.log([[0.5, 0.499, 0.001]])
+    assert divide_by_priors(unsure, (0.9, 0.1, 0.0), 0.5).argmax() == 1
+
+
+def test_priors_that_are_not_known_are_refused():
+    with pytest.raises(ConfigError, match=r"prior_weight=0\.5: the bundle does not say.*`asr tune"):
+        make_decoder(AB, BeamConfig(prior_weight=0.5))
+
+
+def test_a_stream_heeds_the_priors(rng):
+    log_probs = random_log_probs(rng, 40)
+    decoder = make_decoder(AB, BeamConfig(beam_width=64, prior_weight=0.5), priors=PRIORS)
+    stream = decoder.stream()
+    for start in range(0, 40, 7):
+        stream.advance(log_probs[start : start + 7])
+    assert stream.finish()[0].text == decoder.decode([log_probs])[0][0].text
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 20])
