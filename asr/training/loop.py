@@ -569,6 +569,8 @@ class _Run:
 
     def _save_bundle(self, name: str, result: Score) -> None:
         valid = ", ".join(self._valid_names)
+        # Who goes on from a model that listens to a language model gets one that does.
+        heir = self.init if self.init and self.init.alphabet == self.corpus.alphabet else None
         save_bundle(
             self.run_dir / name,
             weights=read_weights(self.engine.model),
@@ -576,6 +578,8 @@ class _Run:
             normalizer=self.settings.normalizer,
             alphabet=self.corpus.alphabet,
             model=self.settings.model,
+            decoder=heir.decoder if heir else None,
+            priors=heir.priors if heir else (),
             provenance={
                 "train": list(self.settings.data.train),
                 "valid": self._valid_names,

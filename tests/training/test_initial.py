@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from asr.acoustic.model import build_model, read_weights
-from asr.bundle import load_bundle
-from asr.config import AlphabetConfig, DataConfig, ModelConfig, NormalizerConfig, TrainConfig, TrainingConfig
+from asr.bundle import copy_bundle, load_bundle
+from asr.config import (
+    AlphabetConfig,
+    BeamConfig,
+    DataConfig,
+    ModelConfig,
+    NormalizerConfig,
+    TrainConfig,
+    TrainingConfig,
+)
+from asr.decoding.ngram_file import save_ngram
 from asr.errors import ConfigError
 from asr.text.alphabet import Alphabet
 from asr.training.engine import Engine
@@ -15,6 +24,8 @@ from asr.training.initial import adopt_settings, check_fits, initial_weights
 from asr.training.loop import train
 
 from ..conftest import smoke_manifests
+from ..decoding.conftest import SENTENCES
+from ..decoding.conftest import train as train_model
 
 
 @pytest.fixture
@@ -106,6 +117,23 @@ def test_a_training_goes_on_from_a_bundle_and_says_so(tiny_bundle, tmp_path):
     kept, now = load_bundle(tiny_bundle).weights(), made.weights()
     np.testing.assert_array_equal(now["recurrent_1/kernel"], kept["recurrent_1/kernel"])
     assert now["symbols/kernel"].shape[1] == made.alphabet.size
+
+
+def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_path):
+    save_ngram(tmp_path / "pets.lm", train_model(SENTENCES))
+    source = load_bundle(tiny_bundle)
+    decoder = BeamConfig(lm=str(tmp_path / "pets.lm"), beam_width=4, prior_weight=0.3)
+    copy_bundle(source, tmp_path / "with-lm", decoder=decoder, priors=[1 / source.alphabet.size] * source.alphabet.size)
+    manifests = smoke_manifests(tmp_path, train=3, valid=2)
+    data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
+    settings = TrainConfig(data=data, training=TrainingConfig(epochs=1), init=str(tmp_path / "with-lm"))
+    settings = adopt_settings(settings, source, {"alphabet.symbols"})
+    for folder, symbols in (("same", source.alphabet.symbols), ("other", source.alphabet.symbols[::-1])):
+        train(replace(settings, alphabet=AlphabetConfig(symbols=symbols)), tmp_path / folder)
+    same, other = (load_bundle(tmp_path / folder / "last") for folder in ("same", "other"))
+    assert same.decoder == replace(decoder, lm=str(tmp_path / "same" / "last" / "language.lm"))
+    assert same.priors == load_bundle(tmp_path / "with-lm").priors
+    assert (other.decoder, other.priors) == (None, ())
 
 
 def test_statistics_of_the_corpus_stay_those_that_the_weights_were_trained_with(tiny_bundle, tmp_path):
