@@ -1,13 +1,14 @@
 """Times `asr transcribe` from the command line, beside PocketSphinx and Keras, all in fresh processes taking turns.
 
     pip install pocketsphinx
-    python scripts/bench_transcribe.py [MANIFEST] [--lm english.lm]
+    python scripts/bench_transcribe.py [MANIFEST]
 
 Without a manifest the hour is joined from the samples of the repository, over and over: good enough for times. Every
-contender transcribes the same FLAC files: ten seconds, for the time from a cold start to the text, and an hour.
-PocketSphinx is given the first minutes only (--peer-minutes); what it takes is scaled up. `Keras predict` is the same
-model and windows through `keras.Model.predict`, in batches. Memory is the most that a process and its children hold at
-a time, pages they share counted for each. The last line is JSON.
+contender transcribes the same FLAC files: ten seconds, for the time from a cold start to the text, and an hour. The
+bundle is timed greedily and, where it has one, with the decoder that it recommends. PocketSphinx is given the first
+minutes only (--peer-minutes); what it takes is scaled up. `Keras predict` is the same model and windows through
+`keras.Model.predict`, in batches. Memory is the most that a process and its children hold at a time, pages they share
+counted for each. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 import soundfile
 
 from asr.audio.load import load_audio
+from asr.bundle import load_bundle
 from asr.corpus.manifest import read_manifest
 
 RATE = 16000
@@ -51,6 +53,7 @@ import numpy as np
 from asr.acoustic.model import log_softmax
 from asr.acoustic.steps import step_counts
 from asr.audio.load import load_audio
+from asr.bundle import load_bundle
 from asr.bundle import load_bundle
 from asr.decoding.greedy import decode_greedy
 from asr.transcription.windows import WindowCutter
@@ -131,7 +134,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", nargs="?", type=Path, default=REPOSITORY / "data" / "samples" / "samples.jsonl")
     parser.add_argument("--bundle", default="en")
-    parser.add_argument("--lm", help="a language model, to time the beam search with it")
+    parser.add_argument("--lm", help="a language model for the beam search, in place of what the bundle recommends")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-minutes", type=float, default=2.0, help="of the hour, for PocketSphinx")
     parser.add_argument("--pocketsphinx", default=sys.executable, help="an interpreter that has pocketsphinx")
@@ -139,7 +142,8 @@ def main() -> int:
     has_peer = not subprocess.run([arguments.pocketsphinx, "-c", "import pocketsphinx"], capture_output=True).returncode
     asr = [sys.executable, "-m", "asr", "transcribe", f"bundle={arguments.bundle}"]
     greedy = [*asr, "decoder=greedy"]
-    beam = [*asr, "decoder=beam", f"decoder.lm={arguments.lm}"]
+    beam = [*asr, "decoder=beam", f"decoder.lm={arguments.lm}"] if arguments.lm else asr
+    has_beam = arguments.lm or load_bundle(arguments.bundle).decoder
     keras = [sys.executable, "-c", KERAS]
     with tempfile.TemporaryDirectory(prefix="asr-bench-") as folder:
         hour, clip, part = (str(Path(folder) / f"{name}.flac") for name in ("hour", "clip", "part"))
@@ -154,7 +158,8 @@ def main() -> int:
             "asr, an hour, one core": ([*greedy, "workers=1", hour], 1),
             "Keras predict, an hour": ([*keras, hour, arguments.bundle], 1),
         }
-        if arguments.lm:
+        if has_beam:
+            contenders["asr, 10 s, beam and language model"] = ([*beam, clip], 1)
             contenders["asr, an hour, beam and language model"] = ([*beam, hour], 1)
         if has_peer:
             code = [arguments.pocketsphinx, "-c", POCKETSPHINX]
@@ -188,6 +193,8 @@ def main() -> int:
         "hour_greedy_one_core_seconds": middle["asr, an hour, one core"].wall,
         "hour_greedy_core_seconds": ours.cores,
         "hour_beam_lm_seconds": None,
+        "hour_beam_lm_core_seconds": None,
+        "cold_start_beam_lm_seconds": None,
         "peak_mb": ours.megabytes,
         "vs_keras_predict": middle["Keras predict, an hour"].wall / ours.wall,
         "vs_keras_predict_cold_start": middle["Keras predict, 10 s"].wall / middle["asr, 10 s"].wall,
@@ -195,13 +202,20 @@ def main() -> int:
         "vs_pocketsphinx_core_seconds": None,
         "vs_pocketsphinx_cold_start": None,
     }
-    if arguments.lm:
+    if has_beam:
         with_lm = middle["asr, an hour, beam and language model"]
         figures["hour_beam_lm_seconds"] = with_lm.wall
+        figures["hour_beam_lm_core_seconds"] = with_lm.cores
+        figures["cold_start_beam_lm_seconds"] = middle["asr, 10 s, beam and language model"].wall
         figures["peak_mb"] = max(ours.megabytes, with_lm.megabytes)
     if has_peer:
         figures["vs_pocketsphinx"] = middle["PocketSphinx, an hour"].wall / ours.wall
         figures["vs_pocketsphinx_core_seconds"] = middle["PocketSphinx, an hour"].cores / ours.cores
+        if has_beam:
+            peer = middle["PocketSphinx, an hour"].cores
+            figures["beam_lm_vs_pocketsphinx_core_seconds"] = (
+                peer / middle["asr, an hour, beam and language model"].cores
+            )
         figures["vs_pocketsphinx_cold_start"] = middle["PocketSphinx, 10 s"].wall / middle["asr, 10 s"].wall
     else:
         print(

@@ -44,7 +44,8 @@ def main() -> int:
         copy_bundle(source, tuned, provenance=provenance, error_rates={})
         decoders = ["decoder=greedy", *([f"decoder.lm={arguments.lm}"] if arguments.lm else [])]
         for decoder in decoders:
-            call("tune", arguments.manifest, f"bundle={tuned}", decoder, f"output={tuned}")
+            tuning = report_dir / f"tuning-{decoder.partition('=')[0].replace('.', '-')}"
+            call("tune", arguments.manifest, f"bundle={tuned}", decoder, f"output={tuned}", f"report_dir={tuning}")
         against = ["against=[greedy]"] if arguments.lm else []
         call("evaluate", arguments.manifest, f"bundle={tuned}", *against, f"output_dir={report_dir}")
         report = json.loads((report_dir / "report.json").read_bytes())
