@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-USAGE = "asr tune MANIFEST... decoder.lm=FILE [key=value...]"
+USAGE = "asr tune MANIFEST... [decoder.lm=FILE] [key=value...]"
 TEXT = """
 Finds the weights of a language model and of the symbols' priors, the bonus for words, the price of unknown words and
 the width of the beam that write the fewest errors on some transcribed recordings, and what the confidence of a word is
-worked out with. The model hears them once; the search decodes them many times. With decoder=greedy only confidences are
-fitted. Tune on recordings that were not trained on, and report error rates on yet others.
+worked out with. The model hears them once; the search decodes them many times. Without decoder.lm the bundle's own
+language model is taken, if it has one; with decoder=greedy only confidences are fitted. Tune on recordings that were
+not trained on, and report error rates on yet others.
 """
 EXAMPLES = """\
   asr tune valid.jsonl decoder.lm=english.lm
@@ -51,7 +52,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     decoder = settings.decoder
     if isinstance(decoder, BeamConfig) and decoder.lm is None:
-        raise ConfigError("name the language model whose weight is to be found: decoder.lm=FILE (`asr lm` makes one)")
+        decoder = replace(decoder, lm=_own_language_model(settings.bundle))
+        settings = replace(settings, decoder=decoder)
     if settings.output and isinstance(decoder, BeamConfig):
         for name in ("lexicon", "hotwords", "hotwords_file"):
             if getattr(decoder, name):
@@ -60,6 +62,15 @@ def run(arguments: Sequence[str]) -> int:
     if reading.problems:
         raise ManifestError(reading.problems)
     return _tune(reading.utterances, settings)
+
+
+def _own_language_model(bundle: str) -> str:
+    from asr.bundle import load_bundle
+
+    own = load_bundle(bundle).decoder
+    if own is None or own.lm is None:
+        raise ConfigError("name the language model whose weight is to be found: decoder.lm=FILE (`asr lm` makes one)")
+    return own.lm
 
 
 def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:

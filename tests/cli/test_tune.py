@@ -39,6 +39,9 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     assert f"decoder.prior_weight={tuned.decoder.prior_weight:.3f}" in outcome.out
     assert f"decoder.lm_weight={tuned.decoder.lm_weight:.3f}" in outcome.out
     assert asr_command(*arguments).out.splitlines()[:6] == outcome.out.splitlines()[:6]
+    # Its own language model is taken where none is named.
+    again = asr_command("tune", MANIFEST, f"bundle={tmp_path / 'tuned'}", "trials=1", "beam_widths=[2]")
+    assert f"decoder.lm={tuned.decoder.lm}" in again.out
     # The bundle decodes so by itself, and can be moved.
     (tmp_path / "tuned").rename(tmp_path / "moved")
     language_model.unlink()
