@@ -42,10 +42,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         tuned, report_dir = Path(folder) / "tuned", arguments.report or Path(folder) / "report"
         copy_bundle(source, tuned, provenance=provenance, error_rates={})
-        decoders = ["decoder=greedy", *([f"decoder.lm={arguments.lm}"] if arguments.lm else [])]
-        for decoder in decoders:
-            tuning = report_dir / f"tuning-{decoder.partition('=')[0].replace('.', '-')}"
-            call("tune", arguments.manifest, f"bundle={tuned}", decoder, f"output={tuned}", f"report_dir={tuning}")
+        decoders = {"greedy": ["decoder=greedy"]}
+        if arguments.lm:
+            # Weights are searched at the width of a beam that costs less than the network does.
+            decoders["beam"] = [f"decoder.lm={arguments.lm}", "decoder.beam_width=128", "trials=80"]
+        for name, settings in decoders.items():
+            tuning = report_dir / f"tuning-{name}"
+            call("tune", arguments.manifest, f"bundle={tuned}", *settings, f"output={tuned}", f"report_dir={tuning}")
         against = ["against=[greedy]"] if arguments.lm else []
         call("evaluate", arguments.manifest, f"bundle={tuned}", *against, f"output_dir={report_dir}")
         report = json.loads((report_dir / "report.json").read_bytes())
