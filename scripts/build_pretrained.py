@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +64,15 @@ def call(command: str, *arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "asr", command, *map(str, arguments)], check=True)
 
 
-def without_folders(provenance: Any) -> Any:
-    """Where the files lay on the machine that trained is nobody's business: of a path, its name and its folder's."""
-    if isinstance(provenance, dict):
-        return {key: without_folders(value) for key, value in provenance.items()}
-    if isinstance(provenance, list):
-        return [without_folders(value) for value in provenance]
-    if isinstance(provenance, str) and Path(provenance).is_absolute():
-        return "/".join(Path(provenance).parts[-2:])
-    return provenance
+def without_folders(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the corpora lay on the machine that trained is nobody's business."""
+    cleaned = dict(provenance)
+    folder = os.path.commonpath([*provenance["train"], *provenance["valid"]])
+    for part in ("train", "valid"):
+        cleaned[part] = [os.path.relpath(path, folder) for path in provenance[part]]
+    if provenance.get("init"):
+        cleaned["init"] = provenance["init"] | {"bundle": Path(provenance["init"]["bundle"]).name}
+    return cleaned
 
 
 def error_rates(report: dict[str, Any], data: str) -> dict[str, Any]:
