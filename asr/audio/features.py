@@ -7,6 +7,7 @@ that librosa made once and the bundle keeps: importing librosa costs more than t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -152,14 +153,23 @@ class LogMel:
         views = np.lib.stride_tricks.sliding_window_view(padded, window_samples)[::hop][:frames]
         phase = 2 * np.pi * np.arange(window_samples) / window_samples
         window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-        filters = self.matrix.T
-        result = np.empty((frames, settings.mels), np.float32)
+        bands, bins, weights, starts = self._filters
+        result = np.zeros((frames, settings.mels), np.float32)
         for start in range(0, frames, _BLOCK_FRAMES):
             spectrum = np.fft.rfft(views[start : start + _BLOCK_FRAMES] * window, n=settings.fft_size, axis=1)
             power = spectrum.real**2 + spectrum.imag**2
-            result[start : start + _BLOCK_FRAMES] = power.astype(np.float32, copy=False) @ filters
+            # Not a matrix product: what BLAS makes of a frame can depend on how many there are, and on its threads.
+            weighted = np.ascontiguousarray(power.T, np.float32)[bins] * weights[:, None]
+            result[start : start + _BLOCK_FRAMES, bands] = np.add.reduceat(weighted, starts, axis=0).T
         np.maximum(result, settings.log_floor, out=result)
         return np.log(result, out=result)
+
+    @cached_property
+    def _filters(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Frames, npt.NDArray[np.intp]]:
+        """What of the mel matrix is not 0: the bands, and bin and weight of each entry, and where a band's begin."""
+        band, bins = np.nonzero(self.matrix)
+        bands, starts = np.unique(band, return_index=True)
+        return bands, bins, self.matrix[band, bins], starts
 
     def normalize(self, log_mel: Frames) -> Frames:
         """Shift and scale features as the settings say.

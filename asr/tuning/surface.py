@@ -55,7 +55,8 @@ def draw_surface(
     priors.scatter([trial.settings.prior_weight for trial in trials], rates, s=14, alpha=0.85)
     priors.plot(chosen.settings.prior_weight, chosen.rate[0], "+", color="crimson", ms=18, mew=2)
     priors.set(title="Weight of the priors", xlabel="prior_weight", ylabel="word error rate")
-    priors.set_ylim(top=min(rates) + 1.3 * max(ceiling - min(rates), 1e-3))
+    spread = max(ceiling - min(rates), 1e-3)
+    priors.set_ylim(min(rates) - 0.1 * spread, min(rates) + 1.3 * spread)
     hours = audio_seconds / 3600
     speed.plot([trial.seconds / hours for trial in widths], [trial.rate[0] for trial in widths], ".-")
     for trial in widths:
