@@ -85,8 +85,8 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     if isinstance(decoder, BeamConfig):
         decoder = replace(decoder, n_best=1)
     bundle = load_bundle(settings.bundle)
-    # What cannot be used is refused before the recordings are heard.
-    make_decoder(bundle.alphabet, decoder, priors=bundle.priors)
+    # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
+    make_decoder(bundle.alphabet, decoder, priors=[1.0] * bundle.alphabet.size if settings.output else bundle.priors)
     transcriber = Transcriber(bundle, decoder=decoder, channel=settings.channel, workers=settings.workers)
     heard, references, speakers, failed = [], [], [], 0
     results = transcriber.hear_files(one.audio_path for one in utterances)
