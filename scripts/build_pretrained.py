@@ -30,11 +30,10 @@ def main() -> int:
     parser.add_argument("manifest", type=Path, help="utterances of other speakers, to tune and measure on")
     parser.add_argument("--lm", type=Path, help="language model to ship with it (default: none, greedy decoding)")
     parser.add_argument("--recipe", default="en", help="name of the experiment (en)")
-    parser.add_argument("--model", default="best", choices=["best", "last"], help="which bundle of the run (best)")
     parser.add_argument("--note", help="what should be known of the training besides")
     parser.add_argument("--report", type=Path, help="folder for the evaluation report")
     arguments = parser.parse_args()
-    source = load_bundle(arguments.run / arguments.model)
+    source = load_bundle(arguments.run / "best")
     provenance = without_folders(source.provenance) | {
         "command": f"asr train experiment={arguments.recipe}",
         "licences": LICENCES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from asr.evaluation.sources import System
 
 GREEDY = "greedy"
-_OWN = "the bundle's own"
 
 _log = logging.getLogger(__name__)
 
@@ -124,11 +123,13 @@ def _run(
             seconds += result.duration
     readers.close()  # so that what they used is in the accounts
     spent, after = time.monotonic() - started, usage()
-    shown = _without_folder(name, decoder)
+    decoder_settings = asdict(decoder)
+    if decoder_settings.get("lm"):  # in which folder it lies, a report's readers need not know
+        decoder_settings["lm"] = Path(decoder_settings["lm"]).name
     about: dict[str, Any] = {
         "bundle": name,
-        "decoder": _decoder_text(shown),
-        "decoder_settings": asdict(shown),
+        "decoder": _decoder_text(decoder),
+        "decoder_settings": decoder_settings,
         "engine": settings.engine.value,
         "speed": {
             "audio_seconds": round(seconds, 3),
@@ -144,23 +145,11 @@ def _run(
 
 
 def _name(bundle: str, decoder: DecoderConfig) -> str:
-    return f"{bundle}, {_decoder_text(_without_folder(bundle, decoder))}"
-
-
-def _without_folder(bundle: str, decoder: DecoderConfig) -> DecoderConfig:
-    """For a report: where a bundle and its own language model lie is nobody's business."""
-    from asr.bundle import load_bundle
-
-    own = load_bundle(bundle).decoder
-    if isinstance(decoder, BeamConfig) and decoder.lm and own and own.lm == decoder.lm:
-        return replace(decoder, lm=_OWN)
-    return decoder
+    return f"{bundle}, {_decoder_text(decoder)}"
 
 
 def _decoder_text(decoder: DecoderConfig) -> str:
     if not isinstance(decoder, BeamConfig):
         return "greedy"
-    if decoder.lm == _OWN:
-        return f"beam of {decoder.beam_width}, language model"
     model = f", language model {Path(decoder.lm).name}" if decoder.lm else ""
     return f"beam of {decoder.beam_width}{model}"

@@ -51,9 +51,6 @@ def run(arguments: Sequence[str]) -> int:
     if settings is None:
         return 0
     decoder = settings.decoder
-    if isinstance(decoder, BeamConfig) and decoder.lm is None:
-        decoder = replace(decoder, lm=_own_language_model(settings.bundle))
-        settings = replace(settings, decoder=decoder)
     if settings.output and isinstance(decoder, BeamConfig):
         for name in ("lexicon", "hotwords", "hotwords_file"):
             if getattr(decoder, name):
@@ -64,15 +61,6 @@ def run(arguments: Sequence[str]) -> int:
     return _tune(reading.utterances, settings)
 
 
-def _own_language_model(bundle: str) -> str:
-    from asr.bundle import load_bundle
-
-    own = load_bundle(bundle).decoder
-    if own is None or own.lm is None:
-        raise ConfigError("name the language model whose weight is to be found: decoder.lm=FILE (`asr lm` makes one)")
-    return own.lm
-
-
 def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     from tqdm import tqdm
 
@@ -81,10 +69,12 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     from asr.transcription.transcriber import Transcriber
     from asr.tuning.calibration import measure_priors
 
-    decoder = settings.decoder
+    bundle, decoder = load_bundle(settings.bundle), settings.decoder
     if isinstance(decoder, BeamConfig):
-        decoder = replace(decoder, n_best=1)
-    bundle = load_bundle(settings.bundle)
+        lm = decoder.lm or (bundle.decoder and bundle.decoder.lm)
+        if not lm:
+            raise ConfigError("name the language model to be weighed: decoder.lm=FILE (`asr lm` makes one)")
+        decoder = replace(decoder, n_best=1, lm=lm)
     # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
     make_decoder(bundle.alphabet, decoder, priors=[1.0] * bundle.alphabet.size if settings.output else bundle.priors)
     transcriber = Transcriber(bundle, decoder=decoder, channel=settings.channel, workers=settings.workers)

@@ -49,8 +49,7 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     assert spoken.code == 0, spoken.err
     asr_command("evaluate", MANIFEST, f"bundle={tmp_path / 'moved'}", f"output_dir={tmp_path / 'evaluated'}")
     about = json.loads((tmp_path / "evaluated" / "report.json").read_bytes())["systems"][0]["about"]
-    assert about["decoder"].endswith(", language model")
-    assert about["decoder_settings"]["lm"] == "the bundle's own"
+    assert about["decoder_settings"]["lm"] == "language.lm"
     described = asr_command("info", tmp_path / "moved").out
     assert "beam search" in described
     assert "language      made_for: tests" in described

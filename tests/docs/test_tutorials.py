@@ -57,7 +57,10 @@ def test_train_on_your_own_recordings(tmp_path, speakers):
     assert errors[1]["rate"] <= errors[0]["rate"] + 0.03
     assert (tmp_path / "checkup" / "report.html").exists()
     assert len(list((tmp_path / "texts").rglob("*.json"))) == 80
-    assert load_bundle(tmp_path / "runs" / "mine" / "best").provenance["init"]["bundle"].endswith("en")
+    mine, english = load_bundle(tmp_path / "runs" / "mine" / "best"), load_bundle("en")
+    assert mine.provenance["init"]["bundle"].endswith("en")
+    assert any((array != english.weights()[name]).any() for name, array in mine.weights().items())
+    assert mine.priors == english.priors
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
