@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from summarize_recipe import percent, spread
 from tqdm import tqdm
+from training_runs import read_history, run_training
 
 from asr.acoustic.model import build_model, read_weights
 from asr.audio.features import LogMel
@@ -72,18 +72,12 @@ def of_equal_size(settings: ModelConfig, mels: int, symbols: int, wanted: int) -
 def train(run_dir: Path, settings: TrainConfig, arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Train, or go on; the error rates of the best epoch."""
     model = settings.model
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with run_dir.with_suffix(".log").open("a") as log:
-        subprocess.run(
-            [
-                sys.executable, "-m", "asr", "train", f"experiment={arguments.experiment}", f"run_dir={run_dir}",
-                f"training.seed={seed}", f"model.cell={model.cell}", f"model.units={model.units}",
-                f"model.bidirectional={str(model.bidirectional).lower()}", *arguments.overrides,
-            ],
-            stdout=log, stderr=log, check=True,
-        )  # fmt: skip
-    history = [json.loads(line) for line in (run_dir / "history.jsonl").read_text().splitlines()]
-    best = min((one for one in history if one["valid_cer"] is not None), key=lambda one: one["valid_cer"])
+    run_training(
+        run_dir, f"experiment={arguments.experiment}", f"training.seed={seed}", f"model.cell={model.cell}",
+        f"model.units={model.units}", f"model.bidirectional={str(model.bidirectional).lower()}", *arguments.overrides,
+    )  # fmt: skip
+    validated = [one for one in read_history(run_dir) if one["valid_cer"] is not None]
+    best = min(validated, key=lambda one: one["valid_cer"])
     return {"seed": seed, "cer": best["valid_cer"], "wer": best["valid_wer"]}
 
 

@@ -5,7 +5,8 @@
 holds a test set out of a manifest, takes nested random parts of the rest, fine-tunes the bundle on each
 (`asr train experiment=finetune init=BUNDLE`), trains on the largest from nothing too, and measures all on the test set,
 greedy. The bundle must not have been trained on the manifest. Runs are kept in --runs and taken up where they were
-interrupted. Writes a picture and a JSON file, and prints a table, then one line of JSON.
+interrupted; what the JSON file has is not measured again. Writes a picture and that file as it goes, and prints a
+table, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from tqdm import tqdm
+from training_runs import run_training
 
 from asr.audio.load import probe_seconds
 from asr.bundle import load_bundle
@@ -60,11 +61,7 @@ def measure(bundle: Path, test: list[Utterance]) -> dict[str, float | None]:
 
 def train(run_dir: Path, manifest: Path, *overrides: str) -> None:
     """Train, or go on, or do nothing where the run has ended."""
-    command = [sys.executable, "-m", "asr", "train", f"data.train={manifest}", f"data.hold_out={CHOICE_SHARE}"]
-    log = run_dir.with_suffix(".log")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        subprocess.run([*command, f"run_dir={run_dir}", *overrides], stdout=file, stderr=file, check=True)
+    run_training(run_dir, f"data.train={manifest}", f"data.hold_out={CHOICE_SHARE}", *overrides)
 
 
 def draw(rows: list[dict[str, Any]], scratch: dict[str, Any] | None) -> bytes:
@@ -89,6 +86,25 @@ def draw(rows: list[dict[str, Any]], scratch: dict[str, Any] | None) -> bytes:
     return buffer.getvalue()
 
 
+def total_minutes(utterances: list[Utterance]) -> float:
+    """Minutes of speech."""
+    return round(sum(one.duration or 0 for one in utterances) / 60, 2)
+
+
+def write_part(runs: Path, minutes: float, utterances: list[Utterance]) -> tuple[Path, Path]:
+    """The run folder of a part, and its manifest."""
+    manifest = runs / f"{minutes:.0f}-minutes.jsonl"
+    write_manifest(manifest, utterances)
+    return runs / manifest.stem, manifest
+
+
+def write(report: dict[str, Any], output: Path) -> None:
+    """The picture and the JSON file."""
+    report["fine_tuned"].sort(key=lambda row: row["minutes"])
+    write_atomically(output.with_suffix(".png"), draw(report["fine_tuned"], report["from_nothing"]))
+    write_atomically(output.with_suffix(".json"), (json.dumps(report, indent=1) + "\n").encode())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path, help="the bundle to start from")
@@ -107,36 +123,46 @@ def main() -> int:
     rest, test = hold_out(everything, TEST_SHARE)
     available = sum(one.duration or 0 for one in rest) / 60
     minutes = sorted({min(wanted, available) for wanted in arguments.minutes})
-    rows: list[dict[str, Any]] = [{"minutes": 0.0, **measure(arguments.bundle, test)}]
     common = [f"training.seed={arguments.seed}", *arguments.overrides]
-    scratch: dict[str, Any] | None = None
-    parts = nested_parts(rest, minutes, arguments.seed)
-    for wanted, part in tqdm(parts.items(), unit="run", disable=None):
-        manifest = arguments.runs / f"{wanted:.0f}-minutes.jsonl"
-        write_manifest(manifest, part)
-        run_dir = arguments.runs / f"{wanted:.0f}-minutes"
-        train(run_dir, manifest, "experiment=finetune", f"init={arguments.bundle.resolve()}", *common)
-        seconds = sum(one.duration or 0 for one in part)
-        rows.append({"minutes": round(seconds / 60, 2), **measure(run_dir / "best", test)})
-        if wanted == minutes[-1] and not arguments.no_scratch:
-            plain = arguments.runs / f"{wanted:.0f}-minutes-from-nothing"
-            train(plain, manifest, "training.batch_size=16", "training.patience=0", *common)
-            scratch = {"minutes": round(seconds / 60, 2), **measure(plain / "best", test)}
-    hours = sum(one.duration or 0 for one in test) / 3600
-    report = {
+    report: dict[str, Any] = {
         "bundle": "/".join(arguments.bundle.resolve().parts[-2:]),
         "manifest": arguments.manifest.name,
         "test_utterances": len(test),
-        "test_hours": round(hours, 3),
-        "fine_tuned": rows,
-        "from_nothing": scratch,
+        "test_hours": round(sum(one.duration or 0 for one in test) / 3600, 3),
+        "fine_tuned": [],
+        "from_nothing": None,
     }
-    write_atomically(arguments.output.with_suffix(".png"), draw(rows, scratch))
-    write_atomically(arguments.output.with_suffix(".json"), (json.dumps(report, indent=1) + "\n").encode())
+    written = arguments.output.with_suffix(".json")
+    if written.exists():
+        before = json.loads(written.read_text())
+        report |= {key: before[key] for key in ("fine_tuned", "from_nothing")}
+        if before != report:
+            sys.exit(
+                f"{written}: is of {before['bundle']} and {before['manifest']}: choose another name for the output"
+            )
+    rows: list[dict[str, Any]] = report["fine_tuned"]
+    parts = nested_parts(rest, minutes, arguments.seed)
+    for wanted, part in tqdm({0.0: [], **parts}.items(), unit="run", disable=None):
+        taken = total_minutes(part)
+        if taken in {row["minutes"] for row in rows}:
+            continue
+        tuned = arguments.bundle
+        if part:
+            run_dir, manifest = write_part(arguments.runs, wanted, part)
+            train(run_dir, manifest, "experiment=finetune", f"init={arguments.bundle.resolve()}", *common)
+            tuned = run_dir / "best"
+        rows.append({"minutes": taken, **measure(tuned, test)})
+        write(report, arguments.output)
+    if not (report["from_nothing"] or arguments.no_scratch):
+        run_dir, manifest = write_part(arguments.runs, minutes[-1], parts[minutes[-1]])
+        plain = run_dir.with_name(f"{run_dir.name}-from-nothing")
+        train(plain, manifest, "training.batch_size=16", "training.patience=0", *common)
+        report["from_nothing"] = {"minutes": total_minutes(parts[minutes[-1]]), **measure(plain / "best", test)}
+    write(report, arguments.output)
     print(f"{'minutes':>8} {'WER %':>8} {'CER %':>8}")
     for row in rows:
         print(f"{row['minutes']:>8.1f} {100 * row['wer']:>8.2f} {100 * row['cer']:>8.2f}")
-    if scratch:
+    if scratch := report["from_nothing"]:
         print(f"{scratch['minutes']:>8.1f} {100 * scratch['wer']:>8.2f} {100 * scratch['cer']:>8.2f}  from nothing")
     print(json.dumps(report))
     return 0

@@ -58,3 +58,35 @@ def test_a_run_that_has_not_come_to_its_end_is_refused(tmp_path):
     done = summarize(tmp_path / "mine", fake_run(tmp_path / "a", seed=1, rates=[0.5], epochs=9))
     assert done.returncode == 1
     assert "has not come to its end (epoch 1 of 9)" in done.stderr
+
+
+def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / "scripts" / "compare_settings.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def measured(**rates: float) -> dict[str, object]:
+    common = {"valid_loss": 1.0, "train_loss": 1.0, "epochs": 6, "train_minutes": 5.0}
+    return {
+        "runs": [{"seed": int(name[-1]), "cer": rate, "wer": 2 * rate, **common} for name, rate in rates.items()],
+    }
+
+
+def test_a_setting_is_compared_with_the_recipe_by_their_means(tmp_path):
+    changes = {"": measured(seed1=0.30, seed2=0.32), "model.dropout=0": measured(seed1=0.34)}
+    (tmp_path / "out.json").write_text(json.dumps({"experiment": "short", "changes": changes}))
+    done = compare(tmp_path / "out", "model.dropout=0", "--runs", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])["changes"]
+    assert found["model.dropout=0"]["cer_difference"] == pytest.approx(0.03)
+    assert found[""]["cer"]["deviation"] == pytest.approx(0.02 / 2**0.5)
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:3]] == ["as", "model.dropout=0"]
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "runs").exists(), "what was measured before is not run again"
+
+
+def test_settings_of_two_recipes_are_not_put_into_one_file(tmp_path):
+    (tmp_path / "out.json").write_text(json.dumps({"experiment": "an4", "changes": {}}))
+    done = compare(tmp_path / "out", "model.dropout=0")
+    assert done.returncode == 1
+    assert "is of experiment=an4, not of short" in done.stderr
