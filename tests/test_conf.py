@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -155,3 +156,28 @@ def test_the_configuration_is_found_from_the_root_of_the_file_system():
     code = "from asr.schema import conf_dir; print(conf_dir() / 'train.yaml')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=True)
     assert Path(done.stdout.strip()).is_file()
+
+
+def written_commands() -> list[tuple[str, str, str]]:
+    """Every `asr COMMAND ... key=...` that the code and the documents tell a user to type: place, command, key."""
+    sources = [*(REPOSITORY / "asr").rglob("*.py"), REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]
+    found = set()
+    for path in sources:
+        text = path.read_text("utf-8").replace("\\\n", " ")
+        for match in re.finditer(r"\basr (train|transcribe|evaluate|doctor|lm|tune|align)\b([^\n`\"#|)]*)", text):
+            for key in re.findall(r"(?<![\w.=/,\[])([a-z_][\w./]*)=", match[2]):
+                found.add((path.name, match[1], key))
+    return sorted(found)
+
+
+def test_every_setting_that_a_message_or_a_document_tells_to_type_exists():
+    commands = written_commands()
+    assert len(commands) > 50
+    known: dict[str, set[str]] = {}
+    for command in {command for _, command, _ in commands}:
+        with Composer(command) as composer:
+            groups = composer.groups
+            known[command] = {"run_dir", "hydra/launcher", "hydra.launcher.n_jobs", *groups, *composer.keys()}
+            if "decoder" in groups:
+                known[command] |= set(composer.keys(["decoder=beam"]))
+    assert [one for one in commands if one[2] not in known[one[1]]] == []

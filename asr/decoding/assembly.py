@@ -88,7 +88,7 @@ def make_scorers(alphabet: Alphabet, settings: BeamConfig, model: NgramModel | N
         if space is None:
             raise ConfigError(
                 "the model writes no spaces, so it has no words to look up: take a language model over characters "
-                "(asr lm ngram.unit=characters), and no decoder.lexicon"
+                "(asr lm unit=characters), and no decoder.lexicon"
             )
         if model is None and listed is None:
             raise ConfigError("decoder.open_vocabulary=false needs the words: decoder.lexicon or decoder.lm")
