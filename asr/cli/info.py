@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -44,35 +45,77 @@ def _describe(name: str) -> str:
 
     bundle = load_bundle(name)
     weights = sum(array.size for array in bundle.weights().values())
-    lines = [
-        f"{bundle.name}  ({bundle.path})",
-        f"  size          {bundle.bytes_on_disk / 1e6:.1f} MB, {weights:,} weights",
-        f"  alphabet      {bundle.alphabet.symbols!r} and the blank",
-        f"  model         {_settings(bundle.model)}",
-        f"  features      {_settings(bundle.log_mel.settings)}",
-        f"  normalizer    {_settings(bundle.normalizer)}",
+    parts = [
+        ("size", [f"{bundle.bytes_on_disk / 1e6:.1f} MB, {weights:,} weights"]),
+        ("alphabet", [f"{bundle.alphabet.symbols!r} and the blank"]),
+        ("model", [_settings(bundle.model)]),
+        ("features", [_settings(bundle.log_mel.settings)]),
+        ("normalizer", [_settings(bundle.normalizer)]),
     ]
     if bundle.decoder is not None:
-        lines.append(f"  decoder       beam search: {_settings(bundle.decoder)}")
+        parts.append(("decoder", [f"beam search: {_settings(bundle.decoder)}"]))
         if bundle.decoder.lm is not None:
             from asr.decoding.ngram_file import read_provenance
 
-            made = read_provenance(bundle.decoder.lm)
-            lines += [f"  language      {key}: {_value(value)}" for key, value in made.items()]
-    for title, mapping in (("trained", bundle.provenance), ("error rates", bundle.error_rates)):
-        for key, value in mapping.items():
-            lines.append(f"  {title:<14}{key}: {_value(value)}")
-            title = ""
+            parts.append(("language", _tree(read_provenance(bundle.decoder.lm))))
+    parts.append(("trained", _tree(bundle.provenance)))
+    parts.append(("error rates", _rates(bundle.error_rates)))
+    lines = [f"{bundle.name}  ({bundle.path})"]
+    for title, content in parts:
+        for line in content:
+            text = line.lstrip()
+            indent = line[: len(line) - len(text)]
+            wrap = textwrap.TextWrapper(
+                _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+            )
+            for one in wrap.wrap(text):
+                lines.append(f"  {title:<14}{one}".rstrip())
+                title = ""
     return "\n".join(lines)
 
 
+_WIDTH = 100
+
+
 def _settings(settings: Any) -> str:
-    return ", ".join(f"{one.name} {_value(getattr(settings, one.name))}" for one in fields(settings))
+    """The settings that say something."""
+    values = ((one.name, getattr(settings, one.name)) for one in fields(settings))
+    return ", ".join(f"{name}={_value(value)}" for name, value in values if value is not None and value != [])
+
+
+def _tree(mapping: Mapping[str, Any], depth: int = 0) -> list[str]:
+    """A line an entry; what is inside an entry stands below it, further in."""
+    lines = []
+    for key, value in mapping.items():
+        if value is None:
+            continue
+        nested = isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values())
+        lines.append(f"{'  ' * depth}{key}:{'' if nested else f' {_value(value)}'}")
+        if nested:
+            lines += _tree(value, depth + 1)
+    return lines
+
+
+def _rates(error_rates: Mapping[str, Any]) -> list[str]:
+    """What was measured, in percent."""
+    lines, notes = [], []
+    for measured_on, values in error_rates.items():
+        rest = dict(values)
+        rates = []
+        for name in ("wer", "cer"):
+            rate, interval = rest.pop(name, None), rest.pop(f"{name}_interval", None)
+            shown = "n/a" if rate is None else f"{100 * rate:.1f} %"
+            if interval:
+                shown += f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f} %)"
+            rates.append(f"{name.upper()} {shown}")
+        notes.append(rest.pop("note", None))
+        lines.append(f"{measured_on}: {', '.join(rates)}{''.join(f', {key} {_value(rest[key])}' for key in rest)}")
+    return lines + list(dict.fromkeys(filter(None, notes)))
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return ", ".join(f"{key} {_value(one)}" for key, one in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(_value, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -407,5 +408,12 @@ def test_nothing_is_left_in_the_working_directory(asr_command, bundle, tmp_path,
 def test_info_describes_a_bundle(asr_command, tiny_bundle):
     outcome = asr_command("info", tiny_bundle)
     assert outcome.code == 0
-    assert "depth 1" in outcome.out
+    assert "depth=1" in outcome.out
     assert "alphabet" in outcome.out
+
+
+def test_info_names_error_rates_in_percent_and_fits_a_screen(asr_command):
+    outcome = asr_command("info", "en")
+    assert re.search(r"dev-clean-heldout, greedy: WER \d+\.\d % \(\d+\.\d to \d+\.\d %\), CER \d+\.\d %", outcome.out)
+    assert max(map(len, outcome.out.splitlines()[1:])) <= 120
+    assert "None" not in outcome.out
