@@ -21,34 +21,25 @@ import io
 import itertools
 import json
 import logging
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
-from asr.acoustic.model import log_softmax, read_weights
-from asr.acoustic.steps import step_counts
+from asr.acoustic.model import read_weights
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
-from asr.bundle import load_bundle, save_bundle
+from asr.bundle import load_bundle
 from asr.config import AugmentConfig, Normalization, TrainConfig
 from asr.corpus.batching import PlannedBatch, Shape, make_buckets, padding_share, plan_epoch
 from asr.corpus.manifest import write_manifest
-from asr.decoding import decode_greedy
 from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
-from asr.evaluation.page import render_page
-from asr.evaluation.policy import ScoringPolicy
-from asr.evaluation.report import make_report, write_report
-from asr.evaluation.scoring import Score, score
-from asr.evaluation.sources import Output, System
+from asr.evaluation.scoring import Score
 from asr.files import clear_leftovers, write_atomically
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.curves import draw_curves
@@ -58,12 +49,13 @@ from asr.training.examples import Examples, Prepared, corpus_statistics
 from asr.training.feed import Feed
 from asr.training.initial import check_fits, initial_weights
 from asr.training.journal import Journal
+from asr.training.outcome import BEST, LAST, VALIDATION, report_best, save_trained
 from asr.training.preflight import Corpus, read_corpus
 from asr.training.record import record_bundles, record_start
 from asr.training.schedules import LearningRates, plateau_scale
 from asr.training.stop import StopRequest
 from asr.training.trackers import Tracker, start_trackers
-from asr.transcription.transcriber import Transcriber
+from asr.training.validation import validate
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +147,7 @@ def _owned(run_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigError(f"{run_dir}: another process is training here; wait for it, or stop it") from error
-        for folder in (run_dir, run_dir / "checkpoints", run_dir / "non_finite", run_dir / "validation"):
+        for folder in (run_dir, run_dir / "checkpoints", run_dir / "non_finite", run_dir / VALIDATION):
             clear_leftovers(folder)
         yield
 
@@ -493,19 +485,28 @@ class _Run:
     def _validate_into(self, record: dict[str, Any]) -> None:
         """Add the errors on the validation set to an epoch's record, and save the bundles."""
         progress = self.progress
-        result, valid_loss, blank_share = self._validate()
-        cer = result.characters.rate
+        found = validate(
+            self.engine,
+            self.valid_examples,
+            self.valid_plan,
+            alphabet=self.corpus.alphabet,
+            model=self.settings.model,
+            fixed_shapes=self.fixed_shapes,
+            shown=self.settings.tracking.examples,
+        )
+        self._decoded = found.examples
+        cer = found.score.characters.rate
         record |= {
-            "valid_loss": valid_loss,
+            "valid_loss": found.loss,
             "valid_cer": cer,
-            "valid_wer": result.words.rate,
-            "blank_share": round(blank_share, 4),
+            "valid_wer": found.score.words.rate,
+            "blank_share": round(found.blank_share, 4),
         }
-        self._watch_plateau(result)
+        self._watch_plateau(found.score)
         if cer is not None and (progress.best_cer is None or cer < progress.best_cer):
             progress.best_cer, progress.best_epoch = cer, progress.epoch
-            self._save_bundle("best", result)
-        self._save_bundle("last", result)
+            self._save_bundle(BEST, found.score)
+        self._save_bundle(LAST, found.score)
 
     def _padding_share(self) -> float:
         epoch = self.progress.epoch
@@ -540,67 +541,18 @@ class _Run:
         elif was_silent:
             _log.info("the model has left the plateau of blanks: it writes")
 
-    def _validate(self) -> tuple[Score, float, float]:
-        """Greedy error rates, nats a symbol, and the share of steps on which blank is likeliest."""
-        examples = self.valid_examples
-        texts = [""] * len(examples.utterances)
-        nats = symbols = 0.0
-        blanks = all_steps = 0
-        for planned in tqdm(self.valid_plan, "validating", unit="batch", disable=None, leave=False):
-            prepared = examples.prepare(planned, 0, fixed_shape=self.fixed_shapes)
-            if prepared.left_out:
-                raise TrainingError(f"a validation recording can no longer be read: {prepared.left_out[0]}")
-            batch = prepared.batch
-            logits = self.engine.logits(batch)
-            steps = step_counts(batch.frame_counts, self.settings.model)
-            nats += float(self.engine.nats(batch, logits).sum())
-            symbols += float(batch.label_counts.sum())
-            for index, one, count in zip(prepared.indices, log_softmax(logits), steps, strict=False):
-                texts[index] = decode_greedy(one[:count], self.corpus.alphabet).text
-                blanks += int((one[:count].argmax(axis=-1) == 0).sum())
-                all_steps += int(count)
-        references = [one.text or "" for one in examples.utterances]
-        # Some from all over the set, the same ones every time.
-        stride = max(1, len(texts) // max(1, self.settings.tracking.examples))
-        rows = zip((one.id for one in examples.utterances), references, texts, strict=True)
-        self._decoded = list(itertools.islice(rows, 0, None, stride))[: self.settings.tracking.examples]
-        result = score(references, texts)
-        return result, nats / max(symbols, 1), blanks / max(all_steps, 1)
-
     def _save_bundle(self, name: str, result: Score) -> None:
-        valid = ", ".join(self._valid_names)
-        # Who goes on from a model that listens to a language model gets one that does.
-        heir = self.init if self.init and self.init.alphabet == self.corpus.alphabet else None
-        save_bundle(
+        save_trained(
             self.run_dir / name,
-            weights=read_weights(self.engine.model),
+            self.engine,
+            result,
+            settings=self.settings,
+            corpus=self.corpus,
             log_mel=self.log_mel,
-            normalizer=self.settings.normalizer,
-            alphabet=self.corpus.alphabet,
-            model=self.settings.model,
-            decoder=heir.decoder if heir else None,
-            priors=heir.priors if heir else (),
-            provenance={
-                "train": list(self.settings.data.train),
-                "valid": self._valid_names,
-                "train_hours": round(sum(self.train_examples.seconds) / 3600, 3),
-                "train_utterances": len(self.corpus.train),
-                "epoch": self.progress.epoch + 1,
-                "seed": self.settings.training.seed,
-                "backend": keras.backend.backend(),
-                "init": self.init and {"bundle": str(self.init.path), "provenance": dict(self.init.provenance)},
-                "versions": {package: metadata.version(package) for package in ("asr", "keras", "numpy")},
-                "python": platform.python_version(),
-            },
-            error_rates={
-                valid: {
-                    "decoder": "greedy",
-                    "wer": result.words.rate,
-                    "cer": result.characters.rate,
-                    "utterances": len(result.utterances),
-                    "note": "chosen on this set, so a little optimistic",
-                }
-            },
+            valid_names=self._valid_names,
+            init=self.init,
+            train_hours=sum(self.train_examples.seconds) / 3600,
+            epoch=self.progress.epoch + 1,
         )
 
     def _save_checkpoint(self) -> None:
@@ -615,34 +567,9 @@ class _Run:
         draw_curves(self.run_dir / "curves.png", history)
 
     def conclude(self) -> None:
-        """Report the best bundle's errors on the validation set, utterance by utterance."""
-        best = self.run_dir / "best"
-        record_bundles(self.run_dir / "run.json", [best, self.run_dir / "last"])
-        if not best.exists() or (self.run_dir / "validation" / "report.json").exists():
-            return
-        transcriber = Transcriber(load_bundle(best))
-        utterances = self.corpus.valid
-        outputs = []
-        for transcript in tqdm(
-            transcriber.transcribe_files([one.audio_path for one in utterances]),
-            "reporting",
-            len(utterances),
-            unit="file",
-            disable=None,
-            leave=False,
-        ):
-            if isinstance(transcript, AudioError):
-                raise transcript
-            outputs.append(Output(transcript.text))
-        system = System("best, greedy", outputs, {"bundle": str(best), "decoder": "greedy"})
-        policy = ScoringPolicy(self.settings.normalizer)
-        report = make_report(utterances, [system], policy, references=self._valid_names)
-        write_report(self.run_dir / "validation", report)
-        write_atomically(self.run_dir / "validation" / "report.html", render_page(report).encode("utf-8"))
-        for tracker in self.trackers:
-            tracker.conclude(
-                [
-                    self.run_dir / "curves.png",
-                    *(self.run_dir / "validation" / f"report.{kind}" for kind in ("json", "html")),
-                ]
-            )
+        """Report the best bundle's errors, and tell the trackers where everything is."""
+        record_bundles(self.run_dir / "run.json", [self.run_dir / BEST, self.run_dir / LAST])
+        written = report_best(self.run_dir, self.settings, self.corpus.valid, self._valid_names)
+        if written:
+            for tracker in self.trackers:
+                tracker.conclude([self.run_dir / "curves.png", *written])
