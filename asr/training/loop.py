@@ -324,11 +324,14 @@ class _Run:
             keras.backend.backend(),
         )
         if self._held_out:
-            speakers = len({one.speaker for one in corpus.valid if one.speaker})
+            speakers = {one.speaker for one in corpus.valid if one.speaker}
+            whole = speakers and speakers.isdisjoint(one.speaker for one in corpus.train)
             _log.info(
                 "held out for validation: %d utterances of %s",
                 len(corpus.valid),
-                f"{speakers} speakers" if speakers > 1 else "the manifests, for want of speakers' names",
+                f"{len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
+                if whole
+                else "the manifests, for want of speakers' names",
             )
         if corpus.too_short or corpus.too_long:
             _log.warning(
