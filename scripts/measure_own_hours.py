@@ -68,14 +68,13 @@ def draw(rows: list[dict[str, Any]], scratch: dict[str, Any] | None) -> bytes:
     figure = Figure(figsize=(7, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for name, style in (("wer", "o-"), ("cer", "o--")):
-        axes.plot(
-            [row["minutes"] for row in rows], [row[name] for row in rows], style, label=f"{name.upper()}, fine-tuned"
-        )
+    for colour, name, style in (("C0", "wer", "o-"), ("C1", "cer", "o--")):
+        minutes, rates = [row["minutes"] for row in rows], [row[name] for row in rows]
+        axes.plot(minutes, rates, style, color=colour, label=f"{name.upper()}, fine-tuned")
         if scratch:
-            axes.plot(scratch["minutes"], scratch[name], "x", color="C3", label=f"{name.upper()}, from nothing")
+            axes.plot(scratch["minutes"], scratch[name], "x", color=colour, label=f"{name.upper()}, from nothing")
     axes.set_xscale("symlog", linthresh=2)
-    axes.set_xticks([row["minutes"] for row in rows], [f"{row['minutes']:.3g}" for row in rows])
+    axes.set_xticks([row["minutes"] for row in rows], [f"{round(row['minutes'], 1):g}" for row in rows])
     axes.minorticks_off()
     axes.set(xlabel="minutes of one's own speech", ylim=(0, 1.05), title="Error on one's own test set, greedy")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
