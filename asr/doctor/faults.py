@@ -40,7 +40,9 @@ KINDS = {
         "mend the texts, spell numbers out, or set alphabet.symbols or alphabet.from_data=true",
     ),
     "too_few_steps": Kind(
-        Severity.unusable, "text too long for its audio (CTC)", "a wrong text, or cut-off audio; else model.subsampling"
+        Severity.unusable,
+        "text too long for its audio (CTC)",
+        "a wrong text, or cut-off audio; where many are, lower model.subsampling",
     ),
     "shared_recording": Kind(
         Severity.unusable, "recording on both sides of the split", "take it out of one of the manifests"

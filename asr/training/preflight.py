@@ -16,6 +16,8 @@ from asr.errors import ConfigError, ManifestError
 from asr.text.alphabet import Alphabet
 
 _PROBLEMS_SHOWN = 50
+# What so many utterances have, and such a share of them, is hardly their own fault.
+_MANY, _LARGE_SHARE = 10, 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +73,8 @@ def read_corpus(settings: TrainConfig) -> Corpus:
     noises, rooms, problems = augmentation_recordings(settings)
     bad = diagnosis.at_least(Severity.unusable)
     if problems or diagnosis.unusable_share > data.max_faulty:
-        raise ManifestError(_listed([*problems, *map(str, (fault for faults in bad.values() for fault in faults))]))
+        faults = [fault for faults in bad.values() for fault in faults]
+        raise ManifestError(_listed([*problems, *_widespread(faults, len(diagnosis.utterances)), *map(str, faults)]))
     _warn(diagnosis, bad)
     kinds = {kind: {fault.where for fault in diagnosis.faults if fault.kind == kind} for kind in KINDS}
     left_out = set(bad) | kinds["too_short"] | kinds["too_long"]
@@ -108,6 +111,16 @@ def augmentation_recordings(settings: TrainConfig) -> tuple[list[Path], list[Pat
         ]
         found.append([one.audio_path for one in reading.utterances])
     return found[0], found[1], problems
+
+
+def _widespread(faults: list[Fault], utterances: int) -> list[str]:
+    """A line on each kind of fault that so much of the data has that a setting is to blame, to be read first."""
+    counts = Counter(kind for kind, _ in {(fault.kind, fault.where) for fault in faults})
+    return [
+        f"{counts[kind]} of {utterances} utterances: {KINDS[kind].title}: {KINDS[kind].advice}"
+        for kind in KINDS
+        if counts[kind] > max(_MANY, _LARGE_SHARE * utterances)
+    ]
 
 
 def _listed(problems: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asr.config import AlphabetConfig, DataConfig, TrainConfig
+from asr.config import AlphabetConfig, DataConfig, ModelConfig, TrainConfig
 from asr.errors import ConfigError, ManifestError
 from asr.training.preflight import read_corpus
 
@@ -46,6 +46,21 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line(tmp_path, write
     assert f"{train}:7: not JSON" in message
     assert f"{valid}:1: {tmp_path / 'shared.wav'} is trained on too ({train}:6)" in message
     assert len(caught.value.problems) == 6
+
+
+def test_what_most_of_the_data_has_is_said_first_with_what_to_set(tmp_path, write_audio):
+    write_audio("a.wav", seconds=2)
+    text = "thirty six characters, which is a lot"
+    rows = [{"audio_filepath": "a.wav", "id": str(number), "text": text} for number in range(20)]
+    path = write_rows(tmp_path / "m.jsonl", rows)
+    data = DataConfig(train=[str(path)], valid=[str(SMOKE / "valid.jsonl")])
+    with pytest.raises(ManifestError) as caught:
+        read_corpus(TrainConfig(data=data, model=ModelConfig(subsampling=8)))
+    assert caught.value.problems[0] == (
+        "21 of 40 utterances: text too long for its audio (CTC): a wrong text, or cut-off audio; where many are, "
+        "lower model.subsampling"
+    )
+    assert len(caught.value.problems) == 1 + 21
 
 
 def test_durations_out_of_bounds_are_counted_not_hidden(tmp_path, write_audio):
