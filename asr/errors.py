@@ -27,11 +27,19 @@ class AudioError(AsrError):
 
 
 class ManifestError(AsrError):
-    """Everything that is wrong with some manifests, one problem a line, each opening with `file:line`."""
+    """Everything that is wrong with some manifests, one problem a line, each opening with `file:line`.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    Parameters
+    ----------
+    problems : sequence of str
+    advice : str, optional
+        What to do where they are too many to read.
+    """
+
+    def __init__(self, problems: Sequence[str], *, advice: str | None = None) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
+        self.advice = advice
 
 
 class TrainingError(AsrError):

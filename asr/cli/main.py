@@ -11,6 +11,8 @@ from importlib import import_module
 from asr.errors import AsrError, ConfigError, TrainingError
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+_LINES_SHOWN = 50
+"""of an error that lists problems"""
 
 COMMANDS = {
     "transcribe": "write down what is said in recordings",
@@ -131,6 +133,9 @@ def _report(error: Exception, arguments: Sequence[str], code: int) -> int:
         print(f"asr: error: {lines[0]}", file=sys.stderr)
     else:
         print(f"asr: error: {len(lines)} problems", file=sys.stderr)
-        for line in lines:
+        for line in lines[:_LINES_SHOWN]:
             print(f"  {line}", file=sys.stderr)
+        if len(lines) > _LINES_SHOWN:
+            advice = getattr(error, "advice", None)
+            print(f"  ... and {len(lines) - _LINES_SHOWN} more{f'; {advice}' if advice else ''}", file=sys.stderr)
     return code

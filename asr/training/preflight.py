@@ -15,7 +15,6 @@ from asr.doctor.faults import KINDS, Fault, Severity
 from asr.errors import ConfigError, ManifestError
 from asr.text.alphabet import Alphabet
 
-_PROBLEMS_SHOWN = 50
 # What so many utterances have, and such a share of them, is hardly their own fault.
 _MANY, _LARGE_SHARE = 10, 0.2
 
@@ -74,7 +73,10 @@ def read_corpus(settings: TrainConfig) -> Corpus:
     bad = diagnosis.at_least(Severity.unusable)
     if problems or diagnosis.unusable_share > data.max_faulty:
         faults = [fault for faults in bad.values() for fault in faults]
-        raise ManifestError(_listed([*problems, *_widespread(faults, len(diagnosis.utterances)), *map(str, faults)]))
+        raise ManifestError(
+            [*problems, *_widespread(faults, len(diagnosis.utterances)), *map(str, faults)],
+            advice="`asr doctor` with the same settings shows all, and writes a list that data.quarantine leaves out",
+        )
     _warn(diagnosis, bad)
     kinds = {kind: {fault.where for fault in diagnosis.faults if fault.kind == kind} for kind in KINDS}
     left_out = set(bad) | kinds["too_short"] | kinds["too_long"]
@@ -121,12 +123,6 @@ def _widespread(faults: list[Fault], utterances: int) -> list[str]:
         for kind in KINDS
         if counts[kind] > max(_MANY, _LARGE_SHARE * utterances)
     ]
-
-
-def _listed(problems: list[str]) -> list[str]:
-    more = len(problems) - _PROBLEMS_SHOWN
-    hint = "`asr doctor` with the same settings shows all, and writes a list that data.quarantine leaves out"
-    return [*problems[:_PROBLEMS_SHOWN], f"... and {more} problems more; {hint}"] if more > 0 else problems
 
 
 def _warn(diagnosis: Diagnosis, bad: dict[str, list[Fault]]) -> None:

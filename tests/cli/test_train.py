@@ -141,6 +141,18 @@ def test_bad_data_is_reported_before_anything_is_written(asr_command, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+def test_of_very_many_problems_the_first_are_shown_and_all_are_counted(asr_command, tmp_path):
+    rows = [{"audio_filepath": f"{number}.wav", "text": "x"} for number in range(200)]
+    manifest = write_rows(tmp_path / "m.jsonl", rows)
+    outcome = asr_command("train", f"data.train={manifest}", "data.hold_out=0.1", f"run_dir={tmp_path / 'run'}")
+    assert outcome.code == 2
+    lines = outcome.err.splitlines()
+    assert lines[0] == "asr: error: 201 problems"
+    assert lines[1] == "  200 of 200 utterances: recording missing: mend audio_filepath, or delete the line"
+    assert lines[-1].startswith("  ... and 151 more; `asr doctor` with the same settings shows all")
+    assert len(lines) == 52
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
