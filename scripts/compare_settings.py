@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument(
         "--overrides", nargs="*", default=[], help="settings for every run, such as data.cache_dir=FOLDER"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     written = arguments.output.with_suffix(".json")
     report: dict[str, Any] = {"experiment": arguments.experiment, "changes": {}}
     if written.exists():
