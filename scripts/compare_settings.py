@@ -67,7 +67,7 @@ def main() -> int:
 
 def measure(change: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train once; the last epoch's error rates, and what it took."""
-    name = "-".join(filter(str.isprintable, (change or "unchanged").replace("/", "_").split()))
+    name = "-".join((change or "unchanged").replace("/", "_").split())
     run_dir = arguments.runs / f"{name}-{seed}"
     settings = [f"experiment={arguments.experiment}", f"training.seed={seed}", *arguments.overrides, *change.split()]
     run_training(run_dir, *settings)

@@ -177,7 +177,7 @@ def test_every_setting_that_a_message_or_a_document_tells_to_type_exists():
     for command in {command for _, command, _ in commands}:
         with Composer(command) as composer:
             groups = composer.groups
-            known[command] = {"run_dir", "hydra/launcher", "hydra.launcher.n_jobs", *groups, *composer.keys()}
+            known[command] = {"hydra/launcher", "hydra.launcher.n_jobs", *groups, *composer.keys()}
             if "decoder" in groups:
                 known[command] |= set(composer.keys(["decoder=beam"]))
     assert [one for one in commands if one[2] not in known[one[1]]] == []

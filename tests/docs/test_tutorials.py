@@ -34,12 +34,12 @@ def run_tutorial(name: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def smoke_utterances() -> list[tuple[Path, str, str]]:
-    """Recording, speaker and text of the eighty utterances in the repository; the English model was trained on them."""
+def smoke_utterances() -> list[tuple[Path, str]]:
+    """Recording and text of the eighty utterances in the repository; the English model was trained on them."""
     rows = [
         json.loads(line) for part in ("train", "valid") for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()
     ]
-    return [(SMOKE / row["audio_filepath"], row["speaker"], row["text"]) for row in rows]
+    return [(SMOKE / row["audio_filepath"], row["text"]) for row in rows]
 
 
 def errors_before_and_after(folder: Path) -> list[float]:
@@ -62,7 +62,7 @@ def check_what_the_tutorial_leaves(folder: Path) -> None:
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
 def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_never_heard(tmp_path):
     voices = [f"en-us+{kind}{number}" for kind in "mf" for number in range(1, 5)]
-    for number, (_, _, text) in enumerate(smoke_utterances()):
+    for number, (_, text) in enumerate(smoke_utterances()):
         folder = tmp_path / "recordings" / voices[number % len(voices)]
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["espeak-ng", "-v", folder.name, "-w", folder / f"{number}.wav", text], check=True)
@@ -77,7 +77,7 @@ def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_nev
 
 def test_train_on_your_own_recordings_without_speakers(tmp_path):
     (tmp_path / "recordings").mkdir()
-    for source, _, text in smoke_utterances():
+    for source, text in smoke_utterances():
         shutil.copy(source, tmp_path / "recordings")
         (tmp_path / "recordings" / source.name).with_suffix(".txt").write_text(text + "\n")
     said = run_tutorial("train-on-your-own-recordings.md", tmp_path)
