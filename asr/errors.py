@@ -32,14 +32,14 @@ class ManifestError(AsrError):
     Parameters
     ----------
     problems : sequence of str
-    advice : str, optional
-        What to do where they are too many to read.
+    summary : sequence of str, optional
+        What to read before them, where they are many.
     """
 
-    def __init__(self, problems: Sequence[str], *, advice: str | None = None) -> None:
-        super().__init__("\n".join(problems))
+    def __init__(self, problems: Sequence[str], *, summary: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([*summary, *problems]))
         self.problems = list(problems)
-        self.advice = advice
+        self.summary = list(summary)
 
 
 class TrainingError(AsrError):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from asr.errors import AsrError, ConfigError, TrainingError
+from asr.errors import AsrError, ConfigError, ManifestError, TrainingError
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _LINES_SHOWN = 50
@@ -132,10 +132,11 @@ def _report(error: Exception, arguments: Sequence[str], code: int) -> int:
     if len(lines) == 1:
         print(f"asr: error: {lines[0]}", file=sys.stderr)
     else:
-        print(f"asr: error: {len(lines)} problems", file=sys.stderr)
-        for line in lines[:_LINES_SHOWN]:
+        summary = len(error.summary) if isinstance(error, ManifestError) else 0
+        print(f"asr: error: {len(lines) - summary} problems", file=sys.stderr)
+        shown = summary + _LINES_SHOWN
+        for line in lines[:shown]:
             print(f"  {line}", file=sys.stderr)
-        if len(lines) > _LINES_SHOWN:
-            advice = getattr(error, "advice", None)
-            print(f"  ... and {len(lines) - _LINES_SHOWN} more{f'; {advice}' if advice else ''}", file=sys.stderr)
+        if len(lines) > shown:
+            print(f"  ... and {len(lines) - shown} more", file=sys.stderr)
     return code

@@ -73,10 +73,12 @@ def read_corpus(settings: TrainConfig) -> Corpus:
     bad = diagnosis.at_least(Severity.unusable)
     if problems or diagnosis.unusable_share > data.max_faulty:
         faults = [fault for faults in bad.values() for fault in faults]
-        raise ManifestError(
-            [*problems, *_widespread(faults, len(diagnosis.utterances)), *map(str, faults)],
-            advice="`asr doctor` with the same settings shows all, and writes a list that data.quarantine leaves out",
-        )
+        summary = _widespread(faults, len(diagnosis.utterances))
+        if len(faults) > _MANY:
+            summary.append(
+                "`asr doctor` with the same settings shows all, and writes a list that data.quarantine leaves out"
+            )
+        raise ManifestError([*problems, *map(str, faults)], summary=summary)
     _warn(diagnosis, bad)
     kinds = {kind: {fault.where for fault in diagnosis.faults if fault.kind == kind} for kind in KINDS}
     left_out = set(bad) | kinds["too_short"] | kinds["too_long"]
