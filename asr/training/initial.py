@@ -36,10 +36,10 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
     def mine(prefix: str, part: Any, theirs: Any) -> Any:
         if prefix in chosen:
             return part
-        names = [one.name for one in fields(part)]
-        kept = {name: getattr(part, name) for name in names if f"{prefix}.{name}" in chosen}
-        free = {name: getattr(part, name) for name in names if f"{prefix}.{name}" in _FREE}
-        return replace(theirs, **free, **kept)
+        kept = {*chosen, *_FREE}
+        return replace(
+            theirs, **{one.name: getattr(part, one.name) for one in fields(part) if f"{prefix}.{one.name}" in kept}
+        )
 
     alphabet_chosen = any(name.startswith("alphabet.") for name in chosen)
     return replace(

@@ -37,7 +37,7 @@ def test_a_bundle_brings_its_settings_but_for_those_that_were_chosen(bundle):
     settings = TrainConfig(
         model=ModelConfig(dropout=0.4, depth=2), normalizer=NormalizerConfig(lowercase=False), init="x"
     )
-    adopted = adopt_settings(settings, bundle, {"normalizer", "model.depth"})
+    adopted = adopt_settings(settings, bundle, {"normalizer", "model.depth", "model.dropout"})
     assert adopted.features == bundle.log_mel.settings
     assert adopted.model == replace(bundle.model, dropout=0.4, depth=2)
     assert adopted.normalizer == settings.normalizer
