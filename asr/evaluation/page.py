@@ -100,7 +100,12 @@ def _explorer_data(report: Mapping[str, Any], sounds: Sequence[Sound | None], fo
             row["seconds"] = round(sound.medium.seconds, 3)
             row["audio"] = _address(sound.medium.audio, folder)
             row["picture"] = sound.medium.picture and _address(sound.medium.picture, folder)
-            row["spikes"] = [[round(at, 3), symbol, round(100 * sure)] for at, symbol, sure in sound.spikes]
+            # By columns: a browser takes three lists faster than one for every spike.
+            row["spikes"] = [
+                [round(1000 * at) for at, _, _ in sound.spikes],
+                "".join(symbol for _, symbol, _ in sound.spikes),
+                [round(100 * sure) for _, _, sure in sound.spikes],
+            ]
         rows.append(row)
     return {"systems": [system["name"] for system in report["systems"]], "utterances": rows}
 

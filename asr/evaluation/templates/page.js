@@ -15,7 +15,7 @@
     return made;
   };
   const text = (one) => one.systems.map((system) => system.edits.map((edit) => edit.slice(1).join(" ")).join(" ")).join(" ");
-  const haystacks = utterances.map((one) => `${one.id} ${one.speaker ?? ""} ${text(one)}`.toLowerCase());
+  const haystack = (one) => one.haystack ??= `${one.id} ${one.speaker ?? ""} ${text(one)}`.toLowerCase();
   const first = (one) => one.systems[0];
   const rate = (one) => first(one).errors / Math.max(1, first(one).words);
   const spread = (one) => Math.max(...one.systems.map((s) => s.errors)) - Math.min(...one.systems.map((s) => s.errors));
@@ -41,7 +41,7 @@
     if (show.value === "right" && first(one).errors) return false;
     if (narrowed?.field && (narrowed.field === "speaker" ? one.speaker ?? "(none)" : one.fields[narrowed.field]) !== narrowed.value) return false;
     if (narrowed?.kind && !hasPair(one, narrowed)) return false;
-    return search.value.toLowerCase().split(/\s+/).every((part) => haystacks[one.place].includes(part));
+    return search.value.toLowerCase().split(/\s+/).every((part) => !part || haystack(one).includes(part));
   };
   const refresh = () => {
     stop();
@@ -112,7 +112,9 @@
     picture.alt = "log-mel spectrogram";
     picture.src = one.picture;
     made.append(picture);
-    for (const [at, symbol, sure] of one.spikes) {
+    const [places, symbols, certainties] = one.spikes;
+    [...symbols].forEach((symbol, number) => {
+      const at = places[number] / 1000, sure = certainties[number];
       const spike = element("span", "spike");
       spike.style.left = across(at);
       const letter = element("span", "", symbol === " " ? "␣" : symbol);
@@ -121,7 +123,7 @@
       spike.title = `${symbol === " " ? "space" : symbol} ${sure} % at ${at.toFixed(2)} s`;
       spike.append(letter);
       made.append(spike);
-    }
+    });
     const {edits, times} = first(one);
     const written = edits.flatMap(([kind, left, right]) =>
       (kind === "e" ? left : right ?? "").split(" ").filter(Boolean).map((word) => [word, kind !== "e"]));
