@@ -22,7 +22,7 @@ from asr.cli.completion import SCRIPTS, suggestions
         (["lm", "ord"], ["order="]),
         (["transcribe", "format=j"], ["format=json", "format=jsonl"]),
         (["train", "model.cell="], ["model.cell=lstm", "model.cell=gru"]),
-        (["train", "experiment=s"], ["experiment=smoke"]),
+        (["train", "experiment=sm"], ["experiment=smoke"]),
         (["train", "--mul"], ["--multirun"]),
         (["transcribe", ""], []),
         (["completion", "b"], ["bash"]),
