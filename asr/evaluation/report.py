@@ -97,6 +97,7 @@ def make_report(
     ]
     fields = slice_fields(utterances, slice_by)
     groups = enough_speakers(speakers)
+    known = None if vocabulary is None else (vocabulary_name, vocabulary)
     report: Report = {
         "format": REPORT_FORMAT,
         "asr_version": asr.__version__,
@@ -108,48 +109,16 @@ def make_report(
             "hours": round(sum(one.duration or 0 for one in utterances) / 3600, 4),
         },
         "policy": policy.describe(),
-        "systems": [],
+        "systems": [
+            _system_object(system, result, words, utterances, fields, known)
+            for system, result, words in zip(systems, scores, timed, strict=True)
+        ],
         "comparisons": [
             {"first": systems[0].name, "second": system.name} | _comparison_object(compare(scores[0], result, groups))
             for system, result in zip(systems[1:], scores[1:], strict=True)
         ],
         "baseline": None,
-        "utterances": [],
-    }
-    for system, result, words in zip(systems, scores, timed, strict=True):
-        wrong = reliability(result, words)
-        report["systems"].append(
-            {
-                "name": system.name,
-                "about": dict(system.about),
-                "unreadable": system.unreadable,
-                "words": counts_object(result.words)
-                | {"intervals": [asdict(one) for one in rate_intervals(result, speakers)]},
-                "characters": counts_object(result.characters)
-                | {"intervals": [asdict(one) for one in rate_intervals(result, speakers, unit=Unit.character)]},
-                "utterances": {"total": len(utterances), "wrong": result.wrong_utterances},
-                "slices": [
-                    {"field": name, "values": [slice_object(one) for one in slices(result, utterances, values)]}
-                    for name, values in fields.items()
-                ],
-                "confusions": _confusions_object(result),
-                "frequency": [missed_object(one) for one in by_frequency(result)],
-                "vocabulary": None
-                if vocabulary is None
-                else {
-                    "name": vocabulary_name,
-                    "kinds": [missed_object(one) for one in by_vocabulary(result, vocabulary)],
-                },
-                "reliability": wrong and asdict(wrong),
-            }
-        )
-    if baseline is not None:
-        before = score(texts, read_baseline(baseline, [one.id for one in utterances], texts))
-        comparison = compare(scores[0], before, groups)
-        report["baseline"] = {"report": baseline, "max_regression": max_regression} | _comparison_object(comparison)
-        report["baseline"]["is_regression"] = is_regression(comparison, max_regression)
-    for index, one in enumerate(utterances):
-        report["utterances"].append(
+        "utterances": [
             {
                 "id": one.id,
                 "reference": texts[index],
@@ -161,8 +130,46 @@ def make_report(
                     for result, words in zip(scores, timed, strict=True)
                 ],
             }
-        )
+            for index, one in enumerate(utterances)
+        ],
+    }
+    if baseline is not None:
+        before = score(texts, read_baseline(baseline, [one.id for one in utterances], texts))
+        comparison = compare(scores[0], before, groups)
+        report["baseline"] = {"report": baseline, "max_regression": max_regression} | _comparison_object(comparison)
+        report["baseline"]["is_regression"] = is_regression(comparison, max_regression)
     return report
+
+
+def _system_object(
+    system: System,
+    result: Score,
+    words: Sequence[Sequence[Word] | None],
+    utterances: Sequence[Utterance],
+    fields: Mapping[str, Sequence[str]],
+    known: tuple[str | None, Collection[str]] | None,
+) -> dict[str, Any]:
+    """A system's errors, in all and by slices; `known` is the name of a vocabulary, and its words."""
+    speakers = [one.speaker for one in utterances]
+    wrong = reliability(result, words)
+    return {
+        "name": system.name,
+        "about": dict(system.about),
+        "unreadable": system.unreadable,
+        "words": counts_object(result.words) | {"intervals": [asdict(one) for one in rate_intervals(result, speakers)]},
+        "characters": counts_object(result.characters)
+        | {"intervals": [asdict(one) for one in rate_intervals(result, speakers, unit=Unit.character)]},
+        "utterances": {"total": len(utterances), "wrong": result.wrong_utterances},
+        "slices": [
+            {"field": name, "values": [slice_object(one) for one in slices(result, utterances, values)]}
+            for name, values in fields.items()
+        ],
+        "confusions": _confusions_object(result),
+        "frequency": [missed_object(one) for one in by_frequency(result)],
+        "vocabulary": known
+        and {"name": known[0], "kinds": [missed_object(one) for one in by_vocabulary(result, known[1])]},
+        "reliability": wrong and asdict(wrong),
+    }
 
 
 def _comparison_object(comparison: Comparison) -> dict[str, Any]:
