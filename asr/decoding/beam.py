@@ -90,6 +90,8 @@ class BeamSearch:
     settings : BeamConfig
         Of which `beam_width`, `min_symbol_log_prob` and `score_margin` are used.
     scorers : sequence of Scorer
+    merges : bool
+        Of hypotheses whose future is the same, keep the best alone: where the scorers forget, and that can be.
 
     Notes
     -----
@@ -98,12 +100,12 @@ class BeamSearch:
     be tried are taken together.
     """
 
-    def __init__(self, settings: BeamConfig, scorers: Sequence[Scorer]) -> None:
+    def __init__(self, settings: BeamConfig, scorers: Sequence[Scorer], *, merges: bool = True) -> None:
         self._width = settings.beam_width
         self._min_log_prob = settings.min_symbol_log_prob
         self._margin = settings.score_margin
         self._scorers = list(scorers)
-        self._recombines = settings.n_best == 1 and any(scorer.forgets for scorer in self._scorers)
+        self.merges = merges and any(scorer.forgets for scorer in self._scorers)
 
     @property
     def rows_at_once(self) -> int:
@@ -239,7 +241,7 @@ class BeamSearch:
             extensions.append(extension)
         grown_score = grown + context
         likely = (grown_score >= (best - self._slack)[row[source]]).nonzero()[0]
-        futures = self._futures(beams, extensions, source, symbol, likely) if self._recombines else None
+        futures = self._futures(beams, extensions, source, symbol, likely) if self.merges else None
         rows_of_all = np.concatenate([row, row[source[likely]]])
         chosen = self._choose(rows_of_all, np.concatenate([stay_score, grown_score[likely]]), best, futures)
         kept = np.concatenate([np.arange(slots), slots + likely])[chosen]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -197,21 +198,26 @@ class BeamDecoder:
         self._model = model
         scorers = make_scorers(alphabet, settings, model)
         self._in_words = any(isinstance(scorer, WordScorer) for scorer in scorers)
-        self._search = BeamSearch(settings, scorers)
+        merging = BeamSearch(settings, scorers, merges=True)
+        self._searches = [merging]
+        if settings.n_best > 1 and merging.merges:
+            # Merging leaves room for the best text, and drops what differs from it in the distant past alone.
+            self._searches.append(BeamSearch(settings, scorers, merges=False))
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         log_probs = [self._checked(one) for one in log_probs]
-        results: list[list[Hypothesis]] = [[] for _ in log_probs]
+        results: list[list[list[Hypothesis]]] = [[] for _ in log_probs]
         # Utterances of about one length are searched together.
         order = sorted(range(len(log_probs)), key=lambda index: -len(log_probs[index]))
-        size = self._search.rows_at_once
-        for start in range(0, len(order), size):
-            group = order[start : start + size]
-            beams = self._search.begin(len(group))
-            for part in self._search.advance(beams, [log_probs[index] for index in group]):
-                for row, hypotheses in self._finish(part):
-                    results[group[row]] = hypotheses
-        return results
+        for search in self._searches:
+            size = search.rows_at_once
+            for start in range(0, len(order), size):
+                group = order[start : start + size]
+                beams = search.begin(len(group))
+                for part in search.advance(beams, [log_probs[index] for index in group]):
+                    for row, hypotheses in self._finish(search, part):
+                        results[group[row]].append(hypotheses)
+        return [self._united(found) for found in results]
 
     def stream(self) -> BeamStream:
         return BeamStream(self)
@@ -227,8 +233,10 @@ class BeamDecoder:
             return divide_by_priors(log_probs, self._priors, self._settings.prior_weight)
         return log_probs
 
-    def _finish(self, beams: Beams, before: Path | None = None) -> list[tuple[int, list[Hypothesis]]]:
-        scores = self._search.finish(beams)
+    def _finish(
+        self, search: BeamSearch, beams: Beams, before: Path | None = None
+    ) -> list[tuple[int, list[Hypothesis]]]:
+        scores = search.finish(beams)
         rows, starts = np.unique(beams.row, return_index=True)
         ends = np.append(starts[1:], len(beams.row))
         return [
@@ -255,8 +263,21 @@ class BeamDecoder:
                 continue
             steps, log_probs = path.steps[: len(text)].tolist(), path.log_probs[: len(text)].tolist()
             found[text] = Hypothesis(text, score, tuple(steps), tuple(log_probs))
-        best = sorted(found.values(), key=lambda one: (-one.score, self._alphabet.encode(one.text)))
-        return best[: self._settings.n_best]
+        return self._ranked(found.values())
+
+    def _united(self, lists: Sequence[list[Hypothesis]]) -> list[Hypothesis]:
+        """What several searches found of one utterance; of a text that both found, what was more likely."""
+        if len(lists) == 1:
+            return lists[0]
+        found: dict[str, Hypothesis] = {}
+        for one in itertools.chain(*lists):
+            if one.text not in found or found[one.text].score < one.score:
+                found[one.text] = one
+        return self._ranked(found.values())
+
+    def _ranked(self, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+        ranked = sorted(hypotheses, key=lambda one: (-one.score, self._alphabet.encode(one.text)))
+        return ranked[: self._settings.n_best]
 
 
 class BeamStream:
@@ -264,27 +285,49 @@ class BeamStream:
 
     def __init__(self, decoder: BeamDecoder) -> None:
         self._decoder = decoder
-        self._search = decoder._search
-        self._beams = self._search.begin(1)
-        self._settled = Path(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        self._courses = [_Course(search) for search in decoder._searches]
 
     def advance(self, log_probs: LogProbs) -> None:
-        (self._beams,) = self._search.advance(self._beams, [self._decoder._checked(log_probs)])
-        path, self._beams.node = self._beams.history.settle(self._beams.node)
-        self._settled += path
+        checked = self._decoder._checked(log_probs)
+        for course in self._courses:
+            course.advance(checked)
 
     def pause(self) -> None:
         alphabet = self._decoder._alphabet
-        if " " not in alphabet.symbols:
-            self._beams.steps += 1
-            return
-        self._beams = self._search.insert(self._beams, alphabet.encode(" ")[0])
+        space = alphabet.encode(" ")[0] if " " in alphabet.symbols else None
+        for course in self._courses:
+            course.pause(space)
 
     @property
     def settled(self) -> str:
         """The text so far that no later piece will change."""
-        return self._decoder._alphabet.decode(self._settled.symbols.tolist())
+        texts = [self._decoder._alphabet.decode(course.settled.symbols.tolist()) for course in self._courses]
+        shared = itertools.takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
+        return texts[0][: len(list(shared))]
 
     def finish(self) -> list[Hypothesis]:
-        ((_, hypotheses),) = self._decoder._finish(self._beams, self._settled)
-        return hypotheses
+        found = []
+        for course in self._courses:
+            ((_, hypotheses),) = self._decoder._finish(course.search, course.beams, course.settled)
+            found.append(hypotheses)
+        return self._decoder._united(found)
+
+
+class _Course:
+    """One search of a stream, and how far it has come."""
+
+    def __init__(self, search: BeamSearch) -> None:
+        self.search = search
+        self.beams = search.begin(1)
+        self.settled = Path(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+    def advance(self, log_probs: LogProbs) -> None:
+        (self.beams,) = self.search.advance(self.beams, [log_probs])
+        path, self.beams.node = self.beams.history.settle(self.beams.node)
+        self.settled += path
+
+    def pause(self, space: int | None) -> None:
+        if space is None:
+            self.beams.steps += 1
+        else:
+            self.beams = self.search.insert(self.beams, space)

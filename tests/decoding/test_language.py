@@ -12,6 +12,8 @@ import pytest
 from asr.acoustic.model import log_softmax
 from asr.config import BeamConfig, GreedyConfig, LanguageUnit
 from asr.decoding import BeamDecoder, make_decoder
+from asr.decoding.assembly import make_scorers
+from asr.decoding.beam import BeamSearch
 from asr.decoding.ngram import NgramModel
 from asr.decoding.ngram_file import save_ngram
 from asr.errors import ConfigError, LanguageModelError
@@ -171,7 +173,7 @@ def test_what_no_hypothesis_disputes_is_settled(rng, word_model):
     stream = decoder.stream()
     for _ in range(50):
         stream.advance(random_log_probs(rng, 20))
-    assert len(stream._beams.history) < 500
+    assert len(stream._courses[0].beams.history) < 500
     assert len(stream.settled) > 100
 
 
@@ -263,15 +265,30 @@ def test_a_pause_counts_as_a_step(settings):
     assert (found.steps[0], found.steps[-1 if found.text.endswith("a") else -2]) == (1, 5)
 
 
-def test_of_hypotheses_with_one_future_only_the_best_is_carried_on(rng, word_model):
+def test_of_hypotheses_with_one_future_only_the_best_is_carried_on(word_model):
     # Three words ago no longer matters to a 3-gram: a narrow beam is not filled by what differs only there.
+    several = [random_log_probs(np.random.default_rng(seed), 60) for seed in range(12)]
     narrow, wide = BeamConfig(beam_width=4), BeamConfig(beam_width=64)
     scores = []
-    for settings in (narrow, replace(narrow, n_best=2), wide):
-        decoder = BeamDecoder(LETTERS, settings, model=word_model)
-        several = [random_log_probs(np.random.default_rng(seed), 60) for seed in range(12)]
-        scores.append(sum(found[0].score for found in decoder.decode(several)))
-    assert scores[1] < scores[0] <= scores[2] + 1e-6
+    for settings, merges in ((narrow, False), (narrow, True), (wide, True)):
+        search = BeamSearch(settings, make_scorers(LETTERS, settings, word_model), merges=merges)
+        (beams,) = search.advance(search.begin(len(several)), several)
+        scores.append(sum(search.finish(beams)[beams.row == row].max() for row in range(len(several))))
+    assert scores[0] < scores[1] <= scores[2] + 1e-6
+
+
+def test_who_asks_for_alternatives_gets_no_worse_a_text(word_model):
+    several = [random_log_probs(np.random.default_rng(seed), 60) for seed in range(12)]
+    alone = BeamDecoder(LETTERS, BeamConfig(beam_width=4), model=word_model).decode(several)
+    decoder = BeamDecoder(LETTERS, BeamConfig(beam_width=4, n_best=3), model=word_model)
+    among = decoder.decode(several)
+    for (best,), found, log_probs in zip(alone, among, several, strict=True):
+        assert len({one.text for one in found}) == len(found) == 3
+        assert found[0].score >= best.score
+        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        stream = decoder.stream()
+        stream.advance(log_probs)
+        assert [one.text for one in stream.finish()] == [one.text for one in found]
 
 
 @pytest.mark.parametrize("settings", [GreedyConfig(), BeamConfig()])
