@@ -198,9 +198,8 @@ class BeamDecoder:
         self._model = model
         scorers = make_scorers(alphabet, settings, model)
         self._in_words = any(isinstance(scorer, WordScorer) for scorer in scorers)
-        merging = BeamSearch(settings, scorers, merges=True)
-        self._searches = [merging]
-        if settings.n_best > 1 and merging.merges:
+        self._searches = [BeamSearch(settings, scorers)]
+        if settings.n_best > 1 and self._searches[0].merges:
             # Merging leaves room for the best text, and drops what differs from it in the distant past alone.
             self._searches.append(BeamSearch(settings, scorers, merges=False))
 
@@ -267,8 +266,6 @@ class BeamDecoder:
 
     def _united(self, lists: Sequence[list[Hypothesis]]) -> list[Hypothesis]:
         """What several searches found of one utterance; of a text that both found, what was more likely."""
-        if len(lists) == 1:
-            return lists[0]
         found: dict[str, Hypothesis] = {}
         for one in itertools.chain(*lists):
             if one.text not in found or found[one.text].score < one.score:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -225,10 +226,10 @@ def test_five_thousand_utterances_open_in_two_seconds(opened, tmp_path, rng):
     text = render_page(report, [sound] * 5000, folder="report_files")
     spent = []
     for _ in range(3):
+        started = time.perf_counter()
         page = opened(text)
         page.wait_for_selector("article")
-        # From the click to the list; that the browser makes a tab first is not the page's time.
-        spent.append(page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd") / 1000)
+        spent.append(time.perf_counter() - started)
         assert page.locator("#count").inner_text() == "5,000 of 5,000"
     assert min(spent) < 2
 

@@ -17,6 +17,7 @@
   const text = (one) => one.systems.map((system) => system.edits.map((edit) => edit.slice(1).join(" ")).join(" ")).join(" ");
   const haystack = (one) => one.haystack ??= `${one.id} ${one.speaker ?? ""} ${text(one)}`.toLowerCase();
   const first = (one) => one.systems[0];
+  const wordTimes = ({times}) => times?.[0].map((start, word) => [start / 1000, times[1][word] / 1000, times[2][word]]);
   const rate = (one) => first(one).errors / Math.max(1, first(one).words);
   const spread = (one) => Math.max(...one.systems.map((s) => s.errors)) - Math.min(...one.systems.map((s) => s.errors));
   const orders = {
@@ -79,6 +80,7 @@
     one.systems.forEach((system, number) => {
       const line = element("div", "system");
       if (systems.length > 1) line.append(element("div", "name", systems[number]));
+      const times = wordTimes(system);
       let place = 0;
       for (const [kind, left, right] of system.edits) {
         const lefts = left ? left.split(" ") : [], rights = kind === "e" ? lefts : right ? right.split(" ") : [];
@@ -86,11 +88,11 @@
           const token = element("span", `t ${kind}`);
           token.append(element("b", "", lefts[k] ?? ""), element("i", "", rights[k] ?? ""));
           if (rights[k] !== undefined) {
-            const time = system.times?.[place++];
+            const time = times?.[place++];
             if (time && one.audio && number === 0) {
               token.dataset.at = time[0];
               token.time = time;
-              token.title = `${time[0].toFixed(2)} s` + (time[2] === null ? "" : `, confidence ${Math.round(100 * time[2])} %`);
+              token.title = `${time[0].toFixed(2)} s` + (time[2] === null ? "" : `, confidence ${time[2]} %`);
               token.addEventListener("click", () => toggle(made, time[0]));
             }
           }
@@ -124,8 +126,8 @@
       spike.append(letter);
       made.append(spike);
     });
-    const {edits, times} = first(one);
-    const written = edits.flatMap(([kind, left, right]) =>
+    const times = wordTimes(first(one));
+    const written = first(one).edits.flatMap(([kind, left, right]) =>
       (kind === "e" ? left : right ?? "").split(" ").filter(Boolean).map((word) => [word, kind !== "e"]));
     (times ?? []).forEach(([start, end], place) => {
       const word = element("span", `word${written[place]?.[1] ? " bad" : ""}`, written[place]?.[0]);
