@@ -115,7 +115,8 @@ class Bundle:
                 from asr.acoustic.onnx_check import check_graph
 
                 check_graph(graph, str(self.path / _GRAPH))
-        return OnnxEngine(graph, self.model, mels=mels, symbols=symbols, name=str(self.path / _GRAPH))
+        width = self.model.outputs * symbols
+        return OnnxEngine(graph, self.model, mels=mels, symbols=width, name=str(self.path / _GRAPH))
 
     def keras_model(self) -> Any:
         """The model as a `keras.Model`, on the Keras back end in use (as `acoustic.model.build_model` describes it).

@@ -11,6 +11,9 @@ from enum import Enum
 
 from asr.errors import ConfigError
 
+# Of the second output where a model has one: a little of CTC keeps the blank where it is.
+_MMI_WEIGHT = 0.9
+
 
 class ConfigEnum(Enum):
     """An enumeration whose members are written in lower case, as a user types them."""
@@ -216,6 +219,9 @@ class ModelConfig:
     """normalise the output of the front end and of every recurrent layer"""
     dropout: float = 0.1
     """share of the output of every recurrent layer that is dropped in training"""
+    mmi_output: bool = False
+    """a second output layer, for decoding with a language model, which training.mmi_weight is about; the first is for
+    all else, such as greedy decoding"""
 
     def __post_init__(self) -> None:
         for name in ("subsampling", "channels", "kernel", "depth", "units"):
@@ -230,6 +236,11 @@ class ModelConfig:
                 "a power of two with model.front_end=conv",
                 self.subsampling,
             )
+
+    @property
+    def outputs(self) -> int:
+        """Output layers."""
+        return 2 if self.mmi_output else 1
 
     @property
     def directions(self) -> int:
@@ -405,6 +416,12 @@ class TrainingConfig:
     """devices of this machine that share every batch (TensorFlow and JAX)"""
     jit_compile: bool = False
     """compile the whole training step with XLA (TensorFlow; JAX always does), not just the recurrence"""
+    mmi_weight: float | None = None
+    """share of lattice-free MMI in what is minimised: it wants the transcript to stand out among all other texts, where
+    CTC, the rest, wants it likely. For the last epochs of a model that decodes with a language model: greedy decoding
+    loses by it, unless that has an output of its own (model.mmi_output). null: 0.9 with such an output, 0 without"""
+    mmi_order: int = 4
+    """letters in a row that say how likely another text is, from 3 to 5"""
     skip_batches: int = 5
     """batches without a finite loss and gradient that are passed over, with a message, before training stops"""
     overfit: int = 0
@@ -416,6 +433,8 @@ class TrainingConfig:
         for name in ("patience", "seed", "workers", "checkpoint_minutes", "skip_batches", "overfit", "average_epochs"):
             _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
         _require(self.batch_seconds > 0, "training.batch_seconds", "above 0", self.batch_seconds)
+        _require(0 <= (self.mmi_weight or 0) <= 1, "training.mmi_weight", "between 0 and 1", self.mmi_weight)
+        _require(3 <= self.mmi_order <= 5, "training.mmi_order", "from 3 to 5", self.mmi_order)
 
 
 @dataclass(kw_only=True)
@@ -566,6 +585,13 @@ class TrainConfig:
         _require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
         if self.frozen_layers and not self.init:
             raise ConfigError("frozen_layers without init would keep weights that know nothing: give init=BUNDLE")
+
+    @property
+    def mmi_weight(self) -> float:
+        """`training.mmi_weight`, or what null means."""
+        if self.training.mmi_weight is not None:
+            return self.training.mmi_weight
+        return _MMI_WEIGHT if self.model.mmi_output else 0.0
 
 
 @dataclass(kw_only=True)

@@ -66,7 +66,7 @@ counts = np.array([len(one) for one in frames], np.int32)
 batch = np.zeros((len(frames), counts.max(), settings.mels), np.float32)
 for row, one in zip(batch, frames):
     row[: len(one)] = one
-logits = bundle.keras_model().predict([batch, counts], batch_size=16, verbose=0)
+logits = bundle.keras_model().predict([batch, counts], batch_size=16, verbose=0)[..., : bundle.alphabet.size]
 for one, steps in zip(log_softmax(logits), step_counts(counts, bundle.model)):
     print(decode_greedy(one[:steps], bundle.alphabet).text)
 """

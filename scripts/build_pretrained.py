@@ -70,7 +70,9 @@ def without_folders(provenance: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("train", "valid"):
         cleaned[part] = [os.path.relpath(path, folder) for path in provenance[part]]
     if provenance.get("init"):
-        cleaned["init"] = provenance["init"] | {"bundle": Path(provenance["init"]["bundle"]).name}
+        init = provenance["init"]
+        before = without_folders(init["provenance"]) if init.get("provenance") else {}
+        cleaned["init"] = init | {"bundle": Path(init["bundle"]).name, "provenance": before}
     return cleaned
 
 

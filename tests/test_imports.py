@@ -38,13 +38,14 @@ ROOMS = {
 }
 
 # The only places that reach below Keras, but for what a training asks of devices.
-KERNELS = ("acoustic/rnn_kernels/", "acoustic/ctc_kernels/")
+KERNELS = ("acoustic/rnn_kernels/", "acoustic/ctc_kernels/", "acoustic/denominator_kernels/")
 
 # One third-party library, one home.
 HOMES = {
     "keras": (
         "acoustic/model.py",
         "acoustic/loss.py",
+        "acoustic/denominator.py",
         "acoustic/rnn.py",
         "acoustic/initializers.py",
         "acoustic/keras_engine.py",
@@ -54,6 +55,7 @@ HOMES = {
     "tensorflow": (*KERNELS, "training/devices.py", "cli/train.py"),
     "torch": (*KERNELS, "training/devices.py"),
     "jax": KERNELS,
+    "numba": KERNELS,
     "onnx": ("acoustic/onnx_export.py", "acoustic/onnx_check.py"),
     "onnxruntime": ("acoustic/onnx_engine.py",),
     "librosa": ("audio/features.py",),

@@ -23,6 +23,6 @@ class AcousticModel(Protocol):
 
         Returns
         -------
-        float32 [shape=(steps, symbols)]
-            Natural log-probabilities.
+        float32 [shape=(steps, outputs * symbols)]
+            Natural log-probabilities, output layer after output layer.
         """

@@ -31,7 +31,7 @@ class KerasEngine:
         self._turn = threading.Lock()
 
     def log_probs(self, frames: Frames) -> npt.NDArray[np.float32]:
-        """(frames, mels) to natural log-probabilities (steps, symbols)."""
+        """(frames, mels) to natural log-probabilities (steps, outputs * symbols)."""
         count = len(frames)
         padded = np.zeros((1, -(-count // _FRAMES) * _FRAMES, frames.shape[1]), np.float32)
         padded[0, :count] = frames

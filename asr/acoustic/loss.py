@@ -10,6 +10,7 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.ctc_kernels import ctc
+from asr.acoustic.denominator import Denominator
 from asr.acoustic.steps import step_counts
 from asr.config import ModelConfig
 from asr.corpus.batching import Batch
@@ -70,7 +71,7 @@ def row_nats(y_true: Any, y_pred: Any) -> Any:
 
 
 class CtcLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Nats a symbol: the CTC loss of a batch over the number of label symbols.
+    """Nats a symbol: the loss of a batch over the number of label symbols, on average of the outputs.
 
     The sum over the batch is divided once, so that a gradient step weighs every symbol the same, whether its
     utterance is long or short; also when several batches, or several devices, make one step together.
@@ -79,13 +80,35 @@ class CtcLoss(keras.losses.Loss):  # type: ignore[misc]
     ----------
     parts : int >= 1
         Losses of which the optimizer takes the mean for one step: batches times devices.
+    denominator : Denominator, optional
+        Of the lattice-free MMI criterion; without it, the loss is CTC's.
+    mmi_weight : float
+        Share of that criterion, minus the logarithm of the transcript's posterior probability; the rest is CTC's.
+    outputs : int
+        1 or 2. Of two outputs, the first has CTC's loss alone.
     """
 
-    def __init__(self, parts: int = 1) -> None:
+    def __init__(
+        self, parts: int = 1, denominator: Denominator | None = None, mmi_weight: float = 0.0, outputs: int = 1
+    ) -> None:
         super().__init__(name="ctc", reduction="none")
         self._parts = parts
+        self._denominator = denominator
+        self._mmi_weight = mmi_weight
+        self._outputs = outputs
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """`pack_targets`' array and logits [shape=(batch, steps, symbols)] to a scalar."""
+        """`pack_targets`' array and logits [shape=(batch, steps, outputs * symbols)] to a scalar."""
         step_symbols = ops.cast(y_true[0, 2], "float32")
-        return ops.sum(row_nats(y_true, y_pred)) * (self._parts / step_symbols)
+        *first, last = ops.split(y_pred, self._outputs, axis=-1)
+        nats = sum((row_nats(y_true, one) for one in first), self._mmi_nats(y_true, last))
+        return ops.sum(nats) * (self._parts / self._outputs / step_symbols)
+
+    def _mmi_nats(self, y_true: Any, y_pred: Any) -> Any:
+        nats = row_nats(y_true, y_pred)
+        if self._denominator:
+            steps = ops.cast(y_true[:, 0], "int32")
+            others = self._denominator(y_pred, ops.maximum(steps, 1))
+            others = others - self._denominator.label_log_probs(y_true[:, 3:], y_true[:, 1])
+            nats = nats + self._mmi_weight * ops.where(steps > 0, others, ops.zeros_like(others))
+        return nats

@@ -31,14 +31,14 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
     mels : int > 0
         Width of a frame.
     symbols : int > 0
-        Width of the output, blank included.
+        Width of an output layer, blank included.
 
     Returns
     -------
     keras.Model
         From `[frames, frame_counts]`, float32 [shape=(batch, frames, mels)] and int32 [shape=(batch,)], to logits
-        [shape=(batch, steps, symbols)]. `step_counts(frame_counts, settings)` steps of a row are true; the rest is
-        garbage.
+        [shape=(batch, steps, outputs * symbols)], output after output. `step_counts(frame_counts, settings)` steps of a
+        row are true; the rest is garbage.
     """
     frames = keras.Input((None, mels), name="frames", dtype="float32")
     counts = keras.Input((), name="frame_counts", dtype="int32")
@@ -71,6 +71,8 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
         x = Dropout(settings.dropout, name=f"dropout_{number}")(x)
     # In float32 whatever the precision of the rest: CTC adds up what these logits say over hundreds of steps.
     logits = _dense(symbols, "symbols", dtype="float32")(x)
+    if settings.mmi_output:
+        logits = ops.concatenate([logits, _dense(symbols, "symbols_mmi", dtype="float32")(x)], axis=-1)
     return keras.Model([frames, counts], logits, name="acoustic_model")
 
 
@@ -188,11 +190,11 @@ def predict_log_probs(
 
     Returns
     -------
-    list of float32 [shape=(steps, symbols)]
-        Natural log-probabilities of each utterance, cut to its true steps.
+    list of float32 [shape=(steps, outputs * symbols)]
+        Natural log-probabilities of each utterance, cut to its true steps; output after output.
     """
-    logits = model.predict_on_batch([frames, frame_counts])
-    log_probs = log_softmax(np.asarray(logits, np.float32))
+    logits = np.asarray(model.predict_on_batch([frames, frame_counts]), np.float32)
+    log_probs = log_softmax(logits.reshape(*logits.shape[:2], settings.outputs, -1)).reshape(logits.shape)
     return [one[:steps] for one, steps in zip(log_probs, step_counts(frame_counts, settings), strict=True)]
 
 

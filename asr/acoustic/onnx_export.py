@@ -29,7 +29,7 @@ OPERATORS = frozenset(
     [
         *_DENSE,
         *_QUANTIZED,
-        *("Add", "Conv", "Div", "DynamicQuantizeLSTM", "GRU", "Gather", "LSTM", "LayerNormalization", "Less"),
+        *("Add", "Concat", "Conv", "Div", "DynamicQuantizeLSTM", "GRU", "Gather", "LSTM", "LayerNormalization", "Less"),
         *("LogSoftmax", "Pad", "Range", "Relu", "Reshape", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze"),
         "Where",
     ]
@@ -49,7 +49,7 @@ def export_onnx(weights: Weights, settings: ModelConfig, *, mels: int, symbols: 
         By the names that `acoustic.model.read_weights` gives.
     settings : ModelConfig
     mels, symbols : int > 0
-        Width of a frame and of the output.
+        Width of a frame and of an output layer.
     quantized : bool
         Products of LSTMs and projections in integers: a quarter of the size, two to three times the speed. (There is no
         such operator for GRUs, which stay as they are.)
@@ -58,7 +58,7 @@ def export_onnx(weights: Weights, settings: ModelConfig, *, mels: int, symbols: 
     -------
     bytes
         A graph from `frames` float32 [shape=(batch, frames, mels)] and `frame_counts` int32 [shape=(batch,)] to
-        `log_probs` float32 [shape=(batch, steps, symbols)], natural log-probabilities.
+        `log_probs` float32 [shape=(batch, steps, outputs * symbols)], natural log-probabilities, output after output.
     """
     graph = _Graph(weights, quantized)
     x, counts = "frames", "frame_counts"
@@ -96,9 +96,10 @@ def export_onnx(weights: Weights, settings: ModelConfig, *, mels: int, symbols: 
     for number in range(1, settings.depth + 1):
         x = graph.recurrent(x, counts, f"recurrent_{number}", settings)
         x = graph.project_and_normalize(x, f"recurrent_{number}", settings)
-    x = graph.dense(x, "symbols", quantized=False)
-    graph.add("LogSoftmax", x, axis=-1, output="log_probs")
-    return graph.serialize(mels, symbols)
+    layers = ["symbols", "symbols_mmi"][: settings.outputs]
+    outputs = [graph.add("LogSoftmax", graph.dense(x, layer, quantized=False), axis=-1) for layer in layers]
+    graph.add("Concat", *outputs, axis=-1, output="log_probs")
+    return graph.serialize(mels, settings.outputs * symbols)
 
 
 class _Graph:

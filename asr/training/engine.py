@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from asr.acoustic.denominator import Denominator
 from asr.acoustic.loss import CtcLoss, pack_targets, row_nats
 from asr.acoustic.model import build_model, freeze_layers, write_weights
 from asr.config import Precision, TrainConfig
@@ -45,6 +46,8 @@ class Engine:
         Width of the model's output.
     average_steps : float
         Steps of the optimizer over which `averaged` averages the weights; 0 for none.
+    denominator : Denominator, optional
+        What `training.mmi_weight` weighs.
 
     Raises
     ------
@@ -52,7 +55,14 @@ class Engine:
         If the back end or the machine cannot do what the settings ask for.
     """
 
-    def __init__(self, settings: TrainConfig, *, symbols: int, average_steps: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: TrainConfig,
+        *,
+        symbols: int,
+        average_steps: float = 0.0,
+        denominator: Denominator | None = None,
+    ) -> None:
         training, optimizer = settings.training, settings.optimizer
         self._settings = settings
         self._devices = Devices(training.devices, training.precision)
@@ -79,7 +89,7 @@ class Engine:
             self._guard.build(self.model.trainable_variables)
             self.model.compile(
                 optimizer=self._guard,
-                loss=CtcLoss(parts=training.accumulate),
+                loss=CtcLoss(training.accumulate, denominator, settings.mmi_weight, settings.model.outputs),
                 jit_compile="auto" if keras.backend.backend() == "jax" else training.jit_compile,
                 auto_scale_loss=False,
             )
@@ -187,10 +197,11 @@ class Engine:
         return True
 
     def logits(self, batch: Batch) -> npt.NDArray[np.float32]:
-        """float32 [shape=(batch, steps, symbols)], without dropout."""
+        """float32 [shape=(batch, steps, symbols)] of the first output, without dropout."""
         with self._devices.scope():
             logits = np.asarray(self._predict(batch.frames, batch.frame_counts), np.float32)
-        return logits[: len(batch.frames)]  # TensorFlow's replicas predict the whole batch each
+        symbols = logits.shape[-1] // self._settings.model.outputs
+        return logits[: len(batch.frames), :, :symbols]  # TensorFlow's replicas predict the whole batch each
 
     def nats(self, batch: Batch, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The CTC loss of every row of a batch [shape=(batch,)]."""

@@ -16,7 +16,9 @@ from asr.text.alphabet import BLANK, Alphabet
 
 # Settings that a training may choose anew: they have no part in what the weights mean.
 _FREE = {"features.dither", "model.dropout"}
-_OUTPUT = "symbols/"
+_OUTPUT, _MMI_OUTPUT = "symbols/", "symbols_mmi/"
+# What may differ besides: an output layer is added or left out.
+_OPTIONAL = "model.mmi_output"
 
 Settings = TypeVar("Settings", bound=TrainConfig)
 
@@ -36,7 +38,8 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
     def mine(prefix: str, part: Any, theirs: Any) -> Any:
         if prefix in chosen:
             return part
-        kept = {*chosen, *_FREE}
+        # An output layer may be added by a recipe too; to leave one out, a user has to say so.
+        kept = {*chosen, *_FREE, *([_OPTIONAL] if settings.model.mmi_output else [])}
         return replace(
             theirs, **{one.name: getattr(part, one.name) for one in fields(part) if f"{prefix}.{one.name}" in kept}
         )
@@ -67,7 +70,7 @@ def check_fits(settings: TrainConfig, bundle: Bundle) -> None:
         for one in fields(mine):
             name = f"{prefix}.{one.name}"
             wanted, found = getattr(theirs, one.name), getattr(mine, one.name)
-            if wanted != found and name not in _FREE:
+            if wanted != found and name not in {*_FREE, _OPTIONAL}:
                 problems.append(f"{name} is {wanted} there and {found} here")
     if problems:
         raise ConfigError(
@@ -79,7 +82,7 @@ def check_fits(settings: TrainConfig, bundle: Bundle) -> None:
 def initial_weights(
     bundle: Bundle, fresh: Mapping[str, npt.NDArray[np.float32]], alphabet: Alphabet
 ) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
-    """A bundle's weights for a model that writes another alphabet.
+    """A bundle's weights for a model that writes another alphabet, or has another number of outputs.
 
     Parameters
     ----------
@@ -92,12 +95,16 @@ def initial_weights(
     Returns
     -------
     weights : dict of str to arrays
-        The bundle's; of the output layer, the columns of the blank and of symbols that both alphabets have, and fresh
-        ones for the rest.
+        The bundle's, and for a second output those of its first, if it has one alone; of output layers, the columns of
+        the blank and of symbols that both alphabets have, and fresh ones for the rest.
     message : str
         What became of the symbols.
     """
     weights = bundle.weights()
+    second = {name for name in fresh if name.startswith(_MMI_OUTPUT)}
+    for name in second - weights.keys():
+        weights[name] = weights[name.replace(_MMI_OUTPUT, _OUTPUT)]
+    weights = {name: array for name, array in weights.items() if name in second or not name.startswith(_MMI_OUTPUT)}
     if alphabet == bundle.alphabet:
         return weights, "all weights kept"
     pairs = [(BLANK, BLANK)] + [
@@ -106,7 +113,7 @@ def initial_weights(
         if symbol in bundle.alphabet.symbols
     ]
     mine, theirs = np.array(pairs).T
-    for name in [name for name in weights if name.startswith(_OUTPUT)]:
+    for name in [name for name in weights if name.startswith((_OUTPUT, _MMI_OUTPUT))]:
         remade = fresh[name].copy()
         remade[..., mine] = weights[name][..., theirs]
         weights[name] = remade

@@ -31,6 +31,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.model import read_weights
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
@@ -41,6 +42,7 @@ from asr.corpus.manifest import write_manifest
 from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
 from asr.evaluation.scoring import Score
 from asr.files import clear_leftovers, write_atomically
+from asr.text.alphabet import BLANK
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.curves import draw_curves
 from asr.training.engine import Engine
@@ -217,6 +219,7 @@ class _Run:
                 settings,
                 symbols=corpus.alphabet.size,
                 average_steps=training.average_epochs * steps / training.epochs,
+                denominator=self._denominator() if settings.mmi_weight else None,
             )
             if self.init:
                 weights, message = initial_weights(self.init, read_weights(self.engine.model), corpus.alphabet)
@@ -250,6 +253,13 @@ class _Run:
             cache_dir=self.settings.data.cache_dir,
             seed=self.settings.training.seed,
         )
+
+    def _denominator(self) -> Denominator:
+        """All that could have been said, as likely as its letters are to follow each other in the transcripts."""
+        alphabet, order = self.corpus.alphabet, self.settings.training.mmi_order
+        start = alphabet.encode(" ")[0] if " " in alphabet.symbols else BLANK + 1
+        ngrams = symbol_ngrams(self.train_examples.labels, symbols=alphabet.size, start=start, order=order)
+        return Denominator(ngrams, start=start)
 
     def _buckets(self, examples: Examples, epochs: int) -> list[Shape]:
         frames, symbols = examples.lengths(epochs)

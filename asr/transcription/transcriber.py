@@ -22,7 +22,7 @@ from asr.acoustic.engine import AcousticModel
 from asr.audio.load import Samples
 from asr.audio.reading import Readers
 from asr.bundle import Bundle
-from asr.config import AutoConfig, DecoderConfig, GreedyConfig
+from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError
@@ -166,6 +166,10 @@ class Transcriber:
             decoder = decoder.resolve(bundle.decoder)
         self._decoder = make_decoder(bundle.alphabet, decoder, priors=bundle.priors)
         self._calibration = bundle.confidence.get(decoder_kind(decoder))
+        # Of a model with two output layers, the last is for decoding with a language model.
+        symbols, has_model = bundle.alphabet.size, isinstance(decoder, BeamConfig) and decoder.lm is not None
+        output = bundle.model.outputs - 1 if has_model else 0
+        self._output = slice(output * symbols, (output + 1) * symbols)
         self._at_once = _STRETCHES_AT_ONCE if isinstance(decoder, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
         self._channel = channel
         self._workers = workers or available_cores()
@@ -338,7 +342,7 @@ class Transcriber:
         if is_silent(window.samples):
             return None
         with self._cores:
-            return self._engine.log_probs(self.bundle.log_mel(window.samples))
+            return self._engine.log_probs(self.bundle.log_mel(window.samples))[:, self._output]
 
     def _decode(self, waiting: Sequence[tuple[_Writing, Stretch]]) -> None:
         with self._cores:

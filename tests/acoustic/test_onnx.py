@@ -48,14 +48,18 @@ def test_a_quantised_graph_is_a_quarter_and_says_nearly_the_same(rng, settings):
         assert np.abs(difference).mean() < 0.01
 
 
-def test_keras_and_onnx_are_one_interface(rng):
-    settings = ModelConfig(depth=1, units=8, channels=2)
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_keras_and_onnx_are_one_interface(rng, outputs):
+    settings = ModelConfig(depth=1, units=8, channels=2, mmi_output=outputs == 2)
     model = build(settings)
     engine = KerasEngine(model, settings)
     graph = load(export_onnx(read_weights(model), settings, mels=MELS, symbols=SYMBOLS), settings)
     for length in (1, 255, 256, 300):
         frames = rng.standard_normal((length, MELS)).astype(np.float32)
         np.testing.assert_allclose(engine.log_probs(frames), graph.log_probs(frames), atol=1e-4)
+        each = np.exp(graph.log_probs(frames)).reshape(-1, outputs, SYMBOLS)
+        np.testing.assert_allclose(each.sum(axis=-1), 1, atol=1e-5)
+        assert outputs == 1 or not np.allclose(each[:, 0], each[:, 1], atol=1e-3)
 
 
 def test_a_file_that_is_no_graph_is_refused():
@@ -79,7 +83,7 @@ def test_a_graph_of_another_subsampling_is_refused(rng):
 
 
 def load(graph: bytes, settings: ModelConfig) -> OnnxEngine:
-    return OnnxEngine(graph, settings, mels=MELS, symbols=SYMBOLS, name="model.onnx")
+    return OnnxEngine(graph, settings, mels=MELS, symbols=settings.outputs * SYMBOLS, name="model.onnx")
 
 
 CONSTANT = numpy_helper.from_array(np.zeros((1, 1), np.float32), "constant")

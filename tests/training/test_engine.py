@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.model import read_weights
 from asr.config import FeatureConfig, ModelConfig, OptimizerConfig, Precision, TrainConfig, TrainingConfig
 from asr.corpus.batching import Batch, collate
@@ -41,6 +42,15 @@ def test_a_step_lowers_the_loss_and_reports_the_one_before(rng):
     again = engine()
     nats = again.nats(batch, again.logits(batch))
     assert first.loss == pytest.approx(nats.sum() / batch.label_counts.sum(), rel=1e-4)
+
+
+def test_mmi_is_learnt_beside_ctc(rng):
+    frames, labels = utterances(rng, 4)
+    denominator = Denominator(symbol_ngrams(labels, symbols=SYMBOLS, start=1, order=3), start=1)
+    settings = replace(SETTINGS, training=TrainingConfig(mmi_weight=0.8))
+    one, batch = Engine(settings, symbols=SYMBOLS, denominator=denominator), collate(frames, labels)
+    losses = [one.step(batch).loss for _ in range(20)]
+    assert 0 < losses[-1] < 0.7 * losses[0]
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch(rng):

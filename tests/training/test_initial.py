@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asr.acoustic.model import build_model, read_weights
-from asr.bundle import copy_bundle, load_bundle
+from asr.bundle import copy_bundle, load_bundle, save_bundle
 from asr.config import (
     AlphabetConfig,
     BeamConfig,
@@ -56,8 +56,28 @@ def test_other_features_and_another_model_are_refused_by_name(bundle):
         check_fits(replace(fitting, model=replace(fitting.model, units=32)), bundle)
 
 
-def fresh_weights(bundle, alphabet: Alphabet) -> dict[str, np.ndarray]:
-    return read_weights(build_model(bundle.model, mels=bundle.log_mel.settings.mels, symbols=alphabet.size))
+def fresh_weights(bundle, alphabet: Alphabet, **model) -> dict[str, np.ndarray]:
+    settings = replace(bundle.model, **model)
+    return read_weights(build_model(settings, mels=bundle.log_mel.settings.mels, symbols=alphabet.size))
+
+
+def test_a_second_output_starts_as_the_first_one_of_a_bundle_without_and_can_be_left_out(bundle, tmp_path):
+    adopted = adopt_settings(TrainConfig(init="x", model=ModelConfig(mmi_output=True)), bundle, ())
+    check_fits(adopted, bundle)
+    weights, _ = initial_weights(bundle, fresh_weights(bundle, bundle.alphabet, mmi_output=True), bundle.alphabet)
+    for name in ("kernel", "bias"):
+        np.testing.assert_array_equal(weights[f"symbols_mmi/{name}"], bundle.weights()[f"symbols/{name}"])
+    weights["symbols_mmi/bias"] = weights["symbols_mmi/bias"] + 1
+    save_bundle(
+        tmp_path / "two", weights=weights, log_mel=bundle.log_mel, normalizer=bundle.normalizer,
+        alphabet=bundle.alphabet, model=adopted.model,
+    )  # fmt: skip
+    two = load_bundle(tmp_path / "two")
+    assert adopt_settings(TrainConfig(init="x"), two, ()).model.mmi_output
+    without = adopt_settings(TrainConfig(init="x"), two, {"model.mmi_output"})
+    check_fits(without, two)
+    one, _ = initial_weights(two, fresh_weights(two, two.alphabet, mmi_output=False), two.alphabet)
+    assert one.keys() == bundle.weights().keys()
 
 
 def test_the_same_alphabet_keeps_every_weight(bundle):

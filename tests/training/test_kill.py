@@ -75,7 +75,7 @@ def test_ten_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatc
         *manifests, "model.depth=1", "model.units=32", "model.projection=8", "model.channels=2", "features.mels=16",
         "model.dropout=0.2", f"training.epochs={EPOCHS}", "training.patience=0", "training.batch_size=2",
         "training.workers=2", "training.checkpoint_minutes=0", "training.accumulate=2", "training.average_epochs=1",
-        "augment=robust", "optimizer.schedule=plateau", "optimizer.plateau_epochs=1",
+        "training.mmi_weight=0.5", "augment=robust", "optimizer.schedule=plateau", "optimizer.plateau_epochs=1",
     ]  # fmt: skip
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(settings, whole)

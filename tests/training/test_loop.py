@@ -104,6 +104,14 @@ def test_a_run_directory_holds_what_its_docstring_says(whole_run):
     }  # fmt: skip
 
 
+def test_a_run_with_mmi_learns_what_stands_out_among_the_letters_of_its_transcripts(settings, tmp_path):
+    training = TrainingConfig(epochs=2, batch_size=3, mmi_weight=0.5, mmi_order=3)
+    first, second = (
+        record["train_loss"] for record in train(replace(settings, training=training), tmp_path / "mmi").history
+    )
+    assert 0 < second < first
+
+
 def test_the_loss_falls(whole_run):
     assert whole_run.history[-1]["train_loss"] < 0.95 * whole_run.history[0]["train_loss"]
 

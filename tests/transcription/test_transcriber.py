@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 
 import asr
-from asr.bundle import load_bundle
+from asr.bundle import load_bundle, save_bundle
 from asr.config import BeamConfig, GreedyConfig
 from asr.corpus.manifest import read_manifest
 from asr.decoding import make_decoder
+from asr.decoding.ngram_file import save_ngram
 from asr.errors import AudioError
 from asr.transcription.transcriber import Transcriber, Transcript, decode_recordings
 
 from ..conftest import RATE, SAMPLES, SHARED_SPEECH
+from ..decoding.conftest import SENTENCES
+from ..decoding.conftest import train as train_model
 
 SAMPLE_PATHS = sorted(SAMPLES.glob("*.opus"))
 
@@ -40,6 +45,26 @@ def test_a_recording_has_one_text_alone_in_company_and_in_any_order(transcriber)
         for path, result in zip(paths, transcriber.transcribe_files(paths), strict=True):
             assert isinstance(result, Transcript)
             assert (result.path, result.text) == (str(path), alone[path])
+
+
+def test_of_two_outputs_the_second_is_for_a_language_model_and_the_first_for_all_else(tiny_bundle, tmp_path, rng):
+    one = load_bundle(tiny_bundle)
+    weights = one.weights()
+    for name in ("kernel", "bias"):
+        weights[f"symbols_mmi/{name}"] = np.zeros_like(weights[f"symbols/{name}"])
+    save_bundle(
+        tmp_path / "two", weights=weights, log_mel=one.log_mel, normalizer=one.normalizer, alphabet=one.alphabet,
+        model=replace(one.model, mmi_output=True),
+    )  # fmt: skip
+    two = load_bundle(tmp_path / "two")
+    save_ngram(tmp_path / "pets.lm", train_model(SENTENCES))
+    samples = 0.1 * rng.standard_normal(RATE).astype(np.float32)
+    expected = Transcriber(one, decoder=GreedyConfig()).hear_samples(samples).log_probs()
+    for decoder in (GreedyConfig(), BeamConfig()):
+        found = Transcriber(two, decoder=decoder).hear_samples(samples).log_probs()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    heard = Transcriber(two, decoder=BeamConfig(lm=str(tmp_path / "pets.lm"))).hear_samples(samples)
+    np.testing.assert_allclose(heard.log_probs(), -np.log(two.alphabet.size), atol=1e-5)
 
 
 def test_an_unreadable_recording_does_not_keep_the_rest_back(transcriber, tmp_path):
