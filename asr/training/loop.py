@@ -301,6 +301,12 @@ class _Run:
             write_manifest(self.run_dir / _HELD_OUT, self.corpus.valid)
         self._describe()
         progress = load_checkpoint(self.run_dir / "checkpoints", self.engine.variables)
+        if progress and progress.batches != self._planned_batches(progress):
+            raise TrainingError(
+                f"{self.run_dir}: the checkpoint was written after batch {progress.batches}, which these settings plan "
+                f"as batch {self._planned_batches(progress)}: settings or data are others now. Take another run_dir; "
+                f"init={self.run_dir / LAST} starts from its weights"
+            )
         self.journal.begin(progress.batches if progress else 0)
         if progress:
             self.progress = progress
@@ -310,6 +316,10 @@ class _Run:
         # Across the ends of epochs, so that the next one's first batches are made while this one is validated.
         jobs = ((epoch, planned) for epoch, plan in enumerate(self.plans) for planned in plan)
         self.batches = self.feed.batches(itertools.islice(jobs, self.progress.batches, None))
+
+    def _planned_batches(self, progress: Progress) -> int:
+        """Batches up to an epoch and batch."""
+        return sum(map(len, self.plans[: progress.epoch])) + progress.batch
 
     @property
     def _held_out(self) -> bool:

@@ -219,6 +219,15 @@ def test_a_manifest_that_changed_ends_a_run_that_would_go_on(settings, tmp_path,
         train(settings, tmp_path / "run")
 
 
+def test_settings_that_plan_other_batches_end_a_run_that_would_go_on(settings, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        after_batches(patch, 6, lambda: signal.raise_signal(signal.SIGINT))
+        train(settings, tmp_path)
+    other = replace(settings, training=replace(settings.training, batch_size=4))
+    with pytest.raises(TrainingError, match="after batch 6, which these settings plan as batch 5"):
+        train(other, tmp_path)
+
+
 def test_batches_may_agree_in_shape_at_first_and_differ_later(settings, tmp_path, write_audio):
     rows = []
     for number in range(12):
