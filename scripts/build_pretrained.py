@@ -45,8 +45,8 @@ def main() -> int:
         copy_bundle(source, tuned, provenance=provenance, error_rates={})
         decoders = {"greedy": ["decoder=greedy"]}
         if arguments.lm:
-            # Weights are searched at the width of a beam that costs less than the network does.
-            decoders["beam"] = [f"decoder.lm={arguments.lm}", "decoder.beam_width=128", "trials=80"]
+            wide = ["decoder.beam_width=256", "decoder.score_margin=13", "decoder.min_symbol_log_prob=-6.5"]
+            decoders["beam"] = [f"decoder.lm={arguments.lm}", *wide, "trials=80"]
         for name, settings in decoders.items():
             tuning = report_dir / f"tuning-{name}"
             call("tune", arguments.manifest, f"bundle={tuned}", *settings, f"output={tuned}", f"report_dir={tuning}")
