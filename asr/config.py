@@ -6,7 +6,7 @@ Settings are plain dataclasses, complete without arguments and checked when made
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 from asr.errors import ConfigError
@@ -525,35 +525,46 @@ class BeamConfig(DecoderConfig):
 class AutoConfig(DecoderConfig):
     """The decoder that the bundle recommends: a beam search with its language model, or greedy where it has none.
 
-    With hot words or several texts asked for it is a beam search in any case.
+    Whatever is given here takes the place of the bundle's setting, and makes it a beam search in any case. The settings
+    are those of `BeamConfig`; null is the bundle's, or the default of `BeamConfig` where the bundle recommends none.
     """
 
-    n_best: int = 1
-    """texts returned for an utterance, best first (in json and jsonl)"""
+    beam_width: int | None = None
+    n_best: int | None = None
+    min_symbol_log_prob: float | None = None
+    """symbols whose log-probability is below this at a step are not tried there"""
+    score_margin: float | None = None
+    """prefixes whose score is this far behind the best are dropped"""
+    prior_weight: float | None = None
+    lm: str | None = None
+    lm_weight: float | None = None
+    word_bonus: float | None = None
+    unknown_score: float | None = None
+    lexicon: str | None = None
+    open_vocabulary: bool | None = None
     hotwords: list[str] = field(default_factory=list)
-    """words and phrases to expect, each with its own weight if one is wanted: [kathleen,new york:8]"""
     hotwords_file: str | None = None
-    """file of such words and phrases, one a line"""
-    hotword_weight: float = 5.0
-    """added to the score for a word of decoder.hotwords that names no weight"""
+    hotword_weight: float | None = None
 
     def __post_init__(self) -> None:
-        _require(self.n_best >= 1, "decoder.n_best", "at least 1", self.n_best)
+        self.resolve(None)  # which refuses what is out of its bounds
 
-    def resolve(self, recommended: DecoderConfig | None) -> DecoderConfig:
-        """The settings to decode with, given those of the bundle."""
-        asked = self.n_best > 1 or bool(self.hotwords) or self.hotwords_file is not None
-        if not asked:
+    def resolve(self, recommended: BeamConfig | None) -> BeamConfig | GreedyConfig:
+        """The settings to decode with, given those of the bundle.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is out of its bounds.
+        """
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        given = {name: value for name, value in values.items() if value not in (None, [])}
+        if not given:
             return recommended or GreedyConfig()
-        base = recommended if isinstance(recommended, BeamConfig) else BeamConfig()
-        return replace(
-            base,
-            n_best=self.n_best,
-            beam_width=max(base.beam_width, self.n_best),
-            hotwords=self.hotwords,
-            hotwords_file=self.hotwords_file,
-            hotword_weight=self.hotword_weight,
-        )
+        base = recommended or BeamConfig()
+        if self.n_best and self.beam_width is None:
+            given["beam_width"] = max(base.beam_width, self.n_best)
+        return replace(base, **given)
 
 
 @dataclass(kw_only=True)
@@ -803,7 +814,7 @@ class TuneConfig:
 
     bundle: str = "en"
     """the model: a bundle's folder, or the name of one that ships"""
-    decoder: DecoderConfig = field(default_factory=BeamConfig)
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     trials: int = 60
     """combinations of lm_weight, word_bonus, unknown_score and prior_weight to try"""

@@ -244,7 +244,7 @@ class Composer:
         for group, options in groups.items():
             for option in options:
                 if name.startswith(f"{group}.") and group != "experiment" and name in self.keys([f"{group}={option}"]):
-                    return f"{message} with this {group}: add {group}={option}"
+                    return f"{message} with this {group}: it is of {group}={option}"
         neighbours = [*keys, *groups]
         last_parts = {key.rpartition(".")[2]: key for key in keys}
         if name in last_parts:
@@ -322,6 +322,8 @@ def _field_docs(kind: type[Any]) -> dict[str, str]:
     for base in kind.__bases__:
         if is_dataclass(base):
             docs |= _field_docs(base)
+    if kind is config.AutoConfig:  # has the settings of a beam search, by the same names
+        docs |= _field_docs(config.BeamConfig)
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     body = typing.cast(ast.ClassDef, definition).body
     for statement, following in itertools.pairwise(body):

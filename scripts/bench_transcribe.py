@@ -142,7 +142,7 @@ def main() -> int:
     has_peer = not subprocess.run([arguments.pocketsphinx, "-c", "import pocketsphinx"], capture_output=True).returncode
     asr = [sys.executable, "-m", "asr", "transcribe", f"bundle={arguments.bundle}"]
     greedy = [*asr, "decoder=greedy"]
-    beam = [*asr, "decoder=beam", f"decoder.lm={arguments.lm}"] if arguments.lm else asr
+    beam = [*asr, f"decoder.lm={arguments.lm}"] if arguments.lm else asr
     has_beam = arguments.lm or load_bundle(arguments.bundle).decoder
     keras = [sys.executable, "-c", KERAS]
     with tempfile.TemporaryDirectory(prefix="asr-bench-") as folder:

@@ -24,7 +24,7 @@ from bench_transcribe import run
 
 from asr.audio.load import Samples, load_audio
 from asr.bundle import load_bundle
-from asr.config import AutoConfig, BeamConfig
+from asr.config import AutoConfig
 from asr.corpus.manifest import read_manifest
 from asr.evaluation.scoring import score
 from asr.text.normalize import normalize_text
@@ -49,12 +49,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--bundle", default="en")
-    parser.add_argument("--lm", help="decode by beam search with this language model")
+    parser.add_argument("--lm", help="decode with this language model instead of the bundle's")
     parser.add_argument("--joins", type=int, default=5)
     parser.add_argument("--hours", type=float, default=10.0)
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
-    decoder = BeamConfig(lm=arguments.lm) if arguments.lm else AutoConfig()
+    decoder = AutoConfig(lm=arguments.lm)
     transcriber = Transcriber(bundle, decoder=decoder)
     utterances = read_manifest(arguments.manifest).utterances
     references = [normalize_text(one.text or "", bundle.normalizer) for one in utterances]
@@ -107,7 +107,7 @@ def main() -> int:
                 "format=json",
             ]
             if arguments.lm:
-                command += ["decoder=beam", f"decoder.lm={arguments.lm}"]
+                command.append(f"decoder.lm={arguments.lm}")
             done = run(command)
         result = json.loads(done.output)
         words = [Word(one["text"], one["start"], one["end"]) for one in result["words"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -101,7 +101,7 @@ def test_null_is_nothing_and_quoted_null_a_name():
         ("train", "training.epochs=1,2", "that is a sweep, for `asr train --multirun`"),
         ("train", "augment.speeds=fast", "augment.speeds must be a list"),
         ("train", "hydra.run.dir=x", "no setting 'hydra.run.dir'"),
-        ("transcribe", "decoder.beam_width=8", "with this decoder: add decoder=beam"),
+        ("evaluate", "decoder.beem_width=8", "did you mean 'decoder.beam_width'"),
         ("transcribe", "format=jsn", "did you mean 'json'"),
         ("transcribe", "channel=left", "channel must be mix or the number of a channel, from 1, not 'left'"),
         ("transcribe", "+new=1", "neither a file nor a setting"),
@@ -117,9 +117,35 @@ def test_a_mistake_is_refused_with_its_nearest_neighbour(command, override, mess
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_set_takes_the_place_of_the_bundles_setting_and_the_others_stay():
+    recommended = BeamConfig(beam_width=64, lm="own.lm", lm_weight=0.9, score_margin=13.0)
+    assert AutoConfig().resolve(recommended) is recommended
+    assert AutoConfig(lm="mine.lm", open_vocabulary=False, word_bonus=0.0).resolve(recommended) == replace(
+        recommended, lm="mine.lm", open_vocabulary=False, word_bonus=0.0
+    )
+    assert AutoConfig(n_best=100).resolve(recommended) == replace(recommended, n_best=100, beam_width=100)
+
+
+def test_a_bundle_that_recommends_nothing_is_decoded_greedily_unless_a_beam_search_is_set():
+    assert AutoConfig().resolve(None) == GreedyConfig()
+    assert AutoConfig(hotwords=["kathleen"]).resolve(None) == BeamConfig(hotwords=["kathleen"])
+    assert compose("transcribe", "decoder.beam_width=8").decoder.resolve(None) == BeamConfig(beam_width=8)
+
+
+def test_every_setting_of_a_beam_search_can_be_set_for_the_bundles_own():
+    assert [one.name for one in fields(AutoConfig)] == [one.name for one in fields(BeamConfig)]
+
+
+def test_a_setting_of_another_decoder_is_refused_by_its_name():
+    with pytest.raises(ConfigError, match=r"'decoder\.beam_width' with this decoder: it is of decoder=auto"):
+        compose("transcribe", "decoder=greedy", "decoder.beam_width=8")
+
+
 def test_a_beam_wider_than_its_n_best_is_needed():
     with pytest.raises(ConfigError, match=r"decoder\.n_best must be"):
         compose("transcribe", "decoder=beam", "decoder.n_best=99")
+    with pytest.raises(ConfigError, match=r"decoder\.n_best must be"):
+        compose("transcribe", "decoder.beam_width=2", "decoder.n_best=3")
 
 
 def test_settings_survive_yaml():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.arguments import Arguments
 from asr.cli.console import configure_logging, quiet_native_libraries
-from asr.config import EngineKind, TrainConfig
+from asr.config import BeamConfig, DecoderConfig, EngineKind, TrainConfig
 from asr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from asr.bundle import Bundle
 
 Settings = TypeVar("Settings", bound=TrainConfig)
+
+_log = logging.getLogger(__name__)
 
 
 def settings_or_answer(
@@ -55,6 +58,16 @@ def load_engine(bundle: Bundle, kind: EngineKind) -> AcousticModel:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_native_libraries():
         return bundle.engine(kind)
+
+
+def warn_of_unused_model(bundle: Bundle, decoder: DecoderConfig) -> None:
+    """Say so where a beam search passes over the language model that its bundle brings."""
+    if isinstance(decoder, BeamConfig) and decoder.lm is None and bundle.decoder and bundle.decoder.lm:
+        _log.warning(
+            "decoder=beam takes nothing from %s, so it has no language model; decoder=auto, the default, has the "
+            "bundle's and takes the same settings",
+            bundle.path,
+        )
 
 
 def with_init(settings: Settings, overrides: Sequence[str]) -> Settings:

@@ -29,7 +29,7 @@ Markdown and tables.
 """
 EXAMPLES = """\
   asr evaluate test.jsonl
-  asr evaluate test.jsonl bundle=runs/mine/best decoder=beam against=[greedy] output_dir=report
+  asr evaluate test.jsonl bundle=runs/mine/best against=[greedy] output_dir=report
   asr evaluate test.jsonl hypotheses=other_system.ctm against=[third.jsonl] english=true
   asr evaluate references.txt hypotheses=hypotheses.txt
   asr evaluate test.jsonl bundle=runs/new/best baseline=report/report.json max_regression=0.5

@@ -50,7 +50,8 @@ def command_help(composer: Composer, *, usage: str, text: str, examples: str) ->
 
 
 def _row(key: Key) -> tuple[str, str]:
-    return f"{key.name}=", f"{key.help} [{_shown(key.default)}]"
+    has_none = key.default is None and key.name.startswith("decoder.")  # so decoder=auto, which asks the bundle
+    return f"{key.name}=", f"{key.help} [{'as the bundle has it' if has_none else _shown(key.default)}]"
 
 
 def _shown(value: Any) -> str:

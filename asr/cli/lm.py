@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr lm TEXT... [key=value...]"
 TEXT = """
-Trains an n-gram language model for decoder=beam on texts, a sentence a line: plain or packed (.gz, .bz2, .xz), or the
-texts of manifests (.jsonl). They are normalised as training texts are. An ARPA file in their place, of KenLM's or
+Trains an n-gram language model on texts, a sentence a line: plain or packed (.gz, .bz2, .xz), or the texts of manifests
+(.jsonl). They are normalised as training texts are. An ARPA file in their place, of KenLM's or
 SRILM's, is turned into a file that is smaller and starts at once.
 """
 EXAMPLES = """\
@@ -38,7 +38,7 @@ EXAMPLES = """\
   asr lm books.txt.xz train.jsonl valid=[valid.jsonl] max_ngrams=1000000 output=english.lm
   asr lm thai.txt unit=characters order=6
   asr lm 3-gram.arpa.gz output=3-gram.lm
-  asr transcribe talk.wav decoder=beam decoder.lm=english.lm
+  asr transcribe talk.wav decoder.lm=english.lm
 """
 _ARPA_SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz")
 
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     print(f"{output}: {counts}, {output.stat().st_size / 1e6:.1f} MB")
     if settings.valid:
         print(_perplexity(model, settings))
-    _log.info("asr transcribe FILE decoder=beam decoder.lm=%s", output)
+    _log.info("asr transcribe FILE decoder.lm=%s", output)
     return 0
 
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "train": "train a model on your own recordings",
     "doctor": "find out what is wrong with recordings and texts before training",
     "evaluate": "measure error rates on transcribed recordings",
-    "lm": "train a language model on texts, for decoder=beam",
+    "lm": "train a language model on texts, to decode with",
     "tune": "find the decoder settings that write the fewest errors",
     "info": "describe a model bundle",
     "completion": "print the completion script of a shell",
@@ -38,7 +38,7 @@ Examples:
   asr transcribe interview.mp3
   asr transcribe recordings/ format=json output_dir=texts
   asr align chapter.mp3 chapter.txt format=srt
-  asr evaluate test.jsonl bundle=runs/mine/best decoder=beam
+  asr evaluate test.jsonl bundle=runs/mine/best against=[greedy]
   asr doctor train.jsonl valid.jsonl
   asr train data.train=train.jsonl data.valid=valid.jsonl
   asr lm books.txt output=english.lm

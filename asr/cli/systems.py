@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr.cli.command import load_engine
+from asr.cli.command import load_engine, warn_of_unused_model
 from asr.config import AutoConfig, BeamConfig, DecoderConfig, EvaluateConfig, GreedyConfig
 from asr.errors import AudioError, ConfigError
 
@@ -99,6 +99,7 @@ def _run(
     if missing:
         raise ConfigError(f"{missing[0]}: a text without a recording: hypotheses=FILE scores texts made elsewhere")
     bundle = load_bundle(name)
+    warn_of_unused_model(bundle, decoder)
     before, started = usage(), time.monotonic()
     readers = Readers()
     transcriber = Transcriber(

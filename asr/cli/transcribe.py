@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asr.audio.reading import Limits, Readers
 from asr.cli.arguments import split_arguments
-from asr.cli.command import load_engine, settings_or_answer
+from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
 from asr.cli.recordings import Recording, find_recordings
 from asr.config import TranscribeConfig, TranscriptFormat
 from asr.errors import AudioError, ConfigError
@@ -41,7 +41,7 @@ recording that cannot be read is named on standard error, the rest go on, and th
 EXAMPLES = """\
   asr transcribe interview.mp3
   asr transcribe film.mp4 format=srt > film.srt
-  asr transcribe recordings/ decoder=beam decoder.beam_width=32 output_dir=texts
+  asr transcribe recordings/ decoder.beam_width=64 output_dir=texts
   asr transcribe calls/ format=json beside=true
   find /archive -name '*.opus' | asr transcribe files_from=- output_dir=texts shard=3/20
   asr transcribe call.wav channel=2 bundle=runs/mine/best
@@ -71,6 +71,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
         from asr.transcription.transcriber import Transcriber
 
         bundle = load_bundle(settings.bundle)
+        warn_of_unused_model(bundle, settings.decoder)
         found = find_recordings(files, settings.files_from, scratch)
         for problem in found.problems:
             _log.error("%s", problem)

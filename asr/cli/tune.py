@@ -7,13 +7,13 @@ import io
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.config import BeamConfig, TuneConfig
+from asr.config import AutoConfig, BeamConfig, TuneConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.errors import AudioError, ConfigError, ManifestError
 from asr.files import write_atomically
@@ -33,9 +33,10 @@ USAGE = "asr tune MANIFEST... [decoder.lm=FILE] [key=value...]"
 TEXT = """
 Finds the weights of a language model and of the symbols' priors, the bonus for words, the price of unknown words and
 the width of the beam that write the fewest errors on some transcribed recordings, and what the confidence of a word is
-worked out with. The model hears them once; the search decodes them many times. Without decoder.lm the bundle's own
-language model is taken, if it has one; with decoder=greedy only confidences are fitted. Tune on recordings that were
-not trained on, and report error rates on yet others.
+worked out with. The model hears them once; the search decodes them many times, from the bundle's own settings on, at
+the width of its beam (decoder.beam_width=64 is faster). Without decoder.lm the bundle's own language model is taken, if
+it has one; with decoder=greedy only confidences are fitted. Tune on recordings that were not trained on, and report
+error rates on yet others.
 """
 EXAMPLES = """\
   asr tune valid.jsonl decoder.lm=english.lm
@@ -50,10 +51,9 @@ def run(arguments: Sequence[str]) -> int:
     settings: TuneConfig | None = settings_or_answer("tune", split, usage=USAGE, text=TEXT, examples=EXAMPLES)
     if settings is None:
         return 0
-    decoder = settings.decoder
-    if settings.output and isinstance(decoder, BeamConfig):
+    if settings.output:
         for name in ("lexicon", "hotwords", "hotwords_file"):
-            if getattr(decoder, name):
+            if getattr(settings.decoder, name, None):
                 raise ConfigError(f"a bundle does not keep decoder.{name}: leave it away, or leave away output")
     reading = read_manifests([Path(name) for name in split.files])
     if reading.problems:
@@ -70,6 +70,8 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     from asr.tuning.calibration import measure_priors
 
     bundle, decoder = load_bundle(settings.bundle), settings.decoder
+    if isinstance(decoder, AutoConfig):
+        decoder = replace(decoder, n_best=1).resolve(bundle.decoder)
     if isinstance(decoder, BeamConfig):
         lm = decoder.lm or (bundle.decoder and bundle.decoder.lm)
         if not lm:
@@ -206,7 +208,14 @@ def _overrides(settings: BeamConfig) -> str:
     from asr.tuning.search import SEARCHED
 
     found = " ".join(f"decoder.{name}={getattr(settings, name):.3f}" for name in SEARCHED)
-    return f"decoder=beam decoder.lm={settings.lm} {found} decoder.beam_width={settings.beam_width}"
+    kept = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in {*SEARCHED, "lm"}}
+    default = BeamConfig()
+    others = " ".join(
+        f"decoder.{name}={'null' if value is None else value}"
+        for name, value in kept.items()
+        if name == "beam_width" or value != getattr(default, name)
+    )
+    return f"decoder=beam decoder.lm={settings.lm} {found} {others}"
 
 
 def _table(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seconds: float) -> str:

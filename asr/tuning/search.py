@@ -112,7 +112,8 @@ class Tuner:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=min(16, trials), multivariate=True)
         study = optuna.create_study(sampler=sampler)
-        study.enqueue_trial({name: getattr(self._settings, name) for name in self._searched})
+        start = {name: getattr(self._settings, name) for name in self._searched}
+        study.enqueue_trial({name: min(max(start[name], low), high) for name, (low, high) in self._searched.items()})
         done: list[Trial] = []
         # As many trials are told together as are asked together: the search then is the same on any machine.
         at_once = 4

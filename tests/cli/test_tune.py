@@ -24,7 +24,7 @@ def language_model(tmp_path):
 def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle, language_model, tmp_path):
     arguments = [
         "tune", MANIFEST, f"bundle={tiny_bundle}", f"decoder.lm={language_model}", "trials=6", "beam_widths=[2,4]",
-        f"output={tmp_path / 'tuned'}", f"report_dir={tmp_path / 'report'}",
+        f"output={tmp_path / 'tuned'}", f"report_dir={tmp_path / 'report'}", "decoder.score_margin=13",
     ]  # fmt: skip
     outcome = asr_command(*arguments)
     assert outcome.code == 0, outcome.err
@@ -42,6 +42,14 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     # Its own language model is taken where none is named.
     again = asr_command("tune", MANIFEST, f"bundle={tmp_path / 'tuned'}", "trials=1", "beam_widths=[2]")
     assert f"decoder.lm={tuned.decoder.lm}" in again.out
+    # ... and its other settings are what the search begins with.
+    assert f"decoder.word_bonus={tuned.decoder.word_bonus:.3f}" in again.out
+    assert f"decoder.unknown_score={tuned.decoder.unknown_score:.3f}" in again.out
+    assert "decoder.score_margin=13.0" in again.out
+    # A beam search that takes nothing from the bundle says what it goes without.
+    bare = asr_command("transcribe", RECORDING, f"bundle={tmp_path / 'tuned'}", "decoder=beam", "decoder.beam_width=4")
+    assert bare.code == 0
+    assert "so it has no language model" in bare.err
     # The bundle decodes so by itself, and can be moved.
     (tmp_path / "tuned").rename(tmp_path / "moved")
     language_model.unlink()
