@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Makes the models that ship: language model, three legs of `en`, `tiny`; tunes them and measures them.
+#
+#   scripts/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
+#
+# SPEECH holds the manifests of data/README.md, TEXT books.txt.xz and librispeech-train-clean-100.txt.xz; OUTPUT gets runs,
+# bundles and reports. Every SETTING goes to every training, such as training.precision=bfloat16. It takes most of a day on
+# two cores; what is finished is not done again, and what was interrupted goes on.
+set -euo pipefail
+if [ $# -lt 3 ] || [ ! -d "$1" ] || [ ! -d "$2" ]; then
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+speech=$(realpath "$1") text=$(realpath "$2")
+mkdir -p "$3"
+output=$(realpath "$3")
+shift 3
+export ASR_SPEECH=$speech
+scripts=$(realpath "$(dirname "$0")")
+read_speech=("$speech"/librispeech/{train-clean-5,train-clean-100-part,dev-clean-rest,dev-other-part}.jsonl)
+held_out=$speech/librispeech/dev-clean-heldout.jsonl
+
+[ -e "$speech/nonspeech/nonspeech.jsonl" ] ||
+    python "$scripts/make_nonspeech.py" "$speech/nonspeech" --speech "$speech/librispeech/train-clean-5.jsonl"
+
+# Short commands and spelled letters are few words among 31 million of books: named ten times, they count ten times.
+commands=()
+for _ in {1..10}; do commands+=("$speech/an4/train.jsonl"); done
+[ -e "$output/english.lm" ] ||
+    asr lm "$text/books.txt.xz" "$text/librispeech-train-clean-100.txt.xz" "${read_speech[@]}" \
+        "$speech"/{arctic,kathleen,ljspeech-part}.jsonl "${commands[@]}" \
+        "$speech"/speechocean762/train.jsonl "$speech"/speechocean762/train.jsonl \
+        order=4 max_ngrams=3000000 output="$output/english.lm"
+
+asr train experiment=en_first run_dir="$output/en-first" "$@"
+asr train experiment=en_second init="$output/en-first/best" run_dir="$output/en-second" "$@"
+asr train experiment=en init="$output/en-second/best" run_dir="$output/en-run" "$@"
+[ -e "$output/en" ] ||
+    python "$scripts/build_pretrained.py" "$output/en-run" "$output/en" "$held_out" --lm "$output/english.lm" \
+        --report "$output/en-report"
+
+asr train experiment=tiny run_dir="$output/tiny-run" "$@"
+[ -e "$output/tiny" ] ||
+    python "$scripts/build_pretrained.py" "$output/tiny-run" "$output/tiny" "$held_out" --recipe tiny \
+        --report "$output/tiny-report"
