@@ -4,8 +4,8 @@
 #   scripts/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
 #
 # SPEECH holds the manifests of data/README.md, TEXT books.txt.xz and librispeech-train-clean-100.txt.xz; OUTPUT gets runs,
-# bundles and reports. Every SETTING goes to every training, such as training.precision=bfloat16. It takes most of a day on
-# two cores; what is finished is not done again, and what was interrupted goes on.
+# bundles and reports. Every SETTING goes to every training, such as training.precision=bfloat16. What is
+# finished is not done again, and what was interrupted goes on. docs/models.md says how long it took.
 set -euo pipefail
 if [ $# -lt 3 ] || [ ! -d "$1" ] || [ ! -d "$2" ]; then
     sed -n '2,8s/^# \{0,1\}//p' "$0" >&2

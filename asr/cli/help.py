@@ -51,10 +51,11 @@ def command_help(composer: Composer, *, usage: str, text: str, examples: str) ->
 
 def _row(key: Key) -> tuple[str, str]:
     has_none = key.default is None and key.name.startswith("decoder.")  # so decoder=auto, which asks the bundle
-    return f"{key.name}=", f"{key.help} [{'as the bundle has it' if has_none else _shown(key.default)}]"
+    return f"{key.name}=", f"{key.help} [{'as the bundle has it' if has_none else shown_value(key.default)}]"
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A setting's value as one types it."""
     if value is None:
         return "null"
     if isinstance(value, Enum):
@@ -62,7 +63,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return "[" + ",".join(_shown(one) for one in value) + "]"
+        return "[" + ",".join(shown_value(one) for one in value) + "]"
     return repr(value) if isinstance(value, str) and (not value or value != value.strip()) else str(value)
 
 

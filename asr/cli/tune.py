@@ -71,12 +71,12 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
 
     bundle, decoder = load_bundle(settings.bundle), settings.decoder
     if isinstance(decoder, AutoConfig):
+        # n_best is named, so that it is a beam search where the bundle recommends none.
         decoder = replace(decoder, n_best=1).resolve(bundle.decoder)
     if isinstance(decoder, BeamConfig):
-        lm = decoder.lm or (bundle.decoder and bundle.decoder.lm)
-        if not lm:
+        if not decoder.lm:
             raise ConfigError("name the language model to be weighed: decoder.lm=FILE (`asr lm` makes one)")
-        decoder = replace(decoder, n_best=1, lm=lm)
+        decoder = replace(decoder, n_best=1)
     # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
     make_decoder(bundle.alphabet, decoder, priors=[1.0] * bundle.alphabet.size if settings.output else bundle.priors)
     transcriber = Transcriber(bundle, decoder=decoder, channel=settings.channel, workers=settings.workers)
@@ -205,17 +205,19 @@ def _calibrate(
 
 
 def _overrides(settings: BeamConfig) -> str:
+    """What to type for these settings: those that were searched, and the others that are not the defaults."""
+    import shlex
+
+    from asr.cli.help import shown_value
     from asr.tuning.search import SEARCHED
 
-    found = " ".join(f"decoder.{name}={getattr(settings, name):.3f}" for name in SEARCHED)
-    kept = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in {*SEARCHED, "lm"}}
+    values = {name: f"{getattr(settings, name):.3f}" for name in SEARCHED}
     default = BeamConfig()
-    others = " ".join(
-        f"decoder.{name}={'null' if value is None else value}"
-        for name, value in kept.items()
-        if name == "beam_width" or value != getattr(default, name)
-    )
-    return f"decoder=beam decoder.lm={settings.lm} {found} {others}"
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if one.name not in SEARCHED and (one.name == "beam_width" or value != getattr(default, one.name)):
+            values[one.name] = shown_value(value)
+    return " ".join(["decoder=beam", *(shlex.quote(f"decoder.{name}={value}") for name, value in values.items())])
 
 
 def _table(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seconds: float) -> str:

@@ -112,6 +112,7 @@ class Tuner:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=min(16, trials), multivariate=True)
         study = optuna.create_study(sampler=sampler)
+        # A start from outside of what is searched begins at its edge.
         start = {name: getattr(self._settings, name) for name in self._searched}
         study.enqueue_trial({name: min(max(start[name], low), high) for name, (low, high) in self._searched.items()})
         done: list[Trial] = []

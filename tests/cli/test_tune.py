@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 
 import pytest
 
@@ -46,7 +47,10 @@ def test_the_best_settings_are_found_shown_and_written(asr_command, tiny_bundle,
     assert f"decoder.word_bonus={tuned.decoder.word_bonus:.3f}" in again.out
     assert f"decoder.unknown_score={tuned.decoder.unknown_score:.3f}" in again.out
     assert "decoder.score_margin=13.0" in again.out
-    # A beam search that takes nothing from the bundle says what it goes without.
+    # A beam search that takes nothing from the bundle has no language model to weigh, and says what it goes without.
+    weighed = asr_command("tune", MANIFEST, f"bundle={tmp_path / 'tuned'}", "decoder=beam")
+    assert weighed.code == 2
+    assert "name the language model to be weighed" in weighed.err
     bare = asr_command("transcribe", RECORDING, f"bundle={tmp_path / 'tuned'}", "decoder=beam", "decoder.beam_width=4")
     assert bare.code == 0
     assert "so it has no language model" in bare.err
@@ -71,6 +75,17 @@ def test_a_bundle_that_knows_no_priors_is_tuned_without_them_where_nothing_is_wr
     )
     assert outcome.code == 0, outcome.err
     assert "decoder.prior_weight=0.000" in outcome.out
+
+
+def test_what_is_printed_can_be_typed(asr_command, tiny_bundle, language_model):
+    settings = ["decoder.hotwords=[kathleen,new york:8]", "decoder.min_symbol_log_prob=null"]
+    lm = f"decoder.lm={language_model}"
+    outcome = asr_command("tune", MANIFEST, f"bundle={tiny_bundle}", "decoder=beam", lm, *settings, "trials=1")
+    assert outcome.code == 0, outcome.err
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith("decoder=beam ")]
+    typed = shlex.split(line)
+    assert {lm, *settings} <= set(typed)
+    assert asr_command("transcribe", RECORDING, f"bundle={tiny_bundle}", *typed).code == 0
 
 
 @pytest.mark.parametrize(
