@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.cli.command import load_engine, warn_of_unused_model
-from asr.config import AutoConfig, BeamConfig, DecoderConfig, EvaluateConfig, GreedyConfig
+from asr.config import AutoConfig, DecoderConfig, EvaluateConfig, GreedyConfig
 from asr.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _run(
 
     from asr.audio.reading import Readers
     from asr.bundle import load_bundle
+    from asr.decoding import describe_decoder
     from asr.evaluation.sources import Output, System
     from asr.machine import describe_machine, usage
     from asr.transcription.transcriber import Transcriber
@@ -129,7 +130,7 @@ def _run(
         decoder_settings["lm"] = Path(decoder_settings["lm"]).name
     about: dict[str, Any] = {
         "bundle": name,
-        "decoder": _decoder_text(decoder),
+        "decoder": describe_decoder(decoder),
         "decoder_settings": decoder_settings,
         "engine": settings.engine.value,
         "speed": {
@@ -146,11 +147,6 @@ def _run(
 
 
 def _name(bundle: str, decoder: DecoderConfig) -> str:
-    return f"{bundle}, {_decoder_text(decoder)}"
+    from asr.decoding import describe_decoder
 
-
-def _decoder_text(decoder: DecoderConfig) -> str:
-    if not isinstance(decoder, BeamConfig):
-        return "greedy"
-    model = f", language model {Path(decoder.lm).name}" if decoder.lm else ""
-    return f"beam of {decoder.beam_width}{model}"
+    return f"{bundle}, {describe_decoder(decoder)}"

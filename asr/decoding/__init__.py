@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from asr.decoding.decoder import BeamDecoder, Decoder, decoder_kind, make_decoder
+from asr.decoding.decoder import BeamDecoder, Decoder, decoder_kind, describe_decoder, make_decoder
 from asr.decoding.greedy import decode_greedy
 from asr.decoding.hypothesis import Hypothesis
 
-__all__ = ["BeamDecoder", "Decoder", "Hypothesis", "decode_greedy", "decoder_kind", "make_decoder"]
+__all__ = [
+    "BeamDecoder",
+    "Decoder",
+    "Hypothesis",
+    "decode_greedy",
+    "decoder_kind",
+    "describe_decoder",
+    "make_decoder",
+]

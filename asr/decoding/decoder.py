@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Protocol
 
 import numpy as np
@@ -117,6 +118,33 @@ def decoder_kind(settings: DecoderConfig) -> str:
     if not isinstance(settings, BeamConfig):
         return "greedy"
     return "beam" if settings.lm is None else "beam_lm"
+
+
+def describe_decoder(settings: DecoderConfig) -> str:
+    """A resolved decoder in a few words, for reports: all that names a decoder takes its text from here.
+
+    Parameters
+    ----------
+    settings : GreedyConfig or BeamConfig
+
+    Raises
+    ------
+    ConfigError
+        If it is not resolved: `AutoConfig` is a different decoder for every bundle.
+
+    Examples
+    --------
+    >>> describe_decoder(BeamConfig(beam_width=16, lm="models/english.lm"))
+    'beam of 16, language model english.lm'
+    """
+    match settings:
+        case GreedyConfig():
+            return "greedy"
+        case BeamConfig():
+            model = f", language model {FilePath(settings.lm).name}" if settings.lm else ""
+            return f"beam of {settings.beam_width}{model}"
+        case _:
+            raise ConfigError(f"{type(settings).__name__} must be resolved for a bundle before it is described")
 
 
 class GreedyDecoder:

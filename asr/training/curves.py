@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from asr.decoding import describe_decoder
 from asr.files import write_atomically
+from asr.training.validation import DECODER
 
 
 def draw_curves(path: Path, history: Sequence[dict[str, Any]]) -> None:
@@ -32,7 +34,7 @@ def draw_curves(path: Path, history: Sequence[dict[str, Any]]) -> None:
         rates = [float("nan") if record[key] is None else record[key] for record in validated]
         best = f", best {100 * min(rates):.1f} %" if rates else ""
         errors.plot(valid_epochs, rates, ".-", label=f"{label}{best}")
-    errors.set(title="Validation error, greedy", xlabel="epoch", ylim=(0, None))
+    errors.set(title=f"Validation error, {describe_decoder(DECODER)}", xlabel="epoch", ylim=(0, None))
     errors.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for axes in (loss, errors):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from asr.acoustic.model import read_weights
 from asr.audio.features import LogMel
 from asr.bundle import Bundle, load_bundle, save_bundle
-from asr.config import TrainConfig
+from asr.config import GreedyConfig, TrainConfig
 from asr.corpus.manifest import Utterance
+from asr.decoding import describe_decoder
 from asr.errors import AudioError
 from asr.evaluation.page import render_page
 from asr.evaluation.policy import ScoringPolicy
@@ -25,6 +26,7 @@ from asr.evaluation.sources import Output, System
 from asr.files import write_atomically
 from asr.training.engine import Engine
 from asr.training.preflight import Corpus
+from asr.training.validation import DECODER
 from asr.transcription.transcriber import Transcriber
 
 BEST, LAST, VALIDATION = "best", "last", "validation"
@@ -80,7 +82,7 @@ def save_trained(
         "python": platform.python_version(),
     }
     rates = {
-        "decoder": "greedy",
+        "decoder": describe_decoder(DECODER),
         "wer": result.words.rate,
         "cer": result.characters.rate,
         "utterances": len(result.utterances),
@@ -105,6 +107,9 @@ def report_best(
 ) -> list[Path]:
     """Report the best bundle's errors on the validation set, utterance by utterance; nothing if that is done.
 
+    The recordings are decoded as the bundle will be used: by the decoder that it recommends, which a fine-tuned model
+    inherits with its language model, else greedily.
+
     Returns
     -------
     list of Path
@@ -118,7 +123,9 @@ def report_best(
     best, folder = run_dir / BEST, run_dir / VALIDATION
     if not best.exists() or (folder / "report.json").exists():
         return []
-    transcriber = Transcriber(load_bundle(best))
+    bundle = load_bundle(best)
+    decoder = bundle.decoder or GreedyConfig()
+    transcriber = Transcriber(bundle, decoder=decoder)
     outputs = []
     for transcript in tqdm(
         transcriber.transcribe_files([one.audio_path for one in utterances]),
@@ -131,7 +138,8 @@ def report_best(
         if isinstance(transcript, AudioError):
             raise transcript
         outputs.append(Output(transcript.text))
-    system = System("best, greedy", outputs, {"bundle": str(best), "decoder": "greedy"})
+    label = describe_decoder(decoder)
+    system = System(f"{BEST}, {label}", outputs, {"bundle": str(best), "decoder": label})
     report = make_report(utterances, [system], ScoringPolicy(settings.normalizer), references=list(valid_names))
     write_report(folder, report)
     write_atomically(folder / "report.html", render_page(report).encode("utf-8"))

@@ -1,4 +1,4 @@
-"""Measures a model in training on the validation set, greedily: errors, loss, and what it writes."""
+"""Measures a model in training on the validation set: errors, loss, and what it writes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from tqdm import tqdm
 
 from asr.acoustic.model import log_softmax
 from asr.acoustic.steps import step_counts
-from asr.config import ModelConfig
+from asr.config import GreedyConfig, ModelConfig
 from asr.corpus.batching import PlannedBatch
-from asr.decoding import decode_greedy
+from asr.decoding import make_decoder
 from asr.errors import TrainingError
 from asr.evaluation.scoring import Score, score
 from asr.text.alphabet import BLANK, Alphabet
 from asr.training.engine import Engine
 from asr.training.examples import Examples
+
+DECODER = GreedyConfig()
+"""how every epoch is validated: without a search or a language model, so that the network alone is measured"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def validate(
     TrainingError
         If a recording can no longer be read.
     """
+    decoder = make_decoder(alphabet, DECODER)
     texts = [""] * len(examples.utterances)
     nats = symbols = 0.0
     blanks = all_steps = 0
@@ -76,7 +80,7 @@ def validate(
         nats += float(engine.nats(batch, logits).sum())
         symbols += float(batch.label_counts.sum())
         for index, one, count in zip(prepared.indices, log_softmax(logits), steps, strict=False):
-            texts[index] = decode_greedy(one[:count], alphabet).text
+            texts[index] = decoder.decode([one[:count]])[0][0].text
             blanks += int((one[:count].argmax(axis=-1) == BLANK).sum())
             all_steps += int(count)
     references = [one.text or "" for one in examples.utterances]

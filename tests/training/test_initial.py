@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,17 +12,21 @@ from asr.config import (
     AlphabetConfig,
     BeamConfig,
     DataConfig,
+    GreedyConfig,
     ModelConfig,
     NormalizerConfig,
     TrainConfig,
     TrainingConfig,
 )
+from asr.corpus.manifest import read_manifest
 from asr.decoding.ngram_file import save_ngram
 from asr.errors import ConfigError
 from asr.text.alphabet import Alphabet
+from asr.text.normalize import normalize_text
 from asr.training.engine import Engine
 from asr.training.initial import adopt_settings, check_fits, initial_weights
 from asr.training.loop import train
+from asr.transcription.transcriber import Transcriber
 
 from ..conftest import smoke_manifests
 from ..decoding.conftest import SENTENCES
@@ -154,6 +159,22 @@ def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_pat
     assert same.decoder == replace(decoder, lm=str(tmp_path / "same" / "last" / "language.lm"))
     assert same.priors == load_bundle(tmp_path / "with-lm").priors
     assert (other.decoder, other.priors) == (None, ())
+    # The report decodes as the bundle will be used; the rates on the card are those of the epoch's own validation.
+    beam = "beam of 4, language model language.lm"
+    for folder, label, used in (("same", beam, decoder), ("other", "greedy", GreedyConfig())):
+        (system,) = json.loads((tmp_path / folder / "validation" / "report.json").read_text())["systems"]
+        assert (system["name"], system["about"]["decoder"]) == (f"best, {label}", label)
+        written = [
+            one["systems"][0]["hypothesis"]
+            for one in json.loads((tmp_path / folder / "validation" / "report.json").read_text())["utterances"]
+        ]
+        best = load_bundle(tmp_path / folder / "best")
+        transcriber = Transcriber(best, decoder=used)
+        recordings = [one.audio_path for one in read_manifest(manifests["valid"]).utterances]
+        texts = [transcriber.transcribe(path).text for path in recordings]
+        assert written == [normalize_text(text, best.normalizer) for text in texts]
+        (rates,) = best.error_rates.values()
+        assert rates["decoder"] == "greedy"
 
 
 def test_statistics_of_the_corpus_stay_those_that_the_weights_were_trained_with(tiny_bundle, tmp_path):
