@@ -13,9 +13,9 @@ from typing import Any
 
 from asr.config import NormalizerConfig
 from asr.errors import ConfigError
-from asr.text.normalize import normalize_text
+from asr.text.normalize import normalize_text, remove_invisible
 
-POLICY_VERSION = 1
+POLICY_VERSION = 2
 """Goes up whenever a rule changes, so that error rates are compared only where they may be."""
 _LIBRARY = "whisper-normalizer"
 
@@ -80,7 +80,10 @@ class ScoringPolicy:
     """by side (references, hypotheses) and rule"""
 
     def __post_init__(self) -> None:
-        self._steps = [*(_english_rules() if self.english else []), *_basic_rules(self.normalizer)]
+        keep = self.normalizer.keep
+        # Before the English rules, which know words by their letters.
+        self._steps = [Rule("invisible characters", _by_words(partial(remove_invisible, keep=keep)))]
+        self._steps += [*(_english_rules() if self.english else []), *_basic_rules(self.normalizer)]
         self._steps += _user_rules(self.rules) if self.rules else []
         self._steps += _synonym_rules(self.synonyms) if self.synonyms else []
 

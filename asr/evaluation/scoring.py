@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, Literal
+
+from asr.config import NormalizerConfig
+from asr.evaluation.alternatives import Alternatives
+from asr.text.normalize import NORMALIZERS, normalize_text
 
 
 class Unit(Enum):
@@ -68,12 +75,15 @@ class UtteranceScore:
     """One utterance's texts and errors."""
 
     reference: str
+    """of a reference with alternatives, the one that was chosen"""
     hypothesis: str
     words: ErrorCounts
     characters: ErrorCounts
     alignment: tuple[Edit, ...]
     """of words"""
     character_alignment: tuple[Edit, ...]
+    allowed: str
+    """the reference with all its alternatives"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +108,22 @@ class Score:
         return sum(one.words.errors > 0 for one in self.utterances)
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
+def score(
+    references: Sequence[str | Alternatives],
+    hypotheses: Sequence[str],
+    *,
+    normalizer: NormalizerConfig | Literal["none", "standard"] = "none",
+) -> Score:
     """Count the errors of hypotheses.
 
     Parameters
     ----------
-    references, hypotheses : sequences of str
-        Of one length, in one order, already normalised as they shall be compared: every difference counts, only
-        white space is taken as one space. Empty texts are allowed on both sides.
+    references, hypotheses : lists of str
+        Of one length, in one order. Empty texts are allowed on both sides. A reference may have alternatives.
+    normalizer : NormalizerConfig, "none" or "standard"
+        How both sides are brought to one spelling first, as the settings of that name do in `asr evaluate`. The default
+        here is "none": only the Unicode form, white space and invisible characters are made alike, so that capitals and
+        punctuation count. The command's default is "standard".
 
     Returns
     -------
@@ -113,12 +131,15 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
 
     Raises
     ------
+    TypeError
+        If one side is a single text instead of a list, or holds anything but texts.
     ValueError
-        If the two differ in length.
+        If the two differ in length, or there is no normaliser of that name.
 
     Notes
     -----
-    Levenshtein's distance over words and over characters, by jiwer.
+    Levenshtein's distance over words and over characters, by jiwer. A reference with alternatives counts as the one
+    that aligns best (see `Alternatives.align`); it is then the reference of the result.
 
     Examples
     --------
@@ -127,17 +148,69 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
     ErrorCounts(hits=2, substitutions=1, deletions=0, insertions=1)
     >>> print(result.words)
     66.67 %
+    >>> print(score(["The cat."], ["the cat"]).words, score(["The cat."], ["the cat"], normalizer="standard").words)
+    100.00 % 0.00 %
     """
+    references, hypotheses = _texts(references, "references"), _texts(hypotheses, "hypotheses")
     if len(references) != len(hypotheses):
-        raise ValueError(f"{len(references)} references and {len(hypotheses)} hypotheses")
-    references = [" ".join(text.split()) for text in references]
-    hypotheses = [" ".join(text.split()) for text in hypotheses]
-    utterances = []
-    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        raise ValueError(
+            f"{len(references)} references and {len(hypotheses)} hypotheses: one hypothesis is wanted for each "
+            "reference, in the same order; an empty text where nothing was recognised"
+        )
+    if isinstance(normalizer, str):
+        if normalizer not in NORMALIZERS:
+            raise ValueError(
+                f"normalizer={normalizer!r}: a NormalizerConfig is wanted, or one of {', '.join(NORMALIZERS)}"
+            )
+        normalizer = NORMALIZERS[normalizer]
+    return Score(
+        tuple(
+            _score_one(_normalize(reference, normalizer), normalize_text(hypothesis, normalizer))
+            for reference, hypothesis in zip(references, hypotheses, strict=True)
+        )
+    )
+
+
+def _texts(texts: Sequence[Any], side: str) -> list[Any]:
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"{side} must be a list of texts, not one text: score(['the cat'], ['the bat'])")
+    found = list(texts)
+    for text in found:
+        if not isinstance(text, str | Alternatives):
+            raise TypeError(f"{side} must be texts, not {text!r}")
+    return found
+
+
+def _normalize(reference: str | Alternatives, normalizer: NormalizerConfig) -> str | Alternatives:
+    if isinstance(reference, str):
+        return normalize_text(reference, normalizer)
+    return reference.map(lambda text: normalize_text(text, normalizer))
+
+
+def _score_one(reference: str | Alternatives, hypothesis: str) -> UtteranceScore:
+    allowed = str(reference)
+    if isinstance(reference, str):
         words, alignment = _align(reference, hypothesis, Unit.word)
-        characters, by_character = _align(reference, hypothesis, Unit.character)
-        utterances.append(UtteranceScore(reference, hypothesis, words, characters, alignment, by_character))
-    return Score(tuple(utterances))
+    else:
+        chosen = reference.align(hypothesis)
+        reference = chosen.reference
+        words, alignment = _count(chosen.edits)
+    characters, by_character = _align(reference, hypothesis, Unit.character)
+    return UtteranceScore(reference, hypothesis, words, characters, alignment, by_character, allowed)
+
+
+def _count(edits: Iterable[tuple[str, str, str]]) -> tuple[ErrorCounts, tuple[Edit, ...]]:
+    """Counts and stretches of the edits of single words."""
+    stretches = []
+    lengths: Counter[str] = Counter()
+    for kind, some in itertools.groupby(edits, key=lambda edit: edit[0]):
+        rows = list(some)
+        lengths[kind] += len(rows)
+        reference = tuple(word for _, word, _ in rows) if kind != "insert" else ()
+        hypothesis = tuple(word for _, _, word in rows) if kind != "delete" else ()
+        stretches.append(Edit(kind, reference, hypothesis))
+    counts = ErrorCounts(lengths["equal"], lengths["substitute"], lengths["delete"], lengths["insert"])
+    return counts, tuple(stretches)
 
 
 def _align(reference: str, hypothesis: str, unit: Unit) -> tuple[ErrorCounts, tuple[Edit, ...]]:

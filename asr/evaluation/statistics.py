@@ -143,7 +143,7 @@ def compare(first: Score, second: Score, groups: Sequence[str] | None = None, *,
     Parameters
     ----------
     first, second : Score
-        Of the same references in the same order.
+        Of the same utterances in the same order. Where a reference has alternatives, each system has its own.
     groups : sequence of str, optional
         The speaker of each utterance, as in `bootstrap_interval`.
     seed : int
@@ -159,16 +159,16 @@ def compare(first: Score, second: Score, groups: Sequence[str] | None = None, *,
     comparison of speech recognition algorithms", 1989, and D. Pallett et al., 1990, for MAPSSWE as NIST's sc_stats
     has it.
     """
-    if [one.reference for one in first.utterances] != [one.reference for one in second.utterances]:
+    if [one.allowed for one in first.utterances] != [one.allowed for one in second.utterances]:
         raise ValueError("the systems were scored on other references")
     pairs = list(zip(first.utterances, second.utterances, strict=True))
-    table = np.array([(one.words.errors - other.words.errors, one.words.reference_length) for one, other in pairs])
-    summed, unit = _by_group(table.reshape(-1, 2).astype(np.float64), groups)
-    total = float(summed[:, 1].sum())
-    difference = float(summed[:, 0].sum()) / total if total else math.nan
+    table = [[count for one in pair for count in (one.words.errors, one.words.reference_length)] for pair in pairs]
+    summed, unit = _by_group(np.array(table, np.float64).reshape(-1, 4), groups)
+    whole = _rate_differences(summed.sum(axis=0, keepdims=True))
+    difference = float(whole[0]) if len(whole) else math.nan
     interval = p = None
-    if len(summed) >= 2 and total:
-        drawn = _draw_rates(summed, seed)
+    if len(summed) >= 2 and (summed[:, [1, 3]].sum(axis=0) > 0).all():
+        drawn = _rate_differences(_draw_sums(summed, seed))
         interval = _interval(drawn, unit, len(summed))
         # Draws on the other side of no difference; never quite none of them.
         tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
@@ -186,8 +186,25 @@ def _by_group(values: Floats, groups: Sequence[str] | None) -> tuple[Floats, str
     return summed, "speakers"
 
 
+def _rate_differences(sums: Floats) -> Floats:
+    """Differences of two systems' error rates, from rows of errors and words of the first, then of the second.
+
+    Rows in which a system has no reference words have no rate and are left out.
+    """
+    errors, lengths, other_errors, other_lengths = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)].T
+    differences: Floats = errors / lengths - other_errors / other_lengths
+    return differences
+
+
 def _draw_rates(values: Floats, seed: int, rounds: int = ROUNDS) -> Floats:
-    """Quotients of the sums of two columns, over rows drawn with replacement, as many as there are."""
+    """Error rates of drawn test sets, from rows of errors and words; draws of empty references alone have none."""
+    errors, lengths = _draw_sums(values, seed, rounds).T
+    rates: Floats = errors[lengths > 0] / lengths[lengths > 0]
+    return rates
+
+
+def _draw_sums(values: Floats, seed: int, rounds: int = ROUNDS) -> Floats:
+    """Sums of all columns, over rows drawn with replacement, as many as there are."""
     rng = np.random.default_rng(seed)
     count = len(values)
     at_once = max(1, _DRAWN_AT_ONCE // count)
@@ -195,10 +212,7 @@ def _draw_rates(values: Floats, seed: int, rounds: int = ROUNDS) -> Floats:
         values[rng.integers(0, count, (min(at_once, rounds - start), count))].sum(axis=1)
         for start in range(0, rounds, at_once)
     ]
-    errors, lengths = np.concatenate(sums).T
-    # A draw of empty references alone has no rate.
-    rates: Floats = errors[lengths > 0] / lengths[lengths > 0]
-    return rates
+    return np.concatenate(sums)
 
 
 def _interval(drawn: Floats, unit: str, units: int) -> Interval:
@@ -223,8 +237,12 @@ def _matched_pairs(pairs: Sequence[tuple[UtteranceScore, UtteranceScore]]) -> Ma
 def segment_errors(first: UtteranceScore, second: UtteranceScore) -> list[tuple[int, int]]:
     """Errors of two systems in each segment of an utterance in which one of them has any.
 
-    Segments are parted by two words or more, one behind the other, that both have right.
+    Segments are separated by two or more words in a row that both have right. Where the systems are scored against
+    different alternatives of a reference, its words cannot be matched, and the utterance is one segment.
     """
+    if first.reference != second.reference:
+        errors = (first.words.errors, second.words.errors)
+        return [errors] if any(errors) else []
     one, other = _errors_by_place(first), _errors_by_place(second)
     segments: list[tuple[int, int]] = []
     errors, right = (0, 0), _BUFFER_WORDS

@@ -1,0 +1,267 @@
+"""References that allow alternatives, in the notation of NIST's `trn` and `stm`, and their alignment with a hypothesis.
+
+`{ um / uh / @ }` stands for "um", "uh" or nothing, and may be nested; `(word)` may be left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+NOTHING = "@"
+"""stands for no word"""
+# Costs of an alignment, those of NIST's sclite. They are added up in single precision as there: where two alignments
+# cost the same, the rounding of thousandths decides.
+_EQUAL, _GAP, _SUBSTITUTION, _LEFT_OUT, _NULL = map(np.float32, (0, 3, 4, 2, 0.001))
+_MARKUP = re.compile(r"[{}/]|[^\s{}/]+")
+_WORD = re.compile(r"[{}]|[^\s{}]+")
+
+Kind = Literal["equal", "substitute", "delete", "insert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """A word that may be left out."""
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Sequences of which one was said."""
+
+    alternatives: tuple[Items, ...]
+
+
+Items = tuple["str | Optional | Choice", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """A text of words, optional words and choices.
+
+    Examples
+    --------
+    >>> reference = Alternatives.parse("{ um / uh / @ } (the) owners")
+    >>> str(reference)
+    '{ um / uh / @ } (the) owners'
+    >>> reference.align("owners").reference
+    'owners'
+    """
+
+    items: Items
+
+    @classmethod
+    def parse(cls, text: str) -> Alternatives:
+        """Read NIST's notation.
+
+        Raises
+        ------
+        ValueError
+            If braces do not match, or an alternative is empty (`@` stands for no word).
+        """
+        return cls(_parse(text))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is only one text that it stands for."""
+        return all(isinstance(item, str) for item in self.items)
+
+    def __str__(self) -> str:
+        return _markup(self.items)
+
+    def map(self, change: Callable[[str], str]) -> Alternatives:
+        """Change every stretch of words between two marks, as a normaliser does.
+
+        Parameters
+        ----------
+        change : callable
+            From a text to a text, which may be empty.
+        """
+        return Alternatives(_map(self.items, change))
+
+    def align(self, hypothesis: str) -> Alignment:
+        """The alignment of lowest cost with a text, over all texts that the alternatives stand for.
+
+        Parameters
+        ----------
+        hypothesis : str
+
+        Returns
+        -------
+        Alignment
+            A left-out optional word is no error and not among the reference words.
+
+        Notes
+        -----
+        Dynamic programming over the arcs of the word graph, with the costs of sclite (`sclite -D` where there are
+        optional words): 4 for a substitution, 3 for a deletion or an insertion, 2 for a left-out optional word. Of
+        alignments of equal cost it takes the one that sclite takes.
+        """
+        return _align(_Graph(self.items), hypothesis.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Which of the alternatives was chosen, and how it is aligned."""
+
+    reference: str
+    """the chosen alternative, in plain words"""
+    edits: tuple[tuple[Kind, str, str], ...]
+    """kind, reference word, hypothesis word; an empty text where there is none"""
+
+
+def _parse(text: str) -> Items:
+    # Outside of braces a slash is part of a word, as in "and/or".
+    root: list[str | Optional | Choice] = []
+    open_choices: list[list[list[str | Optional | Choice]]] = []
+    position = 0
+    while position < len(text):
+        match = (_MARKUP if open_choices else _WORD).search(text, position)
+        if match is None:
+            break
+        token, position = match.group(), match.end()
+        items = open_choices[-1][-1] if open_choices else root
+        if token == "{":
+            open_choices.append([[]])
+        elif token == "/" and open_choices:
+            _check_filled(items)
+            open_choices[-1].append([])
+        elif token == "}":
+            if not open_choices:
+                raise ValueError("a closing brace without an opening one")
+            _check_filled(items)
+            choice = Choice(tuple(tuple(one) for one in open_choices.pop()))
+            (open_choices[-1][-1] if open_choices else root).append(choice)
+        elif len(token) > 2 and token.startswith("(") and token.endswith(")"):
+            items.append(Optional(token[1:-1]))
+        else:
+            items.append(token)
+    if open_choices:
+        raise ValueError("an opening brace without a closing one")
+    return tuple(root)
+
+
+def _check_filled(items: Sequence[object]) -> None:
+    if not items:
+        raise ValueError(f"an empty alternative: {NOTHING} stands for no word")
+
+
+def _markup(items: Items) -> str:
+    return " ".join(_item_markup(item) for item in items)
+
+
+def _item_markup(item: str | Optional | Choice) -> str:
+    match item:
+        case str():
+            return item
+        case Optional():
+            return f"({item.word})"
+        case Choice():
+            return f"{{ {' / '.join(_markup(one) for one in item.alternatives)} }}"
+
+
+def _map(items: Items, change: Callable[[str], str]) -> Items:
+    found: list[str | Optional | Choice] = []
+    for is_word, some in itertools.groupby(items, lambda item: isinstance(item, str) and item != NOTHING):
+        if is_word:
+            found += change(" ".join(str(item) for item in some)).split()
+            continue
+        for item in some:
+            match item:
+                case str():
+                    found.append(item)
+                case Choice():
+                    found.append(Choice(tuple(_map(one, change) or (NOTHING,) for one in item.alternatives)))
+                case Optional():
+                    found += [Optional(word) for word in change(item.word).split()]
+    return tuple(found)
+
+
+class _Graph:
+    """The words as arcs of a graph, numbered from 1 so that every arc comes after those before it; 0 is the start."""
+
+    def __init__(self, items: Items) -> None:
+        self.words = [""]
+        """of each arc; the empty text for no word"""
+        self.removal = [_EQUAL]
+        """what it costs to leave a word out"""
+        self.before: list[list[int]] = [[]]
+        """the arcs that lead to each"""
+        self.ends = self._add(items, [0])
+
+    def _add(self, items: Items, before: list[int]) -> list[int]:
+        for item in items:
+            match item:
+                case str():
+                    before = self._add_arc(item, _GAP, before) if item != NOTHING else self._add_arc("", _NULL, before)
+                case Optional():
+                    before = self._add_arc(item.word, _LEFT_OUT, before)
+                case Choice():
+                    ends: list[int] = []
+                    for one in item.alternatives:
+                        ends += self._add(one, before)
+                    before = ends
+        return before
+
+    def _add_arc(self, word: str, removal: np.float32, before: list[int]) -> list[int]:
+        self.words.append(word)
+        self.removal.append(removal)
+        self.before.append(before)
+        return [len(self.words) - 1]
+
+
+def _align(graph: _Graph, hypothesis: Sequence[str]) -> Alignment:
+    width = len(hypothesis) + 1
+    costs = [list(itertools.accumulate([_GAP] * len(hypothesis), initial=_EQUAL))]
+    # From which arc each cell came, and whether a word of the hypothesis was used.
+    back: list[list[tuple[int, int]]] = [[(0, column - 1) for column in range(width)]]
+    for arc in range(1, len(graph.words)):
+        word, removal, before = graph.words[arc], graph.removal[arc], graph.before[arc]
+        # min() keeps the first of equals, as sclite does.
+        nearest = [min(before, key=lambda one: costs[one][column]) for column in range(width)]
+        row, origin = [costs[nearest[0]][0] + removal], [(nearest[0], 0)]
+        for column in range(1, width):
+            diagonal, above = nearest[column - 1], nearest[column]
+            is_equal = word == hypothesis[column - 1]
+            substitution = costs[diagonal][column - 1] + (_EQUAL if is_equal else _SUBSTITUTION)
+            deletion, insertion = costs[above][column] + removal, row[column - 1] + _GAP
+            if substitution <= deletion and substitution <= insertion:
+                row.append(substitution)
+                origin.append((diagonal, column - 1))
+            elif deletion < insertion:
+                row.append(deletion)
+                origin.append((above, column))
+            else:
+                row.append(insertion)
+                origin.append((arc, column - 1))
+        costs.append(row)
+        back.append(origin)
+    end = min(graph.ends, key=lambda one: costs[one][-1])
+    edits = tuple(reversed(list(_trace(graph, hypothesis, back, end))))
+    return Alignment(" ".join(reference for kind, reference, _ in edits if kind != "insert"), edits)
+
+
+def _trace(
+    graph: _Graph, hypothesis: Sequence[str], back: Sequence[Sequence[tuple[int, int]]], arc: int
+) -> Iterator[tuple[Kind, str, str]]:
+    """The edits of the best alignment, from its end to its start."""
+    column = len(hypothesis)
+    while arc or column:
+        before, column_before = back[arc][column]
+        word = graph.words[arc]
+        said = hypothesis[column - 1] if column_before < column else ""
+        if before == arc or not word:
+            if said:
+                yield "insert", "", said
+        elif not said:
+            if graph.removal[arc] == _GAP:
+                yield "delete", word, ""
+        else:
+            yield ("equal" if word == said else "substitute"), word, said
+        arc, column = before, column_before
