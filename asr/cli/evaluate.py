@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     from asr.evaluation.policy import ScoringPolicy
-    from asr.evaluation.report import make_report, read_baseline, write_report
+    from asr.evaluation.report import make_report, normalized_references, read_baseline, write_report
     from asr.evaluation.sources import read_references
     from asr.evaluation.text import format_alignment, format_report, worst_utterances
 
@@ -58,7 +58,8 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
         settings.normalizer, english=settings.english, rules=settings.scoring_rules, synonyms=settings.synonyms
     )
     if settings.baseline:  # whatever is wrong with it is told before an hour of audio has been heard
-        read_baseline(settings.baseline, [one.id for one in utterances], [policy(one.text or "") for one in utterances])
+        references_there = [str(text) for text in normalized_references(utterances, policy)]
+        read_baseline(settings.baseline, [one.id for one in utterances], references_there)
     vocabulary, vocabulary_name = _vocabulary(settings)
     systems = gather_systems(utterances, settings)
     report = make_report(

@@ -68,9 +68,14 @@ class Alternatives:
         return cls(_parse(text))
 
     @property
-    def is_plain(self) -> bool:
-        """Whether there is only one text that it stands for."""
-        return all(isinstance(item, str) for item in self.items)
+    def has_choices(self) -> bool:
+        """Whether it stands for several texts by braces."""
+        return any(isinstance(item, Choice) and len(item.alternatives) > 1 for item in self.items)
+
+    @property
+    def first(self) -> str:
+        """The first of the texts that it stands for, optional words in their parentheses."""
+        return " ".join(_first(self.items))
 
     def __str__(self) -> str:
         return _markup(self.items)
@@ -150,6 +155,14 @@ def _parse(text: str) -> Items:
 def _check_filled(items: Sequence[object]) -> None:
     if not items:
         raise ValueError(f"an empty alternative: {NOTHING} stands for no word")
+
+
+def _first(items: Items) -> Iterator[str]:
+    for item in items:
+        if isinstance(item, Choice):
+            yield from _first(item.alternatives[0])
+        elif item != NOTHING:
+            yield _item_markup(item)
 
 
 def _markup(items: Items) -> str:

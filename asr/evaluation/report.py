@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import asr
 from asr.corpus.manifest import Utterance
 from asr.errors import ConfigError
+from asr.evaluation.alternatives import Alternatives
 from asr.evaluation.analysis import (
     by_frequency,
     by_vocabulary,
@@ -29,6 +30,7 @@ from asr.evaluation.analysis import (
     slices,
     timed_words,
 )
+from asr.evaluation.nist import Reference
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.scoring import Edit, Score, Unit, UtteranceScore, score
 from asr.evaluation.sources import System
@@ -85,7 +87,7 @@ def make_report(
     ConfigError
         If the baseline cannot be read, or is of other utterances, references or normalisation.
     """
-    texts = policy.apply((one.text or "" for one in utterances), "references")
+    texts = normalized_references(utterances, lambda text: policy.apply([text], "references")[0])
     scores = [
         score(texts, policy.apply((one.text for one in system.outputs), f"hypotheses of {system.name}"))
         for system in systems
@@ -104,7 +106,7 @@ def make_report(
         "references": {
             "names": list(references),
             "utterances": len(utterances),
-            "words": sum(len(text.split()) for text in texts),
+            "words": scores[0].words.reference_length,
             "speakers": len({one for one in speakers if one is not None}),
             "hours": round(sum(one.duration or 0 for one in utterances) / 3600, 4),
         },
@@ -121,7 +123,7 @@ def make_report(
         "utterances": [
             {
                 "id": one.id,
-                "reference": texts[index],
+                "reference": str(texts[index]),
                 "speaker": one.speaker,
                 "duration": one.duration,
                 "fields": {name: values[index] for name, values in fields.items() if name != "speaker"},
@@ -134,11 +136,18 @@ def make_report(
         ],
     }
     if baseline is not None:
-        before = score(texts, read_baseline(baseline, [one.id for one in utterances], texts))
+        before = score(texts, read_baseline(baseline, [one.id for one in utterances], list(map(str, texts))))
         comparison = compare(scores[0], before, groups)
         report["baseline"] = {"report": baseline, "max_regression": max_regression} | _comparison_object(comparison)
         report["baseline"]["is_regression"] = is_regression(comparison, max_regression)
     return report
+
+
+def normalized_references(utterances: Sequence[Utterance], policy: Callable[[str], str]) -> list[str | Alternatives]:
+    """The references in the policy's spelling, with the alternatives of those that have some."""
+    return [
+        one.alternatives.map(policy) if isinstance(one, Reference) else policy(one.text or "") for one in utterances
+    ]
 
 
 def _system_object(

@@ -1,19 +1,35 @@
-"""Where references and hypotheses come from: manifests, JSON lines, NIST's CTM and trn, plain text."""
+"""Where references and hypotheses come from: manifests, JSON lines, NIST's trn, stm and ctm, plain text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
 from asr.errors import ManifestError
+from asr.evaluation.nist import (
+    Channel,
+    Lines,
+    Reference,
+    Segment,
+    TimedWords,
+    probability,
+    read_ctm,
+    read_ctm_references,
+    read_stm,
+    read_trn,
+    scored_lines,
+    words_of_segments,
+)
 from asr.transcription.transcriber import Word
 
 HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", ".trn", ".txt")
-_TRN = re.compile(r"^(?P<text>.*)\((?P<id>[^()]+)\)\s*$")
+_WANTED = "JSON lines, trn, stm, ctm or a text a line"
+# Bytes or characters from which a format is known.
+_LOOKED_AT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,18 @@ class System:
 
 
 def read_references(paths: Sequence[str]) -> list[Utterance]:
-    """The utterances of manifests, of trn files (`text (id)`) and of text files (one text a line, the number its id).
+    """The utterances of manifests, of NIST's trn, stm and ctm files, and of text files.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Read by their suffixes; any but `.trn`, `.stm`, `.ctm` and `.txt` is a manifest.
+
+    Returns
+    -------
+    list of Utterance
+        Those of NIST's files are of type `Reference` and may have alternatives. A line of a text file is named by its
+        number.
 
     Raises
     ------
@@ -48,13 +75,31 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
     utterances: list[Utterance] = []
     problems: list[str] = []
     for path in paths:
-        if Path(path).suffix.lower() not in (".trn", ".txt"):
+        suffix = Path(path).suffix.lower()
+        if suffix not in (".trn", ".stm", ".ctm", ".txt"):
+            _check_json_lines(path)
             reading = read_manifests([path])
             utterances += reading.utterances
             problems += reading.problems
             continue
-        for where, name, text in _plain_texts(path, problems):
-            utterances.append(Utterance(name, Path(), text, None, None, where))
+        lines = _text_lines(path)
+        found: list[str] = []
+        match suffix:
+            case ".stm":
+                utterances += read_stm(lines, found)
+            case ".ctm":
+                utterances += read_ctm_references(lines, found)
+            case ".trn":
+                utterances += [
+                    Reference(name, Path(), str(text), None, None, where, alternatives=text)
+                    for where, name, text in read_trn(lines, found)
+                ]
+            case _:
+                utterances += [
+                    Utterance(str(number), Path(), line, None, None, where)
+                    for number, (where, line) in enumerate(lines, start=1)
+                ]
+        problems += _summarised(path, suffix, lines, found)
     problems += _repeated_ids(utterances)
     if problems:
         raise ManifestError(problems)
@@ -71,7 +116,9 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
     path : str
         JSON lines, or by its suffix `.ctm`, `.trn` or `.txt`.
     references : sequence of Utterance
-        Their ids must be the same set.
+        Their ids must be the same set. Words of a CTM file belong to the segments of an STM file by their times; else
+        to the reference that has the name of the recording, or of the recording and the channel (`call-A`). Of a
+        recording with several channels, the reference's field `channel` may choose one.
 
     Returns
     -------
@@ -82,79 +129,163 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
     Raises
     ------
     ManifestError
-        Naming every line that cannot be used, and every id that is missing on either side. A CTM file alone may lack
-        an id: it has no other way to say that nothing was heard.
+        Naming every line that cannot be used, every id that is missing on either side, and recordings of which the
+        channel is unclear. A CTM file alone may lack an id: it has no other way to say that nothing was recognised.
     """
     suffix = Path(path).suffix.lower()
     problems: list[str] = []
     notes: list[str] = []
     found: dict[str, Output] = {}
-    if suffix == ".ctm":
-        found = _read_ctm(path, problems)
-    elif suffix in (".trn", ".txt"):
-        for where, name, text in _plain_texts(path, problems):
-            if name in found:
-                problems.append(f"{where}: a second text for {name!r}")
-            found[name] = Output(text)
+    if suffix in (".ctm", ".trn", ".txt"):
+        lines = _text_lines(path)
+        unread: list[str] = []
+        if suffix == ".ctm":
+            timed = read_ctm(lines, unread)
+            if not unread:
+                found = _outputs_of_ctm(path, timed, references, problems, notes)
+        else:
+            found = _plain_texts(suffix, lines, unread)
+        problems += _summarised(path, suffix, lines, unread)
     else:
+        _check_json_lines(path)
         found = _read_json_lines(path, problems)
     wanted = {one.id: one.where for one in references}
     missing = [name for name in wanted if name not in found]
-    if suffix == ".ctm" and not problems:
-        if missing:
-            notes.append(f"{path} has no word for {len(missing)} utterances ({missing[0]}, ...): they count as empty")
+    if suffix != ".ctm":
+        problems += [f"{wanted[name]}: {name!r} has no text in {path}" for name in missing]
+    elif missing and not problems:
+        notes.append(f"{path} has no word for {len(missing)} utterances ({missing[0]}, ...): they count as empty")
         found |= {name: Output("") for name in missing}
-        missing = []
-    problems += [f"{wanted[name]}: {name!r} has no text in {path}" for name in missing]
     problems += [f"{path}: {name!r} is in none of the references" for name in found if name not in wanted]
     if problems:
         raise ManifestError(problems)
     return [found[one.id] for one in references], notes
 
 
-def _plain_texts(path: str, problems: list[str]) -> Iterable[tuple[str, str, str]]:
-    """`file:line`, id and text of each line of a trn or text file."""
-    is_trn = Path(path).suffix.lower() == ".trn"
-    for number, line in enumerate(_text_lines(path), start=1):
-        where = f"{path}:{number}"
-        if not is_trn:
-            yield where, str(number), line
-        elif line.strip() and not line.startswith(";;"):
-            match = _TRN.match(line)
-            if match is None:
-                problems.append(f"{where}: `text (id)` is wanted")
-            else:
-                yield where, match["id"].strip(), match["text"].strip()
+def _plain_texts(suffix: str, lines: Lines, problems: list[str]) -> dict[str, Output]:
+    """The texts of a trn or text file by id."""
+    if suffix == ".txt":
+        return {str(number): Output(line) for number, (_, line) in enumerate(lines, start=1)}
+    found: dict[str, Output] = {}
+    for where, name, text in read_trn(lines, problems):
+        if name in found:
+            problems.append(f"{where}: a second text for {name!r}")
+        if text.has_choices:
+            problems.append(f"{where}: alternatives are for references: a hypothesis is one text")
+        found[name] = Output(text.first)
+    return found
 
 
-def _text_lines(path: str) -> list[str]:
+def _outputs_of_ctm(
+    path: str, timed: TimedWords, references: Sequence[Utterance], problems: list[str], notes: list[str]
+) -> dict[str, Output]:
+    """The words of each reference; a recording that no reference names goes under its own name."""
+    left = dict(timed.words)
+    found: dict[str, Output] = {}
+    timelines: dict[Channel, Sequence[Segment]] = {}
+    by_name = {"-".join(key): key for key in left}
+    chosen: set[str] = set()
+    for one in references:
+        if isinstance(one, Reference) and one.channel is not None:
+            timelines |= one.segments
+            if not one.segments and one.channel in left:
+                found[one.id] = _output(left.pop(one.channel))
+            continue
+        channels = timed.channels(one.id)
+        if not channels:
+            if one.id in by_name:
+                found[one.id] = _output(left.pop(by_name[one.id]))
+            continue
+        chosen.add(one.id)
+        channel = _choose_channel(one, channels)
+        if channel is None:
+            problems.append(
+                f"{one.where}: {path} has the channels {', '.join(channels)} of {one.id!r}, whose words are not to be "
+                f'mixed: choose one by a field, "channel": "{channels[0]}", or by the id, {one.id}-{channels[0]}'
+            )
+            continue
+        found[one.id] = _output(left.pop((one.id, channel)))
+        if len(channels) > 1:
+            notes.append(f"{path}: of the channels {', '.join(channels)} of {one.id!r}, {channel} is scored")
+    for key, segments in timelines.items():
+        assigned = words_of_segments(segments, left.pop(key, ()))
+        found |= {name: _output(words) for name, words in assigned.items() if words}
+    for recording, channel in left:
+        if recording not in chosen:
+            is_alone = len(timed.channels(recording)) == 1
+            found[recording if is_alone else f"{recording}-{channel}"] = Output("")
+    return found
+
+
+def _choose_channel(reference: Utterance, channels: Sequence[str]) -> str | None:
+    """The channel that a reference is of; None where that is unclear."""
+    wanted = reference.other.get("channel")
+    if wanted is not None:
+        return str(wanted) if str(wanted) in channels else None
+    return channels[0] if len(channels) == 1 else None
+
+
+def _output(words: Sequence[Word]) -> Output:
+    return Output(" ".join(word.text for word in words), tuple(words))
+
+
+_NOTATIONS = {
+    ".trn": ("a trn file", "`text (id)`"),
+    ".stm": ("an STM file", "`recording channel speaker start end text`"),
+    ".ctm": ("a CTM file", "`recording channel start seconds word`"),
+}
+
+
+def _summarised(path: str, suffix: str, lines: Lines, problems: list[str]) -> list[str]:
+    """The problems, or one sentence where no line at all can be read: the file is of another format."""
+    count = sum(1 for _ in scored_lines(lines))
+    if suffix not in _NOTATIONS or sum(one.endswith("is wanted") for one in problems) < max(count, 2):
+        return problems
+    name, notation = _NOTATIONS[suffix]
+    return [f"{path}: not {name}: none of its {count} lines is {notation}"]
+
+
+def _text_lines(path: str) -> list[tuple[str, str]]:
+    """The lines of a text file, each with its `file:line`."""
     try:
         content = Path(path).read_text("utf-8-sig")
     except OSError as error:
         raise ManifestError([f"{path}: cannot be read ({error.strerror})"]) from error
     except UnicodeDecodeError:
         raise ManifestError([f"{path}: is not UTF-8 text"]) from None
+    _check_format(path, content)
     # Not splitlines(): a text may hold U+2028 and its kin.
-    return content.removesuffix("\n").split("\n")
+    lines = content.removesuffix("\n").split("\n")
+    return [(f"{path}:{number}", line.removesuffix("\r")) for number, line in enumerate(lines, start=1)]
 
 
-def _read_ctm(path: str, problems: list[str]) -> dict[str, Output]:
-    words: dict[str, list[Word]] = {}
-    for number, line in enumerate(_text_lines(path), start=1):
-        if not line.strip() or line.startswith(";;"):
-            continue
-        fields = line.split()
-        try:
-            name, _, start, seconds, text = fields[:5]
-            begin, confidence = float(start), _confidence(fields[5] if len(fields) > 5 else None)
-            words.setdefault(name, []).append(Word(text, begin, begin + float(seconds), confidence))
-        except ValueError:
-            problems.append(f"{path}:{number}: `recording channel start seconds word [confidence]` is wanted")
-    return {
-        name: Output(" ".join(word.text for word in some), tuple(some))
-        for name, unsorted in words.items()
-        for some in [sorted(unsorted, key=lambda word: word.start)]
-    }
+# What other programs write, by how it begins.
+_OTHER_FORMATS = (
+    (r"\d+\s*\n\d+:\d\d:\d\d[,.]\d+ --> ", "SRT subtitles"),
+    (r"WEBVTT\b", "WebVTT subtitles"),
+    (r'File type = "ooTextFile', "a TextGrid of Praat"),
+    (r"\{\\rtf", "a text with formatting (RTF)"),
+    (r"<(\?xml|!doctype|html)", "XML or HTML"),
+    (r"\[\s*(\{|\])", "a JSON array, not JSON lines (one object a line)"),
+)
+
+
+def _check_format(path: str, content: str) -> None:
+    """Refuse a file of another format as a whole."""
+    beginning = content[:_LOOKED_AT].lstrip("\ufeff \t\r\n")
+    for pattern, name in _OTHER_FORMATS:
+        if re.match(pattern, beginning, re.IGNORECASE):
+            raise ManifestError([f"{path}: {name}; {_WANTED} is wanted"])
+
+
+def _check_json_lines(path: str) -> None:
+    """Refuse a file of another format that is to be read as JSON lines; whatever else is wrong, its reader says."""
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(_LOOKED_AT)
+    except OSError:
+        return
+    _check_format(path, beginning.decode("utf-8", "replace"))
 
 
 def _read_json_lines(path: str, problems: list[str]) -> dict[str, Output]:
@@ -177,20 +308,11 @@ def _timed_words(rows: Any) -> tuple[Word, ...]:
     """The words of a row that `asr transcribe format=jsonl` wrote; none where another system keeps something else."""
     try:
         return tuple(
-            Word(str(row["text"]), float(row["start"]), float(row["end"]), _confidence(row.get("confidence")))
+            Word(str(row["text"]), float(row["start"]), float(row["end"]), probability(row.get("confidence")))
             for row in rows
         )
     except (TypeError, KeyError, ValueError, AttributeError):
         return ()
-
-
-def _confidence(value: Any) -> float | None:
-    """A probability; None where there is none, or a system counts in something else."""
-    try:
-        confidence = float(value)
-    except (TypeError, ValueError):
-        return None
-    return confidence if 0 <= confidence <= 1 else None
 
 
 def _repeated_ids(utterances: Sequence[Utterance]) -> list[str]:

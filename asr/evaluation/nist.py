@@ -1,0 +1,262 @@
+"""NIST's formats: `trn` (text and id), `stm` (segments of recordings) and `ctm` (words with times)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asr.corpus.manifest import Utterance
+from asr.evaluation.alternatives import NOTHING, Alternatives, Choice, Items, Optional
+from asr.transcription.transcriber import Word
+
+Channel = tuple[str, str]
+"""recording and channel"""
+Lines = Iterable[tuple[str, str]]
+"""`file:line` and the line's text"""
+
+_TRN = re.compile(r"^(?P<text>.*)\((?P<id>[^()]+)\)\s*$")
+_CTM_FIELDS = "`recording channel start seconds word [confidence]`"
+_STM_FIELDS = "`recording channel speaker start end [<labels>] text`"
+_IGNORED = frozenset({"ignore_time_segment_in_scoring", "ignoretimesegmentinscoring"})
+_ALTERNATION = frozenset({"<alt_begin>", "<alt>", "<alt_end>"})
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a recording's channel."""
+
+    start: float
+    end: float
+    id: str | None
+    """of the utterance; None where words are not scored"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference(Utterance):
+    """An utterance of a NIST file: its text may have alternatives, and a CTM's words are assigned to it by time."""
+
+    alternatives: Alternatives = field(kw_only=True)
+    channel: Channel | None = field(default=None, kw_only=True)
+    segments: Mapping[Channel, Sequence[Segment]] = field(default_factory=dict, kw_only=True)
+    """all segments of the file that it comes from; empty if that has none"""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWords:
+    """The words of a CTM file by recording and channel, in order of time."""
+
+    words: Mapping[Channel, Sequence[Word]]
+
+    def channels(self, recording: str) -> list[str]:
+        """The channels of a recording, sorted."""
+        return sorted(channel for name, channel in self.words if name == recording)
+
+
+def scored_lines(lines: Lines) -> Iterator[tuple[str, str]]:
+    """Without empty lines and comments, which begin with `;;`."""
+    return ((where, line) for where, line in lines if line.strip() and not line.lstrip().startswith(";;"))
+
+
+def read_trn(lines: Lines, problems: list[str]) -> Iterator[tuple[str, str, Alternatives]]:
+    """`file:line`, id and text of each line of a trn file; what cannot be read is added to the problems."""
+    for where, line in scored_lines(lines):
+        match = _TRN.match(line)
+        if match is None:
+            problems.append(f"{where}: `text (id)` is wanted")
+            continue
+        text = _parse(match["text"], where, problems)
+        if text is not None:
+            yield where, match["id"].strip(), text
+
+
+def _parse(text: str, where: str, problems: list[str]) -> Alternatives | None:
+    try:
+        return Alternatives.parse(text)
+    except ValueError as error:
+        problems.append(f"{where}: {error}")
+        return None
+
+
+def read_stm(lines: Lines, problems: list[str]) -> list[Reference]:
+    """The segments of an STM file as utterances.
+
+    Parameters
+    ----------
+    lines : iterable of (str, str)
+    problems : list of str
+        Gets a line for every line that cannot be read.
+
+    Returns
+    -------
+    list of Reference
+        Named as sclite names them: the speaker, and the number of the segment among the speaker's own, from 000.
+        Labels become fields to slice by. Segments marked to be ignored are none, but keep their time.
+    """
+    found: list[Reference] = []
+    segments: dict[Channel, list[Segment]] = {}
+    spoken: Counter[str] = Counter()
+    for where, line in scored_lines(lines):
+        head = line.split(maxsplit=5)
+        try:
+            recording, channel, speaker = head[:3]
+            start, end = (float(value) for value in head[3:5])
+        except ValueError:
+            problems.append(f"{where}: {_STM_FIELDS} is wanted")
+            continue
+        if not 0 <= start <= end < float("inf"):
+            problems.append(f"{where}: a segment from {head[3]} to {head[4]} s cannot be")
+            continue
+        text = head[5] if len(head) > 5 else ""
+        labels: list[str] = []
+        if match := re.match(r"<([^\s>]*)>(?:\s+|$)", text):
+            labels, text = match[1].split(","), text[match.end() :]
+        timeline = segments.setdefault((recording, channel), [])
+        if text.strip().lower() in _IGNORED:
+            timeline.append(Segment(start, end, None))
+            continue
+        alternatives = _parse(text, where, problems)
+        if alternatives is None:
+            continue
+        name = f"{speaker}-{spoken[speaker]:03d}"
+        spoken[speaker] += 1
+        timeline.append(Segment(start, end, name))
+        fields = {f"label_{place}": label for place, label in enumerate(labels, start=1) if label}
+        found.append(
+            Reference(
+                name, Path(), str(alternatives), round(end - start, 6), speaker, where,
+                {"recording": recording, "channel": channel, **fields},
+                alternatives=alternatives, channel=(recording, channel), segments=segments,
+            )
+        )  # fmt: skip
+    for timeline in segments.values():
+        timeline.sort(key=lambda one: one.start)
+    return found
+
+
+def read_ctm(lines: Lines, problems: list[str]) -> TimedWords:
+    """The words of a CTM file of hypotheses; what cannot be read is added to the problems."""
+    words: dict[Channel, list[Word]] = {}
+    for where, line in scored_lines(lines):
+        fields = line.split()
+        if len(fields) > 4 and fields[4].lower() in _ALTERNATION:
+            problems.append(f"{where}: alternatives are for references: a hypothesis is one text")
+            continue
+        read = _ctm_word(fields)
+        if read is None:
+            problems.append(f"{where}: {_CTM_FIELDS} is wanted")
+        else:
+            words.setdefault(read[0], []).append(read[1])
+    return TimedWords({key: sorted(some, key=lambda word: word.start) for key, some in words.items()})
+
+
+def _ctm_word(fields: Sequence[str]) -> tuple[Channel, Word] | None:
+    if len(fields) not in (5, 6):
+        return None
+    try:
+        start, seconds = float(fields[2]), float(fields[3])
+    except ValueError:
+        return None
+    if not (0 <= start < float("inf") and 0 <= seconds < float("inf")):
+        return None
+    confidence = probability(fields[5] if len(fields) > 5 else None)
+    return (fields[0], fields[1]), Word(fields[4], start, start + seconds, confidence)
+
+
+def probability(value: object) -> float | None:
+    """A confidence between 0 and 1; None where there is none, or a system counts in something else."""
+    try:
+        confidence = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return confidence if 0 <= confidence <= 1 else None
+
+
+def read_ctm_references(lines: Lines, problems: list[str]) -> list[Reference]:
+    """The recordings of a CTM file of references as utterances, one for each channel.
+
+    Parameters
+    ----------
+    lines : iterable of (str, str)
+        In order of time. `<ALT_BEGIN>`, `<ALT>` and `<ALT_END>` separate alternatives; an empty one stands for no word.
+    problems : list of str
+        Gets a line for every line that cannot be read.
+
+    Returns
+    -------
+    list of Reference
+        Named by the recording, and by the channel too (`call-A`) where a recording has several.
+    """
+    texts: dict[Channel, list[str | Optional | Choice]] = {}
+    places: dict[Channel, str] = {}
+    open_choices: dict[Channel, tuple[str, list[list[str | Optional | Choice]]]] = {}
+    for where, line in scored_lines(lines):
+        fields = line.split()
+        mark = fields[4].lower() if len(fields) > 4 else ""
+        key = (fields[0], fields[1]) if len(fields) > 1 else ("", "")
+        choice = open_choices.get(key)
+        if mark in _ALTERNATION:
+            if (mark == "<alt_begin>") == (choice is not None):
+                problems.append(f"{where}: {fields[4]} out of order: <ALT_BEGIN> ... <ALT> ... <ALT_END> is wanted")
+            elif choice is None:
+                open_choices[key] = (where, [[]])
+            elif mark == "<alt>":
+                choice[1].append([])
+            else:
+                sequences = open_choices.pop(key)[1]
+                texts.setdefault(key, []).append(Choice(tuple(tuple(one) or (NOTHING,) for one in sequences)))
+            places.setdefault(key, where)
+            continue
+        read = _ctm_word(fields)
+        if read is None:
+            problems.append(f"{where}: {_CTM_FIELDS} is wanted")
+            continue
+        places.setdefault(key, where)
+        word = _parse(read[1].text, where, problems)
+        if word is not None:
+            (texts.setdefault(key, []) if choice is None else choice[1][-1]).extend(word.items)
+    problems += [f"{where}: <ALT_BEGIN> without <ALT_END>" for where, _ in open_choices.values()]
+    channels = Counter(recording for recording, _ in places)
+    found = []
+    for (recording, channel), where in places.items():
+        items: Items = tuple(texts.get((recording, channel), ()))
+        alternatives = Alternatives(items)
+        name = recording if channels[recording] == 1 else f"{recording}-{channel}"
+        found.append(
+            Reference(
+                name, Path(), str(alternatives), None, None, where, {"recording": recording, "channel": channel},
+                alternatives=alternatives, channel=(recording, channel),
+            )
+        )  # fmt: skip
+    return found
+
+
+def words_of_segments(segments: Sequence[Segment], words: Sequence[Word]) -> dict[str, list[Word]]:
+    """Assign words to segments as sclite does.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        Of one channel, in order of time.
+    words : sequence of Word
+        Of the same channel, in order of time.
+
+    Returns
+    -------
+    dict of str to list of Word
+        Words of each utterance. A word belongs to the first segment that ends behind the word's middle and is not
+        before the segment of the word before; what comes behind the last segment belongs to the last. Words of
+        segments that are ignored are left out.
+    """
+    found: dict[str, list[Word]] = {one.id: [] for one in segments if one.id is not None}
+    place = 0
+    for word in words:
+        middle = (word.start + word.end) / 2
+        while place < len(segments) - 1 and middle >= segments[place].end:
+            place += 1
+        name = segments[place].id
+        if name is not None:
+            found[name].append(word)
+    return found
