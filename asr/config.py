@@ -783,8 +783,9 @@ class LmConfig:
     """words, or characters: for languages written without spaces, and for models that write none"""
     vocabulary: int = 60000
     """the most frequent words are kept, up to this many; the others count as unknown"""
-    min_count: int = 2
-    """words seen less often than this count as unknown"""
+    min_count: int | None = None
+    """words seen less often than this count as unknown; null is 2, and 1 for texts of fewer than 10,000 words, where
+    every word matters"""
     max_ngrams: int | None = None
     """n-grams of two words and more that are kept: those that matter most; null keeps all"""
     threshold: float = 0.0
@@ -800,8 +801,10 @@ class LmConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        for name in ("order", "vocabulary", "min_count"):
+        for name in ("order", "vocabulary"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        if self.min_count is not None:
+            _require(self.min_count >= 1, "min_count", "at least 1, or null", self.min_count)
         _require(self.order <= 10, "order", "at most 10", self.order)
         if self.max_ngrams is not None:
             _require(self.max_ngrams >= 0, "max_ngrams", "0 or more", self.max_ngrams)

@@ -9,6 +9,7 @@ import lzma
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.config import LanguageUnit
-from asr.decoding.ngram import SPACE_WORD, SPECIAL_WORDS, START, UNKNOWN, NgramModel
+from asr.decoding.ngram import SPACE_WORD, SPECIAL_WORDS, START, UNKNOWN, NgramModel, check_words
 from asr.decoding.trie import NOT_FOUND, Trie
 from asr.errors import LanguageModelError
 from asr.files import open_decompressed
@@ -26,7 +27,9 @@ _LN10 = math.log(10)
 # What KenLM takes for <unk> in a model without one, and SRILM writes for a probability of 0.
 _NO_UNKNOWN, _ZERO = -100.0, -99.0
 _KENLM_BINARY = b"mmap lm http://kheafield.com/code"
-_UNKNOWN_SPELLINGS = {"<unk>", "<UNK>"}
+_UNKNOWN_SPELLINGS = ("<unk>", "<UNK>")
+# More n-grams of one order than any file holds, and backoffs beyond those of any model.
+_MOST_NGRAMS, _LARGEST_BACKOFF = 10**12, 99.0
 
 _Level = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -51,7 +54,7 @@ def read_arpa(path: str | Path, *, watch: Callable[[int], object] | None = None)
     ------
     LanguageModelError
         Naming the line: not an ARPA file, cut short, counts that are wrong, a value that is no log-probability, an
-        n-gram with a word or a context that the file does not list, or one that comes twice.
+        n-gram with a word or a context that the file does not list, one that comes twice, or no words at all.
     OSError
         If it cannot be opened.
     """
@@ -75,14 +78,14 @@ class _Reader:
         lines = self._lines()
         counts = self._counts(lines)
         words: list[str] = []
-        numbers: dict[str, int] = {}
+        numbers: dict[bytes, int] = {}
         levels: list[_Level] = []
         for order, count in enumerate(counts, start=1):
             rows, log_probs, backoffs = self._section(lines, order, count, numbers)
             if order == 1:
                 words, place = self._vocabulary(rows)
-                numbers = {word: number for number, word in enumerate(words)}
-                numbers |= dict.fromkeys(_UNKNOWN_SPELLINGS, UNKNOWN)
+                numbers = {word.encode(): number for number, word in enumerate(words)}
+                numbers |= dict.fromkeys((word.encode() for word in _UNKNOWN_SPELLINGS), UNKNOWN)
                 first = np.full(len(words), _ZERO * _LN10, np.float32)
                 first[UNKNOWN] = _NO_UNKNOWN * _LN10
                 weights = np.zeros(len(words), np.float32)
@@ -128,10 +131,12 @@ class _Reader:
             found = re.fullmatch(rb"ngram\s+(\d+)\s*=\s*(\d+)", line.strip())
             if found is None:
                 break
-            if int(found[1]) != len(counts) + 1:
+            if found[1] != b"%d" % (len(counts) + 1):
                 self._fail(
                     f"the counts must be of orders 1, 2, 3 and so on, not {line.decode(errors='replace').strip()}"
                 )
+            if len(found[2]) > len(str(_MOST_NGRAMS)) or int(found[2]) > _MOST_NGRAMS:
+                self._fail(f"{found[2][:30].decode()} n-grams cannot be in a file")
             counts.append(int(found[2]))
         if not counts:
             raise LanguageModelError(self.path, "not an ARPA file: it says of no order how many n-grams there are")
@@ -139,7 +144,7 @@ class _Reader:
         return counts
 
     def _section(
-        self, lines: Iterator[bytes], order: int, count: int, numbers: dict[str, int]
+        self, lines: Iterator[bytes], order: int, count: int, numbers: dict[bytes, int]
     ) -> tuple[list[Any], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The words of 1-grams, or the numbers of those of longer ones one after the other; and their values."""
         heading = self._heading if order == 1 else next(lines, b"").strip()
@@ -149,23 +154,26 @@ class _Reader:
         values = array.array("d")
         for row, line in enumerate(itertools.islice(lines, count), start=1):
             try:
-                fields = line.decode().split()
+                fields = line.split()  # bytes: at blanks, tabs and the like, as KenLM does, not at U+00A0
                 log_prob = float(fields[0])
                 backoff = float(fields[order + 1]) if len(fields) == order + 2 else 0.0
             except ValueError as error:
                 self._fail(f"{error}, in the {order}-gram number {row} of {count}")
             if len(fields) not in (order + 1, order + 2):
-                self._fail(f"here the {order}-gram number {row} of {count} must be, not {line.decode().strip()!r}")
-            if not (log_prob <= 1e-6 and math.isfinite(backoff)):
-                self._fail(f"a log10-probability of {fields[0]} with a backoff of {backoff:g} cannot be")
+                self._fail(f"here the {order}-gram number {row} of {count} must be, not {_shown_line(line)}")
+            if not (log_prob <= 1e-6 and -math.inf < backoff <= _LARGEST_BACKOFF):
+                self._fail(f"a log10-probability of {log_prob:g} with a backoff of {backoff:g} cannot be")
             values.extend((max(log_prob, _ZERO), max(backoff, _ZERO)))
             if order == 1:
-                words.append(fields[1])
+                try:
+                    words.append(fields[1].decode())
+                except UnicodeDecodeError:
+                    self._fail("this line is not UTF-8 text")
                 continue
             try:
                 words.extend([numbers[word] for word in fields[1 : order + 1]])
             except KeyError as error:
-                self._fail(f"the word {error.args[0]!r} is not among the 1-grams")
+                self._fail(f"the word {error.args[0].decode(errors='replace')!r} is not among the 1-grams")
         if len(values) < 2 * count:
             raise LanguageModelError(
                 self.path, f"the file is cut short: {len(values) // 2} of {count} {order}-grams are there"
@@ -178,11 +186,12 @@ class _Reader:
         known = [SPECIAL_WORDS[UNKNOWN] if word in _UNKNOWN_SPELLINGS else word for word in listed]
         words = [*SPECIAL_WORDS, *sorted(set(known) - set(SPECIAL_WORDS))]
         if len(set(known)) < len(known):
-            twice = next(word for number, word in enumerate(known) if word in known[:number])
+            ((twice, _),) = Counter(known).most_common(1)
             raise LanguageModelError(self.path, f"the word {twice!r} comes twice")
         for word in SPECIAL_WORDS[1:]:
             if word not in known:
                 raise LanguageModelError(self.path, f"the 1-grams lack {word}: it was not trained on sentences")
+        check_words(self.path, words)
         numbers = {word: number for number, word in enumerate(words)}
         return words, np.array([numbers[word] for word in known], np.int64)
 
@@ -251,6 +260,10 @@ def write_arpa(file: IO[bytes], model: NgramModel) -> None:
     text.write("\n\\end\\\n")
     text.flush()
     text.detach()
+
+
+def _shown_line(line: bytes) -> str:
+    return repr(line[:200].decode(errors="replace").strip())
 
 
 def _shown(values: npt.NDArray[np.float32]) -> list[str]:

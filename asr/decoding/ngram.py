@@ -5,9 +5,10 @@ It does not train (see ngram_training), read ARPA files (arpa) or know its own f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from asr.config import LanguageUnit
 from asr.decoding.trie import NOT_FOUND, ROOT, IntArray, Trie
+from asr.errors import LanguageModelError
 
 UNKNOWN, START, END = 0, 1, 2
 SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
@@ -172,6 +174,21 @@ class NgramModel:
         """
         numbers = [START, *(self.numbers.get(word, UNKNOWN) for word in words), END]
         return self.score_running(np.array(numbers))[1:]
+
+
+def check_words(path: str | Path, words: Iterable[str]) -> None:
+    """Refuse the language model of a file that knows no word: it could do nothing but score all words alike.
+
+    Raises
+    ------
+    LanguageModelError
+        If there is no word but the special ones.
+    """
+    if not set(words) - {*SPECIAL_WORDS, SPACE_WORD}:
+        raise LanguageModelError(
+            path,
+            f"knows no word but {', '.join(SPECIAL_WORDS)}: make it anew (`asr lm TEXT`; min_count=1 keeps rare words)",
+        )
 
 
 def quantize(numbers: npt.NDArray[np.float32]) -> Quantized:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.config import LanguageUnit
-from asr.decoding.ngram import SPECIAL_WORDS, NgramModel, Numbers, Quantized, quantize
+from asr.decoding.ngram import SPECIAL_WORDS, NgramModel, Numbers, Quantized, check_words, quantize
 from asr.decoding.trie import Trie
 from asr.errors import LanguageModelError
 from asr.files import write_atomically
@@ -99,7 +99,7 @@ def load_ngram(path: str | Path) -> NgramModel:
     Raises
     ------
     LanguageModelError
-        If it is not a whole file that `save_ngram` wrote, or its parts do not fit together.
+        If it is not a whole file that `save_ngram` wrote, its parts do not fit together, or it knows no words.
     OSError
         If it cannot be opened.
     """
@@ -143,6 +143,7 @@ def load_ngram(path: str | Path) -> NgramModel:
     )
     if not fits:
         raise LanguageModelError(path, "its parts do not fit together; make it again with `asr lm`")
+    check_words(path, words)
     return model
 
 

@@ -16,6 +16,9 @@ from asr.decoding.ngram import END, SPACE_WORD, SPECIAL_WORDS, START, UNKNOWN, N
 from asr.decoding.trie import IntArray, Trie
 from asr.errors import ConfigError
 
+# Running words below which a word that is seen once is kept.
+_SMALL_TEXT = 10_000
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -55,7 +58,7 @@ def tokenize(sentences: Iterable[str], settings: LmConfig) -> Tokens:
     Raises
     ------
     ConfigError
-        If there is not a word in it.
+        If there is not a word in it, or none is seen often enough to be known.
     """
     found: defaultdict[str, int] = defaultdict(lambda: len(found) + len(SPECIAL_WORDS))
     numbers = array.array("i")
@@ -75,7 +78,16 @@ def tokenize(sentences: Iterable[str], settings: LmConfig) -> Tokens:
     drawn = np.frombuffer(numbers, np.int32)
     counts = np.bincount(drawn)[len(SPECIAL_WORDS) :]
     listed = list(found)
-    often = sorted(np.flatnonzero(counts >= settings.min_count).tolist(), key=lambda i: (-counts[i], listed[i]))
+    least = settings.min_count
+    if least is None:
+        least = 1 if counts.sum() < _SMALL_TEXT else 2
+    often = sorted(np.flatnonzero(counts >= least).tolist(), key=lambda i: (-counts[i], listed[i]))
+    if not often:
+        most = int(counts.argmax())
+        raise ConfigError(
+            f"min_count={least} leaves a model without words: the most frequent of {len(listed):,}, {listed[most]!r}, "
+            f"is counted {counts[most]} times; min_count=1 keeps them all"
+        )
     kept = sorted(often[: settings.vocabulary], key=listed.__getitem__)
     mapping = np.full(len(SPECIAL_WORDS) + len(found), UNKNOWN, np.int32)
     mapping[[START, END]] = START, END

@@ -80,7 +80,7 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
             _check_json_lines(path)
             reading = read_manifests([path])
             utterances += reading.utterances
-            problems += reading.problems
+            problems += reading.problems if reading.utterances else _summarised_json(path, reading.problems)
             continue
         lines = _text_lines(path)
         found: list[str] = []
@@ -147,6 +147,8 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
             found = _plain_texts(suffix, lines, unread)
         problems += _summarised(path, suffix, lines, unread)
     else:
+        if suffix == ".stm":
+            raise ManifestError([f"{path}: STM is a format of references; hypotheses are JSON lines, ctm, trn or txt"])
         _check_json_lines(path)
         found = _read_json_lines(path, problems)
     wanted = {one.id: one.where for one in references}
@@ -245,6 +247,13 @@ def _summarised(path: str, suffix: str, lines: Lines, problems: list[str]) -> li
     return [f"{path}: not {name}: none of its {count} lines is {notation}"]
 
 
+def _summarised_json(path: str, problems: list[str]) -> list[str]:
+    """The problems of a file of which no line can be used, or one sentence where no line is JSON."""
+    if len(problems) < 2 or not all(": not JSON (" in one for one in problems):
+        return problems
+    return [f"{path}: not JSON lines: none of its {len(problems)} lines is a JSON object; {_WANTED} is wanted"]
+
+
 def _text_lines(path: str) -> list[tuple[str, str]]:
     """The lines of a text file, each with its `file:line`."""
     try:
@@ -290,7 +299,7 @@ def _check_json_lines(path: str) -> None:
 
 def _read_json_lines(path: str, problems: list[str]) -> dict[str, Output]:
     rows, broken = read_rows(path)
-    problems += broken
+    problems += broken if rows else _summarised_json(path, broken)
     found: dict[str, Output] = {}
     for where, row in rows:
         if row.get("id") is None and not isinstance(row.get("audio_filepath"), str):

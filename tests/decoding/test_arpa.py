@@ -8,12 +8,17 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asr.config import LanguageUnit
 from asr.decoding.arpa import read_arpa, write_arpa
-from asr.decoding.ngram import NgramModel
+from asr.decoding.lexicon import Lexicon
+from asr.decoding.ngram import SPECIAL_WORDS, NgramModel
 from asr.decoding.ngram_file import is_ngram_file, load_ngram, read_provenance, save_ngram
+from asr.decoding.trie import Trie
 from asr.errors import LanguageModelError
+from asr.text.alphabet import Alphabet
 
 SENTENCES = ["the cat sat on the mat", "the giraffe sat", "mat mat the on a cat", "cat"]
 
@@ -91,6 +96,14 @@ def test_a_file_of_characters_is_known_as_such(character_model, tmp_path):
         (lambda text: text.replace("-0.7\t</s>", "-0.7\tc"), "the 1-grams lack </s>"),
         (lambda text: text.replace("ngram 1=5", "ngram 2=5"), "the counts must be of orders 1, 2, 3"),
         (lambda text: text.replace("ngram 1=5\nngram 2=3", "nothing"), "says of no order"),
+        (lambda text: text.replace("ngram 1=5", "ngram 1=" + 20 * "9"), r"lm.arpa:4: 9+ n-grams cannot be"),
+        (lambda text: text.replace("ngram 1=5", "ngram 1=" + 5000 * "9"), r"lm.arpa:4: 9+ n-grams cannot be"),
+        (lambda text: text.replace("ngram 1=5", "ngram 1=6"), r"lm.arpa:14: could not convert"),
+        (lambda text: text.replace("ngram 2=3", "ngram 2=4"), r"lm.arpa:19: could not convert"),
+        (
+            lambda text: text.replace("-0.25", "1e300"),
+            r"lm.arpa:11: a log10-probability of -0.4 with a .* 1e\+300",
+        ),
         (lambda text: "", "nor an ARPA file"),
         (lambda text: "the cat\n" * 5000, "nor an ARPA file"),
     ],
@@ -108,6 +121,63 @@ def test_an_ngram_without_its_context_is_refused(tmp_path):
     (tmp_path / "lm.arpa").write_text(text)
     with pytest.raises(LanguageModelError, match="it has the 3-gram 'b a b' but not 'b a'"):
         read_arpa(tmp_path / "lm.arpa")
+
+
+def test_words_are_separated_by_blanks_and_tabs_alone_as_kenlm_has_it(tmp_path):
+    """The word with a no-break space is a word of the model, which no alphabet with a space as separator can spell."""
+    text = HAND_MADE.replace("ngram 1=5", "ngram 1=6").replace("-0.6\tb", "-0.6\tb\n-2.0\tnew\u00a0york\t-0.1")
+    (tmp_path / "lm.arpa").write_text(text, "utf-8")
+    model = read_arpa(tmp_path / "lm.arpa")
+    assert "new\u00a0york" in model.words
+    assert model.score_text(["a", "b"]) == pytest.approx(np.array([-0.2, -0.3, -0.7]) * math.log(10))
+    lexicon = Lexicon.build(model.words, np.ones(len(model.words)), Alphabet(" abenwyokr"))
+    assert sorted(model.words[place] for place in lexicon.word[lexicon.word >= 0]) == ["a", "b"]
+
+
+WORDLESS = """\\data\\
+ngram 1=3
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>
+-0.7\t</s>
+
+\\end\\
+"""
+
+
+def test_a_model_without_words_is_refused_in_either_format(tmp_path):
+    (tmp_path / "lm.arpa").write_text(WORDLESS)
+    with pytest.raises(LanguageModelError, match=r"lm\.arpa: knows no word but <unk>, <s>, </s>"):
+        read_arpa(tmp_path / "lm.arpa")
+    labels, values = np.arange(3), np.array([-1, -99, -0.7], np.float32)
+    wordless = NgramModel(
+        LanguageUnit.words, SPECIAL_WORDS, Trie.from_levels([(np.zeros(3, np.int64), labels)]), (values,), ()
+    )
+    save_ngram(tmp_path / "a.lm", wordless)
+    with pytest.raises(LanguageModelError, match=r"a\.lm: knows no word"):
+        load_ngram(tmp_path / "a.lm")
+
+
+PIECES = [*HAND_MADE.split(), *"\n\t -\u00a0\x00", "1e400", "nan", "-inf", "99999999999999999999", "<UNK>"]
+CUT = st.tuples(st.integers(0, len(HAND_MADE)), st.integers(0, 12), st.sampled_from(["", *PIECES]), st.booleans())
+
+
+@settings(max_examples=300)
+@given(st.lists(CUT, min_size=1, max_size=4))
+def test_any_change_of_a_file_gives_a_model_or_one_error(tmp_path_factory, cuts):
+    content = HAND_MADE.encode()
+    for place, length, piece, is_broken in cuts:
+        content = content[:place] + piece.encode() + (b"\xff" if is_broken else b"") + content[place + length :]
+    path = tmp_path_factory.getbasetemp() / "fuzzed.arpa"
+    path.write_bytes(content)
+    try:
+        model = read_arpa(path)
+    except LanguageModelError:
+        return
+    assert np.isfinite(model.score_text(["a", "b", "zzz"])).all()
+    save_ngram(path.with_suffix(".lm"), model)
+    assert load_ngram(path.with_suffix(".lm")).words == model.words
 
 
 def test_a_binary_file_of_kenlm_is_refused_with_advice(tmp_path):

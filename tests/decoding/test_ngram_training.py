@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from asr.config import LanguageUnit, LmConfig
-from asr.decoding.ngram import END, START, UNKNOWN, NgramModel
-from asr.decoding.ngram_training import measure_perplexity, tokenize, train_ngram
+from asr.decoding.ngram import END, SPECIAL_WORDS, START, UNKNOWN, NgramModel
+from asr.decoding.ngram_training import measure_perplexity, tokenize
 from asr.errors import ConfigError
 
 from .conftest import SENTENCES, train
@@ -114,8 +114,13 @@ def test_a_text_with_the_special_words_is_refused():
         tokenize(["a </s> b"], LmConfig())
 
 
-def test_nothing_but_rare_words_is_a_model_of_the_unknown():
-    config = LmConfig(min_count=5)
-    model = train_ngram(tokenize(["a b", "c"], config), config)
-    assert model.words == ["<unk>", "<s>", "</s>"]
-    assert next_words(model, ()).sum() == pytest.approx(1)
+def test_words_seen_once_are_known_in_a_small_text_and_unknown_in_a_large_one():
+    grammar = ["turn on the kitchen light", "open a window please"]
+    assert set(tokenize(grammar, LmConfig()).words) == {*SPECIAL_WORDS, *" ".join(grammar).split()}
+    large = tokenize([*grammar, *["the same words again and again"] * 2000], LmConfig())
+    assert set(large.words) == {*SPECIAL_WORDS, *["the", "same", "words", "again", "and"]}
+
+
+def test_a_vocabulary_without_words_is_refused_by_the_setting_that_empties_it():
+    with pytest.raises(ConfigError, match=r"min_count=3 .* words: the most frequent of 3, 'a', is counted 2 times"):
+        tokenize(["a b", "a c"], LmConfig(min_count=3))

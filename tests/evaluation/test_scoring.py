@@ -80,6 +80,35 @@ def test_unequal_numbers_of_texts_are_refused():
         score(["a", "b"], ["a"])
 
 
+@pytest.mark.parametrize(
+    ("references", "hypotheses", "message"),
+    [
+        ("the cat", ["the bat"], "references must be a list of texts, not one text"),
+        (["the cat"], "the bat", "hypotheses must be a list of texts, not one text"),
+        (["the cat"], b"the bat", "hypotheses must be a list"),
+        (["a", None], ["a", "b"], "references must be texts, not None"),
+        (["a"], [1], "hypotheses must be texts, not 1"),
+    ],
+)
+def test_anything_but_two_lists_of_texts_is_refused(references, hypotheses, message):
+    with pytest.raises(TypeError, match=message):
+        asr.score(references, hypotheses)
+
+
+def test_the_normaliser_is_the_callers_choice_and_none_by_default():
+    assert asr.score(["The cat."], ["the cat"]).words.errors == 2
+    assert asr.score(["The cat."], ["the cat"], normalizer="none").words.errors == 2
+    assert asr.score(["The cat."], ["the cat"], normalizer="standard").words.errors == 0
+    assert asr.score(["The cat."], ["the cat"], normalizer=NormalizerConfig(lowercase=False)).words.errors == 1
+    with pytest.raises(ValueError, match="normalizer='basic': a NormalizerConfig is wanted, or one of none, standard"):
+        asr.score(["a"], ["a"], normalizer="basic")
+
+
+def test_invisible_characters_are_no_errors_under_any_normaliser():
+    for normalizer in ("none", "standard"):
+        assert asr.score(["hello\u200b world"], ["hel\u00adlo world\ufeff"], normalizer=normalizer).words.errors == 0
+
+
 @pytest.mark.slow
 def test_counts_of_a_hundred_thousand_random_pairs_are_jiwers(rng):
     vocabulary = np.array(["a", "b", "cc", "dd'e", "é", "漢", "ﬁ", "long-word", "x"])
