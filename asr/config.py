@@ -171,7 +171,7 @@ class FeatureConfig:
 
 @dataclass(kw_only=True)
 class NormalizerConfig:
-    """How text is brought to one spelling, for labels and for scoring."""
+    """How text is brought to one spelling, for labels and for scoring. Invisible characters are removed in any case."""
 
     unicode_form: UnicodeForm = UnicodeForm.NFKC
     """Unicode normalisation form"""
@@ -180,7 +180,7 @@ class NormalizerConfig:
     strip_punctuation: bool = True
     """turn every punctuation mark and symbol that is not in `keep` into a space"""
     keep: str = "'"
-    """punctuation marks that are letters of the language; typographic apostrophes count as '"""
+    """punctuation marks and invisible characters that are letters of the language; typographic apostrophes count as '"""
 
 
 @dataclass(kw_only=True)
@@ -727,7 +727,7 @@ class EvaluateConfig:
     """the model to evaluate: a bundle's folder, or the name of one that ships"""
     hypotheses: str | None = None
     """score the texts of this file instead of running a model: JSON lines with `id` or `audio_filepath`, and `text`;
-    .ctm or .trn; or .txt where the references are .txt too"""
+    .ctm or .trn, also where the references are .stm; or .txt where the references are .txt too"""
     against: list[str] = field(default_factory=list)
     """other systems to compare with on the same recordings: files of hypotheses, bundles, or greedy (the same bundle
     without a beam search), as in against=[greedy,other.ctm]"""

@@ -151,6 +151,8 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
             raise ManifestError([f"{path}: STM is a format of references; hypotheses are JSON lines, ctm, trn or txt"])
         _check_json_lines(path)
         found = _read_json_lines(path, problems)
+    if problems and not found:
+        raise ManifestError(problems)
     wanted = {one.id: one.where for one in references}
     missing = [name for name in wanted if name not in found]
     if suffix != ".ctm":

@@ -255,3 +255,51 @@ def test_a_recording_is_no_manifest(asr_command, write_audio):
     assert outcome.code == 2
     assert "not a text file" in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_references_with_alternatives_are_scored_compared_and_gated(asr_command, tmp_path):
+    for name, lines in {
+        "ref.trn": "{ um / uh / @ } the owners (a-1)\nhe {recognizes/recognises} it (a-2)\nto { be / @ } (a-3)\n",
+        "good.trn": "uh the owners (a-1)\nhe recognises it (a-2)\nto be (a-3)\n",
+        "other.trn": "the owner (a-1)\nhe recognizes it (a-2)\nto (a-3)\n",
+    }.items():
+        (tmp_path / name).write_text(lines)
+    references, good, other = (tmp_path / name for name in ("ref.trn", "good.trn", "other.trn"))
+    outcome = asr_command(
+        "evaluate", references, f"hypotheses={good}", f"against=[{other}]", f"output_dir={tmp_path / 'report'}"
+    )
+    assert outcome.code == 0, outcome.err
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [(one["words"]["errors"], one["words"]["reference_length"]) for one in report["systems"]] == [(0, 8), (1, 6)]
+    assert [one["reference"] for one in report["utterances"]] == [
+        "{ um / uh / @ } the owners", "he { recognizes / recognises } it", "to { be / @ }"
+    ]  # fmt: skip
+    assert report["comparisons"][0]["difference"] == pytest.approx(-1 / 6)
+    gate = asr_command("evaluate", references, f"hypotheses={other}", f"baseline={tmp_path / 'report' / 'report.json'}")
+    assert gate.code == 0, gate.err
+    changed = tmp_path / "changed.trn"
+    changed.write_text(references.read_text().replace("to { be / @ }", "to be"))
+    refused = asr_command("evaluate", changed, f"hypotheses={other}", f"baseline={tmp_path / 'report' / 'report.json'}")
+    assert refused.code == 2
+    assert "the reference of 'a-3' was another one" in refused.err
+
+
+def test_two_channels_and_other_formats_are_refused_in_one_line(asr_command, tmp_path):
+    manifest = write_rows(tmp_path / "m.jsonl", [{"id": "call", "audio_filepath": "call.wav", "text": "hello there"}])
+    (tmp_path / "h.ctm").write_text("call A 0 0.3 hello\ncall B 0.1 0.2 yes\ncall A 0.4 0.3 there\n")
+    (tmp_path / "h.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nhello there\n")
+    for name, message in (("h.ctm", "has the channels A, B of 'call'"), ("h.srt", "SRT subtitles")):
+        outcome = asr_command("evaluate", manifest, f"hypotheses={tmp_path / name}")
+        assert outcome.code == 2
+        assert message in outcome.err
+        assert len(outcome.err.splitlines()) == 1
+
+
+def test_invisible_characters_are_no_errors(asr_command, tmp_path):
+    (tmp_path / "r.txt").write_text("hello\u200b world\nsofthyphen\n", "utf-8")
+    (tmp_path / "h.txt").write_text("hello world\nsoft\u00adhyphen\ufeff\n", "utf-8")
+    for normalizer in ("standard", "none"):
+        outcome = asr_command(
+            "evaluate", tmp_path / "r.txt", f"hypotheses={tmp_path / 'h.txt'}", f"normalizer={normalizer}"
+        )
+        assert "words                     0.00 %" in outcome.out

@@ -82,3 +82,16 @@ def test_what_cannot_be_used_is_refused(asr_command, text, monkeypatch, argument
     assert outcome.code == 2
     assert message in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_a_small_text_makes_a_model_that_knows_its_words_and_min_count_is_named_where_it_would_not(
+    asr_command, tmp_path
+):
+    (tmp_path / "grammar.txt").write_text("turn on the kitchen light\nopen a window please\n")
+    output = tmp_path / "small.lm"
+    assert asr_command("lm", tmp_path / "grammar.txt", f"output={output}").code == 0
+    assert {"kitchen", "window"} <= set(load_ngram(output).words)
+    refused = asr_command("lm", tmp_path / "grammar.txt", f"output={tmp_path / 'none.lm'}", "min_count=2")
+    assert refused.code == 2
+    assert "min_count=2 leaves a model without words" in refused.err
+    assert not (tmp_path / "none.lm").exists()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from asr.acoustic.model import log_softmax
-from asr.config import BeamConfig, DecoderConfig, GreedyConfig
-from asr.decoding import Hypothesis, decode_greedy, make_decoder
+from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
+from asr.decoding import Hypothesis, decode_greedy, describe_decoder, make_decoder
 from asr.decoding.hypothesis import divide_by_priors
 from asr.errors import ConfigError
 from asr.text.alphabet import Alphabet
@@ -210,3 +210,13 @@ def test_what_is_not_log_probabilities_is_refused(rng, settings):
 def test_a_decoder_nobody_wrote_is_refused():
     with pytest.raises(ConfigError, match="no decoder for DecoderConfig"):
         make_decoder(AB, DecoderConfig())
+
+
+def test_a_label_names_the_decoder_that_is_used_and_none_is_given_before_it_is_known():
+    assert describe_decoder(GreedyConfig()) == "greedy"
+    assert describe_decoder(BeamConfig(beam_width=8)) == "beam of 8"
+    assert describe_decoder(BeamConfig(lm="~/models/english.lm")) == "beam of 32, language model english.lm"
+    assert describe_decoder(AutoConfig().resolve(None)) == "greedy"
+    assert describe_decoder(AutoConfig(beam_width=4).resolve(BeamConfig(lm="a.lm"))) == "beam of 4, language model a.lm"
+    with pytest.raises(ConfigError, match="AutoConfig must be resolved"):
+        describe_decoder(AutoConfig())

@@ -293,10 +293,8 @@ def test_a_file_of_which_no_line_can_be_read_is_one_problem(tmp_path, references
 
 def test_a_file_without_a_line_of_json_is_one_problem(tmp_path, references):
     (tmp_path / "h.jsonl").write_text("good morning\nhow are you\n")
-    wanted = [
-        f"{tmp_path}/h.jsonl: not JSON lines: none of its 2 lines is a JSON object; JSON lines, trn, stm, ctm or a text "
-        "a line is wanted"
-    ]
+    kinds = "JSON lines, trn, stm, ctm or a text a line"
+    wanted = [f"{tmp_path}/h.jsonl: not JSON lines: none of its 2 lines is a JSON object; {kinds} is wanted"]
     for read_file in (lambda path: read_references([path]), lambda path: read_hypotheses(path, references)):
         with pytest.raises(ManifestError) as caught:
             read_file(str(tmp_path / "h.jsonl"))
