@@ -180,7 +180,7 @@ class NormalizerConfig:
     strip_punctuation: bool = True
     """turn every punctuation mark and symbol that is not in `keep` into a space"""
     keep: str = "'"
-    """punctuation marks and invisible characters that are letters of the language; typographic apostrophes count as '"""
+    """punctuation marks and invisible characters that are letters of the language; all apostrophes count as '"""
 
 
 @dataclass(kw_only=True)

@@ -44,17 +44,6 @@ class Reference(Utterance):
     """all segments of the file that it comes from; empty if that has none"""
 
 
-@dataclass(frozen=True, slots=True)
-class TimedWords:
-    """The words of a CTM file by recording and channel, in order of time."""
-
-    words: Mapping[Channel, Sequence[Word]]
-
-    def channels(self, recording: str) -> list[str]:
-        """The channels of a recording, sorted."""
-        return sorted(channel for name, channel in self.words if name == recording)
-
-
 def scored_lines(lines: Lines) -> Iterator[tuple[str, str]]:
     """Without empty lines and comments, which begin with `;;`."""
     return ((where, line) for where, line in lines if line.strip() and not line.lstrip().startswith(";;"))
@@ -136,8 +125,8 @@ def read_stm(lines: Lines, problems: list[str]) -> list[Reference]:
     return found
 
 
-def read_ctm(lines: Lines, problems: list[str]) -> TimedWords:
-    """The words of a CTM file of hypotheses; what cannot be read is added to the problems."""
+def read_ctm(lines: Lines, problems: list[str]) -> dict[Channel, list[Word]]:
+    """The words of each channel in a CTM file of hypotheses, in order of time; what cannot be read is a problem."""
     words: dict[Channel, list[Word]] = {}
     for where, line in scored_lines(lines):
         fields = line.split()
@@ -149,7 +138,7 @@ def read_ctm(lines: Lines, problems: list[str]) -> TimedWords:
             problems.append(f"{where}: {_CTM_FIELDS} is wanted")
         else:
             words.setdefault(read[0], []).append(read[1])
-    return TimedWords({key: sorted(some, key=lambda word: word.start) for key, some in words.items()})
+    return {key: sorted(some, key=lambda word: word.start) for key, some in words.items()}
 
 
 def _ctm_word(fields: Sequence[str]) -> tuple[Channel, Word] | None:

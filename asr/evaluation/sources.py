@@ -15,7 +15,6 @@ from asr.evaluation.nist import (
     Lines,
     Reference,
     Segment,
-    TimedWords,
     probability,
     read_ctm,
     read_ctm_references,
@@ -181,52 +180,70 @@ def _plain_texts(suffix: str, lines: Lines, problems: list[str]) -> dict[str, Ou
 
 
 def _outputs_of_ctm(
-    path: str, timed: TimedWords, references: Sequence[Utterance], problems: list[str], notes: list[str]
+    path: str,
+    words: Mapping[Channel, Sequence[Word]],
+    references: Sequence[Utterance],
+    problems: list[str],
+    notes: list[str],
 ) -> dict[str, Output]:
     """The words of each reference; a recording that no reference names goes under its own name."""
-    left = dict(timed.words)
-    found: dict[str, Output] = {}
-    timelines: dict[Channel, Sequence[Segment]] = {}
-    by_name = {"-".join(key): key for key in left}
+    left = dict(words)
+    channels: dict[str, list[str]] = {}
+    for recording, channel in sorted(words):
+        channels.setdefault(recording, []).append(channel)
+    found = _outputs_of_segments(left, references)
+    by_name = {"-".join(key): key for key in words}
     chosen: set[str] = set()
     for one in references:
         if isinstance(one, Reference) and one.channel is not None:
-            timelines |= one.segments
-            if not one.segments and one.channel in left:
-                found[one.id] = _output(left.pop(one.channel))
-            continue
-        channels = timed.channels(one.id)
-        if not channels:
-            if one.id in by_name:
-                found[one.id] = _output(left.pop(by_name[one.id]))
-            continue
-        chosen.add(one.id)
-        channel = _choose_channel(one, channels)
-        if channel is None:
-            problems.append(
-                f"{one.where}: {path} has the channels {', '.join(channels)} of {one.id!r}, whose words are not to be "
-                f'mixed: choose one by a field, "channel": "{channels[0]}", or by the id, {one.id}-{channels[0]}'
-            )
-            continue
-        found[one.id] = _output(left.pop((one.id, channel)))
-        if len(channels) > 1:
-            notes.append(f"{path}: of the channels {', '.join(channels)} of {one.id!r}, {channel} is scored")
-    for key, segments in timelines.items():
-        assigned = words_of_segments(segments, left.pop(key, ()))
-        found |= {name: _output(words) for name, words in assigned.items() if words}
+            if one.channel in words and not one.segments:
+                found[one.id] = _output(words[one.channel])
+                left.pop(one.channel, None)
+        elif one.id in channels:
+            chosen.add(one.id)
+            there = channels[one.id]
+            selected = _choose_channel(one, there)
+            if selected is None:
+                problems.append(
+                    f"{one.where}: {path} has the channels {', '.join(there)} of {one.id!r}, whose words are not to be "
+                    f'mixed: choose one by a field, "channel": "{there[0]}", or by the id, {one.id}-{there[0]}'
+                )
+                continue
+            found[one.id] = _output(words[one.id, selected])
+            if len(there) > 1:
+                notes.append(f"{path}: of the channels {', '.join(there)} of {one.id!r}, {selected} is scored")
+        elif one.id in by_name:
+            found[one.id] = _output(words[by_name[one.id]])
+            left.pop(by_name[one.id], None)
     for recording, channel in left:
         if recording not in chosen:
-            is_alone = len(timed.channels(recording)) == 1
-            found[recording if is_alone else f"{recording}-{channel}"] = Output("")
+            found[recording if len(channels[recording]) == 1 else f"{recording}-{channel}"] = Output("")
+    return found
+
+
+def _outputs_of_segments(words: dict[Channel, Sequence[Word]], references: Sequence[Utterance]) -> dict[str, Output]:
+    """The words of the segments of STM files, which are taken out of the words."""
+    files = {id(one.segments): one.segments for one in references if isinstance(one, Reference)}
+    timelines: dict[Channel, list[Segment]] = {}
+    for segments in files.values():
+        for key, some in segments.items():
+            timelines.setdefault(key, []).extend(some)
+    found: dict[str, Output] = {}
+    for key, timeline in timelines.items():
+        timeline.sort(key=lambda one: one.start)
+        assigned = words_of_segments(timeline, words.pop(key, ()))
+        found |= {name: _output(some) for name, some in assigned.items() if some}
     return found
 
 
 def _choose_channel(reference: Utterance, channels: Sequence[str]) -> str | None:
     """The channel that a reference is of; None where that is unclear."""
-    wanted = reference.other.get("channel")
-    if wanted is not None:
-        return str(wanted) if str(wanted) in channels else None
-    return channels[0] if len(channels) == 1 else None
+    wanted = str(reference.other.get("channel", ""))
+    if wanted in channels:
+        return wanted
+    # Other values of such a field say something else, as "telephone" does.
+    names_one = re.fullmatch(r"[A-Za-z]|\d{1,2}", wanted)
+    return channels[0] if len(channels) == 1 and not names_one else None
 
 
 def _output(words: Sequence[Word]) -> Output:

@@ -126,6 +126,8 @@ def test_words_of_two_channels_are_never_mixed(tmp_path):
 def test_the_only_channel_of_a_recording_needs_no_choice(tmp_path):
     outputs, notes = read(tmp_path, [row("call")], CALL.replace(" B ", " A "))
     assert ([one.text for one in outputs], notes) == (["hello yes there"], [])
+    outputs, _ = read(tmp_path, [row("call", channel="telephone")], CALL.replace(" B ", " A "))
+    assert [one.text for one in outputs] == ["hello yes there"]
     with pytest.raises(ManifestError, match="has the channels A of 'call'"):
         read(tmp_path, [row("call", channel="B")], CALL.replace(" B ", " A "))
 
