@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 NOTHING = "@"
 """stands for no word"""
 # Costs of an alignment, those of NIST's sclite. They are added up in single precision as there: where two alignments
 # cost the same, the rounding of thousandths decides.
 _EQUAL, _GAP, _SUBSTITUTION, _LEFT_OUT, _NULL = map(np.float32, (0, 3, 4, 2, 0.001))
+_SUBSTITUTE, _DELETE, _INSERT = range(3)
 _MARKUP = re.compile(r"[{}/]|[^\s{}/]+")
 _WORD = re.compile(r"[{}]|[^\s{}]+")
 
@@ -229,52 +231,78 @@ class _Graph:
         return [len(self.words) - 1]
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The cells of an arc: the best alignments of what ends with it and the first words of the hypothesis."""
+
+    costs: npt.NDArray[np.float32]
+    moves: bytes
+    """how each came about"""
+    nearest: npt.NDArray[np.intp]
+    """which of the arcs before is the cheapest"""
+
+
 def _align(graph: _Graph, hypothesis: Sequence[str]) -> Alignment:
-    width = len(hypothesis) + 1
-    costs = [list(itertools.accumulate([_GAP] * len(hypothesis), initial=_EQUAL))]
-    # From which arc each cell came, and whether a word of the hypothesis was used.
-    back: list[list[tuple[int, int]]] = [[(0, column - 1) for column in range(width)]]
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(hypothesis))}
+    said = np.array([numbers[word] for word in hypothesis], np.int64)
+    width = len(said) + 1
+    nothing = np.zeros(width, np.intp)
+    start = np.cumsum(np.full(width, _GAP), dtype=np.float32) - _GAP
+    rows = [_Row(start, bytes([_DELETE] + [_INSERT] * len(said)), nothing)]
     for arc in range(1, len(graph.words)):
-        word, removal, before = graph.words[arc], graph.removal[arc], graph.before[arc]
-        # min() keeps the first of equals, as sclite does.
-        nearest = [min(before, key=lambda one: costs[one][column]) for column in range(width)]
-        row, origin = [costs[nearest[0]][0] + removal], [(nearest[0], 0)]
-        for column in range(1, width):
-            diagonal, above = nearest[column - 1], nearest[column]
-            is_equal = word == hypothesis[column - 1]
-            substitution = costs[diagonal][column - 1] + (_EQUAL if is_equal else _SUBSTITUTION)
-            deletion, insertion = costs[above][column] + removal, row[column - 1] + _GAP
-            if substitution <= deletion and substitution <= insertion:
-                row.append(substitution)
-                origin.append((diagonal, column - 1))
-            elif deletion < insertion:
-                row.append(deletion)
-                origin.append((above, column))
-            else:
-                row.append(insertion)
-                origin.append((arc, column - 1))
-        costs.append(row)
-        back.append(origin)
-    end = min(graph.ends, key=lambda one: costs[one][-1])
-    edits = tuple(reversed(list(_trace(graph, hypothesis, back, end))))
+        before = graph.before[arc]
+        if len(before) == 1:
+            nearest, least = nothing, rows[before[0]].costs
+        else:  # argmin() takes the first of equals, as sclite does
+            together = np.stack([rows[one].costs for one in before])
+            nearest, least = together.argmin(axis=0), together.min(axis=0)
+        is_equal = said == numbers.get(graph.words[arc], -1)
+        substitution = least[:-1] + np.where(is_equal, _EQUAL, _SUBSTITUTION)
+        rows.append(_Row(*_fill(substitution, least + graph.removal[arc]), nearest))
+    end = min(graph.ends, key=lambda one: float(rows[one].costs[-1]))
+    edits = tuple(reversed(list(_trace(graph, hypothesis, rows, end))))
     return Alignment(" ".join(reference for kind, reference, _ in edits if kind != "insert"), edits)
 
 
-def _trace(
-    graph: _Graph, hypothesis: Sequence[str], back: Sequence[Sequence[tuple[int, int]]], arc: int
-) -> Iterator[tuple[Kind, str, str]]:
+def _fill(
+    substitution: npt.NDArray[np.float32], deletion: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], bytes]:
+    """Costs and moves of a row, from those of substitutions [shape=(words,)] and deletions [shape=(words + 1,)].
+
+    Of equals a substitution is preferred to an insertion, and that to a deletion.
+    """
+    replaces = substitution <= deletion[1:]
+    best = np.where(replaces, substitution, deletion[1:]).tolist()
+    cost = float(deletion[0])
+    costs, moves = [cost], bytearray([_DELETE])
+    for other, is_substitution in zip(best, replaces.tolist(), strict=True):
+        # The sum in single precision: the upper 24 bits (T. Dekker, "A Floating-Point Technique for Extending the
+        # Available Precision", 1971).
+        scaled = (cost + 3.0) * 536870913.0
+        insertion = scaled - (scaled - (cost + 3.0))
+        if other < insertion or (is_substitution and other == insertion):
+            cost = other
+            moves.append(_SUBSTITUTE if is_substitution else _DELETE)
+        else:
+            cost = insertion
+            moves.append(_INSERT)
+        costs.append(cost)
+    return np.array(costs, np.float32), bytes(moves)
+
+
+def _trace(graph: _Graph, hypothesis: Sequence[str], rows: Sequence[_Row], arc: int) -> Iterator[tuple[Kind, str, str]]:
     """The edits of the best alignment, from its end to its start."""
     column = len(hypothesis)
     while arc or column:
-        before, column_before = back[arc][column]
-        word = graph.words[arc]
-        said = hypothesis[column - 1] if column_before < column else ""
-        if before == arc or not word:
-            if said:
-                yield "insert", "", said
-        elif not said:
-            if graph.removal[arc] == _GAP:
-                yield "delete", word, ""
-        else:
-            yield ("equal" if word == said else "substitute"), word, said
-        arc, column = before, column_before
+        row, word = rows[arc], graph.words[arc]
+        move = row.moves[column]
+        # A substitution for no word is an insertion.
+        if move == _INSERT or (move == _SUBSTITUTE and not word):
+            yield "insert", "", hypothesis[column - 1]
+        elif move == _SUBSTITUTE:
+            yield ("equal" if word == hypothesis[column - 1] else "substitute"), word, hypothesis[column - 1]
+        elif graph.removal[arc] == _GAP:
+            yield "delete", word, ""
+        if move != _INSERT:
+            arc = graph.before[arc][row.nearest[column - (move == _SUBSTITUTE)]]
+        column -= move != _DELETE

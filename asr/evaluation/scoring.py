@@ -138,8 +138,9 @@ def score(
 
     Notes
     -----
-    Levenshtein's distance over words and over characters, by jiwer. A reference with alternatives counts as the one
-    that aligns best (see `Alternatives.align`); it is then the reference of the result.
+    Levenshtein's distance over words and over characters, by jiwer. Of a reference with alternatives, the words are
+    aligned as NIST's sclite aligns them (see `Alternatives.align`); the one that fits best is then the reference of the
+    result, also for its characters.
 
     Examples
     --------

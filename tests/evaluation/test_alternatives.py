@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.config import NormalizerConfig
 from asr.evaluation.alternatives import Alternatives, Choice, Items, Optional
+from asr.evaluation.policy import ScoringPolicy
+from asr.evaluation.report import make_report
 from asr.evaluation.scoring import ErrorCounts, score
+from asr.evaluation.sources import System, read_hypotheses, read_references
 from asr.evaluation.statistics import compare
 
 from .sclite import SCLITE, score_by_sclite
@@ -139,6 +143,17 @@ def test_hits_and_errors_of_each_kind_are_those_of_nists_sclite(tmp_path, count)
         for one in result.utterances
     ]
     assert ours == score_by_sclite(tmp_path, references, hypotheses)
+
+
+@NEEDS_SCLITE
+def test_totals_of_trn_files_are_those_of_nists_sclite(tmp_path):
+    texts = random_pairs(60, seed=60)
+    theirs = score_by_sclite(tmp_path, *texts)
+    references = read_references([str(tmp_path / "ref.trn")])
+    outputs, _ = read_hypotheses(str(tmp_path / "hyp.trn"), references)
+    words = make_report(references, [System("h", outputs)], ScoringPolicy(NormalizerConfig()))["systems"][0]["words"]
+    kinds = ("hits", "substitutions", "deletions", "insertions")
+    assert [words[kind] for kind in kinds] == [sum(column) for column in zip(*theirs, strict=True)]
 
 
 @NEEDS_SCLITE
