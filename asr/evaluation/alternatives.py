@@ -27,7 +27,7 @@ Kind = Literal["equal", "substitute", "delete", "insert"]
 
 
 @dataclass(frozen=True, slots=True)
-class Optional:
+class OptionalWord:
     """A word that may be left out."""
 
     word: str
@@ -40,7 +40,7 @@ class Choice:
     alternatives: tuple[Items, ...]
 
 
-Items = tuple["str | Optional | Choice", ...]
+Items = tuple["str | OptionalWord | Choice", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,8 @@ class Alignment:
 
 def _parse(text: str) -> Items:
     # Outside of braces a slash is part of a word, as in "and/or".
-    root: list[str | Optional | Choice] = []
-    open_choices: list[list[list[str | Optional | Choice]]] = []
+    root: list[str | OptionalWord | Choice] = []
+    open_choices: list[list[list[str | OptionalWord | Choice]]] = []
     position = 0
     while position < len(text):
         match = (_MARKUP if open_choices else _WORD).search(text, position)
@@ -146,7 +146,7 @@ def _parse(text: str) -> Items:
             choice = Choice(tuple(tuple(one) for one in open_choices.pop()))
             (open_choices[-1][-1] if open_choices else root).append(choice)
         elif len(token) > 2 and token.startswith("(") and token.endswith(")"):
-            items.append(Optional(token[1:-1]))
+            items.append(OptionalWord(token[1:-1]))
         else:
             items.append(token)
     if open_choices:
@@ -171,18 +171,18 @@ def _markup(items: Items) -> str:
     return " ".join(_item_markup(item) for item in items)
 
 
-def _item_markup(item: str | Optional | Choice) -> str:
+def _item_markup(item: str | OptionalWord | Choice) -> str:
     match item:
         case str():
             return item
-        case Optional():
+        case OptionalWord():
             return f"({item.word})"
         case Choice():
             return f"{{ {' / '.join(_markup(one) for one in item.alternatives)} }}"
 
 
 def _map(items: Items, change: Callable[[str], str]) -> Items:
-    found: list[str | Optional | Choice] = []
+    found: list[str | OptionalWord | Choice] = []
     for is_word, some in itertools.groupby(items, lambda item: isinstance(item, str) and item != NOTHING):
         if is_word:
             found += change(" ".join(str(item) for item in some)).split()
@@ -193,8 +193,8 @@ def _map(items: Items, change: Callable[[str], str]) -> Items:
                     found.append(item)
                 case Choice():
                     found.append(Choice(tuple(_map(one, change) or (NOTHING,) for one in item.alternatives)))
-                case Optional():
-                    found += [Optional(word) for word in change(item.word).split()]
+                case OptionalWord():
+                    found += [OptionalWord(word) for word in change(item.word).split()]
     return tuple(found)
 
 
@@ -215,7 +215,7 @@ class _Graph:
             match item:
                 case str():
                     before = self._add_arc(item, _GAP, before) if item != NOTHING else self._add_arc("", _NULL, before)
-                case Optional():
+                case OptionalWord():
                     before = self._add_arc(item.word, _LEFT_OUT, before)
                 case Choice():
                     ends: list[int] = []

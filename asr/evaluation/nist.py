@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.evaluation.alternatives import NOTHING, Alternatives, Choice, Items, Optional
+from asr.evaluation.alternatives import NOTHING, Alternatives, Choice, Items, OptionalWord
 from asr.transcription.transcriber import Word
 
 Channel = tuple[str, str]
@@ -178,9 +178,9 @@ def read_ctm_references(lines: Lines, problems: list[str]) -> list[Reference]:
     list of Reference
         Named by the recording, and by the channel too (`call-A`) where a recording has several.
     """
-    texts: dict[Channel, list[str | Optional | Choice]] = {}
+    texts: dict[Channel, list[str | OptionalWord | Choice]] = {}
     places: dict[Channel, str] = {}
-    open_choices: dict[Channel, tuple[str, list[list[str | Optional | Choice]]]] = {}
+    open_choices: dict[Channel, tuple[str, list[list[str | OptionalWord | Choice]]]] = {}
     for where, line in scored_lines(lines):
         fields = line.split()
         mark = fields[4].lower() if len(fields) > 4 else ""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.config import NormalizerConfig
-from asr.evaluation.alternatives import Alternatives, Choice, Items, Optional
+from asr.evaluation.alternatives import Alternatives, Choice, Items, OptionalWord
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import make_report
 from asr.evaluation.scoring import ErrorCounts, score
@@ -53,7 +53,7 @@ def texts(items: Items) -> set[str]:
         match item:
             case Choice():
                 choices.append(set().union(*(texts(one) for one in item.alternatives)))
-            case Optional():
+            case OptionalWord():
                 choices.append({item.word, ""})
             case _:
                 choices.append({"" if item == "@" else item})
