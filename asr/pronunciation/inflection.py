@@ -97,6 +97,18 @@ def _adjective_stems(stem: str) -> Iterator[str]:
     yield stem[:-1] + "y" if stem.endswith("i") else stem
 
 
+def _clipped_stems(stem: str) -> Iterator[str]:
+    """Of what precedes -in for -ing: "coming" of "comin", as dialogue in books is spelled."""
+    yield stem + "ing"
+
+
+def _adverb_stems(stem: str) -> Iterator[str]:
+    """Of what precedes -ly: "slow" of "slowly", "basic" of "basically", whose -al- is silent."""
+    if stem.endswith("ical"):
+        yield stem[:-2]
+    yield stem
+
+
 def _noun_stems(stem: str) -> Iterator[str]:
     yield stem
 
@@ -117,6 +129,10 @@ def _add_ly(phones: Pronunciation) -> Pronunciation:
     return (*phones, "IY") if phones[-1] == "L" else (*phones, "L", "IY")
 
 
+def _clip(phones: Pronunciation) -> Pronunciation:
+    return (*phones[:-1], "N")
+
+
 def _add(*ending: str) -> Callable[[Pronunciation], Pronunciation]:
     return lambda phones: (*phones, *ending)
 
@@ -131,8 +147,12 @@ _RULES: tuple[tuple[str, Callable[[str], Iterator[str]], Callable[[Pronunciation
     ("s", _plural_stems, _add_s),
     ("ed", _past_stems, _add_ed),
     ("ing", _verb_stems, _add("IH", "NG")),
+    ("est", _past_stems, _add("AH", "S", "T")),
+    ("eth", _past_stems, _add("IH", "TH")),
+    ("in'", _clipped_stems, _clip),
+    ("in", _clipped_stems, _clip),
     ("ful", _noun_stems, _add("F", "AH", "L")),
     ("ship", _noun_stems, _add("SH", "IH", "P")),
     ("like", _noun_stems, _add("L", "AY", "K")),
-    ("ly", _noun_stems, _add_ly),
+    ("ly", _adverb_stems, _add_ly),
 )

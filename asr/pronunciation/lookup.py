@@ -10,6 +10,7 @@ from enum import StrEnum
 from asr.pronunciation.dictionary import Pronunciation
 from asr.pronunciation.g2p import G2p
 from asr.pronunciation.inflection import inflect
+from asr.pronunciation.spelling import american_spellings
 
 LETTER_NAMES: Mapping[str, Pronunciation] = {
     "a": ("EY",),
@@ -48,6 +49,7 @@ class Source(StrEnum):
     dictionary = "dictionary"
     letter = "name of a letter"
     inflection = "rule for an inflected word"
+    spelling = "American spelling"
     g2p = "letters (G2P)"
 
 
@@ -113,7 +115,13 @@ def _without_g2p(word: str, dictionary: Mapping[str, tuple[Pronunciation, ...]])
     if word in LETTER_NAMES:
         return Found((LETTER_NAMES[word],), Source.letter)
     inflected = inflect(word, dictionary)
-    return Found(inflected, Source.inflection) if inflected else None
+    if inflected:
+        return Found(inflected, Source.inflection)
+    for spelling in american_spellings(word):
+        respelled = dictionary.get(spelling) or inflect(spelling, dictionary)
+        if respelled:
+            return Found(respelled, Source.spelling)
+    return None
 
 
 def _likely(results: list[tuple[Pronunciation, float]], min_share: float) -> tuple[Pronunciation, ...]:

@@ -8,7 +8,7 @@ from asr.pronunciation.dictionary import Pronunciation
 from asr.pronunciation.g2p import G2p
 from asr.pronunciation.lookup import LETTER_NAMES, Found, Source, look_up
 
-DICTIONARY = {"dog": (("D", "AO", "G"),), "the": (("DH", "AH"), ("DH", "IY"))}
+DICTIONARY = {"dog": (("D", "AO", "G"),), "favor": (("F", "EY", "V", "ER"),), "the": (("DH", "AH"), ("DH", "IY"))}
 
 
 class Letters(G2p):
@@ -26,10 +26,11 @@ class Letters(G2p):
 
 
 def test_the_dictionary_comes_before_rules_and_rules_before_letters():
-    found = look_up(["the", "dogs", "b", "zat", "zat's", "z7"], DICTIONARY, Letters(), n_best=1)
+    found = look_up(["the", "dogs", "favours", "b", "zat", "zat's", "z7"], DICTIONARY, Letters(), n_best=1)
     assert found == {
         "the": Found((("DH", "AH"), ("DH", "IY")), Source.dictionary),
         "dogs": Found((("D", "AO", "G", "Z"),), Source.inflection),
+        "favours": Found((("F", "EY", "V", "ER", "Z"),), Source.spelling),
         "b": Found((("B", "IY"),), Source.letter),
         "zat": Found((("Z", "A", "T"),), Source.g2p),
         "zat's": Found((("Z", "A", "T", "S"),), Source.g2p),
