@@ -4,7 +4,7 @@
 
 A twentieth of the words is held out, chosen by a hash of each. Once their error rates are measured, training goes on
 for one more epoch with these words among the others, and the result of that is written. The file holds the error rates
-too. One free core takes about ten minutes with --bfloat16; more threads than free cores make it slower.
+too. More threads than free cores make it many times slower.
 """
 
 from __future__ import annotations
