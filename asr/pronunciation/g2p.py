@@ -33,8 +33,8 @@ FORMAT = 1
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 
 _WORDS_AT_ONCE = 512
-_BEAM_WIDTH = 16
-_MIN_LOG_PROB = math.log(1e-4)
+_BEAM_WIDTH = 8
+_MIN_LOG_PROB = math.log(1e-3)
 _LAYERS = 2
 
 
