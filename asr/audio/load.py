@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asr.audio.decoding import Block, Stream, count_seconds, open_link
+from asr.audio.formats import Link, find_links
 from asr.errors import AudioError
 from asr.files import write_atomically
 
@@ -53,10 +53,6 @@ AUDIO_SUFFIXES = frozenset(
 )
 """File names with these suffixes are taken for recordings when a folder is searched."""
 
-# A decoder may lawfully drop its own delay at either end (MP3: 1105 samples and a frame of 1152; AAC: two of 1024).
-_CODEC_DELAY_SAMPLES = 4 * 1152
-# Values read at once, of all channels together: 2 MB.
-_BLOCK_VALUES = 1 << 19
 _LOWEST_RATE = 1000
 # Floating point samples may be beyond full scale, some programs write them at that of 16 bits; not farther.
 _LARGEST_VALUE = 1e6
@@ -64,7 +60,7 @@ _LARGEST_VALUE = 1e6
 _ENDLESS = 1e9
 
 
-def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> Samples:
+def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix", track: int | None = None) -> Samples:
     """Read a recording whole.
 
     Parameters
@@ -75,6 +71,8 @@ def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> S
         Hz of the result; another rate is resampled (soxr, high quality).
     channel : str
         "mix" for the mean of all channels, or the number of one channel, from 1.
+    track : int > 0, optional
+        The number of an audio track, where a film has several, from 1; the one that is marked as default by default.
 
     Returns
     -------
@@ -84,9 +82,9 @@ def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> S
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, truncated, has no such channel, or holds what is no sound.
+        If the file is missing, empty, not audio, truncated, has no such channel or track, or holds what is no sound.
     """
-    with open_audio(path) as recording:
+    with open_audio(path, track=track) as recording:
         blocks = list(recording.samples(sample_rate=sample_rate, channel=channel))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
@@ -107,7 +105,20 @@ def decode_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
     """
     with open_audio(path) as recording:
         blocks = list(recording.blocks)
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), recording.sample_rate
+    rate, channels = blocks[0][0], min(block.shape[1] for _, block in blocks)
+    # Of recordings joined in one file, the first says at which rate the others are shown.
+    if any(one != rate for one, _ in blocks):
+        runs = itertools.groupby(blocks, lambda one: (one[0], one[1].shape[1]))
+        blocks = [(rate, _at_rate(list(run), rate)) for _, run in runs]
+    if any(block.shape[1] != channels for _, block in blocks):
+        blocks = [(rate, block.mean(axis=1, keepdims=True, dtype=np.float32)) for _, block in blocks]
+    return blocks[0][1] if len(blocks) == 1 else np.concatenate([block for _, block in blocks]), rate
+
+
+def _at_rate(blocks: Sequence[Block], wanted: int) -> npt.NDArray[np.float32]:
+    """Blocks of one rate and number of channels at another rate."""
+    samples = np.concatenate([block for _, block in blocks])
+    return np.stack([resample(channel, blocks[0][0], wanted) for channel in samples.T], axis=1)
 
 
 @dataclass(frozen=True)
@@ -116,38 +127,55 @@ class Recording:
 
     path: Path
     sample_rate: int
-    """Hz"""
+    """Hz, of its first block"""
     channels: int
+    """of its first block"""
     promised_seconds: float
     """its length as its header has it, or 0 where that says nothing"""
-    blocks: Iterator[npt.NDArray[np.float32]]
-    """finite float32 [shape=(samples, channels)], at most a few MB each; raises `AudioError` where it cannot go on"""
+    blocks: Iterator[Block]
+    """Hz and finite float32 [shape=(samples, channels)], a few MB each; raises `AudioError` where it cannot go on"""
+    notes: Sequence[str] = ()
+    """what a user should know about how it is read; more may come while that is done"""
 
     def samples(self, *, sample_rate: int, channel: str = "mix") -> Iterator[Samples]:
         """One channel at one rate, float32 [shape=(samples,)] block by block; arguments and errors as in `load_audio`.
 
         However it is cut into blocks, the samples are the same.
         """
+        resampler, now = None, sample_rate
         if channel != "mix" and not 1 <= int(channel) <= self.channels:
-            raise AudioError(self.path, f"there is no channel {int(channel)}: the recording has {self.channels}")
-        if self.sample_rate < _LOWEST_RATE:
-            raise AudioError(
-                self.path, f"has {self.sample_rate} samples a second: nothing can be understood below {_LOWEST_RATE}"
-            )
-        resampler = None
-        if self.sample_rate != sample_rate:
-            import soxr
-
-            resampler = soxr.ResampleStream(self.sample_rate, sample_rate, 1, dtype="float32", quality="HQ")
-        for block in self.blocks:
+            raise self._no_channel(channel, self.channels)
+        for rate, block in self.blocks:
+            if rate != now:  # of a file that consists of several recordings, each may have another
+                if rate < _LOWEST_RATE:
+                    raise AudioError(
+                        self.path, f"has {rate} samples a second: nothing can be understood below {_LOWEST_RATE}"
+                    )
+                if resampler is not None:
+                    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+                resampler, now = _resampler(rate, sample_rate), rate
             if channel == "mix":
-                one = block.mean(axis=1, dtype=np.float32) if self.channels > 1 else block[:, 0]
-            else:
+                one = block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0]
+            elif int(channel) <= block.shape[1]:
                 one = block[:, int(channel) - 1]
+            else:
+                raise self._no_channel(channel, block.shape[1])
             one = np.ascontiguousarray(one)
             yield one if resampler is None else resampler.resample_chunk(one)
         if resampler is not None:
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def _no_channel(self, channel: str, count: int) -> AudioError:
+        return AudioError(self.path, f"there is no channel {int(channel)}: the recording has {count}")
+
+
+def _resampler(rate: int, wanted: int) -> Any:
+    """None if there is nothing to do."""
+    if rate == wanted:
+        return None
+    import soxr
+
+    return soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
 
 
 def resample(samples: Samples, rate: float, wanted: float) -> Samples:
@@ -172,31 +200,25 @@ def resample(samples: Samples, rate: float, wanted: float) -> Samples:
 
 
 def probe_seconds(path: str | Path) -> float:
-    """The duration that a recording's header states, without decoding it.
+    """How long a recording is by its headers, or by its packets where they do not say, without decoding it.
 
     Raises
     ------
     AudioError
-        If the file is missing, empty, or its header is not one of a recording.
+        If the file is missing, empty, truncated, or its header is not one of a recording.
     """
     path = Path(path)
     _check_file(path)
-    import soundfile
-
-    try:
-        header = soundfile.info(os.fsencode(path))
-        return float(header.frames / header.samplerate)
-    except (soundfile.SoundFileError, TypeError):  # TypeError: a file named *.raw
-        pass
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(path, "holds no audio stream")
-            return float((container.duration or 0) / av.time_base)
-    except av.FFmpegError as error:
-        raise AudioError(path, f"not audio in any known format ({error.strerror})") from error
+    total = 0.0
+    for link in find_links(path):
+        seconds = link.seconds
+        if not seconds:
+            with ExitStack() as stack:
+                seconds = open_link(path, link, stack).seconds
+        if not 0 < seconds < _ENDLESS:
+            seconds = count_seconds(path, link)
+        total += seconds
+    return total
 
 
 def _check_file(path: Path) -> None:
@@ -216,12 +238,14 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_audio(path: str | Path) -> Iterator[Recording]:
+def open_audio(path: str | Path, *, track: int | None = None) -> Iterator[Recording]:
     """Open a recording to read it block by block, in memory that does not grow with its length.
 
     Parameters
     ----------
     path : str or Path
+        As in `load_audio`.
+    track : int > 0, optional
         As in `load_audio`.
 
     Raises
@@ -231,151 +255,46 @@ def open_audio(path: str | Path) -> Iterator[Recording]:
     """
     path = Path(path)
     _check_file(path)
-    _check_not_truncated(path)
-    import soundfile
-
+    links = find_links(path)
     with ExitStack() as stack:
-        try:
-            file = stack.enter_context(soundfile.SoundFile(os.fsencode(path)))
-        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a file named *.raw
-            # libsndfile knows the format but cannot read this file: FFmpeg would only guess at what is left of it.
-            if _recognised_by_libsndfile(path):
-                raise _damaged(path, error) from error
-            rate, channels, promised, blocks = _open_with_ffmpeg(path, stack)
-        else:
-            rate, channels, promised = file.samplerate, file.channels, file.frames / file.samplerate
-            blocks = _read_with_libsndfile(path, file)
-        yield Recording(path, rate, channels, promised if promised < _ENDLESS else 0.0, _finite(path, rate, blocks))
+        first = open_link(path, links[0], stack, track=track)
+        promised = first.seconds if len(links) == 1 else 0.0
+        if all(link.seconds for link in links):
+            promised = sum(link.seconds for link in links)
+        yield Recording(
+            path,
+            first.sample_rate,
+            first.channels,
+            promised if promised < _ENDLESS else 0.0,
+            _finite(path, _chain(path, links, first, track)),
+            first.notes,
+        )
 
 
-def _finite(path: Path, rate: int, blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
+def _chain(path: Path, links: Sequence[Link], first: Stream, track: int | None) -> Iterator[Block]:
+    """The blocks of recordings that follow each other in a file."""
+    yield from first.blocks
+    for link in links[1:]:
+        with ExitStack() as stack:
+            yield from open_link(path, link, stack, track=track).blocks
+
+
+def _finite(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
     """Blocks that are not empty; the first value that is no sound ends them."""
-    position = 0
-    for block in blocks:
+    position = 0.0
+    for rate, block in blocks:
         good = (np.abs(block) <= _LARGEST_VALUE).all(axis=1)  # which no NaN is
         if not good.all():
-            when = (position + int(good.argmin())) / rate
+            when = position + int(good.argmin()) / rate
             worst = "NaN" if np.isnan(block[good.argmin()]).any() else f"{np.abs(block[good.argmin()]).max():g}"
             raise AudioError(
                 path, f"holds values that are no sound ({worst}, full scale is 1), the first at {when:.2f} s"
             )
-        position += len(block)
+        position += len(block) / rate
         if len(block):
-            yield block
+            yield rate, block
     if not position:
         raise AudioError(path, "holds no samples")
-
-
-def _read_with_libsndfile(path: Path, file: Any) -> Iterator[npt.NDArray[np.float32]]:
-    import soundfile
-
-    promised, done, size = file.frames, 0, max(1, _BLOCK_VALUES // file.channels)
-    while True:
-        try:
-            block = file.read(size, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise _damaged(path, error) from error
-        if not len(block):
-            break
-        done += len(block)
-        yield block
-    lossless = file.format in {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}
-    if done and 0 < promised < 2**62 and promised - done > (0 if lossless else _CODEC_DELAY_SAMPLES):
-        raise _shorter(path, promised / file.samplerate, done / file.samplerate)
-
-
-def _damaged(path: Path, error: Exception) -> AudioError:
-    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    return AudioError(path, f"is damaged or truncated ({reason})")
-
-
-def _shorter(path: Path, promised: float, done: float) -> AudioError:
-    return AudioError(path, f"is truncated: its header promises {promised:.2f} s, {done:.2f} s are there")
-
-
-def _recognised_by_libsndfile(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(12)
-    return head[:4] in {b"fLaC", b"OggS"} or (head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE")
-
-
-def _check_not_truncated(path: Path) -> None:
-    """libsndfile reads a WAV or Ogg file that was cut off as a shorter one, without a word: look at the containers."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-            position = 12
-            while position + 8 <= size:
-                file.seek(position)
-                name, length = struct.unpack("<4sI", file.read(8))
-                if name == b"data":
-                    # A writer to a pipe cannot go back to fill the length in and leaves 0 or the largest number.
-                    if 0 < length < 0xFFFFF000 and position + 8 + length > size:
-                        share = (size - position - 8) / length
-                        raise AudioError(path, f"is truncated: {share:.1%} of the promised samples are there")
-                    return
-                position += 8 + length + length % 2
-            raise AudioError(path, "is truncated: there are no samples after its header")
-        if head[:4] == b"OggS":
-            start = max(0, size - 2 * 65307)  # a page is at most 65,307 bytes long
-            file.seek(start)
-            tail = file.read()
-            page = tail.rfind(b"OggS")
-            if page < 0:
-                return
-            segments = tail[page + 26] if page + 26 < len(tail) else 255
-            table = tail[page + 27 : page + 27 + segments]
-            if len(table) < segments or page + 27 + segments + sum(table) > len(tail):
-                raise AudioError(path, "is truncated: it ends in the middle of an Ogg page")
-
-
-def _open_with_ffmpeg(path: Path, stack: ExitStack) -> tuple[int, int, float, Iterator[npt.NDArray[np.float32]]]:
-    """Rate, channels, promised seconds, and blocks."""
-    import av
-
-    try:
-        container = stack.enter_context(av.open(str(path)))
-        if not container.streams.audio:
-            raise AudioError(path, "holds no audio stream")
-        stream = container.streams.audio[0]
-        if stream.codec_context is None:
-            raise AudioError(path, "its sound is in a codec that is not known here")
-        promised = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-        rate, channels = int(stream.rate or 0), int(stream.channels or 0)
-    except (av.FFmpegError, ValueError) as error:
-        raise _not_audio(path, error) from error
-    if rate <= 0 or channels <= 0:
-        raise AudioError(path, "is damaged: its header names no sample rate or no channels")
-    return rate, channels, promised, _read_with_ffmpeg(path, container, stream, rate, channels, promised)
-
-
-def _read_with_ffmpeg(
-    path: Path, container: Any, stream: Any, rate: int, channels: int, promised: float
-) -> Iterator[npt.NDArray[np.float32]]:
-    import av
-
-    done = 0
-    try:
-        # Channels side by side in one plane: PyAV reads no more than eight planes, and beyond them whatever is there.
-        resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
-        for frame in itertools.chain(container.decode(stream), [None]):
-            if frame is None and not done:
-                break  # the resampler has nothing to give back
-            for block in resampler.resample(frame):
-                if len(block.layout.channels) != channels:
-                    raise AudioError(path, f"is damaged: {channels} channels become {len(block.layout.channels)}")
-                samples = block.to_ndarray().reshape(-1, channels).astype(np.float32, copy=False)
-                done += len(samples)
-                yield samples
-    except (av.FFmpegError, ValueError) as error:
-        raise _not_audio(path, error) from error
-    if done and promised * rate - done > max(_CODEC_DELAY_SAMPLES, 0.02 * promised * rate):
-        raise _shorter(path, promised, done / rate)
-
-
-def _not_audio(path: Path, error: Exception) -> AudioError:
-    return AudioError(path, f"not audio in any known format, or damaged ({getattr(error, 'strerror', None) or error})")
 
 
 def cut_samples(blocks: Iterable[Samples], spans: Sequence[tuple[int, int]]) -> Iterator[Samples]:

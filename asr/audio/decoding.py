@@ -1,0 +1,296 @@
+"""Decodes recordings: libsndfile for plain samples, Vorbis and Opus, FFmpeg's libraries for everything else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.audio.formats import FileRange, Link, find_frames
+from asr.errors import AudioError
+
+Block = tuple[int, npt.NDArray[np.float32]]
+"""Hz, and float32 [shape=(samples, channels)]"""
+
+# A decoder may drop its own delay at either end (MP3: 1105 samples and a frame of 1152; AAC: two of 1024).
+_CODEC_DELAY_SAMPLES = 4 * 1152
+# A header that states a duration in whole milliseconds or packets is off by so much of it.
+_DURATION_TOLERANCE = 0.02
+# Values read at once, of all channels together: 2 MB.
+_BLOCK_VALUES = 1 << 19
+# Demuxers of FFmpeg whose durations come from a header, not from the bit rate.
+_STATED = frozenset(
+    "mov avi caf wv tta ape tak mpc mpc8 mxf aiff au w64 wav nistsphere sox rso ast voc adx smjpeg "
+    "film_cpk dsf iff xwma".split()
+)
+# Demuxers whose time stamps are those that a player follows. Elsewhere they are counted from the samples.
+_STAMPED = frozenset("matroska mov flv avi asf mpegts mpeg nut mxf wtv rm".split())
+# A jump of time stamps is filled with silence from the first length on, and not believed beyond the second.
+_SHORTEST_GAP, _LONGEST_GAP = 0.1, 1800.0
+
+
+@dataclass
+class Stream:
+    """Sound that is being decoded."""
+
+    sample_rate: int
+    """Hz"""
+    channels: int
+    seconds: float
+    """how long it is by its header, or counted; 0 where neither is known"""
+    blocks: Iterator[Block]
+    """at most a few MB each; raises `AudioError` where it cannot go on"""
+    notes: list[str] = field(default_factory=list)
+    """what a user should know about it; more may come while it is read"""
+
+
+def open_link(path: Path, link: Link, stack: ExitStack, *, track: int | None = None) -> Stream:
+    """Open one recording of a file.
+
+    Parameters
+    ----------
+    path : Path
+    link : Link
+    stack : ExitStack
+        What is opened is closed with it.
+    track : int, optional
+        The number of an audio track, from 1; the default one of the container by default.
+
+    Raises
+    ------
+    AudioError
+        If it is not audio, damaged, truncated, or has no such track.
+    """
+    if link.sndfile or not link.container:
+        stream = _open_with_sndfile(path, link, stack)
+        if stream is not None:
+            if track not in (None, 1):
+                raise AudioError(path, f"there is no track {track}: the recording has 1 audio track")
+            return stream
+    return _open_with_ffmpeg(path, link, stack, track)
+
+
+def _file(path: Path, link: Link, stack: ExitStack) -> BinaryIO:
+    return cast(BinaryIO, stack.enter_context(FileRange(path, link.start, link.end, link.head)))
+
+
+def _is_whole_file(path: Path, link: Link) -> bool:
+    return link.start == 0 and not link.head and link.end == path.stat().st_size
+
+
+def _open_with_sndfile(path: Path, link: Link, stack: ExitStack) -> Stream | None:
+    """None if libsndfile cannot decode it."""
+    import soundfile
+
+    try:
+        source = os.fsencode(path) if _is_whole_file(path, link) else _file(path, link, stack)
+        file = stack.enter_context(soundfile.SoundFile(source))
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a file named *.raw
+        return None
+    if file.format == "MP3" or file.samplerate <= 0:
+        return None  # its length would be an estimate, at which libsndfile ends
+    return Stream(file.samplerate, file.channels, file.frames / file.samplerate, _read_with_sndfile(path, file))
+
+
+def _read_with_sndfile(path: Path, file: Any) -> Iterator[Block]:
+    import soundfile
+
+    promised, done, size = file.frames, 0, max(1, _BLOCK_VALUES // file.channels)
+    while True:
+        try:
+            block = file.read(size, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+            raise AudioError(path, f"is damaged or truncated ({reason})") from error
+        if not len(block):
+            break
+        done += len(block)
+        yield file.samplerate, block
+    if done and promised - done > (_CODEC_DELAY_SAMPLES if file.format == "OGG" else 0):
+        raise _shorter(path, promised / file.samplerate, done / file.samplerate)
+
+
+def _shorter(path: Path, promised: float, done: float) -> AudioError:
+    return AudioError(path, f"is truncated: its header promises {promised:.2f} s, {done:.2f} s are there")
+
+
+def _open_container(path: Path, link: Link, stack: ExitStack) -> Any:
+    import av
+
+    # By a file object: no name is taken for a URL, and nothing that a file names is opened.
+    file = _file(path, link, stack)
+    try:
+        return stack.enter_context(
+            av.open(file, format=link.container or None, options={"protocol_whitelist": "none", "scan_all_pmts": "1"})
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise _not_audio(path, error) from error
+
+
+def _demuxer(container: Any) -> str:
+    """The first of its names: FFmpeg's demuxer of MP4 is called "mov,mp4,m4a,3gp,3g2,mj2"."""
+    return str(container.format.name).split(",")[0]
+
+
+def _open_with_ffmpeg(path: Path, link: Link, stack: ExitStack, track: int | None) -> Stream:
+    import av
+
+    container = _open_container(path, link, stack)
+    if _demuxer(container) in {"mp3", "aac"} and not link.container:
+        # The first frame is not where the file begins.
+        frames = find_frames(path)
+        if len(frames) == 1 and frames[0].container:
+            return _open_with_ffmpeg(path, frames[0], stack, track)
+    stream, notes = _choose_track(path, container, track)
+    if stream.codec_context is None:
+        raise AudioError(path, "its sound is in a codec that is not known here")
+    rate, channels = int(stream.rate or 0), int(stream.channels or 0)
+    if rate <= 0 or channels <= 0:
+        raise AudioError(path, "is damaged: its header names no sample rate or no channels")
+    promised, seconds = link.samples / rate, link.seconds
+    if _demuxer(container) in _STATED and stream.duration and stream.time_base and not promised:
+        promised = float(stream.duration * stream.time_base)
+    if _demuxer(container) in _STAMPED and not promised:
+        seconds = (container.duration or 0) / av.time_base
+    blocks = _read_with_ffmpeg(path, container, stream, promised, link.samples > 0, notes)
+    return Stream(rate, channels, seconds or promised, blocks, notes)
+
+
+def _choose_track(path: Path, container: Any, track: int | None) -> tuple[Any, list[str]]:
+    """The stream of an audio track, and what to say about the others."""
+    import av
+
+    streams = list(container.streams.audio)
+    if not streams:
+        raise AudioError(path, "holds no audio stream")
+    count = "1 audio track" if len(streams) == 1 else f"{len(streams)} audio tracks"
+    if track is not None:
+        if not 1 <= track <= len(streams):
+            raise AudioError(path, f"there is no track {track}: the recording has {count}")
+        return streams[track - 1], []
+    if len(streams) == 1:
+        return streams[0], []
+    marked = [one for one in streams if one.disposition & av.stream.Disposition.default]
+    chosen = marked[0] if marked else streams[0]
+    number = streams.index(chosen) + 1
+    which = "marked as default" if len(marked) == 1 else "the first"
+    others = ", ".join(
+        f"track={place}{_language(one)}" for place, one in enumerate(streams, 1) if place != number
+    )
+    note = f"{count}: track {number}{_language(chosen)} is read, {which}; to read another: {others}"
+    return chosen, [note]
+
+
+def _language(stream: Any) -> str:
+    language = stream.metadata.get("language")
+    return f" ({language})" if language and language != "und" else ""
+
+
+def _read_with_ffmpeg(
+    path: Path, container: Any, stream: Any, promised: float, exact: bool, notes: list[str]
+) -> Iterator[Block]:
+    import av
+
+    stamps = None
+    if _demuxer(container) in _STAMPED:
+        stamps = _TimeStamps((container.start_time or 0) / av.time_base, notes)
+    resampler: Any = None
+    kind: Any = None
+    rate, done, decoded, lead = 0, 0.0, 0, 0.0
+    try:
+        for frame in container.decode(stream):
+            now = (frame.sample_rate, len(frame.layout.channels), frame.layout.name, frame.format.name)
+            if now != kind:
+                if decoded:
+                    yield from _packed(path, resampler, None, kind)
+                # Channels side by side in one plane: PyAV reads no more than eight planes.
+                resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+                kind, rate = now, frame.sample_rate
+            if stamps and frame.pts is not None and frame.time_base:
+                silence = stamps.gap(float(frame.pts * frame.time_base), done)
+                yield from _silence(silence, rate, kind[1])
+                lead += 0.0 if decoded else silence
+                done += silence
+            for block in _packed(path, resampler, frame, kind):
+                decoded += len(block[1])
+                done += len(block[1]) / rate
+                yield block
+        if decoded:
+            yield from _packed(path, resampler, None, kind)
+    except (av.FFmpegError, ValueError) as error:
+        raise _not_audio(path, error) from error
+    missing = promised - (done - lead)
+    if decoded and missing > (0.5 / rate if exact else max(_CODEC_DELAY_SAMPLES / rate, _DURATION_TOLERANCE * promised)):
+        raise _shorter(path, promised, done - lead)
+
+
+def _packed(path: Path, resampler: Any, frame: Any, kind: tuple[int, int, str, str]) -> Iterator[Block]:
+    rate, channels = kind[:2]
+    for block in resampler.resample(frame):
+        if len(block.layout.channels) != channels:
+            raise AudioError(path, f"is damaged: {channels} channels become {len(block.layout.channels)}")
+        yield rate, block.to_ndarray().reshape(-1, channels).astype(np.float32, copy=False)
+
+
+def _silence(seconds: float, rate: int, channels: int) -> Iterator[Block]:
+    missing = round(seconds * rate)
+    while missing > 0:
+        count = min(missing, max(1, _BLOCK_VALUES // channels))
+        yield rate, np.zeros((count, channels), np.float32)
+        missing -= count
+
+
+class _TimeStamps:
+    """Where time stamps leave gaps between frames: before a late start, in pauses, where packets were dropped.
+
+    Parameters
+    ----------
+    origin : float
+        Seconds of the time stamp at which a player begins.
+    notes : list of str
+        Takes what a user should know.
+    """
+
+    def __init__(self, origin: float, notes: list[str]) -> None:
+        self._origin, self._notes = origin, notes
+        self._previous = origin
+
+    def gap(self, seconds: float, done: float) -> float:
+        """Seconds of silence that belong before a frame with this time stamp, when so many seconds were read."""
+        lag = seconds - self._origin - done
+        if _SHORTEST_GAP <= lag <= _LONGEST_GAP:
+            self._previous = seconds
+            return lag
+        if lag > _LONGEST_GAP:
+            self._notes.append(
+                f"its time stamps jump by {lag:,.0f} s at {done:.2f} s, which is not believed: times behind are too early"
+            )
+            self._origin += lag
+        elif seconds < self._previous - _SHORTEST_GAP:
+            self._origin += lag  # time stamps that begin anew
+        self._previous = seconds
+        return 0.0
+
+
+def count_seconds(path: Path, link: Link, *, track: int | None = None) -> float:
+    """How long a recording is by the durations of its packets, which are read but not decoded."""
+    import av
+
+    with ExitStack() as stack:
+        container = _open_container(path, link, stack)
+        stream, _ = _choose_track(path, container, track)
+        try:
+            total = sum(packet.duration or 0 for packet in container.demux(stream))
+        except av.FFmpegError as error:
+            raise _not_audio(path, error) from error
+        return float(total * (stream.time_base or 0))
+
+
+def _not_audio(path: Path, error: Exception) -> AudioError:
+    return AudioError(path, f"not audio in any known format, or damaged ({getattr(error, 'strerror', None) or error})")

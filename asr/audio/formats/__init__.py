@@ -1,0 +1,89 @@
+"""What the structure of a recording's file says, before anything of it is decoded.
+
+The policy for every container is the table in docs/audio-formats.md, which tests/audio/test_formats.py holds up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from asr.audio.formats import films, ogg, pcm
+from asr.audio.formats.link import Link
+from asr.audio.formats.mpeg import first_frame, follow_each_other, mpeg
+from asr.audio.formats.source import FileRange, Source, open_source
+from asr.audio.formats.tags import after_tags
+
+__all__ = ["FileRange", "Link", "find_frames", "find_links"]
+
+_FLAC = re.compile(rb"fLaC[\x00\x80]\0\0\x22", re.DOTALL)
+_AMR = re.compile(rb"#!AMR(?:-WB)?\n", re.DOTALL)
+
+
+def _flac(source: Source, start: int) -> tuple[Link, int]:
+    end = source.find(_FLAC, start + 8)
+    samples = int.from_bytes(source.read(start + 21, 5), "big") & ((1 << 36) - 1)
+    return Link("flac", start, end, samples=samples), end
+
+
+def _amr(source: Source, start: int) -> tuple[Link, int]:
+    end = source.find(_AMR, start + 6)
+    return Link("amr", start, end), end
+
+
+_CONTAINERS: list[tuple[re.Pattern[bytes], Callable[[Source, int], tuple[Link, int]]]] = [
+    (pcm.WAV, pcm.wav),
+    (pcm.W64, pcm.w64),
+    (pcm.AIFF, pcm.aiff),
+    (pcm.AU, pcm.au),
+    (pcm.CAF, pcm.caf),
+    (pcm.SPHERE, pcm.sphere),
+    (_FLAC, _flac),
+    (_AMR, _amr),
+    (films.MATROSKA, films.matroska),
+    (films.MP4, films.mp4),
+    (films.OLD_MOV, films.mp4),
+    (films.AVI, films.avi),
+    (films.FLV, films.flv),
+    (films.ASF, films.asf),
+]
+_LONGEST_START = 128
+
+
+def find_links(path: Path) -> list[Link]:
+    """The recordings that a file consists of, one behind the other: most files are one.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read, or is shorter than its structure says.
+    """
+    with open_source(path) as source:
+        links: list[Link] = []
+        position = after_tags(source, 0)
+        while position < source.size and (found := _links_at(source, position)) is not None:
+            more, end = found
+            links += more
+            position = after_tags(source, max(end, position + 1))
+        # What follows a recording and is nothing known is no sound; a file that begins so is for FFmpeg to find out.
+        return links or [Link("", 0, source.size)]
+
+
+def find_frames(path: Path) -> list[Link]:
+    """As `find_links`, for a file that is known to consist of MP3 or ADTS frames and may begin in the middle of one."""
+    with open_source(path) as source:
+        start = first_frame(source, 0)
+        return mpeg(source, start)[0] if start >= 0 else [Link("", 0, source.size)]
+
+
+def _links_at(source: Source, position: int) -> tuple[list[Link], int] | None:
+    """The recordings that begin here, and where they end; None if nothing known begins here."""
+    head = source.read(position, _LONGEST_START)
+    for pattern, read in _CONTAINERS:
+        if pattern.match(head):
+            link, end = read(source, position)
+            return [link], end
+    if ogg.OGG.match(head):
+        return ogg.ogg(source, position)
+    return mpeg(source, position) if follow_each_other(source, position) else None

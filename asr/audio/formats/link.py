@@ -1,0 +1,24 @@
+"""The record of one recording inside a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A range of a file that is a recording in itself. Files joined by `cat` and chained Ogg hold several."""
+
+    container: str
+    """name of FFmpeg's demuxer; "" where FFmpeg finds out"""
+    start: int
+    """bytes"""
+    end: int
+    head: bytes = b""
+    """a corrected header that takes the place of everything before `start`; empty where the file's own one is right"""
+    sndfile: bool = False
+    """whether libsndfile is tried first"""
+    seconds: float = 0.0
+    """how long it is, where that was counted; 0 where only the decoder knows"""
+    samples: int = 0
+    """how many samples of each channel its header promises; 0 where it promises nothing, or was checked already"""

@@ -1,0 +1,106 @@
+"""Ogg: pages with checksums and numbers; streams may follow each other in one file (chained links).
+
+Layout of a page: RFC 3533, section 6.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from asr.audio.formats.link import Link
+from asr.audio.formats.source import Source
+from asr.audio.formats.tags import is_tag
+from asr.errors import AudioError
+
+OGG = re.compile(rb"OggS\0[\x00-\x07]", re.DOTALL)
+_PAGE = struct.Struct("<4sBBqIIIB")
+_CONTINUED, _FIRST = 1, 2
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    position: int
+    end: int
+    is_first: bool
+    serial: int
+    number: int
+    granule: int
+    content: bytes
+
+
+def ogg(source: Source, start: int) -> tuple[list[Link], int]:
+    """All links of an Ogg file that begins at `start`; and where another recording may begin.
+
+    Raises
+    ------
+    AudioError
+        If it ends in the middle of a page, a page is damaged, or pages are missing between others.
+    """
+    links: list[Link] = []
+    streams: dict[int, bytes] = {}
+    granules: dict[int, int] = {}
+    numbers: dict[int, int] = {}
+    begin = end = start
+    opening = True
+    for page in _pages(source, start):
+        if page.is_first:
+            if not opening:
+                links.append(_link(begin, page.position, streams, granules))
+                begin, streams, granules, numbers, opening = page.position, {}, {}, {}, True
+            streams[page.serial] = page.content[:64]
+        else:
+            opening = False
+            before = numbers.get(page.serial)
+            # A recording of a radio stream has its headers and goes on anywhere; from there on nothing may be missing.
+            if before is not None and page.number != before + 1 and granules.get(page.serial, 0) > 0:
+                raise AudioError(
+                    source.path, f"is damaged: pages are missing before byte {page.position:,} ({before} to {page.number})"
+                )
+        if page.granule >= 0:
+            granules[page.serial] = page.granule
+        numbers[page.serial] = page.number
+        end = page.end
+    links.append(_link(begin, end, streams, granules))
+    return links, end
+
+
+def _pages(source: Source, start: int) -> Iterator[_Page]:
+    position = start
+    while position < source.size:
+        header = source.read(position, _PAGE.size + 255)
+        if not header.startswith(b"OggS") or len(header) < _PAGE.size:
+            if is_tag(header) or position + 4 > source.size and b"OggS".startswith(header):
+                return
+            following = source.find(OGG, position)
+            if following == source.size:
+                return
+            position = following  # libogg passes over what is no page; whether pages are missing, their numbers say
+            continue
+        _, _, flags, granule, serial, number, checksum, count = _PAGE.unpack_from(header)
+        table = header[_PAGE.size : _PAGE.size + count]
+        end = position + _PAGE.size + len(table) + sum(table)
+        if len(table) < count or end > source.size:
+            raise AudioError(source.path, "is truncated: it ends in the middle of an Ogg page")
+        page = source.read(position, end - position)
+        if _checksum(page[:22] + b"\0\0\0\0" + page[26:]) != checksum:
+            raise AudioError(source.path, f"is damaged: the Ogg page at byte {position:,} does not fit its checksum")
+        yield _Page(position, end, bool(flags & _FIRST), serial, number, granule, page[_PAGE.size + count :])
+        position = end
+
+
+def _checksum(page: bytes) -> int:
+    """Ogg's CRC is that of zlib with the bits in the opposite order, without its first and last inversion."""
+    reflected = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{reflected:032b}"[::-1], 2)
+
+
+def _link(start: int, end: int, streams: dict[int, bytes], granules: dict[int, int]) -> Link:
+    """libsndfile decodes a link of one Vorbis or Opus stream, FFmpeg everything else."""
+    alone = len(streams) == 1 and next(iter(streams.values())).startswith((b"OpusHead", b"\x01vorbis"))
+    del granules
+    return Link("ogg", start, end, sndfile=alone)
