@@ -624,13 +624,14 @@ class DoctorConfig(TrainConfig):
         _require(self.show_count >= 1, "show_count", "at least 1", self.show_count)
 
 
-def _check_channel(channel: str) -> None:
+def _check_channel(channel: str, track: int | None) -> None:
+    _require(track is None or track >= 1, "track", "the number of an audio track, from 1", track)
     ok = channel == "mix" or (channel.isdecimal() and int(channel) >= 1)
     _require(ok, "channel", "mix or the number of a channel, from 1", channel)
 
 
 def _check_hearing(settings: TranscribeConfig | AlignConfig) -> None:
-    _check_channel(settings.channel)
+    _check_channel(settings.channel, settings.track)
     _require(settings.workers >= 0, "workers", "0 or more", settings.workers)
     _require(settings.max_hours > 0, "max_hours", "above 0", settings.max_hours)
     _require(settings.timeout > 0, "timeout", "above 0", settings.timeout)
@@ -660,6 +661,8 @@ class TranscribeConfig:
     """mark words whose confidence is lower as [word?]; a share, such as 0.5"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = None
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
     engine: EngineKind = EngineKind.onnx
     """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
     workers: int = 0
@@ -702,6 +705,8 @@ class AlignConfig:
     """utterances whose words have a lower score on average are left out, and counted"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = None
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
     engine: EngineKind = EngineKind.onnx
     """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
     workers: int = 0
@@ -758,6 +763,8 @@ class EvaluateConfig:
     """utterances with the most errors to show"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = None
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
     engine: EngineKind = EngineKind.onnx
     """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
     workers: int = 0
@@ -766,7 +773,7 @@ class EvaluateConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_channel(self.channel)
+        _check_channel(self.channel, self.track)
         _require(self.workers >= 0, "workers", "0 or more", self.workers)
         _require(self.worst >= 0, "worst", "0 or more", self.worst)
         _require(self.embed_megabytes >= 0, "embed_megabytes", "0 or more", self.embed_megabytes)
@@ -827,6 +834,8 @@ class TuneConfig:
     """of the search"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = None
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
     workers: int = 0
     """processor cores to use; 0 for all"""
     output: str | None = None
@@ -837,7 +846,7 @@ class TuneConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_channel(self.channel)
+        _check_channel(self.channel, self.track)
         _require(self.trials >= 1, "trials", "at least 1", self.trials)
         _require(self.workers >= 0, "workers", "0 or more", self.workers)
         _require(all(width >= 1 for width in self.beam_widths), "beam_widths", "widths of at least 1", self.beam_widths)

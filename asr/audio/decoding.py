@@ -24,11 +24,12 @@ _CODEC_DELAY_SAMPLES = 4 * 1152
 _DURATION_TOLERANCE = 0.02
 # Values read at once, of all channels together: 2 MB.
 _BLOCK_VALUES = 1 << 19
-# Demuxers of FFmpeg whose durations come from a header, not from the bit rate.
-_STATED = frozenset(
-    "mov avi caf wv tta ape tak mpc mpc8 mxf aiff au w64 wav nistsphere sox rso ast voc adx smjpeg "
-    "film_cpk dsf iff xwma".split()
-)
+# Demuxers whose stream durations are counts in the header, not estimates by the bit rate.
+_COUNTED = frozenset("mov ape tak mpc mpc8 mxf ast smjpeg dsf iff xwma".split())
+# Demuxers whose headers count samples of codecs that lose none.
+_EXACT = frozenset("flac tta wv sox".split())
+# Demuxers whose durations are those of the header, though another stream than the sound may be meant.
+_TIMED = frozenset("mov matroska flv asf avi".split())
 # Demuxers whose time stamps are those that a player follows. Elsewhere they are counted from the samples.
 _STAMPED = frozenset("matroska mov flv avi asf mpegts mpeg nut mxf wtv rm".split())
 # A jump of time stamps is filled with silence from the first length on, and not believed beyond the second.
@@ -93,7 +94,7 @@ def _open_with_sndfile(path: Path, link: Link, stack: ExitStack) -> Stream | Non
         file = stack.enter_context(soundfile.SoundFile(source))
     except (soundfile.SoundFileError, TypeError):  # TypeError: a file named *.raw
         return None
-    if file.format == "MP3" or file.samplerate <= 0:
+    if file.format == "MP3" or file.subtype.startswith("MPEG") or file.samplerate <= 0:
         return None  # its length would be an estimate, at which libsndfile ends
     return Stream(file.samplerate, file.channels, file.frames / file.samplerate, _read_with_sndfile(path, file))
 
@@ -154,11 +155,15 @@ def _open_with_ffmpeg(path: Path, link: Link, stack: ExitStack, track: int | Non
     if rate <= 0 or channels <= 0:
         raise AudioError(path, "is damaged: its header names no sample rate or no channels")
     promised, seconds = link.samples / rate, link.seconds
-    if _demuxer(container) in _STATED and stream.duration and stream.time_base and not promised:
+    demuxer = _demuxer(container)
+    if demuxer in _COUNTED and stream.duration and stream.time_base and not link.unfinished:
         promised = float(stream.duration * stream.time_base)
-    if _demuxer(container) in _STAMPED and not promised:
+    if demuxer in _TIMED and not promised and not link.unfinished:
         seconds = (container.duration or 0) / av.time_base
-    blocks = _read_with_ffmpeg(path, container, stream, promised, link.samples > 0, notes)
+    if demuxer == "caf" and stream.codec_context.name == "alac":
+        # FFmpeg takes the samples by which the last frame is shorter off its end once more.
+        stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
+    blocks = _read_with_ffmpeg(path, container, stream, promised, demuxer in _EXACT, notes)
     return Stream(rate, channels, seconds or promised, blocks, notes)
 
 
@@ -224,7 +229,11 @@ def _read_with_ffmpeg(
         if decoded:
             yield from _packed(path, resampler, None, kind)
     except (av.FFmpegError, ValueError) as error:
-        raise _not_audio(path, error) from error
+        if not decoded:
+            raise _not_audio(path, error) from error
+        of = f" of {promised:.2f} s" if promised else ""
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(path, f"is damaged or truncated: it cannot be decoded beyond {done:.2f} s{of} ({reason})") from error
     missing = promised - (done - lead)
     if decoded and missing > (0.5 / rate if exact else max(_CODEC_DELAY_SAMPLES / rate, _DURATION_TOLERANCE * promised)):
         raise _shorter(path, promised, done - lead)

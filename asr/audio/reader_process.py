@@ -58,11 +58,11 @@ def _send(output: IO[bytes], kind: bytes, content: bytes) -> None:
 def _read(request: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
     path = os.fsdecode(bytes.fromhex(request["path"]))
     try:
-        with open_audio(path) as recording:
+        with open_audio(path, track=request["track"]) as recording:
             yield PROMISE, str(recording.promised_seconds).encode()
             for block in recording.samples(sample_rate=request["sample_rate"], channel=request["channel"]):
                 yield BLOCK, block.tobytes()
-        yield END, b""
+        yield END, json.dumps(list(recording.notes)).encode() if recording.notes else b""
     except AudioError as error:
         yield REFUSAL, error.reason.encode("utf-8", "replace")
     except MemoryError:

@@ -53,6 +53,8 @@ class Progress:
     samples: Samples
     promised_seconds: float
     """the recording's length as its header has it, or 0"""
+    notes: tuple[str, ...] = ()
+    """what a user should know about how the recording was read; with its last block, which may be empty"""
 
 
 class Readers:
@@ -92,6 +94,7 @@ class Readers:
         *,
         sample_rate: int,
         channel: str = "mix",
+        track: int | None = None,
         turn: AbstractContextManager[Any] | None = None,
         stopped: threading.Event | None = None,
     ) -> Iterator[Progress]:
@@ -99,7 +102,7 @@ class Readers:
 
         Parameters
         ----------
-        path, sample_rate, channel
+        path, sample_rate, channel, track
             As in `load_audio`.
         turn : context manager, optional
             Held while the reader works: a semaphore that shares out processor cores.
@@ -114,7 +117,7 @@ class Readers:
         """
         process = self._take()
         try:
-            yield from self._read(process, Path(path), sample_rate, channel, turn or nullcontext(), stopped)
+            yield from self._read(process, Path(path), sample_rate, channel, track, turn or nullcontext(), stopped)
         finally:
             if process.reusable:
                 self._idle.put(process)
@@ -145,6 +148,7 @@ class Readers:
         path: Path,
         sample_rate: int,
         channel: str,
+        track: int | None,
         turn: AbstractContextManager[Any],
         stopped: threading.Event | None,
     ) -> Iterator[Progress]:
@@ -154,6 +158,7 @@ class Readers:
             "path": os.fsencode(path.absolute()).hex(),
             "sample_rate": sample_rate,
             "channel": channel,
+            "track": track,
             "timeout": self._limits.timeout,
         }
         process.reusable = False
@@ -176,6 +181,8 @@ class Readers:
                 raise AudioError(path, content.decode("utf-8", "replace"))
             if kind == END:
                 process.reusable = True
+                if content:
+                    yield Progress(np.zeros(0, np.float32), promised, tuple(json.loads(content)))
                 return
             if kind == PROMISE:
                 promised = float(content)

@@ -178,6 +178,7 @@ def _results(
         bundle,
         decoder=GreedyConfig(),
         channel=settings.channel,
+        track=settings.track,
         workers=settings.workers,
         engine=load_engine(bundle, settings.engine),
         readers=readers,
@@ -188,6 +189,8 @@ def _results(
         if isinstance(heard, AudioError):
             yield heard
             continue
+        for note in heard.notes:
+            _log.warning("%s: %s", task.recording.shown, note)
         spelling = spell(task.text, bundle)
         if spelling.unknown:
             shown = ", ".join(dict.fromkeys(spelling.unknown[:5]))
@@ -249,7 +252,8 @@ def _write_cuts(
     """Cut the recording while it is read; each cut once its file is there."""
     from asr.audio.load import cut_samples, save_flac
 
-    blocks = (block.samples for block in readers.read(task.recording.path, sample_rate=rate, channel=settings.channel))
+    read = readers.read(task.recording.path, sample_rate=rate, channel=settings.channel, track=settings.track)
+    blocks = (block.samples for block in read)
     spans = [(round(cut.start * rate), round(cut.end * rate)) for cut in cuts]
     for number, (cut, samples) in enumerate(zip(cuts, cut_samples(blocks, spans), strict=True), 1):
         save_flac(folder / f"{folder.name}-{number:05d}.flac", samples, rate)

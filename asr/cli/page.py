@@ -84,6 +84,7 @@ def _spikes(
         bundle,
         decoder=GreedyConfig(),  # nothing is decoded
         channel=settings.channel,
+        track=settings.track,
         workers=settings.workers,
         engine=load_engine(bundle, settings.engine),
     )

@@ -107,6 +107,7 @@ def _run(
         bundle,
         decoder=decoder,
         channel=settings.channel,
+        track=settings.track,
         workers=settings.workers,
         engine=load_engine(bundle, settings.engine),
         readers=readers,
@@ -121,6 +122,8 @@ def _run(
             unreadable += 1
             outputs.append(Output(""))
         else:
+            for note in result.notes:
+                _log.warning("%s: %s", utterance.where, note)
             outputs.append(Output(result.text, result.words))
             seconds += result.duration
     readers.close()  # so that what they used is in the accounts

@@ -45,6 +45,7 @@ EXAMPLES = """\
   asr transcribe calls/ format=json beside=true
   find /archive -name '*.opus' | asr transcribe files_from=- output_dir=texts shard=3/20
   asr transcribe call.wav channel=2 bundle=runs/mine/best
+  asr transcribe film.mkv track=2 format=srt
 """
 
 
@@ -82,6 +83,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
             bundle,
             decoder=settings.decoder,
             channel=settings.channel,
+            track=settings.track,
             workers=settings.workers,
             engine=load_engine(bundle, settings.engine),
             readers=readers,
@@ -155,6 +157,9 @@ def _results(
             bar.finish(number)
             if isinstance(result, AudioError):
                 _log.error("%s: %s", recording.shown, result.reason)
+            else:
+                for note in result.notes:
+                    _log.warning("%s: %s", recording.shown, note)
             yield recording, result
 
 

@@ -79,7 +79,9 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         decoder = replace(decoder, n_best=1)
     # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
     make_decoder(bundle.alphabet, decoder, priors=[1.0] * bundle.alphabet.size if settings.output else bundle.priors)
-    transcriber = Transcriber(bundle, decoder=decoder, channel=settings.channel, workers=settings.workers)
+    transcriber = Transcriber(
+        bundle, decoder=decoder, channel=settings.channel, track=settings.track, workers=settings.workers
+    )
     heard, references, speakers, failed = [], [], [], 0
     results = transcriber.hear_files(one.audio_path for one in utterances)
     for utterance, result in tqdm(
@@ -89,6 +91,8 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             _log.error("%s: %s", utterance.where, result)
             failed += 1
         else:
+            for note in result.notes:
+                _log.warning("%s: %s", utterance.where, note)
             heard.append(result)
             references.append(normalize_text(utterance.text or "", settings.normalizer))
             speakers.append(utterance.speaker or utterance.id)

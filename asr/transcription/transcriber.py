@@ -63,6 +63,8 @@ class Transcript:
     words: tuple[Word, ...]
     alternatives: tuple[str, ...]
     """further texts, best first, if the decoder was asked for more than one"""
+    notes: tuple[str, ...] = ()
+    """what a user should know about how the recording was read: which of several audio tracks, for example"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Heard:
     """seconds"""
     stretches: tuple[Stretch, ...]
     """one behind the other; silence is left out"""
+    notes: tuple[str, ...] = ()
+    """as of a `Transcript`"""
 
     def log_probs(self) -> LogProbs:
         """All steps from the first one on [shape=(steps, symbols)], with sure blanks where there is silence."""
@@ -92,6 +96,7 @@ class _End:
     """Nothing more comes of a recording."""
 
     duration: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -136,6 +141,8 @@ class Transcriber:
         The bundle's own by default.
     channel : str
         "mix" or the number of a channel, from 1.
+    track : int > 0, optional
+        The number of an audio track, from 1; the default one of each recording by default.
     workers : int >= 0
         Processor cores to use; 0 for all.
     engine : AcousticModel, optional
@@ -156,6 +163,7 @@ class Transcriber:
         *,
         decoder: DecoderConfig | None = None,
         channel: str = "mix",
+        track: int | None = None,
         workers: int = 0,
         engine: AcousticModel | None = None,
         readers: Readers | None = None,
@@ -171,7 +179,7 @@ class Transcriber:
         output = bundle.model.outputs - 1 if has_model else 0
         self._output = slice(output * symbols, (output + 1) * symbols)
         self._at_once = _STRETCHES_AT_ONCE if isinstance(decoder, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
-        self._channel = channel
+        self._channel, self._track = channel, track
         self._workers = workers or available_cores()
         self._cores = threading.Semaphore(self._workers)
         self._engine = engine or bundle.engine()
@@ -245,7 +253,7 @@ class Transcriber:
             if isinstance(event, Stretch):
                 stretches.append(event)
                 continue
-            yield event if isinstance(event, AudioError) else Heard(path, event.duration, tuple(stretches))
+            yield event if isinstance(event, AudioError) else Heard(path, event.duration, tuple(stretches), event.notes)
             stretches = []
 
     def hear_samples(self, samples: Samples) -> Heard:
@@ -328,15 +336,17 @@ class Transcriber:
         self, path: str | Path, pool: ThreadPoolExecutor, stopped: threading.Event
     ) -> Iterator[tuple[Window, Future[LogProbs | None], float] | _End]:
         rate = self.bundle.log_mel.settings.sample_rate
-        cutter, promised = self._cutter(), 0.0
-        blocks = self._readers.read(path, sample_rate=rate, channel=self._channel, turn=self._cores, stopped=stopped)
+        cutter, promised, notes = self._cutter(), 0.0, ()
+        blocks = self._readers.read(
+            path, sample_rate=rate, channel=self._channel, track=self._track, turn=self._cores, stopped=stopped
+        )
         for block in blocks:
-            promised = block.promised_seconds
+            promised, notes = block.promised_seconds, block.notes
             for window in cutter.push(block.samples):
                 yield window, pool.submit(self._run, window), promised
         for window in cutter.finish():
             yield window, pool.submit(self._run, window), promised
-        yield _End(cutter.samples / rate)
+        yield _End(cutter.samples / rate, notes)
 
     def _run(self, window: Window) -> LogProbs | None:
         if is_silent(window.samples):
@@ -357,7 +367,9 @@ class Transcriber:
             if isinstance(writing.outcome, AudioError):
                 yield writing.outcome
             elif writing.outcome is not None:
-                yield self._transcript(writing, writing.outcome.duration)
+                yield replace(
+                    self._transcript(writing, writing.outcome.duration), notes=writing.outcome.notes
+                )
 
     def _transcript(self, writing: _Writing, duration: float) -> Transcript:
         joined = _best_combinations([texts for texts, _ in writing.decoded])

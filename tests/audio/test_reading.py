@@ -28,7 +28,7 @@ import os, sys, time, pathlib
 sys.path.insert(0, {str(REPOSITORY)!r})
 from asr.audio import reader_process
 honest = reader_process.open_audio
-def planted(path):
+def planted(path, **settings):
     name = pathlib.Path(path).stem
     if name == "abort":
         os.abort()
@@ -40,7 +40,7 @@ def planted(path):
         bytearray(1 << 40)
     if name == "odd":
         raise RuntimeError("never heard of it")
-    return honest(path)
+    return honest(path, **settings)
 reader_process.open_audio = planted
 reader_process.main()
 """

@@ -9,28 +9,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from asr.audio.formats import films, ogg, pcm
+from asr.audio.formats import counted, films, ogg, pcm
 from asr.audio.formats.link import Link
 from asr.audio.formats.mpeg import first_frame, follow_each_other, mpeg
 from asr.audio.formats.source import FileRange, Source, open_source
 from asr.audio.formats.tags import after_tags
 
 __all__ = ["FileRange", "Link", "find_frames", "find_links"]
-
-_FLAC = re.compile(rb"fLaC[\x00\x80]\0\0\x22", re.DOTALL)
-_AMR = re.compile(rb"#!AMR(?:-WB)?\n", re.DOTALL)
-
-
-def _flac(source: Source, start: int) -> tuple[Link, int]:
-    end = source.find(_FLAC, start + 8)
-    samples = int.from_bytes(source.read(start + 21, 5), "big") & ((1 << 36) - 1)
-    return Link("flac", start, end, samples=samples), end
-
-
-def _amr(source: Source, start: int) -> tuple[Link, int]:
-    end = source.find(_AMR, start + 6)
-    return Link("amr", start, end), end
-
 
 _CONTAINERS: list[tuple[re.Pattern[bytes], Callable[[Source, int], tuple[Link, int]]]] = [
     (pcm.WAV, pcm.wav),
@@ -39,14 +24,13 @@ _CONTAINERS: list[tuple[re.Pattern[bytes], Callable[[Source, int], tuple[Link, i
     (pcm.AU, pcm.au),
     (pcm.CAF, pcm.caf),
     (pcm.SPHERE, pcm.sphere),
-    (_FLAC, _flac),
-    (_AMR, _amr),
     (films.MATROSKA, films.matroska),
     (films.MP4, films.mp4),
     (films.OLD_MOV, films.mp4),
     (films.AVI, films.avi),
     (films.FLV, films.flv),
     (films.ASF, films.asf),
+    *counted.CONTAINERS,
 ]
 _LONGEST_START = 128
 

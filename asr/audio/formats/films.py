@@ -48,7 +48,7 @@ def matroska(source: Source, start: int) -> tuple[Link, int]:
         raise source.truncated(source.size - start, position - start)
     else:
         end = position
-    return Link("matroska", start, source.size if not start and end == source.size else end), end
+    return Link("matroska", start, end, unfinished=size is None), end
 
 
 def _ebml_size(source: Source, position: int) -> tuple[int | None, int]:
@@ -88,23 +88,23 @@ def mp4(source: Source, start: int) -> tuple[Link, int]:
         position += size
     if b"moov" not in names:
         raise AudioError(source.path, "is truncated or damaged: it has no index (moov)")
-    return Link("mov", start, position if start or position < source.size else source.size), position
+    return Link("mov", start, position), position
 
 
 def avi(source: Source, start: int) -> tuple[Link, int]:
     """An AVI file; as `matroska`."""
-    position = start
+    position, unfinished = start, False
     while position + 12 <= source.size:
         name, size, kind = struct.unpack("<4sI4s", source.read(position, 12))
         if name != b"RIFF" or kind != (b"AVI " if position == start else b"AVIX"):
             break
         if size in (0, 0xFFFFFFFF):
-            position = source.find(AVI, position + 12)
+            position, unfinished = source.find(AVI, position + 12), True
             break
         if position + 8 + size > source.size + _AVI_SLACK:
             raise source.truncated(source.size - start, position + 8 + size - start)
         position = min(source.size, position + 8 + size + size % 2)
-    return Link("avi", start, position), position
+    return Link("avi", start, position, unfinished=unfinished), position
 
 
 def flv(source: Source, start: int) -> tuple[Link, int]:

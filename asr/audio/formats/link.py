@@ -22,3 +22,5 @@ class Link:
     """how long it is, where that was counted; 0 where only the decoder knows"""
     samples: int = 0
     """how many samples of each channel its header promises; 0 where it promises nothing, or was checked already"""
+    unfinished: bool = False
+    """whether its header was never completed, so that durations in it mean nothing"""

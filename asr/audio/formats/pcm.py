@@ -74,7 +74,7 @@ def wav(source: Source, start: int) -> tuple[Link, int]:
     outer = 0 if _is_unknown(riff) else start + 8 + riff
     end, following = _extent(source, data, stated, outer, WAV, chunk, byte_rate)
     if end - data == stated:
-        return Link("wav", start, end if start else source.size, sndfile=True), following
+        return Link("wav", start, following, sndfile=True), following
     return Link("wav", data, end, head=_wav_head(order, form, end - data, align), sndfile=True), following
 
 
@@ -111,7 +111,7 @@ def w64(source: Source, start: int) -> tuple[Link, int]:
     outer = 0 if _is_unknown(riff) else start + riff
     end, following = _extent(source, data, stated, outer, W64, chunk, byte_rate)
     if end - data == stated:
-        return Link("w64", start, end if start else source.size, sndfile=True), following
+        return Link("w64", start, following, sndfile=True), following
     head = bytearray(_header(source, start, data))
     struct.pack_into("<Q", head, 16, len(head) + end - data)
     struct.pack_into("<Q", head, len(head) - 8, 24 + end - data)
@@ -149,7 +149,7 @@ def aiff(source: Source, start: int) -> tuple[Link, int]:
     end, following = _extent(source, data, stated, outer, AIFF, chunk, per_second)
     there = min((end - data) // width, 0xFFFFFFFF) if uncompressed and width else frames
     if end - data == stated and there == frames:
-        return Link("aiff", start, end if start else source.size, sndfile=True), following
+        return Link("aiff", start, following, sndfile=True), following
     common = common[:2] + struct.pack(">I", there) + common[6:]
     chunks = b"FVER" + struct.pack(">II", 4, 0xA2805140) if source.read(start + 8, 4) == b"AIFC" else b""
     chunks += struct.pack(">4sI", b"COMM", len(common)) + common + b"\0" * (len(common) % 2)
@@ -168,7 +168,7 @@ def au(source: Source, start: int) -> tuple[Link, int]:
     data = start + offset
     end, following = _extent(source, data, stated, 0, AU, None, width * rate)
     if end - data == stated:
-        return Link("au", start, end if start else source.size, sndfile=True), following
+        return Link("au", start, following, sndfile=True), following
     size = end - data if end - data < 0xFFFFFFFF else 0xFFFFFFFF
     head = header[:4] + struct.pack(f"{order}2I", 24, size) + header[12:]
     return Link("au", data, end, head=head, sndfile=True), following
@@ -195,7 +195,7 @@ def caf(source: Source, start: int) -> tuple[Link, int]:
         raise AudioError(source.path, "is truncated: there are no samples after its header")
     end, following = _extent(source, data, stated, 0, CAF, chunk, per_second)
     if end - data == stated:
-        return Link("caf", start, following if start else source.size, sndfile=True), following
+        return Link("caf", start, following, sndfile=True), following
     head = bytearray(_header(source, start, data))
     struct.pack_into(">Q", head, len(head) - 8, end - data)
     return Link("caf", data, end, head=bytes(head), sndfile=True), following
@@ -226,7 +226,7 @@ def sphere(source: Source, start: int) -> tuple[Link, int]:
     data, stated = start + size, count * channels * width
     end, following = _extent(source, data, max(0, stated), 0, SPHERE, None, rate * channels * width)
     if end - data == stated:
-        return Link("nistsphere", start, end if start else source.size, sndfile=True), following
+        return Link("nistsphere", start, following, sndfile=True), following
     there = (end - data) // (channels * width) if channels * width > 0 else 0
     line = f"sample_count -i {there}\n"
     old = re.search(r"^sample_count .*\n", text, re.MULTILINE)

@@ -107,6 +107,8 @@ class FileRange(io.RawIOBase):
         self._file = path.open("rb")
         self._start, self._head, self._size = start, head, len(head) + max(0, end - start)
         self._position = 0
+        self.name = "recording" + path.suffix
+        """formats without a magic number are known by their suffix"""
 
     def readable(self) -> bool:
         return True
