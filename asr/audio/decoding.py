@@ -25,13 +25,13 @@ _DURATION_TOLERANCE = 0.02
 # Values read at once, of all channels together: 2 MB.
 _BLOCK_VALUES = 1 << 19
 # Demuxers whose stream durations are counts in the header, not estimates by the bit rate.
-_COUNTED = frozenset("mov ape tak mpc mpc8 mxf ast smjpeg dsf iff xwma".split())
+_COUNTED = frozenset(["mov", "ape", "tak", "mpc", "mpc8", "mxf", "ast", "smjpeg", "dsf", "iff", "xwma"])
 # Demuxers whose headers count samples of codecs that lose none.
-_EXACT = frozenset("flac tta wv sox".split())
+_EXACT = frozenset(["flac", "tta", "wv", "sox"])
 # Demuxers whose durations are those of the header, though another stream than the sound may be meant.
-_TIMED = frozenset("mov matroska flv asf avi".split())
+_TIMED = frozenset(["mov", "matroska", "flv", "asf", "avi"])
 # Demuxers whose time stamps are those that a player follows. Elsewhere they are counted from the samples.
-_STAMPED = frozenset("matroska mov flv avi asf mpegts mpeg nut mxf wtv rm".split())
+_STAMPED = frozenset(["matroska", "mov", "flv", "avi", "asf", "mpegts", "mpeg", "nut", "mxf", "wtv", "rm"])
 # A jump of time stamps is filled with silence from the first length on, and not believed beyond the second.
 _SHORTEST_GAP, _LONGEST_GAP = 0.1, 1800.0
 
@@ -163,6 +163,8 @@ def _open_with_ffmpeg(path: Path, link: Link, stack: ExitStack, track: int | Non
     if demuxer == "caf" and stream.codec_context.name == "alac":
         # FFmpeg takes the samples by which the last frame is shorter off its end once more.
         stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
+    if stream.codec_context.name == "flac":
+        stream.codec_context.options = {"err_detect": "crccheck+explode"}  # otherwise damaged frames are decoded
     blocks = _read_with_ffmpeg(path, container, stream, promised, demuxer in _EXACT, notes)
     return Stream(rate, channels, seconds or promised, blocks, notes)
 
@@ -185,9 +187,7 @@ def _choose_track(path: Path, container: Any, track: int | None) -> tuple[Any, l
     chosen = marked[0] if marked else streams[0]
     number = streams.index(chosen) + 1
     which = "marked as default" if len(marked) == 1 else "the first"
-    others = ", ".join(
-        f"track={place}{_language(one)}" for place, one in enumerate(streams, 1) if place != number
-    )
+    others = ", ".join(f"track={place}{_language(one)}" for place, one in enumerate(streams, 1) if place != number)
     note = f"{count}: track {number}{_language(chosen)} is read, {which}; to read another: {others}"
     return chosen, [note]
 
@@ -233,9 +233,13 @@ def _read_with_ffmpeg(
             raise _not_audio(path, error) from error
         of = f" of {promised:.2f} s" if promised else ""
         reason = getattr(error, "strerror", None) or error
-        raise AudioError(path, f"is damaged or truncated: it cannot be decoded beyond {done:.2f} s{of} ({reason})") from error
+        raise AudioError(
+            path, f"is damaged or truncated: it cannot be decoded beyond {done:.2f} s{of} ({reason})"
+        ) from error
     missing = promised - (done - lead)
-    if decoded and missing > (0.5 / rate if exact else max(_CODEC_DELAY_SAMPLES / rate, _DURATION_TOLERANCE * promised)):
+    if decoded and missing > (
+        0.5 / rate if exact else max(_CODEC_DELAY_SAMPLES / rate, _DURATION_TOLERANCE * promised)
+    ):
         raise _shorter(path, promised, done - lead)
 
 
@@ -278,7 +282,7 @@ class _TimeStamps:
             return lag
         if lag > _LONGEST_GAP:
             self._notes.append(
-                f"its time stamps jump by {lag:,.0f} s at {done:.2f} s, which is not believed: times behind are too early"
+                f"its time stamps jump by {lag:,.0f} s at {done:.2f} s: too far to be believed, no silence is inserted"
             )
             self._origin += lag
         elif seconds < self._previous - _SHORTEST_GAP:

@@ -336,7 +336,8 @@ class Transcriber:
         self, path: str | Path, pool: ThreadPoolExecutor, stopped: threading.Event
     ) -> Iterator[tuple[Window, Future[LogProbs | None], float] | _End]:
         rate = self.bundle.log_mel.settings.sample_rate
-        cutter, promised, notes = self._cutter(), 0.0, ()
+        cutter, promised = self._cutter(), 0.0
+        notes: tuple[str, ...] = ()
         blocks = self._readers.read(
             path, sample_rate=rate, channel=self._channel, track=self._track, turn=self._cores, stopped=stopped
         )
@@ -367,9 +368,7 @@ class Transcriber:
             if isinstance(writing.outcome, AudioError):
                 yield writing.outcome
             elif writing.outcome is not None:
-                yield replace(
-                    self._transcript(writing, writing.outcome.duration), notes=writing.outcome.notes
-                )
+                yield replace(self._transcript(writing, writing.outcome.duration), notes=writing.outcome.notes)
 
     def _transcript(self, writing: _Writing, duration: float) -> Transcript:
         joined = _best_combinations([texts for texts, _ in writing.decoded])

@@ -6,10 +6,9 @@ The policy for every container is the table in docs/audio-formats.md, which test
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-from asr.audio.formats import counted, films, ogg, pcm
+from asr.audio.formats import counted, films, ogg, pcm, starts
 from asr.audio.formats.link import Link
 from asr.audio.formats.mpeg import first_frame, follow_each_other, mpeg
 from asr.audio.formats.source import FileRange, Source, open_source
@@ -17,22 +16,35 @@ from asr.audio.formats.tags import after_tags
 
 __all__ = ["FileRange", "Link", "find_frames", "find_links"]
 
-_CONTAINERS: list[tuple[re.Pattern[bytes], Callable[[Source, int], tuple[Link, int]]]] = [
-    (pcm.WAV, pcm.wav),
-    (pcm.W64, pcm.w64),
-    (pcm.AIFF, pcm.aiff),
-    (pcm.AU, pcm.au),
-    (pcm.CAF, pcm.caf),
-    (pcm.SPHERE, pcm.sphere),
-    (films.MATROSKA, films.matroska),
-    (films.MP4, films.mp4),
-    (films.OLD_MOV, films.mp4),
-    (films.AVI, films.avi),
-    (films.FLV, films.flv),
-    (films.ASF, films.asf),
-    *counted.CONTAINERS,
+_CONTAINERS: list[tuple[re.Pattern[bytes], counted.Reader]] = [
+    (starts.WAV, pcm.wav),
+    (starts.W64, pcm.w64),
+    (starts.AIFF, pcm.aiff),
+    (starts.AU, pcm.au),
+    (starts.CAF, pcm.caf),
+    (starts.SPHERE, pcm.sphere),
+    (starts.MATROSKA, films.matroska),
+    (starts.MP4, films.mp4),
+    (starts.OLD_MOV, films.mp4),
+    (starts.AVI, films.avi),
+    (starts.FLV, films.flv),
+    (starts.ASF, films.asf),
+    (starts.FLAC, counted.flac),
+    (starts.VOC, counted.voc),
+    (starts.WAVPACK, counted.wavpack),
+    (starts.IFF, counted.iff),
+    (starts.MMF, counted.mmf),
+    (starts.RM, counted.real_media),
+    (starts.SWF, counted.swf),
+    (starts.SOX, counted.sox),
+    (starts.TTA, counted.counting("tta", starts.TTA, 14, "<")),
+    (starts.ADX, counted.counting("adx", starts.ADX, 12, ">")),
+    (starts.AMR, counted.repeating("amr", starts.AMR)),
+    (starts.WTV, counted.repeating("wtv", starts.WTV)),
+    (starts.SMJPEG, counted.repeating("smjpeg", starts.SMJPEG)),
+    (starts.AST, counted.repeating("ast", starts.AST)),
+    (starts.GXF, counted.repeating("gxf", starts.GXF)),
 ]
-_LONGEST_START = 128
 
 
 def find_links(path: Path) -> list[Link]:
@@ -63,11 +75,11 @@ def find_frames(path: Path) -> list[Link]:
 
 def _links_at(source: Source, position: int) -> tuple[list[Link], int] | None:
     """The recordings that begin here, and where they end; None if nothing known begins here."""
-    head = source.read(position, _LONGEST_START)
+    head = source.read(position, starts.LONGEST)
     for pattern, read in _CONTAINERS:
         if pattern.match(head):
             link, end = read(source, position)
             return [link], end
-    if ogg.OGG.match(head):
+    if starts.OGG.match(head):
         return ogg.ogg(source, position)
     return mpeg(source, position) if follow_each_other(source, position) else None

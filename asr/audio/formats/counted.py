@@ -1,4 +1,4 @@
-"""Containers that only FFmpeg reads, whose header counts samples or bytes: TTA, WavPack, VOC, SoX, ADX, SWF and others."""
+"""Containers whose header counts samples or bytes, or only says where a recording begins: FLAC, WavPack, AMR, ..."""
 
 from __future__ import annotations
 
@@ -6,98 +6,113 @@ import re
 import struct
 from collections.abc import Callable
 
+from asr.audio.formats import starts
 from asr.audio.formats.link import Link
 from asr.audio.formats.source import Source
 
-_VOC = re.compile(rb"Creative Voice File\x1a\x1a\0", re.DOTALL)
-_WAVPACK = re.compile(rb"wvpk.{4}[\x02-\x10]\x04.{6}\0\0\0\0", re.DOTALL)
-_RM = re.compile(rb"\.RMF\0\0\0[\x10-\x20]", re.DOTALL)
+Reader = Callable[[Source, int], tuple[Link, int]]
+"""of the place where a recording begins: the recording, and where another one may begin"""
+
+# What FFmpeg writes to a pipe where the size of a Flash film belongs.
 _SWF_UNKNOWN = 100 << 20
-_SWF_FROM_PIPE = re.compile(rb"FWS[\x03-\x20]\0\0\x40\x06", re.DOTALL)
-_MMF = re.compile(rb"MMMD.{4}CNTI", re.DOTALL)
+# FFmpeg counts a header of RealMedia twice.
+_RM_SLACK = 32
 
 
-def _voc(source: Source, start: int) -> tuple[Link, int]:
+def flac(source: Source, start: int) -> tuple[Link, int]:
+    """36 bits of a number of samples; 0 from a pipe."""
+    end = source.find(starts.FLAC, start + 8)
+    samples = int.from_bytes(source.read(start + 21, 5), "big") & ((1 << 36) - 1)
+    return Link("flac", start, end, samples=samples), end
+
+
+def voc(source: Source, start: int) -> tuple[Link, int]:
     """Blocks with a type and 24 bits of size, up to one of type 0."""
-    another = source.find(_VOC, start + 1)
+    end = source.find(starts.VOC, start + 1)
     position = start + 26
-    while position + 4 <= another:
-        kind, size = struct.unpack("<B3s", source.read(position, 4))
-        if kind == 0:
+    while position + 4 <= end:
+        header = source.read(position, 4)
+        if header[0] == 0:
             break
-        position += 4 + int.from_bytes(size, "little")
-        if position > another:
-            raise source.truncated(another - start, position - start)
-    return Link("voc", start, another), another
+        position += 4 + int.from_bytes(header[1:], "little")
+        if position > end:
+            raise source.truncated(end - start, position - start)
+    return Link("voc", start, end), end
 
 
-def _wavpack(source: Source, start: int) -> tuple[Link, int]:
+def wavpack(source: Source, start: int) -> tuple[Link, int]:
     """Blocks with a size, the first of which counts all samples."""
-    another = source.find(_WAVPACK, start + 32)
-    (stated,) = struct.unpack("<I", source.read(start + 12, 4).ljust(4, b"\0"))
+    end = source.find(starts.WAVPACK, start + 32)
+    samples = int.from_bytes(source.read(start + 12, 4), "little")
     position = start
-    while source.read(position, 4) == b"wvpk":
-        index = int.from_bytes(source.read(position + 16, 4), "little")
-        if index == 0 and position >= another:
-            break
+    while position < end and source.read(position, 4) == b"wvpk":
         position += 8 + int.from_bytes(source.read(position + 4, 4), "little")
-        if position > source.size:
-            raise source.truncated(source.size - start, position - start)
-    return Link("wv", start, min(position, source.size), samples=0 if stated == 0xFFFFFFFF else stated), position
+        if position > end:
+            raise source.truncated(end - start, position - start)
+    return Link("wv", start, position, samples=0 if samples == 0xFFFFFFFF else samples), position
 
 
-def _swf(source: Source, start: int) -> tuple[Link, int]:
-    """A Flash film, whose header says how many bytes it has; a pipe leaves 100 MB."""
-    size = int.from_bytes(source.read(start + 4, 4), "little")
-    if size in (0, _SWF_UNKNOWN):
-        end = source.find(_SWF_FROM_PIPE, start + 1)
-        return Link("swf", start, end), end
-    if start + size > source.size:
-        raise source.truncated(source.size - start, size)
-    return Link("swf", start, start + size), start + size
+def iff(source: Source, start: int) -> tuple[Link, int]:
+    """One chunk around everything: 8SVX and 16SV."""
+    end = start + 8 + int.from_bytes(source.read(start + 4, 4), "big")
+    if end > source.size:
+        raise source.truncated(source.size - start, end - start)
+    return Link("iff", start, end, sndfile=True), end
 
 
-def _real_media(source: Source, start: int) -> tuple[Link, int]:
+def mmf(source: Source, start: int) -> tuple[Link, int]:
+    """One chunk around everything; a pipe leaves its size 0."""
+    end, size = source.find(starts.MMF, start + 1), int.from_bytes(source.read(start + 4, 4), "big")
+    if start + 8 + size > end:
+        raise source.truncated(end - start, 8 + size)
+    return Link("mmf", start, end), end
+
+
+def real_media(source: Source, start: int) -> tuple[Link, int]:
     """Chunks with a size; a pipe leaves an empty one for the sound, which goes on to the end."""
-    end = source.find(_RM, start + 1)
+    end = source.find(starts.RM, start + 1)
     position = start
     while position + 8 <= end:
         name, size = struct.unpack(">4sI", source.read(position, 8))
         if size < 8 or (name == b"DATA" and size <= 18):
             break
         position += size
-        if position > end + 32:  # FFmpeg counts a header twice
+        if position > end + _RM_SLACK:
             raise source.truncated(end - start, position - start)
     return Link("rm", start, end), end
 
 
-def _mmf(source: Source, start: int) -> tuple[Link, int]:
-    """One chunk around everything; a pipe leaves its size 0."""
-    end, size = source.find(_MMF, start + 1), int.from_bytes(source.read(start + 4, 4), "big")
-    if start + 8 + size > end:
-        raise source.truncated(end - start, 8 + size)
-    return Link("mmf", start, end), end
+def swf(source: Source, start: int) -> tuple[Link, int]:
+    """A Flash film, whose header says how many bytes it has."""
+    size = int.from_bytes(source.read(start + 4, 4), "little")
+    if size in (0, _SWF_UNKNOWN):
+        end = source.find(starts.SWF_FROM_PIPE, start + 1)
+        return Link("swf", start, end), end
+    if start + size > source.size:
+        raise source.truncated(source.size - start, size)
+    return Link("swf", start, start + size), start + size
 
 
-def _counting(container: str, pattern: re.Pattern[bytes], kind: str, place: int, divided_by: str = "") -> Reader:
-    """Of a header that counts samples at a place, of all channels together where it says how many at another.
+def sox(source: Source, start: int) -> tuple[Link, int]:
+    """SoX's own format, which counts the samples of all channels together; 0 from a pipe."""
+    end = source.find(starts.SOX, start + 1)
+    order = "<" if source.read(start, 1) == b"." else ">"
+    samples, channels = struct.unpack(f"{order}Q8xI", source.read(start + 8, 20))
+    return Link("sox", start, end, samples=samples // max(1, channels)), end
 
-    `divided_by` is the format and place of the number of channels, separated by a space.
-    """
+
+def counting(container: str, pattern: re.Pattern[bytes], place: int, order: str) -> Reader:
+    """Of a header that counts samples in 32 bits at a place; 0 and the largest number from a pipe."""
 
     def read(source: Source, start: int) -> tuple[Link, int]:
         end = source.find(pattern, start + 1)
-        (count,) = struct.unpack(kind, source.read(start + place, struct.calcsize(kind)))
-        if divided_by:
-            channel_kind, channel_place = divided_by.split()
-            data = source.read(start + int(channel_place), struct.calcsize(channel_kind))
-            count //= max(1, struct.unpack(channel_kind, data)[0])
-        return Link(container, start, end, samples=count if count < 0xFFFFFF00 else 0), end
+        (samples,) = struct.unpack(f"{order}I", source.read(start + place, 4))
+        return Link(container, start, end, samples=0 if samples == 0xFFFFFFFF else samples), end
 
     return read
 
 
-def _repeating(container: str, pattern: re.Pattern[bytes]) -> Reader:
+def repeating(container: str, pattern: re.Pattern[bytes]) -> Reader:
     """Of a header that only says where a recording begins."""
 
     def read(source: Source, start: int) -> tuple[Link, int]:
@@ -105,34 +120,3 @@ def _repeating(container: str, pattern: re.Pattern[bytes]) -> Reader:
         return Link(container, start, end), end
 
     return read
-
-
-Reader = Callable[[Source, int], tuple[Link, int]]
-
-_COUNTING = [
-    ("tta", rb"TTA1[\x01-\x03]\0.{12}", "<I", 14, ""),
-    ("sox", rb"\.SoX.{20}[\x01-\x20]\0\0\0", "<Q", 8, "<I 24"),
-    ("adx", rb"\x80\0.{2}[\x02-\x04]\x12\x04[\x01-\x08].{8}", ">I", 12, ""),
-]
-_REPEATING = [
-    ("flac", rb"fLaC[\x00\x80]\0\0\x22"),
-    ("amr", rb"#!AMR(?:-WB)?\n"),
-    ("wtv", rb"\xb7\xd8\x00\x20\x37\x49\xda\x11\xa6\x4e\x00\x07\xe9\x5e\xad\x8d"),
-    ("smjpeg", rb"\0\nSMJPEG"),
-    ("ast", rb"STRM.{4}\0[\x00\x01]\0\x10\0[\x01-\x10]"),
-    ("gxf", rb"\0\0\0\0\x01\xbc.{8}\xe1\xe2"),
-]
-
-CONTAINERS: list[tuple[re.Pattern[bytes], Reader]] = [
-    (_VOC, _voc),
-    (_WAVPACK, _wavpack),
-    (_RM, _real_media),
-    (_MMF, _mmf),
-    (re.compile(rb"FWS[\x03-\x20]", re.DOTALL), _swf),
-]
-for _name, _start, _kind, _place, _divided in _COUNTING:
-    _pattern = re.compile(_start, re.DOTALL)
-    CONTAINERS.append((_pattern, _counting(_name, _pattern, _kind, _place, _divided)))
-for _name, _start in _REPEATING:
-    _pattern = re.compile(_start, re.DOTALL)
-    CONTAINERS.append((_pattern, _repeating(_name, _pattern)))

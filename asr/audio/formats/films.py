@@ -5,19 +5,12 @@ Their sound is decoded by FFmpeg, which reads a file that was cut off as a short
 
 from __future__ import annotations
 
-import re
 import struct
 
+from asr.audio.formats import starts
 from asr.audio.formats.link import Link
 from asr.audio.formats.source import Source
 from asr.errors import AudioError
-
-MATROSKA = re.compile(rb"\x1a\x45\xdf\xa3.{1,60}?\x42\x82.{1,8}?(?:webm|matroska)", re.DOTALL)
-MP4 = re.compile(rb"\0\0.{2}ftyp[\x20-\x7e]{4}", re.DOTALL)
-OLD_MOV = re.compile(rb".{4}(?:moov|mdat|wide|free|skip|pnot)", re.DOTALL)
-AVI = re.compile(rb"RIFF.{4}AVI (?:LIST|JUNK)", re.DOTALL)
-FLV = re.compile(rb"FLV\x01[\x00-\x07]\0\0\0\x09\0\0\0\0", re.DOTALL)
-ASF = re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c", re.DOTALL)
 
 _SEGMENT = b"\x18\x53\x80\x67"
 _BOXES = frozenset(
@@ -43,7 +36,7 @@ def matroska(source: Source, start: int) -> tuple[Link, int]:
         content = position + 4 + length
         position = content + (size or 0)
     if size is None:  # a live recording
-        end = source.find(MATROSKA, content)
+        end = source.find(starts.MATROSKA, content)
     elif position > source.size:
         raise source.truncated(source.size - start, position - start)
     else:
@@ -99,7 +92,7 @@ def avi(source: Source, start: int) -> tuple[Link, int]:
         if name != b"RIFF" or kind != (b"AVI " if position == start else b"AVIX"):
             break
         if size in (0, 0xFFFFFFFF):
-            position, unfinished = source.find(AVI, position + 12), True
+            position, unfinished = source.find(starts.AVI, position + 12), True
             break
         if position + 8 + size > source.size + _AVI_SLACK:
             raise source.truncated(source.size - start, position + 8 + size - start)
@@ -109,7 +102,7 @@ def avi(source: Source, start: int) -> tuple[Link, int]:
 
 def flv(source: Source, start: int) -> tuple[Link, int]:
     """A Flash video; as `matroska`."""
-    end = source.find(FLV, start + 13)
+    end = source.find(starts.FLV, start + 13)
     head = source.read(start, 4096)
     stated = {name: _amf_number(head, name) for name in (b"filesize", b"duration")}
     if stated[b"filesize"] > end - start:
@@ -135,7 +128,7 @@ def asf(source: Source, start: int) -> tuple[Link, int]:
     header_size = int.from_bytes(source.read(start + 16, 8), "little")
     header = source.read(start, min(header_size, 1 << 20))
     place = header.find(_ASF_FILE)
-    data, end = start + header_size, source.find(ASF, start + max(header_size, 16))
+    data, end = start + header_size, source.find(starts.ASF, start + max(header_size, 16))
     if place >= 0 and len(header) >= place + 92:
         file_size = int.from_bytes(header[place + 40 : place + 48], "little")
         is_live = bool(header[place + 88] & 1)

@@ -5,20 +5,19 @@ Layout of a page: RFC 3533, section 6.
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from asr.audio.formats import starts
 from asr.audio.formats.link import Link
 from asr.audio.formats.source import Source
 from asr.audio.formats.tags import is_tag
 from asr.errors import AudioError
 
-OGG = re.compile(rb"OggS\0[\x00-\x07]", re.DOTALL)
 _PAGE = struct.Struct("<4sBBqIIIB")
-_CONTINUED, _FIRST = 1, 2
+_FIRST = 2
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -50,7 +49,7 @@ def ogg(source: Source, start: int) -> tuple[list[Link], int]:
     for page in _pages(source, start):
         if page.is_first:
             if not opening:
-                links.append(_link(begin, page.position, streams, granules))
+                links.append(_link(begin, page.position, streams))
                 begin, streams, granules, numbers, opening = page.position, {}, {}, {}, True
             streams[page.serial] = page.content[:64]
         else:
@@ -59,13 +58,14 @@ def ogg(source: Source, start: int) -> tuple[list[Link], int]:
             # A recording of a radio stream has its headers and goes on anywhere; from there on nothing may be missing.
             if before is not None and page.number != before + 1 and granules.get(page.serial, 0) > 0:
                 raise AudioError(
-                    source.path, f"is damaged: pages are missing before byte {page.position:,} ({before} to {page.number})"
+                    source.path,
+                    f"is damaged: pages are missing before byte {page.position:,} ({before} to {page.number})",
                 )
         if page.granule >= 0:
             granules[page.serial] = page.granule
         numbers[page.serial] = page.number
         end = page.end
-    links.append(_link(begin, end, streams, granules))
+    links.append(_link(begin, end, streams))
     return links, end
 
 
@@ -74,9 +74,9 @@ def _pages(source: Source, start: int) -> Iterator[_Page]:
     while position < source.size:
         header = source.read(position, _PAGE.size + 255)
         if not header.startswith(b"OggS") or len(header) < _PAGE.size:
-            if is_tag(header) or position + 4 > source.size and b"OggS".startswith(header):
+            if is_tag(header) or (position + 4 > source.size and b"OggS".startswith(header)):
                 return
-            following = source.find(OGG, position)
+            following = source.find(starts.OGG, position)
             if following == source.size:
                 return
             position = following  # libogg passes over what is no page; whether pages are missing, their numbers say
@@ -99,8 +99,7 @@ def _checksum(page: bytes) -> int:
     return int(f"{reflected:032b}"[::-1], 2)
 
 
-def _link(start: int, end: int, streams: dict[int, bytes], granules: dict[int, int]) -> Link:
+def _link(start: int, end: int, streams: dict[int, bytes]) -> Link:
     """libsndfile decodes a link of one Vorbis or Opus stream, FFmpeg everything else."""
     alone = len(streams) == 1 and next(iter(streams.values())).startswith((b"OpusHead", b"\x01vorbis"))
-    del granules
     return Link("ogg", start, end, sndfile=alone)

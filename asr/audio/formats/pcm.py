@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Callable
 
+from asr.audio.formats import starts
 from asr.audio.formats.link import Link
 from asr.audio.formats.source import Source
 from asr.audio.formats.tags import is_tag
@@ -28,23 +29,16 @@ _KNOWN_CHUNKS = frozenset(
 )
 _LARGEST_HEADER = 1 << 24
 
-WAV = re.compile(rb"(?:RIFF|RIFX|RF64|BW64).{4}WAVE[\x20-\x7e]{4}", re.DOTALL)
-W64 = re.compile(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00", re.DOTALL)
-AIFF = re.compile(rb"FORM.{4}AIF[FC][A-Z(][A-Za-z)]{2}[A-Za-z ]", re.DOTALL)
-AU = re.compile(rb"\.snd\0\0.{6}\0\0\0[\x01-\x1b]|dns\...\0\0.{4}[\x01-\x1b]\0\0\0", re.DOTALL)
-CAF = re.compile(rb"caff\0[\x01\x02]\0\0desc", re.DOTALL)
-SPHERE = re.compile(rb"NIST_1A\n {0,3}\d+\n", re.DOTALL)
-
 Chunk = Callable[[int], tuple[bytes, int]]
 """of a position: the name of the chunk there, and where the next one would begin"""
 
 
 def wav(source: Source, start: int) -> tuple[Link, int]:
-    """A WAV, RIFX, RF64 or BW64 file that begins at `start`; returns it, and where another recording may begin."""
+    """A WAV, RIFX, RF64 or BW64 file that begins at `start`; and where another recording may begin."""
     kind = source.read(start, 4)
     order = ">" if kind == b"RIFX" else "<"
     (riff,) = struct.unpack(f"{order}I", source.read(start + 4, 4))
-    position, form, sizes, data = start + 12, b"", b"", 0
+    position, form, sizes, data, is_padded = start + 12, b"", b"", 0, True
     while position + 8 <= source.size:
         name, length = struct.unpack(f"{order}4sI", source.read(position, 8))
         if name == b"data":
@@ -56,8 +50,9 @@ def wav(source: Source, start: int) -> tuple[Link, int]:
             sizes = source.read(position + 8, 16)
         position += 8 + length
         # An odd chunk is followed by a byte of padding, but not every writer knows that.
-        if length % 2 and (source.read(position, 1) in {b"\0", b" "} or not _is_name(source.read(position, 4))):
-            position += 1
+        if length % 2:
+            is_padded = source.read(position, 1) in {b"\0", b" "} or not _is_name(source.read(position, 4))
+            position += is_padded
     if not data:
         raise AudioError(source.path, "is truncated: there are no samples after its header")
     stated = length
@@ -72,8 +67,8 @@ def wav(source: Source, start: int) -> tuple[Link, int]:
         return name, position + 8 + length + length % 2
 
     outer = 0 if _is_unknown(riff) else start + 8 + riff
-    end, following = _extent(source, data, stated, outer, WAV, chunk, byte_rate)
-    if end - data == stated:
+    end, following = _extent(source, start, data, stated, outer, starts.WAV, chunk, byte_rate)
+    if end - data == stated and is_padded:
         return Link("wav", start, following, sndfile=True), following
     return Link("wav", data, end, head=_wav_head(order, form, end - data, align), sndfile=True), following
 
@@ -109,7 +104,7 @@ def w64(source: Source, start: int) -> tuple[Link, int]:
     if not data:
         raise AudioError(source.path, "is truncated: there are no samples after its header")
     outer = 0 if _is_unknown(riff) else start + riff
-    end, following = _extent(source, data, stated, outer, W64, chunk, byte_rate)
+    end, following = _extent(source, start, data, stated, outer, starts.W64, chunk, byte_rate)
     if end - data == stated:
         return Link("w64", start, following, sndfile=True), following
     head = bytearray(_header(source, start, data))
@@ -146,7 +141,7 @@ def aiff(source: Source, start: int) -> tuple[Link, int]:
     uncompressed = len(common) < 22 or common[18:22] in {b"NONE", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"twos"}
     outer = 0 if _is_unknown(form) else start + 8 + form
     per_second = width * _extended(common[8:18]) if uncompressed else 0
-    end, following = _extent(source, data, stated, outer, AIFF, chunk, per_second)
+    end, following = _extent(source, start, data, stated, outer, starts.AIFF, chunk, per_second)
     there = min((end - data) // width, 0xFFFFFFFF) if uncompressed and width else frames
     if end - data == stated and there == frames:
         return Link("aiff", start, following, sndfile=True), following
@@ -166,7 +161,7 @@ def au(source: Source, start: int) -> tuple[Link, int]:
     offset, stated, encoding, rate, channels = struct.unpack(f"{order}5I", header[4:])
     width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding, 0) * channels
     data = start + offset
-    end, following = _extent(source, data, stated, 0, AU, None, width * rate)
+    end, following = _extent(source, start, data, stated, 0, starts.AU, None, width * rate)
     if end - data == stated:
         return Link("au", start, following, sndfile=True), following
     size = end - data if end - data < 0xFFFFFFFF else 0xFFFFFFFF
@@ -185,7 +180,9 @@ def caf(source: Source, start: int) -> tuple[Link, int]:
     while position + 12 <= source.size:
         name, following = chunk(position)
         if name == b"desc":
-            rate, packet_bytes, packet_samples = struct.unpack(">d8xII", source.read(position + 12, 24).ljust(24, b"\0"))
+            rate, packet_bytes, packet_samples = struct.unpack(
+                ">d8xII", source.read(position + 12, 24).ljust(24, b"\0")
+            )
             per_second = rate * packet_bytes / packet_samples if packet_samples else 0.0
         elif name == b"data":
             data, stated = position + 12, _unsigned(source.read(position + 4, 8), ">Q")
@@ -193,7 +190,7 @@ def caf(source: Source, start: int) -> tuple[Link, int]:
         position = following
     if not data:
         raise AudioError(source.path, "is truncated: there are no samples after its header")
-    end, following = _extent(source, data, stated, 0, CAF, chunk, per_second)
+    end, following = _extent(source, start, data, stated, 0, starts.CAF, chunk, per_second)
     if end - data == stated:
         return Link("caf", start, following, sndfile=True), following
     head = bytearray(_header(source, start, data))
@@ -224,7 +221,7 @@ def sphere(source: Source, start: int) -> tuple[Link, int]:
     if "embedded" in fields.get("sample_coding", ""):
         return Link("nistsphere", start, source.size, samples=max(0, count)), source.size
     data, stated = start + size, count * channels * width
-    end, following = _extent(source, data, max(0, stated), 0, SPHERE, None, rate * channels * width)
+    end, following = _extent(source, start, data, max(0, stated), 0, starts.SPHERE, None, rate * channels * width)
     if end - data == stated:
         return Link("nistsphere", start, following, sndfile=True), following
     there = (end - data) // (channels * width) if channels * width > 0 else 0
@@ -237,6 +234,7 @@ def sphere(source: Source, start: int) -> tuple[Link, int]:
 
 def _extent(
     source: Source,
+    begin: int,
     start: int,
     stated: int,
     outer: int,
@@ -248,6 +246,8 @@ def _extent(
 
     Parameters
     ----------
+    begin : int
+        Where the recording begins, header and all.
     stated : int
         Bytes of samples, by the header.
     outer : int
@@ -268,10 +268,11 @@ def _extent(
         end = source.find(another, start)
         return end, end
     if end > size:
-        if start < size and outer and abs(outer - size) <= 1:
-            return size, size  # the size of the samples is wrong, that of the whole is right
+        # The size of the samples is wrong, that of the whole is right; or the header was counted as samples.
+        if start < size and (outer in (size, size - 1) or stated in (size - begin, size - begin - 8)):
+            return size, size
         raise source.truncated(size - start, stated, per_second=per_second)
-    if size - end < 8 or another.match(source.read(end, 64)) or is_tag(source.read(end, 32)):
+    if size - end < 8 or starts.is_start(source.read(end, starts.LONGEST)) or is_tag(source.read(end, 32)):
         return end, end
     following = source.find(another, end)
     # A byte of padding follows an odd size, but not with every writer.

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from asr.audio.formats import starts
 from asr.errors import AudioError
 
 _SEARCHED_AT_ONCE = 1 << 20
-_LONGEST_PATTERN = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Source:
         return self.file.read(count)
 
     def find(self, pattern: re.Pattern[bytes], start: int) -> int:
-        """The first place of a pattern from `start` on, at which a recording may begin; the file's size if none does."""
+        """The first place of a pattern from `start` on; the file's size if there is none."""
         while start < self.size:
-            block = self.read(start, _SEARCHED_AT_ONCE + _LONGEST_PATTERN)
+            block = self.read(start, _SEARCHED_AT_ONCE + starts.LONGEST)
             match = pattern.search(block)
             if match and match.start() < _SEARCHED_AT_ONCE:
                 return start + match.start()
