@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,18 +21,18 @@ Block = tuple[int, npt.NDArray[np.float32]]
 
 # A decoder may drop its own delay at either end (MP3: 1105 samples and a frame of 1152; AAC: two of 1024).
 _CODEC_DELAY_SAMPLES = 4 * 1152
-# A header that states a duration in whole milliseconds or packets is off by so much of it.
-_DURATION_TOLERANCE = 0.02
+# Less is missing of codecs without a delay: samples that fill up a block.
+_BLOCK_SECONDS = 0.02
 # Values read at once, of all channels together: 2 MB.
 _BLOCK_VALUES = 1 << 19
 # Demuxers whose stream durations are counts in the header, not estimates by the bit rate.
-_COUNTED = frozenset(["mov", "ape", "tak", "mpc", "mpc8", "mxf", "ast", "smjpeg", "dsf", "iff", "xwma"])
+_COUNTED = frozenset(["ape", "tak", "mpc", "mpc8", "mxf", "ast", "smjpeg", "dsf", "xwma"])
 # Demuxers whose headers count samples of codecs that lose none.
 _EXACT = frozenset(["flac", "tta", "wv", "sox"])
 # Demuxers whose durations are those of the header, though another stream than the sound may be meant.
 _TIMED = frozenset(["mov", "matroska", "flv", "asf", "avi"])
 # Demuxers whose time stamps are those that a player follows. Elsewhere they are counted from the samples.
-_STAMPED = frozenset(["matroska", "mov", "flv", "avi", "asf", "mpegts", "mpeg", "nut", "mxf", "wtv", "rm"])
+_STAMPED = frozenset(["matroska", "mov", "flv", "avi", "asf", "mpegts", "mpeg", "nut", "mxf", "wtv", "rm", "ogg"])
 # A jump of time stamps is filled with silence from the first length on, and not believed beyond the second.
 _SHORTEST_GAP, _LONGEST_GAP = 0.1, 1800.0
 
@@ -43,8 +44,8 @@ class Stream:
     sample_rate: int
     """Hz"""
     channels: int
-    seconds: float
-    """how long it is by its header, or counted; 0 where neither is known"""
+    seconds: float | None
+    """how long it is by its header, or counted; None where neither is known"""
     blocks: Iterator[Block]
     """at most a few MB each; raises `AudioError` where it cannot go on"""
     notes: list[str] = field(default_factory=list)
@@ -131,7 +132,7 @@ def _open_container(path: Path, link: Link, stack: ExitStack) -> Any:
             av.open(file, format=link.container or None, options={"protocol_whitelist": "none", "scan_all_pmts": "1"})
         )
     except (av.FFmpegError, ValueError) as error:
-        raise _not_audio(path, error) from error
+        raise _not_audio(path, link, error) from error
 
 
 def _demuxer(container: Any) -> str:
@@ -154,19 +155,45 @@ def _open_with_ffmpeg(path: Path, link: Link, stack: ExitStack, track: int | Non
     rate, channels = int(stream.rate or 0), int(stream.channels or 0)
     if rate <= 0 or channels <= 0:
         raise AudioError(path, "is damaged: its header names no sample rate or no channels")
-    promised, seconds = link.samples / rate, link.seconds
+    promised = link.samples / rate
     demuxer = _demuxer(container)
     if demuxer in _COUNTED and stream.duration and stream.time_base and not link.unfinished:
         promised = float(stream.duration * stream.time_base)
-    if demuxer in _TIMED and not promised and not link.unfinished:
-        seconds = (container.duration or 0) / av.time_base
     if demuxer == "caf" and stream.codec_context.name == "alac":
         # FFmpeg takes the samples by which the last frame is shorter off its end once more.
         stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
     if stream.codec_context.name == "flac":
         stream.codec_context.options = {"err_detect": "crccheck+explode"}  # otherwise damaged frames are decoded
-    blocks = _read_with_ffmpeg(path, container, stream, promised, demuxer in _EXACT, notes)
-    return Stream(rate, channels, seconds or promised, blocks, notes)
+    tolerance = _CODEC_DELAY_SAMPLES / rate
+    if demuxer in _EXACT:
+        tolerance = 0.5 / rate
+    elif stream.codec_context.name.startswith(("pcm_", "adpcm_")):
+        tolerance = _BLOCK_SECONDS
+    blocks = _read_with_ffmpeg(path, link, container, stream, promised, tolerance, notes)
+    return Stream(rate, channels, _stated_seconds(container, stream, link, promised), blocks, notes)
+
+
+def _stated_seconds(container: Any, stream: Any, link: Link, promised: float) -> float | None:
+    """How long the sound is by the header of its container, with the silence before it."""
+    import av
+
+    if link.seconds or link.unfinished:
+        return link.seconds or None
+    demuxer, start = _demuxer(container), (container.start_time or 0) / av.time_base
+    lead = 0.0
+    if demuxer in _STAMPED and stream.start_time and stream.time_base:
+        lead = max(0.0, float(stream.start_time * stream.time_base) - start)
+    if promised:
+        return promised + lead
+    if demuxer not in _TIMED:
+        return None
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))
+    if tag:  # of a track of Matroska, from the beginning of the file
+        hours, minutes, seconds = tag.groups()
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - start
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base) + lead
+    return container.duration / av.time_base - (start if demuxer == "matroska" else 0) if container.duration else None
 
 
 def _choose_track(path: Path, container: Any, track: int | None) -> tuple[Any, list[str]]:
@@ -198,7 +225,7 @@ def _language(stream: Any) -> str:
 
 
 def _read_with_ffmpeg(
-    path: Path, container: Any, stream: Any, promised: float, exact: bool, notes: list[str]
+    path: Path, link: Link, container: Any, stream: Any, promised: float, tolerance: float, notes: list[str]
 ) -> Iterator[Block]:
     import av
 
@@ -230,16 +257,13 @@ def _read_with_ffmpeg(
             yield from _packed(path, resampler, None, kind)
     except (av.FFmpegError, ValueError) as error:
         if not decoded:
-            raise _not_audio(path, error) from error
+            raise _not_audio(path, link, error) from error
         of = f" of {promised:.2f} s" if promised else ""
         reason = getattr(error, "strerror", None) or error
         raise AudioError(
             path, f"is damaged or truncated: it cannot be decoded beyond {done:.2f} s{of} ({reason})"
         ) from error
-    missing = promised - (done - lead)
-    if decoded and missing > (
-        0.5 / rate if exact else max(_CODEC_DELAY_SAMPLES / rate, _DURATION_TOLERANCE * promised)
-    ):
+    if decoded and promised - (done - lead) > tolerance:
         raise _shorter(path, promised, done - lead)
 
 
@@ -292,18 +316,35 @@ class _TimeStamps:
 
 
 def count_seconds(path: Path, link: Link, *, track: int | None = None) -> float:
-    """How long a recording is by the durations of its packets, which are read but not decoded."""
+    """How long a recording is by its packets, which are read but not decoded unless they do not say it.
+
+    Raises
+    ------
+    AudioError
+        As `open_link` does.
+    """
     import av
 
     with ExitStack() as stack:
         container = _open_container(path, link, stack)
         stream, _ = _choose_track(path, container, track)
+        stamps = _TimeStamps((container.start_time or 0) / av.time_base, [])
+        done = 0.0
         try:
-            total = sum(packet.duration or 0 for packet in container.demux(stream))
+            for packet in container.demux(stream):
+                if packet.time_base and packet.pts is not None and _demuxer(container) in _STAMPED:
+                    done += stamps.gap(float(packet.pts * packet.time_base), done)
+                done += float((packet.duration or 0) * (packet.time_base or 0))
         except av.FFmpegError as error:
-            raise _not_audio(path, error) from error
-        return float(total * (stream.time_base or 0))
+            raise _not_audio(path, link, error) from error
+    if done:
+        return done
+    with ExitStack() as stack:
+        return sum(len(block) / rate for rate, block in open_link(path, link, stack, track=track).blocks)
 
 
-def _not_audio(path: Path, error: Exception) -> AudioError:
-    return AudioError(path, f"not audio in any known format, or damaged ({getattr(error, 'strerror', None) or error})")
+def _not_audio(path: Path, link: Link, error: Exception) -> AudioError:
+    reason = getattr(error, "strerror", None) or error
+    if link.container:
+        return AudioError(path, f"is damaged or truncated ({reason})")
+    return AudioError(path, f"not audio in any known format, or damaged ({reason})")

@@ -211,13 +211,9 @@ def probe_seconds(path: str | Path) -> float:
     _check_file(path)
     total = 0.0
     for link in find_links(path):
-        seconds = link.seconds
-        if not seconds:
-            with ExitStack() as stack:
-                seconds = open_link(path, link, stack).seconds
-        if not 0 < seconds < _ENDLESS:
-            seconds = count_seconds(path, link)
-        total += seconds
+        with ExitStack() as stack:
+            seconds = link.seconds or open_link(path, link, stack).seconds
+        total += count_seconds(path, link) if seconds is None or seconds >= _ENDLESS else seconds
     return total
 
 
@@ -258,7 +254,7 @@ def open_audio(path: str | Path, *, track: int | None = None) -> Iterator[Record
     links = find_links(path)
     with ExitStack() as stack:
         first = open_link(path, links[0], stack, track=track)
-        promised = first.seconds if len(links) == 1 else 0.0
+        promised = (first.seconds or 0.0) if len(links) == 1 else 0.0
         if all(link.seconds for link in links):
             promised = sum(link.seconds for link in links)
         yield Recording(

@@ -60,7 +60,7 @@ def find_links(path: Path) -> list[Link]:
         position = after_tags(source, 0)
         while position < source.size and (found := _links_at(source, position)) is not None:
             more, end = found
-            links += more
+            links += [link for link in more if link.end > link.start or not links]
             position = after_tags(source, max(end, position + 1))
         # What follows a recording and is nothing known is no sound; a file that begins so is for FFmpeg to find out.
         return links or [Link("", 0, source.size)]

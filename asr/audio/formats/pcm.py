@@ -28,6 +28,10 @@ _KNOWN_CHUNKS = frozenset(
     b"free,pakt,chan,strg,mark,kuki".split(b",")
 )
 _LARGEST_HEADER = 1 << 24
+# A number before the samples of CAF.
+_CAF_EDITS = 4
+# PCM, floating point, A-law, mu-law, and PCM or floating point with more about their channels.
+_PLAIN_CODECS = frozenset([b"\x01\0", b"\x03\0", b"\x06\0", b"\x07\0", b"\xfe\xff"])
 
 Chunk = Callable[[int], tuple[bytes, int]]
 """of a position: the name of the chunk there, and where the next one would begin"""
@@ -67,6 +71,8 @@ def wav(source: Source, start: int) -> tuple[Link, int]:
         return name, position + 8 + length + length % 2
 
     outer = 0 if _is_unknown(riff) else start + 8 + riff
+    if (form[:2] if order == "<" else form[1::-1]) not in _PLAIN_CODECS:
+        byte_rate = 0  # an average, often a wrong one
     end, following = _extent(source, start, data, stated, outer, starts.WAV, chunk, byte_rate)
     if end - data == stated and is_padded:
         return Link("wav", start, following, sndfile=True), following
@@ -260,6 +266,8 @@ def _extent(
         Bytes of a second; 0 where that is unknown.
     """
     size, end = source.size, start + stated
+    if start + _CAF_EDITS >= size and begin:
+        return start, start  # libsndfile ends what it writes to a pipe with one more header
     if _is_unknown(stated) and (end > size or stated == 0):
         if stated == 0 and chunk and size - start >= 8 and _is_name(source.read(start, 4)):
             following = source.find(another, start)
