@@ -79,12 +79,13 @@ POLICY = [
     Row("AVI", (Kind("avi", "pcm_s16le"), Kind("avi", "libmp3lame")), ERROR),
     Row("Flash video", (Kind("flv", "libmp3lame", 22050), Kind("flv", "aac", 44100)), ERROR),
     Row("ASF, WMA, WMV", (Kind("asf", "wmav2"), Kind("asf", "libmp3lame")), ERROR),
-    Row("MPEG transport and program streams", (Kind("mpegts", "mp2"), Kind("mpegts", "aac"), Kind("mpeg", "mp2")), READ),
+    Row("MPEG-TS, MPEG-PS", (Kind("mpegts", "mp2"), Kind("mpegts", "aac"), Kind("mpeg", "mp2")), READ),
     Row("NUT", (Kind("nut", "pcm_s16le"),), READ),
     Row("RealMedia", (Kind("rm", "ac3", 44100),), ERROR),
     Row("Flash film (SWF)", (Kind("swf", "libmp3lame", 22050),), READ),
     Row("MMF", (Kind("mmf", "adpcm_yamaha", 8000),), ERROR),
-    Row("ADX, AST, SMJPEG", (Kind("adx", "adpcm_adx"), Kind("ast", "pcm_s16be_planar"), Kind("smjpeg", "pcm_s16le")), ERROR),
+    Row("ADX", (Kind("adx", "adpcm_adx"),), ERROR),
+    Row("AST, SMJPEG", (Kind("ast", "pcm_s16be_planar"), Kind("smjpeg", "pcm_s16le")), ERROR),
 ]  # fmt: skip
 
 
@@ -147,9 +148,7 @@ def _encode(container: Any, codec: str, samples: np.ndarray, rate: int) -> None:
         container.mux(packet)
 
 
-def add_audio(
-    container: Any, codec: str, samples: np.ndarray, rate: int
-) -> tuple[Any, Callable[[], list[Any]]]:
+def add_audio(container: Any, codec: str, samples: np.ndarray, rate: int) -> tuple[Any, Callable[[], list[Any]]]:
     """A stream of a container, and what makes its packets once all streams are there."""
     stream = container.add_stream(codec, rate=rate, layout="mono")
     stream.bit_rate = 12_200 if "amr" in codec else 64_000
@@ -158,7 +157,7 @@ def add_audio(
     def packets() -> list[Any]:
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.rate = rate
-        size = stream.codec_context.frame_size or None
+        size = stream.codec_context.frame_size or 1024
         resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=rate, frame_size=size)
         made, position = [], 0
         for one in [*resampler.resample(frame), *resampler.resample(None), None]:

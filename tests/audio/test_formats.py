@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from asr.audio.load import load_audio, open_audio, probe_seconds
+from asr.audio.load import load_audio, probe_seconds
 from asr.errors import AudioError
 
-from ..conftest import REPOSITORY
 from .containers import ALL, ERROR, FREQUENCY, NEVER, POLICY, READ, Kind, Row, missing, write, write_to_pipe
 
 RATE = 16000

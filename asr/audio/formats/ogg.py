@@ -57,10 +57,8 @@ def ogg(source: Source, start: int) -> tuple[list[Link], int]:
             before = numbers.get(page.serial)
             # A recording of a radio stream has its headers and goes on anywhere; from there on nothing may be missing.
             if before is not None and page.number != before + 1 and granules.get(page.serial, 0) > 0:
-                raise AudioError(
-                    source.path,
-                    f"is damaged: pages are missing before byte {page.position:,} ({before} to {page.number})",
-                )
+                missing = f"{before + 1} to {page.number - 1}"
+                raise AudioError(source.path, f"is damaged: Ogg pages {missing} are missing or out of order")
         if page.granule >= 0:
             granules[page.serial] = page.granule
         numbers[page.serial] = page.number
