@@ -10,6 +10,7 @@ import pytest
 from asr.audio.load import load_audio, probe_seconds
 from asr.errors import AudioError
 
+from ..conftest import REPOSITORY
 from .containers import ALL, ERROR, FREQUENCY, NEVER, POLICY, READ, Kind, Row, missing, write, write_to_pipe
 
 RATE = 16000
@@ -73,3 +74,10 @@ def test_what_was_written_to_a_pipe_is_whole(row: Row, kind: Kind, tmp_path):
         pytest.skip("FFmpeg does not write it to a pipe")
     content = write_to_pipe(kind, SECONDS)
     assert seconds_of(content, tmp_path, kind) == pytest.approx(SECONDS, abs=DELAY)
+
+
+def test_the_documentation_states_the_policy_that_is_tested():
+    text = (REPOSITORY / "docs" / "audio-formats.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    stated = {(row[0], *row[2:]) for row in rows[2:]}
+    assert stated == {(row.container, row.cut, row.joined, row.pipe) for row in POLICY}

@@ -268,6 +268,13 @@ def test_an_ogg_page_that_is_damaged_or_missing_is_an_error(tmp_path):
         seconds_of(tmp_path, b"".join([*parts[:3], *parts[4:]]))
 
 
+@pytest.mark.parametrize("kept", [1, 3, 4, 5, 6, 20, 27, 28, 100])
+def test_an_ogg_file_that_ends_anywhere_in_a_page_is_truncated(tmp_path, kept):
+    parts = pages(ogg("OPUS", 48000))
+    with pytest.raises(AudioError, match="is truncated: it ends in the middle of an Ogg page"):
+        seconds_of(tmp_path, b"".join([*parts[:4], parts[4][:kept]]))
+
+
 def test_an_ogg_stream_that_was_joined_in_the_middle_is_whole(tmp_path):
     # As a radio station sends it: headers, then the pages of now.
     parts = pages(ogg("OPUS", 48000))

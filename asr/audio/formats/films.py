@@ -102,11 +102,10 @@ def avi(source: Source, start: int) -> tuple[Link, int]:
 
 def flv(source: Source, start: int) -> tuple[Link, int]:
     """A Flash video; as `matroska`."""
-    end = source.find(starts.FLV, start + 13)
-    head = source.read(start, 4096)
-    stated = {name: _amf_number(head, name) for name in (b"filesize", b"duration")}
-    if stated[b"filesize"] > end - start:
-        raise source.truncated(end - start, stated[b"filesize"])
+    stated = _amf_number(source.read(start, 4096), b"filesize")
+    end = source.find(starts.FLV, start + max(13, int(stated)))
+    if stated > end - start:
+        raise source.truncated(end - start, stated)
     last = int.from_bytes(source.read(end - 4, 4), "big")
     tag = source.read(end - 4 - last, 4) if 11 <= last <= end - start - 17 else b""
     if len(tag) < 4 or tag[0] & 0x1F not in (8, 9, 18) or int.from_bytes(tag[1:], "big") != last - 11:
@@ -125,15 +124,16 @@ def _amf_number(data: bytes, name: bytes) -> float:
 
 def asf(source: Source, start: int) -> tuple[Link, int]:
     """A Windows Media file; as `matroska`."""
-    header_size = int.from_bytes(source.read(start + 16, 8), "little")
+    header_size = max(30, int.from_bytes(source.read(start + 16, 8), "little"))
     header = source.read(start, min(header_size, 1 << 20))
     place = header.find(_ASF_FILE)
-    data, end = start + header_size, source.find(starts.ASF, start + max(header_size, 16))
-    if place >= 0 and len(header) >= place + 92:
+    promised: list[int] = []
+    if place >= 0 and len(header) >= place + 92 and not header[place + 88] & 1:  # a live recording does not know
+        data = source.read(start + header_size, 24)
+        data_size = int.from_bytes(data[16:], "little") if data.startswith(_ASF_DATA) else 0
         file_size = int.from_bytes(header[place + 40 : place + 48], "little")
-        is_live = bool(header[place + 88] & 1)
-        data_size = int.from_bytes(source.read(data + 16, 8), "little") if source.read(data, 16) == _ASF_DATA else 0
-        promised = [size for size in (file_size, data_size and header_size + data_size) if size > header_size + 50]
-        if not is_live and promised and min(promised) > end - start:
-            raise source.truncated(end - start, min(promised))
+        promised = [size for size in (file_size, header_size + data_size) if size > header_size + 50]
+    end = source.find(starts.ASF, start + min([*promised, source.size - start] if promised else [header_size]))
+    if promised and min(promised) > end - start:
+        raise source.truncated(end - start, min(promised))
     return Link("asf", start, end), end

@@ -71,24 +71,32 @@ def _pages(source: Source, start: int) -> Iterator[_Page]:
     position = start
     while position < source.size:
         header = source.read(position, _PAGE.size + 255)
-        if not header.startswith(b"OggS") or len(header) < _PAGE.size:
-            if is_tag(header) or (position + 4 > source.size and b"OggS".startswith(header)):
+        if not header.startswith(b"OggS"):
+            if is_tag(header):
                 return
             following = source.find(starts.OGG, position)
             if following == source.size:
+                if b"OggS".startswith(header):
+                    raise _cut_off(source)
                 return
             position = following  # libogg passes over what is no page; whether pages are missing, their numbers say
             continue
+        if len(header) < _PAGE.size:
+            raise _cut_off(source)
         _, _, flags, granule, serial, number, checksum, count = _PAGE.unpack_from(header)
         table = header[_PAGE.size : _PAGE.size + count]
         end = position + _PAGE.size + len(table) + sum(table)
         if len(table) < count or end > source.size:
-            raise AudioError(source.path, "is truncated: it ends in the middle of an Ogg page")
+            raise _cut_off(source)
         page = source.read(position, end - position)
         if _checksum(page[:22] + b"\0\0\0\0" + page[26:]) != checksum:
             raise AudioError(source.path, f"is damaged: the Ogg page at byte {position:,} does not fit its checksum")
         yield _Page(position, end, bool(flags & _FIRST), serial, number, granule, page[_PAGE.size + count :])
         position = end
+
+
+def _cut_off(source: Source) -> AudioError:
+    return AudioError(source.path, "is truncated: it ends in the middle of an Ogg page")
 
 
 def _checksum(page: bytes) -> int:
