@@ -104,6 +104,8 @@ def test_null_is_nothing_and_quoted_null_a_name():
         ("evaluate", "decoder.beem_width=8", "did you mean 'decoder.beam_width'"),
         ("transcribe", "format=jsn", "did you mean 'json'"),
         ("transcribe", "channel=left", "channel must be mix or the number of a channel, from 1, not 'left'"),
+        ("transcribe", "track=0", "track must be the number of an audio track, from 1, not 0"),
+        ("tune", "track=-1", "track must be the number of an audio track, from 1, not -1"),
         ("transcribe", "+new=1", "neither a file nor a setting"),
         ("transcribe", "~decoder", "neither a file nor a setting"),
         ("evaluate", "normaliser=none", "did you mean 'normalizer'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,3 +167,19 @@ def add_audio(container: Any, codec: str, samples: np.ndarray, rate: int) -> tup
         return made
 
     return stream, packets
+
+
+def write_tracks(
+    path: Path, tracks: Sequence[np.ndarray], rate: int, *, default: int | None, languages: Sequence[str] = ()
+) -> None:
+    """Write several audio tracks into one file, one of which is marked as default."""
+    with av.open(str(path), "w") as container:
+        made = []
+        for number, samples in enumerate(tracks):
+            stream, packets = add_audio(container, "pcm_s16le", samples, rate)
+            stream.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
+            if languages:
+                stream.metadata["language"] = languages[number]
+            made.append(packets)
+        for packet in sorted((one for packets in made for one in packets()), key=lambda one: one.dts):
+            container.mux(packet)

@@ -13,7 +13,7 @@ import pytest
 from asr.audio.load import load_audio, open_audio, probe_seconds
 from asr.errors import AudioError
 
-from .containers import add_audio, make_tone
+from .containers import add_audio, make_tone, write_tracks
 
 RATE = 16000
 
@@ -134,20 +134,12 @@ def test_time_stamps_that_begin_anew_lose_nothing(tmp_path):
     assert len(load_audio(path, sample_rate=RATE)) / RATE == pytest.approx(4, abs=0.1)
 
 
-def write_tracks(
+def write_tones(
     path: Path, frequencies: Sequence[float], *, default: int | None, languages: Sequence[str] = ()
 ) -> None:
-    with av.open(str(path), "w") as container:
-        made = []
-        for number, frequency in enumerate(frequencies):
-            samples = (0.5 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)).astype(np.float32)
-            stream, packets = add_audio(container, "pcm_s16le", samples, RATE)
-            stream.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
-            if languages:
-                stream.metadata["language"] = languages[number]
-            made.append(packets)
-        for packet in sorted((one for packets in made for one in packets()), key=lambda one: one.dts):
-            container.mux(packet)
+    times = np.arange(RATE) / RATE
+    tones = [(0.5 * np.sin(2 * np.pi * frequency * times)).astype(np.float32) for frequency in frequencies]
+    write_tracks(path, tones, RATE, default=default, languages=languages)
 
 
 def pitch(path: Path, **settings: int) -> float:
@@ -157,7 +149,7 @@ def pitch(path: Path, **settings: int) -> float:
 
 def test_the_track_that_is_marked_as_default_is_read_and_the_others_are_named(tmp_path):
     path = tmp_path / "film.mka"
-    write_tracks(path, [400, 600, 800], default=1, languages=["ger", "eng", "fre"])
+    write_tones(path, [400, 600, 800], default=1, languages=["ger", "eng", "fre"])
     assert pitch(path) == pytest.approx(600, abs=2)
     with open_audio(path) as recording:
         assert recording.notes == [
@@ -171,7 +163,7 @@ def test_the_track_that_is_marked_as_default_is_read_and_the_others_are_named(tm
 
 def test_of_tracks_without_a_mark_the_first_is_read(tmp_path):
     path = tmp_path / "film.mka"
-    write_tracks(path, [400, 600], default=None)
+    write_tones(path, [400, 600], default=None)
     assert pitch(path) == pytest.approx(400, abs=2)
     with open_audio(path) as recording:
         assert "track 1 is read, the first; to read another: track=2" in recording.notes[0]
@@ -179,7 +171,7 @@ def test_of_tracks_without_a_mark_the_first_is_read(tmp_path):
 
 def test_a_track_that_is_not_there_is_an_error_that_counts_them(tmp_path, write_audio):
     path = tmp_path / "film.mka"
-    write_tracks(path, [400, 600], default=0)
+    write_tones(path, [400, 600], default=0)
     with pytest.raises(AudioError, match="there is no track 3: the recording has 2 audio tracks"):
         load_audio(path, sample_rate=RATE, track=3)
     with pytest.raises(AudioError, match=r"there is no track 2: the recording has 1 audio track$"):

@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from ..audio.containers import write_tracks
 from ..conftest import RATE, REPOSITORY, SAMPLES, write_rows
 
 SAMPLE = sorted(SAMPLES.glob("*.opus"))[0]
+CASES = REPOSITORY.parent / "shared" / "cases"
 
 
 @pytest.fixture
@@ -158,6 +160,29 @@ def test_one_channel_can_be_chosen(asr_command, bundle, tmp_path):
     assert asr_command("transcribe", path, bundle, "channel=2").out == asr_command("transcribe", SAMPLE, bundle).out
     outcome = asr_command("transcribe", path, bundle, "channel=3")
     assert (outcome.code, "no channel 3" in outcome.err) == (1, True)
+
+
+def test_another_audio_track_can_be_chosen_and_several_are_named_once(asr_command, bundle, tmp_path):
+    speech, _ = soundfile.read(SAMPLE, dtype="float32")
+    path = tmp_path / "film.mka"
+    write_tracks(path, [np.zeros_like(speech), speech], RATE, default=0)
+    outcome = asr_command("transcribe", path, bundle)
+    assert outcome.out == "\n"
+    note = f"warning: {path}: 2 audio tracks: track 1 is read, "
+    assert [line for line in outcome.err.splitlines() if line.startswith(note)] == outcome.err.splitlines()
+    assert len(outcome.err.splitlines()) == 1
+    outcome = asr_command("transcribe", path, bundle, "track=2")
+    assert outcome.out == asr_command("transcribe", SAMPLE, bundle).out
+    assert outcome.err == ""
+    outcome = asr_command("transcribe", path, bundle, "track=3")
+    assert (outcome.code, "there is no track 3: the recording has 2 audio tracks" in outcome.err) == (1, True)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+def test_words_are_where_one_hears_them_in_a_film(asr_command):
+    outcome = asr_command("transcribe", CASES / "sound-starts-late.mkv", "format=json", "decoder=greedy")
+    first = json.loads(outcome.out)["words"][0]
+    assert first["start"] == pytest.approx(4.3, abs=0.1)
 
 
 @pytest.mark.parametrize(
