@@ -261,7 +261,7 @@ def _read_with_ffmpeg(
         of = f" of {promised:.2f} s" if promised else ""
         reason = getattr(error, "strerror", None) or error
         raise AudioError(
-            path, f"is damaged or truncated: it cannot be decoded beyond {done:.2f} s{of} ({reason})"
+            path, f"is damaged or truncated: nothing can be decoded beyond {done:.2f} s{of} ({reason})"
         ) from error
     if decoded and promised - (done - lead) > tolerance:
         raise _shorter(path, promised, done - lead)

@@ -58,7 +58,7 @@ def wav(source: Source, start: int) -> tuple[Link, int]:
             is_padded = source.read(position, 1) in {b"\0", b" "} or not _is_name(source.read(position, 4))
             position += is_padded
     if not data:
-        raise AudioError(source.path, "is truncated: there are no samples after its header")
+        raise _without_samples(source)
     stated = length
     if kind in {b"RF64", b"BW64"} and len(sizes) == 16:
         long_riff, long_data = struct.unpack("<QQ", sizes)
@@ -108,7 +108,7 @@ def w64(source: Source, start: int) -> tuple[Link, int]:
             byte_rate = _unsigned(source.read(position + 32, 4), "<I")
         position = max(following, position + 24)
     if not data:
-        raise AudioError(source.path, "is truncated: there are no samples after its header")
+        raise _without_samples(source)
     outer = 0 if _is_unknown(riff) else start + riff
     end, following = _extent(source, start, data, stated, outer, starts.W64, chunk, byte_rate)
     if end - data == stated:
@@ -141,7 +141,7 @@ def aiff(source: Source, start: int) -> tuple[Link, int]:
             break
         position = following
     if not data or len(common) < 18:
-        raise AudioError(source.path, "is truncated: there are no samples after its header")
+        raise _without_samples(source)
     channels, frames, bits = struct.unpack(">hIh", common[:8])
     width = max(0, channels * ((bits + 7) // 8))
     uncompressed = len(common) < 22 or common[18:22] in {b"NONE", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"twos"}
@@ -195,7 +195,7 @@ def caf(source: Source, start: int) -> tuple[Link, int]:
             break
         position = following
     if not data:
-        raise AudioError(source.path, "is truncated: there are no samples after its header")
+        raise _without_samples(source)
     end, following = _extent(source, start, data, stated, 0, starts.CAF, chunk, per_second)
     if end - data == stated:
         return Link("caf", start, following, sndfile=True), following
@@ -266,6 +266,8 @@ def _extent(
         Bytes of a second; 0 where that is unknown.
     """
     size, end = source.size, start + stated
+    if start > size:
+        raise _without_samples(source)
     if start + _CAF_EDITS >= size and begin:
         return start, start  # libsndfile ends what it writes to a pipe with one more header
     if _is_unknown(stated) and (end > size or stated == 0):
@@ -309,6 +311,10 @@ def _is_unknown(size: int) -> bool:
 
 def _is_name(name: bytes) -> bool:
     return len(name) == 4 and all(32 <= one < 127 for one in name)
+
+
+def _without_samples(source: Source) -> AudioError:
+    return AudioError(source.path, "is truncated: there are no samples after its header")
 
 
 def _unsigned(data: bytes, kind: str) -> int:
