@@ -41,6 +41,7 @@ _CONTAINERS: list[tuple[re.Pattern[bytes], counted.Reader]] = [
     (starts.ADX, counted.counting("adx", starts.ADX, 12, ">")),
     (starts.AMR, counted.repeating("amr", starts.AMR)),
     (starts.WTV, counted.repeating("wtv", starts.WTV)),
+    (starts.NUT, counted.repeating("nut", starts.NUT)),
     (starts.SMJPEG, counted.repeating("smjpeg", starts.SMJPEG)),
     (starts.AST, counted.repeating("ast", starts.AST)),
     (starts.GXF, counted.repeating("gxf", starts.GXF)),
