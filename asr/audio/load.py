@@ -1,7 +1,7 @@
 """Reads recordings of any common format into one shape: float32 samples of one channel at one rate.
 
-`asr.audio.formats` says what the file consists of, `asr.audio.decoding` decodes it. A recording that cannot be read whole
-is an `AudioError`, never a shorter recording: docs/audio-formats.md has the policy.
+`asr.audio.formats` says what the file consists of, `asr.audio.decoding` decodes it. A recording that cannot be read
+whole is an `AudioError`, never a shorter recording: docs/audio-formats.md has the policy.
 """
 
 from __future__ import annotations
