@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,44 +20,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asr.audio.segment import AudioSource, cut_segment, missing_file, split_source
 from asr.errors import AudioError
 from asr.files import write_atomically
 
 Samples = npt.NDArray[np.float32]
 
-AUDIO_SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".au",
-        ".caf",
-        ".w64",
-        ".rf64",
-        ".m4a",
-        ".m4b",
-        ".mp4",
-        ".mov",
-        ".webm",
-        ".mkv",
-        ".mka",
-        ".aac",
-        ".wma",
-        ".amr",
-        ".3gp",
-    ]
-)
-"""File names with these suffixes are taken for recordings when a folder is searched."""
-
 # A decoder may lawfully drop its own delay at either end (MP3: 1105 samples and a frame of 1152; AAC: two of 1024).
 _CODEC_DELAY_SAMPLES = 4 * 1152
 # Values read at once, of all channels together: 2 MB.
 _BLOCK_VALUES = 1 << 19
+_LOSSLESS = frozenset(["WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"])
 _LOWEST_RATE = 1000
 # Floating point samples may be beyond full scale, some programs write them at that of 16 bits; not farther.
 _LARGEST_VALUE = 1e6
@@ -64,13 +38,13 @@ _LARGEST_VALUE = 1e6
 _ENDLESS = 1e9
 
 
-def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> Samples:
+def load_audio(path: AudioSource, *, sample_rate: int, channel: str = "mix") -> Samples:
     """Read a recording whole.
 
     Parameters
     ----------
-    path : str or Path
-        A file of any format that libsndfile or FFmpeg knows.
+    path : str, Path or AudioSegment
+        A file of any format that libsndfile or FFmpeg knows, or a segment of one.
     sample_rate : int > 0
         Hz of the result; another rate is resampled (soxr, high quality).
     channel : str
@@ -84,14 +58,15 @@ def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix") -> S
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, truncated, has no such channel, or holds what is no sound.
+        If the file is missing, empty, not audio, truncated, has no such channel, holds what is no sound, or ends before
+        the segment does.
     """
     with open_audio(path) as recording:
         blocks = list(recording.samples(sample_rate=sample_rate, channel=channel))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
-def decode_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
+def decode_audio(path: AudioSource) -> tuple[npt.NDArray[np.float32], int]:
     """A recording as it is: all channels, at its own rate.
 
     Returns
@@ -171,15 +146,28 @@ def resample(samples: Samples, rate: float, wanted: float) -> Samples:
     return resampled
 
 
-def probe_seconds(path: str | Path) -> float:
-    """The duration that a recording's header states, without decoding it.
+def probe_seconds(path: AudioSource) -> float:
+    """The duration that a recording's header states, without decoding it; of a segment, its own.
 
     Raises
     ------
     AudioError
-        If the file is missing, empty, or its header is not one of a recording.
+        If the file is missing, empty, its header is not one of a recording, or the recording ends before the segment.
     """
-    path = Path(path)
+    path, segment = split_source(path)
+    seconds = _header_seconds(path)
+    if segment is None:
+        return seconds
+    try:
+        segment.check_within(seconds)
+    except AudioError:
+        # A header may promise too little: only the samples tell.
+        with open_audio(segment) as recording:
+            return sum(len(block) for block in recording.blocks) / recording.sample_rate
+    return min(segment.duration or math.inf, seconds - segment.offset)
+
+
+def _header_seconds(path: Path) -> float:
     _check_file(path)
     import soundfile
 
@@ -204,7 +192,7 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise AudioError(path, "is a folder, not a recording")
         if not path.exists():
-            raise AudioError(path, "no such file")
+            raise missing_file(path)
         if not path.is_file():
             raise AudioError(path, "is not a regular file")
         if path.stat().st_size == 0:
@@ -216,12 +204,12 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_audio(path: str | Path) -> Iterator[Recording]:
+def open_audio(path: AudioSource) -> Iterator[Recording]:
     """Open a recording to read it block by block, in memory that does not grow with its length.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or AudioSegment
         As in `load_audio`.
 
     Raises
@@ -229,7 +217,7 @@ def open_audio(path: str | Path) -> Iterator[Recording]:
     AudioError
         As in `load_audio`; what is wrong farther on shows while its blocks are read.
     """
-    path = Path(path)
+    path, segment = split_source(path)
     _check_file(path)
     _check_not_truncated(path)
     import soundfile
@@ -242,10 +230,16 @@ def open_audio(path: str | Path) -> Iterator[Recording]:
             if _recognised_by_libsndfile(path):
                 raise _damaged(path, error) from error
             rate, channels, promised, blocks = _open_with_ffmpeg(path, stack)
+            position = 0
         else:
             rate, channels, promised = file.samplerate, file.channels, file.frames / file.samplerate
+            position = _skip(file, segment.offset) if segment is not None else 0
             blocks = _read_with_libsndfile(path, file)
-        yield Recording(path, rate, channels, promised if promised < _ENDLESS else 0.0, _finite(path, rate, blocks))
+        blocks = _finite(path, rate, blocks)
+        if segment is not None:
+            blocks = cut_segment(blocks, rate, segment, position)
+            promised = segment.duration or max(0.0, promised - segment.offset)
+        yield Recording(path, rate, channels, promised if promised < _ENDLESS else 0.0, blocks)
 
 
 def _finite(path: Path, rate: int, blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
@@ -266,10 +260,16 @@ def _finite(path: Path, rate: int, blocks: Iterator[npt.NDArray[np.float32]]) ->
         raise AudioError(path, "holds no samples")
 
 
+def _skip(file: Any, seconds: float) -> int:
+    """Go to a moment of a file in which that is exact, and quick; returns the samples that were passed over."""
+    start = round(seconds * file.samplerate)
+    return int(file.seek(start)) if file.format in _LOSSLESS and file.seekable() and start < file.frames < 2**62 else 0
+
+
 def _read_with_libsndfile(path: Path, file: Any) -> Iterator[npt.NDArray[np.float32]]:
     import soundfile
 
-    promised, done, size = file.frames, 0, max(1, _BLOCK_VALUES // file.channels)
+    promised, done, size = file.frames, file.tell(), max(1, _BLOCK_VALUES // file.channels)
     while True:
         try:
             block = file.read(size, dtype="float32", always_2d=True)
@@ -279,7 +279,7 @@ def _read_with_libsndfile(path: Path, file: Any) -> Iterator[npt.NDArray[np.floa
             break
         done += len(block)
         yield block
-    lossless = file.format in {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}
+    lossless = file.format in _LOSSLESS
     if done and 0 < promised < 2**62 and promised - done > (0 if lossless else _CODEC_DELAY_SAMPLES):
         raise _shorter(path, promised / file.samplerate, done / file.samplerate)
 
