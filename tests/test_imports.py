@@ -24,6 +24,7 @@ ROOMS = {
     "corpus": {"audio"},
     "acoustic": {"audio", "corpus"},
     "decoding": set(),
+    "pronunciation": set(),
     "evaluation": {"audio", "corpus", "transcription"},
     "doctor": {"audio", "corpus", "acoustic"},
     "bundle": {"audio", "acoustic", "decoding"},
@@ -37,6 +38,9 @@ ROOMS = {
     "config": set(),
 }
 
+# A module that may import more than its room.
+MODULE_EXCEPTIONS = {"pronunciation/g2p_training.py": {"acoustic"}}
+
 # The only places that reach below Keras, but for what a training asks of devices.
 KERNELS = ("acoustic/rnn_kernels/", "acoustic/ctc_kernels/", "acoustic/denominator_kernels/")
 
@@ -49,6 +53,7 @@ HOMES = {
         "acoustic/rnn.py",
         "acoustic/initializers.py",
         "acoustic/keras_engine.py",
+        "pronunciation/g2p_training.py",
         *KERNELS,
         "training/",
     ),
@@ -97,7 +102,8 @@ def test_a_module_imports_only_from_rooms_left_of_its_own(path):
     if room not in ROOMS:
         return  # the door: cli, and the package itself
     used = {name.split(".")[1] for name in imports(path) if name.startswith("asr.")}
-    allowed = ROOMS[room] | {room} | (GROUND if room not in {"errors", "files", "machine"} else set())
+    allowed = ROOMS[room] | MODULE_EXCEPTIONS.get(path.relative_to(PACKAGE).as_posix(), set())
+    allowed |= {room} | (GROUND if room not in {"errors", "files", "machine"} else set())
     assert used <= allowed
 
 
