@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from asr.audio.features import LogMel
 from asr.config import BeamConfig, EngineKind, FeatureConfig, ModelConfig, NormalizerConfig
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import AsrError, BundleError
-from asr.files import folder_written_atomically
+from asr.files import folder_written_atomically, typed_path
 from asr.text.alphabet import Alphabet
 
 FORMAT = 1
@@ -149,7 +150,8 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     Parameters
     ----------
     name : str or Path
-        A bundle's folder, or the name of one that ships with the package.
+        The name of a bundle that ships with the package (`"en"`), or the path of a bundle's folder. A text without a
+        separator is a name: the folder `en` of the working directory is `"./en"`, or `Path("en")`.
 
     Returns
     -------
@@ -166,12 +168,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     >>> load_bundle("en").alphabet.symbols
     " 'abcdefghijklmnopqrstuvwxyz"
     """
-    path = Path(name).expanduser()
-    if not path.exists() and str(name) in shipped_bundles():
-        path = _shipped_folder() / str(name)
-    if not path.is_dir():
-        shipped = ", ".join(shipped_bundles()) or "none"
-        raise BundleError(f"{name}: no such bundle; give a bundle's folder, or the name of one that ships ({shipped})")
+    path = _bundle_folder(name)
     for file in (_JSON, _ARRAYS, _GRAPH):
         if not (path / file).is_file():
             raise BundleError(f"{path}: not a bundle, {file} is missing")
@@ -219,6 +216,31 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         provenance=card.get("provenance", {}),
         error_rates=card.get("error_rates", {}),
     )
+
+
+def _bundle_folder(name: str | Path) -> Path:
+    """The folder of a bundle that is named as `load_bundle` takes it; a foreign folder never hides a shipped bundle."""
+    is_name = isinstance(name, str) and is_bundle_name(name)
+    path = _shipped_folder() / name if is_name and name in shipped_bundles() else typed_path(name)
+    if path.is_dir() and (not is_name or path.parent == _shipped_folder()):
+        return path
+    shipped = ", ".join(shipped_bundles()) or "none"
+    if path.is_dir():
+        raise BundleError(
+            f"{name}: no such bundle ships ({shipped}); for the folder of that name type {bundle_argument(name)}"
+        )
+    raise BundleError(f"{name}: no such bundle; give a bundle's folder, or the name of one that ships ({shipped})")
+
+
+def is_bundle_name(text: str) -> bool:
+    """Whether a text names a shipped bundle, and is no path: it has no separator."""
+    return text not in {"", ".", "..", "~"} and os.sep not in text and (os.altsep is None or os.altsep not in text)
+
+
+def bundle_argument(path: str | Path) -> str:
+    """The path of a bundle's folder as a user types it for `bundle=`: with a separator."""
+    text = os.fspath(path)
+    return f".{os.sep}{text}" if is_bundle_name(text) else text
 
 
 def save_bundle(
@@ -281,7 +303,7 @@ def save_bundle(
         "error_rates": dict(error_rates or {}),
     }
     # Read before anything is replaced: it may be the language model of an older bundle at the same path.
-    language = Path(decoder.lm).expanduser().read_bytes() if decoder is not None and decoder.lm is not None else b""
+    language = typed_path(decoder.lm).read_bytes() if decoder is not None and decoder.lm is not None else b""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     with folder_written_atomically(path) as folder:

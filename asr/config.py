@@ -581,7 +581,7 @@ class TrainConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     init: str | None = None
-    """start from this bundle instead of fresh weights: its folder, or the name of one that ships. Its features, model,
+    """start from this bundle instead of fresh weights: the name of one that ships, or its path. Its features, model,
     normaliser and alphabet are taken where none are given here; of another alphabet, the new symbols alone are learnt
     from nothing"""
     frozen_layers: int = 0
@@ -630,11 +630,21 @@ def _check_channel(channel: str, track: int | None) -> None:
     _require(ok, "channel", "mix or the number of a channel, from 1", channel)
 
 
+# A year of audio. A day: timers of the operating system count no more seconds than 32 bits hold.
+_MOST_HOURS, _LONGEST_TIMEOUT = 8_784, 86_400
+
+
 def _check_hearing(settings: TranscribeConfig | AlignConfig) -> None:
     _check_channel(settings.channel, settings.track)
     _require(settings.workers >= 0, "workers", "0 or more", settings.workers)
-    _require(settings.max_hours > 0, "max_hours", "above 0", settings.max_hours)
-    _require(settings.timeout > 0, "timeout", "above 0", settings.timeout)
+    check_limits(settings.max_hours, settings.timeout)
+
+
+def check_limits(max_hours: float, timeout: float) -> None:
+    """Refuse limits of a recording's length and of a decoder's silence that are none."""
+    most, day = _MOST_HOURS, _LONGEST_TIMEOUT
+    _require(0 < max_hours <= most, "max_hours", f"above 0 and at most {most:,}", max_hours)
+    _require(0 < timeout <= day, "timeout", f"above 0 and at most {day:,} seconds (a day)", timeout)
 
 
 @dataclass(kw_only=True)
@@ -642,7 +652,7 @@ class TranscribeConfig:
     """`asr transcribe`."""
 
     bundle: str = "en"
-    """the model: a bundle's folder, or the name of one that ships"""
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     format: TranscriptFormat = TranscriptFormat.txt
     """txt (the text), json (one document) or jsonl (one line a recording) with times and scores, srt or vtt
@@ -691,7 +701,7 @@ class AlignConfig:
     """`asr align`."""
 
     bundle: str = "en"
-    """the model: a bundle's folder, or the name of one that ships"""
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     format: TranscriptFormat = TranscriptFormat.json
     """txt, json (one document), jsonl, srt, vtt, tsv, ctm, stm or textgrid, as in `asr transcribe`; a word's score
     takes the place of its confidence"""
@@ -720,7 +730,7 @@ class AlignConfig:
 
     def __post_init__(self) -> None:
         _check_hearing(self)
-        _require(self.cut_seconds >= 1, "cut_seconds", "at least 1", self.cut_seconds)
+        _require(1 <= self.cut_seconds <= 3600, "cut_seconds", "between 1 and 3,600", self.cut_seconds)
         _require(0 <= self.min_score <= 1, "min_score", "between 0 and 1", self.min_score)
 
 
@@ -729,7 +739,7 @@ class EvaluateConfig:
     """`asr evaluate`."""
 
     bundle: str = "en"
-    """the model to evaluate: a bundle's folder, or the name of one that ships"""
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     hypotheses: str | None = None
     """score the texts of this file instead of running a model: JSON lines with `id` or `audio_filepath`, and `text`;
     .ctm or .trn, also where the references are .stm; or .txt where the references are .txt too"""
@@ -823,7 +833,7 @@ class TuneConfig:
     """`asr tune`."""
 
     bundle: str = "en"
-    """the model: a bundle's folder, or the name of one that ships"""
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     trials: int = 60

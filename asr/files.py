@@ -80,6 +80,15 @@ def clear_leftovers(folder: str | Path) -> None:
             path.unlink()
 
 
+def typed_path(name: str | Path) -> Path:
+    """A path as a user typed it in a setting: `~` and `~/...` stand for the home folder, any other name for itself.
+
+    A shell leaves `output_dir=~/texts` as it is. `~name` is taken literally, as a file may be called so.
+    """
+    text = os.fspath(name)
+    return Path(os.path.expanduser(text) if text == "~" or text.startswith("~/") else text)
+
+
 def open_decompressed(file: IO[bytes]) -> IO[bytes]:
     """A file's content, unpacked on the way if it begins like one of gzip, bzip2 or xz.
 

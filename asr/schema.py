@@ -30,6 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from asr import config
 from asr.errors import AsrError, ConfigError
+from asr.files import typed_path
 
 Settings = TypeVar("Settings")
 
@@ -356,11 +357,11 @@ def _quote(key: Key, value: str, *, multirun: bool) -> str:
         if _is_quoted(value):
             return value
         optional = _without_none(key.kind) is not key.kind
-        several = multirun and "," in value and not Path(value).expanduser().exists()
+        several = multirun and "," in value and not typed_path(value).exists()
         parts = value.split(",") if several else [value]
         return ",".join(part if part == "null" and optional else _quoted(part) for part in parts)
     if key.is_text_list:
-        if Path(value).expanduser().exists() or not value.startswith("["):
+        if typed_path(value).exists() or not value.startswith("["):
             return f"[{value if _is_quoted(value) else _quoted(value)}]"
         inner = value.removeprefix("[").removesuffix("]")
         parts = [part.strip() for part in re.findall(r"""'(?:\\.|[^'])*'|"(?:\\.|[^"])*"|[^,]+""", inner)]

@@ -330,7 +330,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[s
     parts: dict[str, list[Any]] = {"tuning": [], "measured": []}
     references: dict[str, list[str]] = {"tuning": [], "measured": []}
     seconds = 0.0
-    for one, heard in zip(utterances, Transcriber(bundle).hear_files(u.audio_path for u in utterances), strict=True):
+    for one, heard in zip(utterances, Transcriber(bundle).hear_files(u.audio for u in utterances), strict=True):
         part = "tuning" if (one.speaker or one.id) in tuned else "measured"
         if not isinstance(heard, Heard) or not heard.stretches:
             continue

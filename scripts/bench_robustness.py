@@ -90,7 +90,7 @@ def main() -> int:
     utterances = read_manifest(arguments.manifest).utterances
     if arguments.limit:
         utterances = utterances[:: max(1, len(utterances) // arguments.limit)][: arguments.limit]
-    recordings = [load_audio(one.audio_path, sample_rate=RATE) for one in tqdm(utterances, "reading", disable=None)]
+    recordings = [load_audio(one.audio, sample_rate=RATE) for one in tqdm(utterances, "reading", disable=None)]
     conditions: dict[str, Change] = {
         "as recorded": lambda samples, _: samples,
         **{f"noise, {snr} dB": noisy(snr) for snr in (20, 10, 5)},

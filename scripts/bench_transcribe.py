@@ -124,7 +124,7 @@ def join(manifest: Path, seconds: float) -> np.ndarray[tuple[int], np.dtype[np.f
     parts, missing = [], int(seconds * RATE)
     while missing > 0:
         for one in utterances:
-            samples = load_audio(one.audio_path, sample_rate=RATE)[:missing]
+            samples = load_audio(one.audio, sample_rate=RATE)[:missing]
             parts.append(samples)
             missing -= len(samples)
     return np.concatenate(parts)

@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from training_runs import read_history, run_training
 
 from asr.acoustic.model import build_model, read_weights
 from asr.audio.features import LogMel
+from asr.audio.segment import AudioSource
 from asr.bundle import load_bundle, save_bundle
 from asr.config import Cell, ModelConfig, TrainConfig
 from asr.corpus.batching import collate
@@ -102,7 +104,9 @@ def time_training(networks: dict[str, TrainConfig], symbols: int, rounds: int) -
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def time_transcription(networks: dict[str, TrainConfig], recordings: list[Path], rounds: int) -> dict[str, float]:
+def time_transcription(
+    networks: dict[str, TrainConfig], recordings: Sequence[AudioSource], rounds: int
+) -> dict[str, float]:
     """Times real time of transcription with untrained weights, for each network the median of some rounds."""
     found: dict[str, list[float]] = {name: [] for name in networks}
     with tempfile.TemporaryDirectory() as scratch:
@@ -165,7 +169,7 @@ def main() -> int:
         if seed not in {run["seed"] for run in runs}:
             runs.append(train(arguments.runs / f"{name.lower()}-{seed}", networks[name], arguments, seed))
             write_atomically(written, (json.dumps(report, indent=1) + "\n").encode())
-    recordings = [one.audio_path for one in read_manifest(arguments.recordings).utterances]
+    recordings = [one.audio for one in read_manifest(arguments.recordings).utterances]
     training = time_training(networks, symbols, arguments.rounds)
     transcription = time_transcription(networks, recordings, arguments.rounds)
     print(f"{'':<8} {'units':>6} {'weights':>10} {'WER %':>15} {'CER %':>15} {'training':>9} {'transcription':>14}")

@@ -125,7 +125,7 @@ def measure(name: str, spelling: Spelling, arguments: argparse.Namespace) -> dic
     transcriber = Transcriber(load_bundle(run_dir / "best"), decoder=GreedyConfig())
     references, hypotheses = [], []
     utterances = read_manifest(manifests["valid"]).utterances
-    results = transcriber.transcribe_files([one.audio_path for one in utterances])
+    results = transcriber.transcribe_files([one.audio for one in utterances])
     for one, result in zip(utterances, results, strict=True):
         if isinstance(result, AudioError):
             raise result

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from asr.audio.augment import coloured_noise
 from asr.audio.load import Samples, load_audio, save_flac
+from asr.audio.segment import AudioSource
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 
 RATE = 16000
@@ -43,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     make("nonspeech", KINDS, arguments)
     if arguments.speech:
-        paths = [one.audio_path for manifest in arguments.speech for one in read_manifest(manifest).utterances]
+        paths = [one.audio for manifest in arguments.speech for one in read_manifest(manifest).utterances]
         make("babble", {"babble": partial(babble, paths)}, arguments)
 
 
@@ -72,7 +73,7 @@ def levelled(samples: Samples, rng: np.random.Generator) -> Samples:
     return np.clip(samples / peak * rng.uniform(0.05, 0.9) + floor, -1, 1).astype(np.float32)
 
 
-def babble(paths: Sequence[Path], count: int, rng: np.random.Generator) -> Samples:
+def babble(paths: Sequence[AudioSource], count: int, rng: np.random.Generator) -> Samples:
     """Between three and eight voices at once, none much louder than the others."""
     made = np.zeros(count, np.float32)
     for place in rng.choice(len(paths), min(len(paths), int(rng.integers(3, 9))), replace=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -137,6 +138,8 @@ def write_manifests(
 def _utterance(row: Row | UnusableError, *, raw: bool) -> Utterance | UnusableError:
     if isinstance(row, UnusableError):
         return row
+    if str(row.audio).encode("utf-8", "ignore") != os.fsencode(row.audio):
+        return UnusableError(f"{row.where}: the name is not UTF-8, which a manifest is written in: rename the file")
     text = normalize_text(row.text, NormalizerConfig())
     if not text:
         return UnusableError(f"{row.where}: the text is empty")

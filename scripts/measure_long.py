@@ -58,7 +58,7 @@ def main() -> int:
     transcriber = Transcriber(bundle, decoder=decoder)
     utterances = read_manifest(arguments.manifest).utterances
     references = [normalize_text(one.text or "", bundle.normalizer) for one in utterances]
-    speech = [load_audio(one.audio_path, sample_rate=RATE) for one in utterances]
+    speech = [load_audio(one.audio, sample_rate=RATE) for one in utterances]
     alone = [transcriber.transcribe_samples(samples) for samples in speech]
     joins, first = [], np.zeros(0, np.float32)
     for seed in range(1, arguments.joins + 1):

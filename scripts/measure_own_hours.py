@@ -51,7 +51,7 @@ def measure(bundle: Path, test: list[Utterance]) -> dict[str, float | None]:
     transcriber = Transcriber(load_bundle(bundle))
     normalizer = load_bundle(bundle).normalizer
     texts = []
-    for result in transcriber.transcribe_files([one.audio_path for one in test]):
+    for result in transcriber.transcribe_files([one.audio for one in test]):
         if isinstance(result, AudioError):
             raise result
         texts.append(normalize_text(result.text, normalizer))
@@ -118,7 +118,7 @@ def main() -> int:
     reading = read_manifest(arguments.manifest)
     if reading.problems:
         raise ManifestError(reading.problems)
-    everything = [replace(one, duration=probe_seconds(one.audio_path)) for one in reading.utterances]
+    everything = [replace(one, duration=probe_seconds(one.audio)) for one in reading.utterances]
     rest, test = hold_out(everything, TEST_SHARE)
     available = sum(one.duration or 0 for one in rest) / 60
     minutes = sorted({min(wanted, available) for wanted in arguments.minutes})

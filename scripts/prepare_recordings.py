@@ -23,7 +23,7 @@ from typing import Literal
 
 from manifests import Row, UnusableError, argument_parser, checked, find_recording, write_manifests
 
-from asr.audio.load import AUDIO_SUFFIXES
+from asr.audio.folders import describe_passed_over, search_folder
 
 AUDIO_COLUMNS = ("audio_filepath", "path", "file", "filename", "file_name", "audio", "wav", "id")
 TEXT_COLUMNS = ("text", "sentence", "transcript", "transcription", "normalized_text")
@@ -34,7 +34,12 @@ AUDIO_FOLDERS = (".", "wavs", "clips", "audio")
 
 def read_folder(folder: Path) -> Iterator[Row | UnusableError]:
     """Recordings with a text file of the same name beside each."""
-    for audio in sorted(one for one in folder.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES):
+    found = search_folder(folder)
+    del found.passed_over[".txt"]
+    if found.passed_over:
+        print(describe_passed_over(found.passed_over), file=sys.stderr)
+    yield from (UnusableError(str(problem)) for problem in found.problems)
+    for audio in found.recordings:
         text = audio.with_suffix(".txt")
         if not text.exists():
             yield UnusableError(f"{audio}: there is no {text.name} beside it")

@@ -58,7 +58,7 @@ def main() -> int:
         assert peer.stdout is not None
         path = Path(folder) / "utterance.wav"
         for utterance in tqdm(utterances, unit="utterance", disable=None):
-            samples = load_audio(utterance.audio_path, sample_rate=RATE)
+            samples = load_audio(utterance.audio, sample_rate=RATE)
             soundfile.write(path, np.clip(samples, -1, 1), RATE, subtype="PCM_16")
             peer.stdin.write(f"{path}\n")
             answer = peer.stdout.readline()

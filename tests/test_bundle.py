@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from asr.bundle import _LARGEST, copy_bundle, load_bundle, save_bundle
+from asr.bundle import _LARGEST, bundle_argument, copy_bundle, is_bundle_name, load_bundle, save_bundle
 from asr.config import EngineKind
 from asr.errors import BundleError
 
@@ -90,6 +90,32 @@ def test_settings_come_back_as_they_were(tiny_bundle):
 def test_a_bundle_nobody_has_is_refused_with_those_that_ship():
     with pytest.raises(BundleError, match=r"no such bundle; give a bundle's folder, or the name of one that ships \("):
         load_bundle("enn")
+
+
+def test_a_folder_does_not_hide_the_bundle_that_ships_under_its_name(tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_bundle, tmp_path / "en")
+    shipped = load_bundle("en")
+    assert shipped.path.parent != tmp_path
+    for path in ("./en", f"../{tmp_path.name}/en", str(tmp_path / "en"), Path("en")):
+        assert load_bundle(path).alphabet == load_bundle(tiny_bundle).alphabet
+        assert load_bundle(path).path.resolve() == tmp_path / "en"
+
+
+def test_a_name_without_separator_is_no_folder_and_the_message_says_what_to_type(tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_bundle, tmp_path / "mine")
+    with pytest.raises(BundleError, match=r"mine: no such bundle ships \(en, tiny\); .* type \./mine$"):
+        load_bundle("mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_bundle(".").model == load_bundle("../mine").model
+
+
+@pytest.mark.parametrize("name", ["mine", "./mine", "/a/b", "..", ".", "runs/x/best"])
+def test_a_folder_is_typed_with_a_separator(name):
+    argument = bundle_argument(name)
+    assert not is_bundle_name(argument)
+    assert Path(argument) == Path(name)
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "arrays.npz", "model.onnx"])

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from asr.files import clear_leftovers, folder_written_atomically, write_atomically
+from asr.files import clear_leftovers, folder_written_atomically, typed_path, write_atomically
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
@@ -46,3 +48,11 @@ def test_what_a_killed_process_left_is_cleared_and_what_it_set_aside_comes_back(
     assert (tmp_path / "best" / "a").read_text() == "old"
     assert (tmp_path / "last" / "a").read_text() == "new"
     clear_leftovers(tmp_path / "nowhere")
+
+
+def test_only_the_home_folder_itself_is_expanded_in_a_typed_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    expanded = {"~": "/home/me", "~/a b.txt": "/home/me/a b.txt"}
+    literal = ["~drafts", "~root/x", "~nobody-of-this-name.lm", "a/~", "./~/x", "", "plain"]
+    assert {name: str(typed_path(name)) for name in expanded} == expanded
+    assert [typed_path(name) for name in literal] == [Path(name) for name in literal]

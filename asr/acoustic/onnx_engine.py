@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,8 +34,7 @@ class OnnxEngine:
     """
 
     def __init__(self, graph: bytes, settings: ModelConfig, *, mels: int, symbols: int, name: str) -> None:
-        import onnxruntime
-
+        onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -71,6 +73,15 @@ class OnnxEngine:
                 f"{self._name}: the graph does not give a step for every {self._settings.subsampling} frames"
             )
         return result
+
+
+def _import_onnxruntime() -> Any:
+    """ONNX Runtime, without its telemetry: from version 1.29 on it writes files and calls its maker by default."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it looks when it is imported
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # for a program that had imported it before
+    return onnxruntime
 
 
 def _first_line(error: Exception) -> str:

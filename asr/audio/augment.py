@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from asr.audio.features import Frames
 from asr.audio.load import Samples, load_audio, resample
+from asr.audio.segment import AudioSource, split_source
 from asr.config import AugmentConfig
 from asr.errors import AudioError
 
@@ -254,14 +254,14 @@ class Augmenter:
     settings : AugmentConfig
     sample_rate : int
         Hz.
-    noises, responses : sequences of Path
+    noises, responses : sequences of Path or AudioSegment
         Recordings of noise, and impulse responses of rooms; where there are none they are made.
     """
 
     settings: AugmentConfig
     sample_rate: int
-    noises: Sequence[Path] = ()
-    responses: Sequence[Path] = ()
+    noises: Sequence[AudioSource] = ()
+    responses: Sequence[AudioSource] = ()
 
     def draw(self, rng: np.random.Generator) -> Variation:
         """What becomes of one utterance."""
@@ -312,8 +312,8 @@ def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:
 
 
 @lru_cache(maxsize=_KEPT_RECORDINGS)
-def _recording(path: Path, sample_rate: int) -> Samples:
-    samples = load_audio(path, sample_rate=sample_rate)
+def _recording(source: AudioSource, sample_rate: int) -> Samples:
+    samples = load_audio(source, sample_rate=sample_rate)
     if not samples.any():
-        raise AudioError(path, "is silent: neither a noise nor a room")
+        raise AudioError(split_source(source)[0], "is silent: neither a noise nor a room")
     return samples

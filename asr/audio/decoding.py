@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.formats import FileRange, Link, find_frames
+from asr.audio.segment import AudioSegment
 from asr.errors import AudioError
 
 Block = tuple[int, npt.NDArray[np.float32]]
@@ -25,6 +26,8 @@ _CODEC_DELAY_SAMPLES = 4 * 1152
 _BLOCK_SECONDS = 0.02
 # Values read at once, of all channels together: 2 MB.
 _BLOCK_VALUES = 1 << 19
+# Formats of libsndfile in which going to a sample is exact, and quick.
+_LOSSLESS = frozenset(["WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"])
 # Demuxers whose stream durations are counts in the header, not estimates by the bit rate.
 _COUNTED = frozenset(["ape", "tak", "mpc", "mpc8", "mxf", "ast", "smjpeg", "dsf", "xwma"])
 # Demuxers whose headers count samples of codecs that lose none.
@@ -50,9 +53,13 @@ class Stream:
     """at most a few MB each; raises `AudioError` where it cannot go on"""
     notes: list[str] = field(default_factory=list)
     """what a user should know about it; more may come while it is read"""
+    skipped: int = 0
+    """samples of the recording before the first block"""
 
 
-def open_link(path: Path, link: Link, stack: ExitStack, *, track: int | None = None) -> Stream:
+def open_link(
+    path: Path, link: Link, stack: ExitStack, *, track: int | None = None, segment: AudioSegment | None = None
+) -> Stream:
     """Open one recording of a file.
 
     Parameters
@@ -63,14 +70,18 @@ def open_link(path: Path, link: Link, stack: ExitStack, *, track: int | None = N
         What is opened is closed with it.
     track : int, optional
         The number of an audio track, from 1; the default one of the container by default.
+    segment : AudioSegment, optional
+        What is wanted of it: what lies before may be skipped.
 
     Raises
     ------
     AudioError
         If it is not audio, damaged, truncated, or has no such track.
     """
-    if link.sndfile or not link.container:
-        stream = _open_with_sndfile(path, link, stack)
+    # libsndfile ends FLAC where its header says, FFmpeg at the end, but it cannot go to a sample.
+    skips = segment is not None and link.container == "flac" and link.samples > 0 and segment.duration is not None
+    if link.sndfile or not link.container or skips:
+        stream = _open_with_sndfile(path, link, stack, segment)
         if stream is not None:
             if track not in (None, 1):
                 raise AudioError(path, f"there is no track {track}: the recording has 1 audio track")
@@ -86,7 +97,7 @@ def _is_whole_file(path: Path, link: Link) -> bool:
     return link.start == 0 and not link.head and link.end == path.stat().st_size
 
 
-def _open_with_sndfile(path: Path, link: Link, stack: ExitStack) -> Stream | None:
+def _open_with_sndfile(path: Path, link: Link, stack: ExitStack, segment: AudioSegment | None) -> Stream | None:
     """None if libsndfile cannot decode it."""
     import soundfile
 
@@ -97,13 +108,21 @@ def _open_with_sndfile(path: Path, link: Link, stack: ExitStack) -> Stream | Non
         return None
     if file.format == "MP3" or file.subtype.startswith("MPEG") or file.samplerate <= 0:
         return None  # its length would be an estimate, at which libsndfile ends
-    return Stream(file.samplerate, file.channels, file.frames / file.samplerate, _read_with_sndfile(path, file))
+    seconds, skipped = file.frames / file.samplerate, 0
+    if segment is not None:
+        start, end = round(segment.offset * file.samplerate), segment.offset + (segment.duration or 0)
+        if file.format == "FLAC" and end > seconds:
+            return None
+        if file.format in _LOSSLESS and file.seekable() and start < file.frames:
+            skipped = int(file.seek(start))
+    blocks = _read_with_sndfile(path, file, skipped)
+    return Stream(file.samplerate, file.channels, seconds, blocks, skipped=skipped)
 
 
-def _read_with_sndfile(path: Path, file: Any) -> Iterator[Block]:
+def _read_with_sndfile(path: Path, file: Any, skipped: int) -> Iterator[Block]:
     import soundfile
 
-    promised, done, size = file.frames, 0, max(1, _BLOCK_VALUES // file.channels)
+    promised, done, size = file.frames, skipped, max(1, _BLOCK_VALUES // file.channels)
     while True:
         try:
             block = file.read(size, dtype="float32", always_2d=True)

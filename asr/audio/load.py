@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +21,11 @@ import numpy.typing as npt
 
 from asr.audio.decoding import Block, Stream, count_seconds, open_link
 from asr.audio.formats import Link, find_links
+from asr.audio.segment import AudioSource, cut_segment, missing_file, split_source
 from asr.errors import AudioError
 from asr.files import write_atomically
 
 Samples = npt.NDArray[np.float32]
-
-AUDIO_SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".au",
-        ".caf",
-        ".w64",
-        ".rf64",
-        ".m4a",
-        ".m4b",
-        ".mp4",
-        ".mov",
-        ".webm",
-        ".mkv",
-        ".mka",
-        ".aac",
-        ".wma",
-        ".amr",
-        ".3gp",
-    ]
-)
-"""File names with these suffixes are taken for recordings when a folder is searched."""
 
 _LOWEST_RATE = 1000
 # Floating point samples may be beyond full scale, some programs write them at that of 16 bits; not farther.
@@ -60,13 +34,13 @@ _LARGEST_VALUE = 1e6
 _ENDLESS = 1e9
 
 
-def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix", track: int | None = None) -> Samples:
+def load_audio(path: AudioSource, *, sample_rate: int, channel: str = "mix", track: int | None = None) -> Samples:
     """Read a recording whole.
 
     Parameters
     ----------
-    path : str or Path
-        A file of any format that libsndfile or FFmpeg knows.
+    path : str, Path or AudioSegment
+        A file of any format that libsndfile or FFmpeg knows, or a segment of one.
     sample_rate : int > 0
         Hz of the result; another rate is resampled (soxr, high quality).
     channel : str
@@ -82,14 +56,15 @@ def load_audio(path: str | Path, *, sample_rate: int, channel: str = "mix", trac
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, truncated, has no such channel or track, or holds what is no sound.
+        If the file is missing, empty, not audio, truncated, has no such channel or track, holds what is no sound, or
+        ends before the segment does.
     """
     with open_audio(path, track=track) as recording:
         blocks = list(recording.samples(sample_rate=sample_rate, channel=channel))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
-def decode_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
+def decode_audio(path: AudioSource) -> tuple[npt.NDArray[np.float32], int]:
     """A recording as it is: all channels, at its own rate.
 
     Returns
@@ -199,15 +174,28 @@ def resample(samples: Samples, rate: float, wanted: float) -> Samples:
     return resampled
 
 
-def probe_seconds(path: str | Path) -> float:
+def probe_seconds(path: AudioSource) -> float:
     """How long a recording is by its headers, or by its packets where they do not say, without decoding it.
 
     Raises
     ------
     AudioError
-        If the file is missing, empty, truncated, or its header is not one of a recording.
+        If the file is missing, empty, truncated, its header is not one of a recording, or it ends before the segment.
     """
-    path = Path(path)
+    path, segment = split_source(path)
+    seconds = _header_seconds(path)
+    if segment is None:
+        return seconds
+    try:
+        segment.check_within(seconds)
+    except AudioError:
+        # A header may promise too little: only the samples tell.
+        with open_audio(segment) as recording:
+            return sum(len(block) / rate for rate, block in recording.blocks)
+    return min(segment.duration or math.inf, seconds - segment.offset)
+
+
+def _header_seconds(path: Path) -> float:
     _check_file(path)
     total = 0.0
     for link in find_links(path):
@@ -222,7 +210,7 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise AudioError(path, "is a folder, not a recording")
         if not path.exists():
-            raise AudioError(path, "no such file")
+            raise missing_file(path)
         if not path.is_file():
             raise AudioError(path, "is not a regular file")
         if path.stat().st_size == 0:
@@ -234,12 +222,12 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_audio(path: str | Path, *, track: int | None = None) -> Iterator[Recording]:
+def open_audio(path: AudioSource, *, track: int | None = None) -> Iterator[Recording]:
     """Open a recording to read it block by block, in memory that does not grow with its length.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or AudioSegment
         As in `load_audio`.
     track : int > 0, optional
         As in `load_audio`.
@@ -249,20 +237,24 @@ def open_audio(path: str | Path, *, track: int | None = None) -> Iterator[Record
     AudioError
         As in `load_audio`; what is wrong farther on shows while its blocks are read.
     """
-    path = Path(path)
+    path, segment = split_source(path)
     _check_file(path)
     links = find_links(path)
     with ExitStack() as stack:
-        first = open_link(path, links[0], stack, track=track)
+        first = open_link(path, links[0], stack, track=track, segment=segment if len(links) == 1 else None)
         promised = (first.seconds or 0.0) if len(links) == 1 else 0.0
         if all(link.seconds for link in links):
             promised = sum(link.seconds for link in links)
+        blocks = _finite(path, _chain(path, links, first, track))
+        if segment is not None:
+            blocks = cut_segment(blocks, segment, Fraction(first.skipped, first.sample_rate))
+            promised = segment.duration or max(0.0, promised - segment.offset)
         yield Recording(
             path,
             first.sample_rate,
             first.channels,
             promised if promised < _ENDLESS else 0.0,
-            _finite(path, _chain(path, links, first, track)),
+            blocks,
             first.notes,
         )
 

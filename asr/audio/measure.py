@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from asr.audio.load import Samples, decode_audio
+from asr.audio.segment import AudioSource
 
 _BLOCK_SECONDS = 0.025
 # Neighbours that are equal and this high are a cut-off top: at 8 kHz and above no voice stays so flat.
@@ -40,8 +40,8 @@ class Sound:
     """equal for recordings with the same samples, whatever file holds them"""
 
 
-def measure_audio(path: str | Path) -> Sound:
-    """Decode a recording and measure it.
+def measure_audio(path: AudioSource) -> Sound:
+    """Decode a recording, or a segment of one, and measure it.
 
     Raises
     ------

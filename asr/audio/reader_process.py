@@ -12,10 +12,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 from asr.audio.load import open_audio
 from asr.audio.reading import BLOCK, END, GREETING, HEADER, PROMISE, REFUSAL
+from asr.audio.segment import AudioSegment, AudioSource
 from asr.errors import AudioError
 
 # More than any sane recording needs, less than what brings a laptop to its knees.
@@ -56,9 +58,10 @@ def _send(output: IO[bytes], kind: bytes, content: bytes) -> None:
 
 
 def _read(request: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-    path = os.fsdecode(bytes.fromhex(request["path"]))
+    path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+    source: AudioSource = AudioSegment(path, *request["segment"]) if request["segment"] else path
     try:
-        with open_audio(path, track=request["track"]) as recording:
+        with open_audio(source, track=request["track"]) as recording:
             yield PROMISE, str(recording.promised_seconds).encode()
             for block in recording.samples(sample_rate=request["sample_rate"], channel=request["channel"]):
                 yield BLOCK, block.tobytes()

@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 
 from asr.audio.load import Samples
+from asr.audio.segment import AudioSource, missing_file, split_source
+from asr.config import check_limits
 from asr.errors import AudioError
 
 HEADER = struct.Struct("<cI")
@@ -38,12 +40,21 @@ _START_SECONDS = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a recording may cost before it is given up."""
+    """What a recording may cost before it is given up.
+
+    Raises
+    ------
+    ConfigError
+        If a limit is out of its bounds.
+    """
 
     hours: float = 24.0
     """of sound"""
     timeout: float = 60.0
     """seconds without a sign of life from the decoder"""
+
+    def __post_init__(self) -> None:
+        check_limits(self.hours, self.timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ class Readers:
 
     def read(
         self,
-        path: str | Path,
+        path: AudioSource,
         *,
         sample_rate: int,
         channel: str = "mix",
@@ -115,9 +126,11 @@ class Readers:
             As in `load_audio`, and if the recording is longer than the limits allow, or the decoder crashes or hangs
             on it.
         """
+        if not os.path.lexists(where := split_source(path)[0]):
+            raise missing_file(where)
         process = self._take()
         try:
-            yield from self._read(process, Path(path), sample_rate, channel, track, turn or nullcontext(), stopped)
+            yield from self._read(process, path, sample_rate, channel, track, turn or nullcontext(), stopped)
         finally:
             if process.reusable:
                 self._idle.put(process)
@@ -145,13 +158,14 @@ class Readers:
     def _read(
         self,
         process: _Process,
-        path: Path,
+        source: AudioSource,
         sample_rate: int,
         channel: str,
         track: int | None,
         turn: AbstractContextManager[Any],
         stopped: threading.Event | None,
     ) -> Iterator[Progress]:
+        path, segment = split_source(source)
         most = self._limits.hours * 3600
         # A path need not be valid in any encoding. Where we are may change; where the reader is does not.
         request: dict[str, Any] = {
@@ -159,6 +173,7 @@ class Readers:
             "sample_rate": sample_rate,
             "channel": channel,
             "track": track,
+            "segment": segment and [segment.offset, segment.duration],
             "timeout": self._limits.timeout,
         }
         process.reusable = False

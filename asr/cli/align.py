@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING
 from asr.audio.reading import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
-from asr.cli.recordings import Recording, inside
+from asr.cli.recordings import Recording, is_pipe, keep_stream
 from asr.config import AlignConfig, TranscriptFormat
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import AsrError, AudioError, ConfigError, ManifestError
+from asr.errors import AsrError, AudioError, ConfigError
+from asr.files import typed_path
 
 if TYPE_CHECKING:
     from asr.cli.progress import HearingBar
@@ -53,6 +55,16 @@ class _Task:
         """How messages call it."""
         return self.recording.id or self.recording.shown
 
+    @property
+    def path(self) -> str:
+        """How outputs call the recording."""
+        return str(self.recording.path) if self.recording.segment else self.recording.shown
+
+    @property
+    def offset(self) -> float | None:
+        """Where its segment begins in it, in seconds."""
+        return self.recording.segment.offset if self.recording.segment else None
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
@@ -60,39 +72,43 @@ def run(arguments: Sequence[str]) -> int:
     settings: AlignConfig | None = settings_or_answer("align", split, usage=USAGE, text=TEXT, examples=EXAMPLES)
     if settings is None:
         return 0
-    tasks = _tasks(split.files)
+    with tempfile.TemporaryDirectory(prefix="asr-") as scratch:
+        tasks, problems = _tasks(split.files, Path(scratch))
+        return _run(tasks, problems, settings)
+
+
+def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig) -> int:
+    for problem in problems:
+        _log.error("%s", problem)
+    if not tasks:
+        return 1
     if len(tasks) > 1 and not settings.output_dir and not settings.cut_dir:
         from asr.transcription.writers import APPENDABLE
 
         if settings.format not in APPENDABLE:
             raise ConfigError(f"format={settings.format.value} is one document a recording: name output_dir=FOLDER")
-    return _align(tasks, settings)
+    return max(_align(tasks, settings), 1 if problems else 0)
 
 
-def _tasks(files: Sequence[str]) -> list[_Task]:
+def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]:
+    """What is to be aligned, and what is wrong with lines of manifests."""
     if all(Path(name).suffix.lower() in MANIFEST_SUFFIXES for name in files):
         readings = [read_manifest(name) for name in files]
-        problems = [problem for reading in readings for problem in reading.problems]
-        if problems:
-            raise ManifestError(problems)
-        return [
-            _Task(
-                Recording(one.audio_path, str(one.audio_path), inside(one.id + one.audio_path.suffix), one.id),
-                one.text or "",
-            )
-            for reading in readings
-            for one in reading.utterances
-        ]
+        tasks = [_Task(Recording.of(one), one.text or "") for reading in readings for one in reading.utterances]
+        return tasks, [problem for reading in readings for problem in reading.problems]
     if len(files) != 2:
         raise ConfigError("name a recording and its text, or manifests; `asr align --help` shows examples")
     audio, text = files
     try:
         content = sys.stdin.buffer.read() if text == "-" else Path(text).read_bytes()
-        return [_Task(Recording(Path(audio), audio, Path(Path(audio).name)), content.decode("utf-8-sig"))]
+        words = content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{text}: the text cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{text}: is no text in UTF-8 (name the recording first, then its text)") from error
+    is_stream = is_pipe(Path(audio))
+    recording = keep_stream(audio, scratch) if is_stream else Recording(Path(audio), audio, Path(Path(audio).name))
+    return [_Task(recording, words)], []
 
 
 def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
@@ -129,7 +145,7 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
             failed += _cut(transcripts, settings, readers)
     finally:
         readers.close()
-    if failed:
+    if failed and len(tasks) > 1:
         _log.error("%d of %d inputs failed", failed, len(tasks))
     return 1 if failed else 0
 
@@ -140,7 +156,7 @@ def _outputs(tasks: Sequence[_Task], settings: AlignConfig) -> list[Path]:
     from asr.transcription.writers import output_paths
 
     if settings.cut_dir:
-        manifest = Path(settings.cut_dir).expanduser() / _MANIFEST
+        manifest = typed_path(settings.cut_dir) / _MANIFEST
         if manifest.exists():
             raise ConfigError(f"{manifest} is there already: name another cut_dir")
         twice = [name for name, count in Counter(_folder_name(task) for task in tasks).items() if count > 1]
@@ -148,9 +164,7 @@ def _outputs(tasks: Sequence[_Task], settings: AlignConfig) -> list[Path]:
             raise ConfigError(f"two recordings would both be cut into {twice[0]!r}: give them ids of their own")
     if not settings.output_dir:
         return []
-    outputs = output_paths(
-        [task.recording.name for task in tasks], settings.format, Path(settings.output_dir).expanduser()
-    )
+    outputs = output_paths([task.recording.name for task in tasks], settings.format, typed_path(settings.output_dir))
     journal = Journal()
     for path in outputs:
         if not journal.is_ours(path):
@@ -184,7 +198,7 @@ def _results(
         readers=readers,
     )
     for task, heard in zip(
-        tasks, transcriber.hear_files((task.recording.path for task in tasks), progress=bar.hear), strict=True
+        tasks, transcriber.hear_files((task.recording.audio for task in tasks), progress=bar.hear), strict=True
     ):
         if isinstance(heard, AudioError):
             yield heard
@@ -199,7 +213,8 @@ def _results(
                 task.called, len(spelling.unknown), shown,
             )  # fmt: skip
         try:
-            yield replace(align_text(heard, spelling, bundle, transcriber.step_seconds), path=task.recording.shown)
+            aligned = align_text(heard, spelling, bundle, transcriber.step_seconds)
+            yield replace(aligned, path=task.path, offset=task.offset)
         except AlignmentError as error:
             yield error
 
@@ -210,7 +225,7 @@ def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig,
     from asr.files import write_atomically
     from asr.transcription.aligner import cut_utterances
 
-    folder = Path(settings.cut_dir or "").expanduser()
+    folder = typed_path(settings.cut_dir or "")
     manifest = folder / _MANIFEST
     rate = load_bundle(settings.bundle).log_mel.settings.sample_rate
     rows, left_out, failed = [], [], 0
@@ -228,8 +243,8 @@ def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig,
                         "duration": round(cut.end - cut.start, 3),
                         "text": separator.join(word.text for word in cut.words),
                         "id": f"{name}-{number:05d}",
-                        "recording": task.recording.shown,
-                        "start": cut.start,
+                        "recording": task.path,
+                        "start": round((task.offset or 0.0) + cut.start, 3),
                         "score": round(cut.score, 3),
                     }
                 )
@@ -252,7 +267,7 @@ def _write_cuts(
     """Cut the recording while it is read; each cut once its file is there."""
     from asr.audio.load import cut_samples, save_flac
 
-    read = readers.read(task.recording.path, sample_rate=rate, channel=settings.channel, track=settings.track)
+    read = readers.read(task.recording.audio, sample_rate=rate, channel=settings.channel, track=settings.track)
     blocks = (block.samples for block in read)
     spans = [(round(cut.start * rate), round(cut.end * rate)) for cut in cuts]
     for number, (cut, samples) in enumerate(zip(cuts, cut_samples(blocks, spans), strict=True), 1):

@@ -8,8 +8,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from asr.cli.streams import say
 from asr.config import LogStyle
 
 
@@ -34,13 +35,7 @@ class _StderrHandler(logging.Handler):
     """Writes above a progress bar, if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = self.format(record)
-        if "tqdm" in sys.modules:
-            from tqdm import tqdm
-
-            tqdm.write(message, file=sys.stderr)
-        else:
-            print(message, file=sys.stderr)
+        say(self.format(record))
 
 
 def configure_logging(style: LogStyle, flags: set[str]) -> None:
@@ -66,7 +61,8 @@ def quiet_native_libraries() -> Iterator[None]:
 
     Python's own errors are raised as ever.
     """
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
     saved = os.dup(2)
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer, with_init
 from asr.config import DoctorConfig, Normalization
 from asr.errors import ConfigError, ManifestError
+from asr.files import typed_path
 
 if TYPE_CHECKING:
     from asr.doctor.examination import Diagnosis
@@ -77,7 +77,7 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
     _refuse_what_is_no_manifest(diagnosis)
     print(format_table(diagnosis))
     if settings.output_dir:
-        page = write_report(Path(settings.output_dir).expanduser(), diagnosis)
+        page = write_report(typed_path(settings.output_dir), diagnosis)
         _log.info("report written to %s", page)
     elif diagnosis.faults:
         _log.info("output_dir=FOLDER writes a page with players, all of it as JSON, and a quarantine list")
@@ -132,6 +132,6 @@ def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> None:
         seed=settings.training.seed,
     )
     shown = [examples.show(index, epoch=0) for index in range(len(chosen))]
-    folder = Path(settings.show_augmented or "").expanduser()
+    folder = typed_path(settings.show_augmented or "")
     written = write_shown(folder, shown, features.sample_rate)
     _log.info("%d files written to %s: listen, and look", len(written), folder)

@@ -12,6 +12,7 @@ from asr.cli.page import write_page
 from asr.cli.systems import gather_systems, resolved_decoder
 from asr.config import BeamConfig, EvaluateConfig, LanguageUnit
 from asr.errors import ConfigError
+from asr.files import typed_path
 
 REGRESSION = 3
 
@@ -84,7 +85,7 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
         print(f"\n{one['id']}  ({counts['errors']} of {counts['reference_length']} words)")
         print(format_alignment(detail["alignment"]))
     if settings.output_dir:
-        folder = Path(settings.output_dir).expanduser()
+        folder = typed_path(settings.output_dir)
         write_report(folder, report)
         page = write_page(folder, report, utterances, settings)
         _log.info("report written to %s", page)
@@ -96,7 +97,7 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
 
 def _make_folder(path: str) -> None:
     try:
-        Path(path).expanduser().mkdir(parents=True, exist_ok=True)
+        typed_path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"output_dir={path}: no folder can be made there ({error.strerror})") from error
 

@@ -13,8 +13,8 @@ from asr.errors import BundleError, ConfigError
 HELP = """\
 Usage: asr info [BUNDLE...]
 
-Describes model bundles: size, alphabet, settings, what they were trained on, measured error rates. A BUNDLE is a
-bundle's folder or the name of one that ships; without one, all that ship are described.
+Describes model bundles: size, alphabet, settings, what they were trained on, measured error rates. A BUNDLE is the
+name of one that ships, or the path of a bundle's folder (./NAME); without one, all that ship are described.
 
 Examples:
   asr info

@@ -19,7 +19,7 @@ from asr.cli.command import settings_or_answer
 from asr.config import LmConfig
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import ConfigError, LanguageModelError, ManifestError
-from asr.files import open_decompressed, write_atomically
+from asr.files import open_decompressed, typed_path, write_atomically
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _output(files: Sequence[str], settings: LmConfig) -> Path:
     if settings.output is None:
         name = Path(files[0]).name
         return Path(f"{name.partition('.')[0] or 'language-model'}.lm")
-    output = Path(settings.output).expanduser()
+    output = typed_path(settings.output)
     if not output.name.endswith((".lm", *_ARPA_SUFFIXES)):
         raise ConfigError(f"output={settings.output}: the name must end in .lm or in {', '.join(_ARPA_SUFFIXES)}")
     return output

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from asr.cli.streams import drop_unwritable, open_standard_streams, say
 from asr.errors import AsrError, ConfigError, ManifestError, TrainingError
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -56,6 +57,7 @@ def entry_point() -> None:
         os.environ.setdefault(name, "1")
     # So that what is open is closed and what is half-done is tidied up, as by Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file name need not be valid in any encoding; it is printed as it is.
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
@@ -77,18 +79,23 @@ def main(arguments: Sequence[str]) -> int:
     """
     arguments = list(arguments)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
     except AsrError as error:
         return _report(error, arguments, SOME_FAILED if isinstance(error, TrainingError) else USAGE)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): keep Python from complaining when it flushes on the way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SOME_FAILED
     except OSError as error:
+        unwritable = drop_unwritable()
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone (`| head`)
+            return SOME_FAILED
+        if unwritable:
+            error = OSError(error.errno, error.strerror, unwritable[0])
         return _report(error, arguments, SOME_FAILED)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return INTERRUPTED
+    finally:
+        drop_unwritable()
 
 
 def _run(arguments: list[str]) -> int:
@@ -124,19 +131,19 @@ def _report(error: Exception, arguments: Sequence[str], code: int) -> int:
     if {"--verbose", "-v"} & set(arguments):
         import traceback
 
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
     told = str(error)
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        told = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        told = error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     lines = told.splitlines() or [type(error).__name__]
     if len(lines) == 1:
-        print(f"asr: error: {lines[0]}", file=sys.stderr)
+        say(f"asr: error: {lines[0]}")
     else:
         summary = len(error.summary) if isinstance(error, ManifestError) else 0
-        print(f"asr: error: {len(lines) - summary} problems", file=sys.stderr)
+        say(f"asr: error: {len(lines) - summary} problems")
         shown = summary + _LINES_SHOWN
         for line in lines[:shown]:
-            print(f"  {line}", file=sys.stderr)
+            say(f"  {line}")
         if len(lines) > shown:
-            print(f"  ... and {len(lines) - shown} more", file=sys.stderr)
+            say(f"  ... and {len(lines) - shown} more")
     return code

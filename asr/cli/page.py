@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,7 @@ def write_page(
     with tempfile.TemporaryDirectory(prefix=f".{MEDIA_FOLDER}.", suffix=".part", dir=folder) as temporary:
         media_folder = Path(temporary) / MEDIA_FOLDER
         media_folder.mkdir()
-        if settings.page_audio and any(one.audio_path.is_file() for one in utterances):
+        if settings.page_audio and any(os.path.isfile(one.audio_path) for one in utterances):
             bundle = load_bundle(settings.bundle)
             heard = _spikes(bundle, utterances, settings)
             media = write_media(utterances, media_folder, bundle.log_mel)
@@ -89,7 +90,7 @@ def _spikes(
         engine=load_engine(bundle, settings.engine),
     )
     seconds = transcriber.step_seconds
-    for heard in transcriber.hear_files(one.audio_path for one in utterances):
+    for heard in transcriber.hear_files(one.audio for one in utterances):
         if isinstance(heard, AudioError):
             yield []
             continue

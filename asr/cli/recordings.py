@@ -1,23 +1,27 @@
-"""The recordings that a command line stands for: files, folders, patterns, manifests, lists, standard input."""
+"""The recordings that a command line stands for: files, folders, patterns, manifests, lists, streams."""
 
 from __future__ import annotations
 
 import glob
 import os
 import shutil
+import stat
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr.audio.load import AUDIO_SUFFIXES
-from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
+from asr.audio.folders import describe_passed_over, match_pattern, search_folder
+from asr.audio.segment import AudioSegment, AudioSource, is_address
+from asr.corpus.manifest import MANIFEST_SUFFIXES, Utterance, read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, ManifestError
+from asr.files import typed_path
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording that was asked for."""
+    """A recording that was asked for, or a segment of one."""
 
     path: Path
     shown: str
@@ -26,6 +30,29 @@ class Recording:
     """its path below the folder that was searched, for the outputs"""
     id: str | None = None
     """from a manifest"""
+    segment: AudioSegment | None = None
+    """from a manifest with offsets"""
+    is_stream: bool = False
+    """whether it came as a stream: `path` is a copy that goes when the command ends"""
+
+    @classmethod
+    def of(cls, utterance: Utterance) -> Recording:
+        """The recording of a manifest's line."""
+        path, audio = utterance.audio_path, utterance.audio
+        segment = audio if isinstance(audio, AudioSegment) else None
+        return cls(path, str(audio), inside(utterance.id + path.suffix), utterance.id, segment)
+
+    @property
+    def audio(self) -> AudioSource:
+        """What is to be read."""
+        return self.segment or self.path
+
+    @property
+    def place(self) -> Path:
+        """The path whose suffix an output beside the recording replaces; another one for each of its segments."""
+        if self.segment is None or not self.segment.offset:
+            return self.path
+        return self.path.with_name(f"{self.path.stem}@{self.segment.offset:.10g}{self.path.suffix}")
 
     @property
     def bytes_on_disk(self) -> int:
@@ -36,15 +63,21 @@ class Recording:
             return 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """What was found."""
 
-    recordings: list[Recording]
-    problems: list[AsrError]
-    """one for each argument that stands for nothing"""
-    alone: bool
+    recordings: list[Recording] = field(default_factory=list)
+    problems: list[AsrError] = field(default_factory=list)
+    """one for each argument, folder and line of a manifest that stands for nothing"""
+    alone: bool = False
     """whether one recording was asked for, by its own name"""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """files in folders that are no recordings, by suffix"""
+
+    def describe_passed_over(self) -> str:
+        """As `FolderSearch.describe_passed_over`."""
+        return describe_passed_over(self.passed_over)
 
 
 def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path) -> Found:
@@ -53,12 +86,12 @@ def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path)
     Parameters
     ----------
     names : sequence of str
-        Recordings, folders (searched all levels deep, by suffix), patterns such as `calls/**/*.mp3`, manifests, or `-`
-        for a recording on standard input.
+        Recordings, folders (searched all levels deep, by suffix), patterns such as `calls/**/*.mp3`, manifests, pipes
+        (`<(command)`), or `-` for a recording on standard input.
     files_from : str, optional
-        A file that lists more of them, one a line (or parted by NUL); `-` for standard input.
+        A file that lists more of them, one a line (or separated by NUL); `-` for standard input.
     scratch : Path
-        A folder to keep standard input in.
+        A folder to keep streams in.
 
     Raises
     ------
@@ -70,52 +103,84 @@ def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path)
         if files_from == "-" and "-" in names:
             raise ConfigError("standard input is either a recording (-) or a list (files_from=-)")
         names += _read_list(files_from)
-    found = Found([], [], alone=len(names) == 1 and files_from is None and not Path(names[0]).is_dir())
+    if names.count("-") > 1:
+        raise ConfigError("standard input (-) is one recording: it can be named once")
+    found = Found(alone=len(names) == 1 and files_from is None and not os.path.isdir(names[0]))
     for name in names:
         try:
-            found.recordings.extend(_find(name, scratch))
+            _find(name, scratch, found)
         except (AudioError, ManifestError) as error:
             found.problems.append(error)
-    return found if len(found.recordings) == 1 else Found(found.recordings, found.problems, alone=False)
+    found.alone = found.alone and len(found.recordings) == 1 and not found.problems
+    return found
 
 
 def _read_list(name: str) -> list[str]:
     try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
+        content = sys.stdin.buffer.read() if name == "-" else typed_path(name).read_bytes()
     except OSError as error:
         raise ConfigError(f"files_from={name}: cannot be read ({error.strerror})") from error
     lines = content.split(b"\0") if b"\0" in content else content.splitlines()
     return [os.fsdecode(line) for line in lines if line.strip()]
 
 
-def _find(name: str, scratch: Path) -> list[Recording]:
+def _find(name: str, scratch: Path, found: Found) -> None:
+    """Add what an argument stands for."""
     path = Path(name)
-    if name == "-":
-        spool = scratch / "stdin"
-        with spool.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        return [Recording(spool, "standard input", Path("stdin"))]
-    if path.is_dir():
-        found = sorted(one for one in path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES and not one.is_dir())
-        if not found:
-            raise AudioError(path, f"the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
-        return [Recording(one, str(one), one.relative_to(path)) for one in found]
-    if glob.has_magic(name) and not os.path.lexists(name):
-        found = sorted(Path(one) for one in glob.glob(name, recursive=True) if not Path(one).is_dir())
-        if not found:
+    if name == "-" or is_pipe(path):
+        found.recordings.append(keep_stream(name, scratch))
+    elif os.path.isdir(path):  # unlike Path.is_dir, it takes a name of any length
+        search = search_folder(path)
+        found.problems += search.problems
+        found.passed_over += search.passed_over
+        if not search.recordings and not search.problems:
+            raise AudioError(path, "the folder holds no recordings")
+        found.recordings += [Recording(one, str(one), one.relative_to(path)) for one in search.recordings]
+    elif glob.has_magic(name) and not os.path.lexists(name) and not is_address(name):
+        problems: list[AudioError] = []
+        paths = match_pattern(name, problems)
+        found.problems += problems
+        if not paths:
             raise AudioError(name, "no file matches the pattern")
         # Below what all of them share, so that outputs keep their folders apart.
-        top = os.path.commonpath([one.parent for one in found])
-        return [Recording(one, str(one), Path(os.path.relpath(one, top or "."))) for one in found]
-    if path.suffix.lower() in MANIFEST_SUFFIXES:
+        top = os.path.commonpath([one.parent for one in paths])
+        found.recordings += [Recording(one, str(one), Path(os.path.relpath(one, top or "."))) for one in paths]
+    elif path.suffix.lower() in MANIFEST_SUFFIXES:
         reading = read_manifest(path, text_required=False)
-        if reading.problems:
-            raise ManifestError(reading.problems)
-        return [
-            Recording(one.audio_path, str(one.audio_path), inside(one.id + one.audio_path.suffix), one.id)
-            for one in reading.utterances
-        ]
-    return [Recording(path, name, Path(path.name))]
+        found.problems += [ManifestError([problem]) for problem in reading.problems]
+        found.recordings += [Recording.of(one) for one in reading.utterances]
+    else:
+        found.recordings.append(Recording(path, name, Path(path.name)))
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether a path is a stream that can be read once: a named pipe, or what a shell makes of `<(command)`."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def keep_stream(name: str, scratch: Path) -> Recording:
+    """A recording from standard input (`-`) or a pipe, copied into a folder: readers go back and forth in it.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read.
+    """
+    shown, outputs = ("standard input", Path("stdin")) if name == "-" else (name, Path(Path(name).name))
+    copy = scratch / f"stream-{len(list(scratch.iterdir()))}"
+    with copy.open("wb") as file:
+        try:
+            if name == "-":
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            else:
+                with open(name, "rb") as stream:
+                    shutil.copyfileobj(stream, file)
+        except OSError as error:
+            raise AudioError(shown, f"cannot be read ({error.strerror or error})") from error
+    return Recording(copy, shown, outputs, is_stream=True)
 
 
 def inside(name: str) -> Path:

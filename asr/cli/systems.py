@@ -113,7 +113,7 @@ def _run(
         readers=readers,
     )
     outputs, unreadable, seconds = [], 0, 0.0
-    results = transcriber.transcribe_files(one.audio_path for one in utterances)
+    results = transcriber.transcribe_files(one.audio for one in utterances)
     for utterance, result in tqdm(
         zip(utterances, results, strict=True), "transcribing", len(utterances), unit="file", disable=None, leave=False
     ):

@@ -18,7 +18,7 @@ from asr.cli.console import configure_logging, quiet_native_libraries
 from asr.cli.sweep import error_rate, sweep
 from asr.config import TrainConfig
 from asr.errors import ConfigError
-from asr.files import write_atomically
+from asr.files import typed_path, write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
 
     if settings.run_dir is None:
         return replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
-    run_dir = Path(settings.run_dir).expanduser()
+    run_dir = typed_path(settings.run_dir)
     path = run_dir / _CONFIG
     if not path.exists():
         # A run that was killed as it began leaves hidden, half-written files.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_mode
 from asr.cli.recordings import Recording, find_recordings
 from asr.config import TranscribeConfig, TranscriptFormat
 from asr.errors import AudioError, ConfigError
+from asr.files import typed_path
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -33,10 +33,11 @@ _log = logging.getLogger(__name__)
 USAGE = "asr transcribe FILE... [key=value...]"
 TEXT = """
 Writes down what is said in recordings: WAV, FLAC, OGG, Opus, MP3, M4A, MP4, WebM and more, of any length. A FILE is a
-recording, a folder (searched for recordings, all levels deep), a pattern ('calls/**/*.mp3'), a manifest (.jsonl), or -
-for audio on standard input. The text goes to standard output: alone for one recording, behind the file's name and a tab
-for several; or into one file a recording, in output_dir or beside it, where a second run skips what is finished. A
-recording that cannot be read is named on standard error, the rest go on, and the exit code is 1.
+recording, a folder (searched for recordings, all levels deep), a pattern ('calls/**/*.mp3'), a manifest (.jsonl; a line
+with an offset is a segment), a pipe such as <(command), or - for audio on standard input. The text goes to standard
+output: alone for one recording, behind the file's name and a tab for several; or into one file a recording, in
+output_dir or beside it, where a second run skips what is finished. A recording that cannot be read is named on standard
+error, the rest go on, and the exit code is 1.
 """
 EXAMPLES = """\
   asr transcribe interview.mp3
@@ -74,8 +75,12 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
         bundle = load_bundle(settings.bundle)
         warn_of_unused_model(bundle, settings.decoder)
         found = find_recordings(files, settings.files_from, scratch)
+        if found.passed_over:
+            _log.info("%s", found.describe_passed_over())
         for problem in found.problems:
             _log.error("%s", problem)
+        if settings.beside and any(one.is_stream for one in found.recordings):
+            raise ConfigError("there is no place beside a stream: name a folder with output_dir=FOLDER")
         _check_format(settings, len(found.recordings), alone=found.alone)
         if settings.mark_below is not None and not bundle.confidence:
             raise ConfigError(f"{settings.bundle} knows no confidences to mark words by: `asr tune` calibrates them")
@@ -96,7 +101,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
             failed += _to_stdout(_shard(found.recordings, settings.shard), settings, transcriber, alone=found.alone)
     finally:
         readers.close()
-    if failed:
+    if failed and total > 1:
         _log.error("%d of %d inputs failed", failed, total)
     return 1 if failed else 0
 
@@ -137,7 +142,7 @@ def _to_stdout(
             continue
         text = _format(result, recording, settings)
         if settings.format is TranscriptFormat.txt and not alone:
-            text = f"{result.path}\t{text}"
+            text = f"{recording.shown}\t{text}"
         tqdm.write(text, file=sys.stdout, end="")
         sys.stdout.flush()
     if objects:
@@ -152,7 +157,7 @@ def _results(
     from asr.cli.progress import HearingBar
 
     with HearingBar([one.bytes_on_disk for one in recordings]) as bar:
-        results = transcriber.transcribe_files((one.path for one in recordings), progress=bar.hear)
+        results = transcriber.transcribe_files((one.audio for one in recordings), progress=bar.hear)
         for number, (recording, result) in enumerate(zip(recordings, results, strict=True)):
             bar.finish(number)
             if isinstance(result, AudioError):
@@ -166,7 +171,7 @@ def _results(
 def _finished(result: Transcript, recording: Recording, settings: TranscribeConfig) -> Transcript:
     from asr.transcription.writers import mark_doubtful
 
-    result = replace(result, path=recording.shown)
+    result = replace(result, path=str(recording.path) if recording.segment else recording.shown)
     return result if settings.mark_below is None else mark_doubtful(result, settings.mark_below)
 
 
@@ -214,8 +219,8 @@ def _outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> lis
     from asr.transcription.writers import output_paths
 
     if not settings.output_dir:
-        return output_paths([one.path for one in recordings], settings.format, Path())
-    folder = Path(settings.output_dir).expanduser()
+        return output_paths([one.place for one in recordings], settings.format, Path())
+    folder = typed_path(settings.output_dir)
     # Better now than after hours of work.
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
@@ -232,7 +237,7 @@ def _jobs(
     digest = _settings_digest(settings, bundle)
     jobs, skipped, failed = [], 0, 0
     for recording, output in pairs:
-        source = Source.of(recording.path, digest)
+        source = Source.of(recording.path, digest, recording.segment.span if recording.segment else "")
         if not settings.overwrite and journal.is_finished(output, source):
             skipped += 1
         elif not settings.overwrite and not journal.is_ours(output):
@@ -256,8 +261,8 @@ def _settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
     # A language model or a word list of the same name may have become another one.
     for name in ("lm", "lexicon", "hotwords_file"):
         path = kept["decoder"].get(name)
-        if path is not None and os.path.exists(os.path.expanduser(path)):
-            status = os.stat(os.path.expanduser(path))
+        if path is not None and typed_path(path).exists():
+            status = typed_path(path).stat()
             kept[name] = [status.st_size, status.st_mtime_ns]
     digest = hashlib.blake2b(json.dumps(kept, sort_keys=True, default=plain).encode(), digest_size=16)
     for file in sorted(bundle.path.iterdir()):

@@ -16,7 +16,7 @@ from asr.cli.command import settings_or_answer
 from asr.config import AutoConfig, BeamConfig, TuneConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.errors import AudioError, ConfigError, ManifestError
-from asr.files import write_atomically
+from asr.files import typed_path, write_atomically
 from asr.machine import available_cores
 from asr.text.normalize import normalize_text
 
@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
 def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     from tqdm import tqdm
 
-    from asr.bundle import copy_bundle, load_bundle
+    from asr.bundle import bundle_argument, copy_bundle, load_bundle
     from asr.decoding import decoder_kind, make_decoder
     from asr.transcription.transcriber import Transcriber
     from asr.tuning.calibration import measure_priors
@@ -83,7 +83,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         bundle, decoder=decoder, channel=settings.channel, track=settings.track, workers=settings.workers
     )
     heard, references, speakers, failed = [], [], [], 0
-    results = transcriber.hear_files(one.audio_path for one in utterances)
+    results = transcriber.hear_files(one.audio for one in utterances)
     for utterance, result in tqdm(
         zip(utterances, results, strict=True), "listening", len(utterances), unit="file", disable=None, leave=False
     ):
@@ -98,7 +98,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             speakers.append(utterance.speaker or utterance.id)
     if not any(references):
         raise ConfigError("there is nothing to tune on: no recording has words")
-    report_dir = Path(settings.report_dir).expanduser() if settings.report_dir else None
+    report_dir = typed_path(settings.report_dir) if settings.report_dir else None
     # What is found without output= is for the bundle as it is.
     priors = measure_priors(heard) if settings.output else bundle.priors
     if isinstance(decoder, BeamConfig):
@@ -108,7 +108,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     if report_dir:
         _log.info("report written to %s", report_dir)
     if settings.output:
-        target = Path(settings.output).expanduser()
+        target = typed_path(settings.output)
         copy_bundle(
             bundle,
             target,
@@ -116,7 +116,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             priors=priors,
             confidence={**bundle.confidence, **({decoder_kind(decoder): calibration} if calibration else {})},
         )
-        _log.info("bundle written to %s: asr transcribe FILE bundle=%s", target, target)
+        _log.info("bundle written to %s: asr transcribe FILE bundle=%s", target, bundle_argument(target))
     if failed:
         _log.error("%d of %d recordings cannot be read", failed, len(utterances))
     return 1 if failed else 0

@@ -1,7 +1,8 @@
 """Manifests: one utterance a line, as JSON. Only this module knows their keys.
 
-A line holds `audio_filepath` (relative to the manifest), `text`, and optionally `duration` in seconds, `id` and
-`speaker`; any other key is kept. The keys are those of NVIDIA NeMo's manifests.
+A line holds `audio_filepath` (relative to the manifest, a literal name), `text`, and optionally `duration` in seconds,
+`offset` in seconds, `id` and `speaker`; any other key is kept. The keys are those of NVIDIA NeMo's manifests: a line
+with `offset` is a segment of its recording, `duration` long or up to the recording's end; one without is the whole.
 """
 
 from __future__ import annotations
@@ -9,26 +10,34 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from asr.audio.segment import AudioSegment, is_address
 from asr.errors import ManifestError
 from asr.files import write_atomically
 
 # Text has no zero bytes; recordings have some early on.
 _LOOKED_AT = 4096
 
+# One half of a pair that stands for a character in UTF-16; by itself it can be written to no file.
+_HALF = re.compile("[\ud800-\udfff]")
+# More than 30 years: a mistake.
+_MOST_SECONDS = 1e9
+_DEEPEST = 50
+
 MANIFEST_SUFFIXES = frozenset({".jsonl", ".json"})
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recording and what is said in it."""
+    """One recording, or a segment of one, and what is said in it."""
 
     id: str
-    """the manifest's `id`, else `audio_filepath` without its suffix"""
+    """see `utterance_id`"""
     audio_path: Path
     text: str | None
     """None where the manifest has no `text`"""
@@ -39,6 +48,13 @@ class Utterance:
     """`file:line`, for messages"""
     other: Mapping[str, Any] = field(default_factory=dict)
     """every further key of the line"""
+    offset: float | None = None
+    """seconds from the start of the recording to the segment; None for the whole recording"""
+
+    @property
+    def audio(self) -> Path | AudioSegment:
+        """What is to be read: the recording, or a segment of it."""
+        return self.audio_path if self.offset is None else AudioSegment(self.audio_path, self.offset, self.duration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +66,21 @@ class ManifestReading:
 
 
 def utterance_id(row: Mapping[str, Any]) -> str:
-    """The id of a manifest's or a hypotheses file's row: `id`, else `audio_filepath` without its suffix."""
+    """The id of a manifest's or a hypotheses file's row: `id`, else `audio_filepath` without its suffix.
+
+    That of a segment which is not at the start of its recording ends in its offset: `talks/first@12.5`.
+    """
     if row.get("id") is not None:
         return str(row["id"])
-    return str(PurePosixPath(str(row["audio_filepath"])).with_suffix(""))
+    path, offset = PurePosixPath(str(row["audio_filepath"])), row.get("offset")
+    name = str(path.with_suffix("")) if path.name else str(path)
+    return f"{name}@{str(float(offset)).removesuffix('.0')}" if offset and _is_seconds(offset) else name
 
 
 def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
-    """The JSON objects of a file of JSON lines, each with its `file:line`, and a problem for every line that is none.
+    """The JSON objects of a file of JSON lines, each with its `file:line`, and a problem for every other line.
+
+    An object that holds what no file name, text or report can is a problem too.
 
     Raises
     ------
@@ -98,6 +121,9 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
         if not isinstance(row, dict):
             problems.append(f"{where}: a JSON object is wanted, not {type(row).__name__}")
             continue
+        if unusable := _unusable_value(row):
+            problems.append(f"{where}: {unusable}")
+            continue
         rows.append((where, row))
     if not rows and not problems:
         raise ManifestError([f"{path}: the file has no lines"])
@@ -137,16 +163,17 @@ def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestRe
             problems.append(f"{where}: the id {name!r} is that of {first_seen[name]} already")
             continue
         first_seen[name] = where
-        known = {"audio_filepath", "text", "duration", "id", "speaker"}
+        known = {"audio_filepath", "text", "duration", "offset", "id", "speaker"}
         utterances.append(
             Utterance(
                 id=name,
-                audio_path=path.parent / Path(row["audio_filepath"]).expanduser(),
+                audio_path=path.parent / row["audio_filepath"],
                 text=row.get("text"),
                 duration=None if row.get("duration") is None else float(row["duration"]),
                 speaker=None if row.get("speaker") is None else str(row["speaker"]),
                 where=where,
                 other={key: value for key, value in row.items() if key not in known},
+                offset=None if row.get("offset") is None else float(row["offset"]),
             )
         )
     return ManifestReading(utterances, problems)
@@ -172,19 +199,60 @@ def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True) -
 
 def _problem(row: Mapping[str, Any], text_required: bool) -> str | None:
     audio = row.get("audio_filepath")
-    if not isinstance(audio, str) or not audio:
-        return "audio_filepath is missing" if audio is None else f"audio_filepath must be a text, not {audio!r}"
+    if audio is None:
+        return "audio_filepath is missing"
+    if not isinstance(audio, str) or not PurePosixPath(audio).name:
+        return f"audio_filepath must be the name of a file, not {_shortened(audio)}"
+    if is_address(audio):
+        return f"audio_filepath is an address, {audio!r}: download the recording, and name the file"
     text = row.get("text")
     if text is None and text_required:
         return "text is missing"
     if text is not None and not isinstance(text, str):
-        return f"text must be a text, not {text!r}"
-    duration = row.get("duration")
-    if duration is not None and (
-        isinstance(duration, bool) or not isinstance(duration, int | float) or not 0 <= duration < math.inf
-    ):
-        return f"duration must be a number of seconds, not {duration!r}"
+        return f"text must be a text, not {_shortened(text)}"
+    for key in ("id", "speaker"):
+        value = row.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+            return f"{key} must be a text or a number, not {_shortened(value)}"
+    if row.get("id") == "":
+        return "id is empty"
+    for key in ("duration", "offset"):
+        value = row.get(key)
+        if value is not None and not _is_seconds(value):
+            return f"{key} must be a number of seconds, from 0 to {_MOST_SECONDS:g}, not {_shortened(value)}"
+    if row.get("offset") is not None and row.get("duration") == 0:
+        return "duration must be above 0 where there is an offset: it is the length of the segment"
     return None
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST_SECONDS
+
+
+def _unusable_value(row: Mapping[str, Any]) -> str | None:
+    """What JSON may hold, but no file name, text or report: zero bytes, half characters, numbers without end."""
+    waiting: list[tuple[str, Any, int]] = [(key, [key, value], -1) for key, value in row.items()]
+    while waiting:
+        key, value, depth = waiting.pop()
+        if isinstance(value, str):
+            if "\0" in value:
+                return f"{key!r} holds a zero byte, which no name and no text may have"
+            if half := _HALF.search(value):
+                return f"{key!r} holds half a character (\\u{ord(half[0]):04x}, one of the two that UTF-16 writes)"
+        elif isinstance(value, float) and not math.isfinite(value):
+            return f"{key!r} holds {value}, which is no number in JSON"
+        elif isinstance(value, dict | list):
+            if depth >= _DEEPEST:
+                return f"{key!r} is nested more than {_DEEPEST} levels deep"
+            parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+            waiting += [(key, part, depth + 1) for part in parts]
+    return None
+
+
+def _shortened(value: object) -> str:
+    """A value for a message, however long."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 1e15 else "a huge number"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
@@ -205,6 +273,8 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
         row: dict[str, Any] = {"audio_filepath": relative}
         if utterance.duration is not None:
             row["duration"] = round(utterance.duration, 3)
+        if utterance.offset is not None:
+            row["offset"] = utterance.offset
         row["text"] = utterance.text
         if utterance_id(row) != utterance.id:
             row["id"] = utterance.id

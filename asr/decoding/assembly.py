@@ -14,6 +14,7 @@ from asr.decoding.lexicon import Lexicon
 from asr.decoding.ngram import SPACE_WORD, SPECIAL_WORDS, UNKNOWN, NgramModel
 from asr.decoding.ngram_file import is_ngram_file, load_ngram
 from asr.errors import ConfigError, LanguageModelError
+from asr.files import typed_path
 from asr.text.alphabet import Alphabet, describe_character
 
 # A language model whose words an alphabet mostly cannot spell was made for another one.
@@ -28,7 +29,7 @@ def load_language_model(path: str | Path) -> NgramModel:
     LanguageModelError
         If there is no such file, or it is neither.
     """
-    path = Path(path).expanduser()
+    path = typed_path(path)
     try:
         return load_ngram(path) if is_ngram_file(path) else read_arpa(path)
     except OSError as error:
@@ -43,7 +44,7 @@ def read_word_list(path: str | Path) -> list[str]:
     LanguageModelError
         If it cannot be read, or holds no word.
     """
-    path = Path(path).expanduser()
+    path = typed_path(path)
     try:
         words = [word for line in path.read_text("utf-8-sig").splitlines() if (word := " ".join(line.split()))]
     except OSError as error:

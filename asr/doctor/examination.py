@@ -7,6 +7,7 @@ before its first step.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,11 +21,13 @@ from tqdm import tqdm
 from asr.acoustic.steps import count_steps, fitting_speeds
 from asr.audio.load import probe_seconds
 from asr.audio.measure import Sound, measure_audio
+from asr.audio.segment import AudioSource
 from asr.config import TrainConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.corpus.split import hold_out
 from asr.doctor.faults import Fault, Severity
 from asr.errors import AudioError, ConfigError
+from asr.files import typed_path
 from asr.machine import available_cores
 from asr.text.alphabet import Alphabet, describe_character, steps_needed
 from asr.text.normalize import normalize_text
@@ -37,6 +40,9 @@ _DURATION_SECONDS, _DURATION_SHARE = 0.1, 0.02
 _PACE_FACTOR, _PACE_DEVIATIONS, _PACE_UTTERANCES = 2.0, 5.0, 20
 # Short texts ("yes") come again without anything being wrong.
 _SENTENCE_WORDS = 4
+
+Place = tuple[Path, float | None]
+"""a recording, and the offset of a segment in it"""
 
 
 @dataclass(frozen=True)
@@ -153,33 +159,37 @@ def examine(
         faults=faults,
         alphabet=alphabet,
         quarantined=quarantined,
-        unmatched=len(set(quarantine) - {one.audio_path.resolve() for one in everything}),
+        unmatched=len(set(quarantine) - set(map(_place, everything))),
         sounds=sounds,
     )
 
 
-def _read_quarantine(paths: Iterable[str]) -> tuple[dict[Path, set[str]], list[Fault]]:
-    """The ids by recording of a list that `write_quarantine` made: a manifest like any other."""
-    found = [Path(path).expanduser() for path in paths]
+def _place(utterance: Utterance) -> Place:
+    return utterance.audio_path.resolve(), utterance.offset
+
+
+def _read_quarantine(paths: Iterable[str]) -> tuple[dict[Place, set[str]], list[Fault]]:
+    """The ids by recording, or segment, of a list that `write_quarantine` made: a manifest like any other."""
+    found = [typed_path(path) for path in paths]
     # Nothing was suspicious, or everything was good after all.
     lists = [path for path in found if not path.is_file() or path.stat().st_size]
     reading = read_manifests(lists, text_required=False)
-    ids: dict[Path, set[str]] = defaultdict(set)
+    ids: dict[Place, set[str]] = defaultdict(set)
     for one in reading.utterances:
-        ids[one.audio_path.resolve()].add(one.id)
+        ids[_place(one)].add(one.id)
     return dict(ids), [_line_fault(problem) for problem in reading.problems]
 
 
-def _in_quarantine(utterances: Sequence[Utterance], quarantine: Mapping[Path, set[str]]) -> set[str]:
+def _in_quarantine(utterances: Sequence[Utterance], quarantine: Mapping[Place, set[str]]) -> set[str]:
     """`where` of the utterances whose recording is listed; where several share one, the id tells which is meant."""
     if not quarantine:
         return set()
-    paths = [one.audio_path.resolve() for one in utterances]
-    counts = Counter(paths)
+    places = list(map(_place, utterances))
+    counts = Counter(places)
     return {
         one.where
-        for one, path in zip(utterances, paths, strict=True)
-        if path in quarantine and (counts[path] == 1 or one.id in quarantine[path])
+        for one, place in zip(utterances, places, strict=True)
+        if place in quarantine and (counts[place] == 1 or one.id in quarantine[place])
     }
 
 
@@ -188,9 +198,9 @@ def _read_parts(settings: TrainConfig, parts: Sequence[str | Path]) -> tuple[lis
     if parts:
         sides = [(str(path), [path], True) for path in parts]
     else:
-        sides = [("train", list(settings.data.train), True)]
+        sides = [("train", list(map(typed_path, settings.data.train)), True)]
         if settings.data.valid:
-            sides.append(("valid", list(settings.data.valid), False))
+            sides.append(("valid", list(map(typed_path, settings.data.valid)), False))
         if not settings.data.train:
             raise ConfigError("data.train names no manifest: give data.train=FILE, or experiment=NAME for a recipe")
     read, faults = [], []
@@ -216,12 +226,14 @@ def _alphabet(settings: TrainConfig, parts: Sequence[Part]) -> Alphabet:
     return Alphabet.from_texts(one.text or "" for part in trained for one in part.utterances)
 
 
-def _look_at(part: Part, look: Callable[[Path], Sound | float], workers: int) -> Iterator[Sound | float | AudioError]:
+def _look_at(
+    part: Part, look: Callable[[AudioSource], Sound | float], workers: int
+) -> Iterator[Sound | float | AudioError]:
     """Each recording's measures, or its duration, or why it cannot be read."""
 
     def attempt(utterance: Utterance) -> Sound | float | AudioError:
         try:
-            return look(utterance.audio_path)
+            return look(utterance.audio)
         except AudioError as error:
             return error
 
@@ -236,7 +248,7 @@ def _examine_utterance(
 ) -> tuple[Utterance, list[Fault]]:
     """An utterance with its true duration, and what is wrong with it, taken by itself."""
     if isinstance(found, AudioError):
-        kind = "unreadable" if utterance.audio_path.exists() else "missing"
+        kind = "unreadable" if os.path.exists(utterance.audio_path) else "missing"
         return utterance, [Fault(kind, utterance.where, str(found), utterance)]
     faults = list(_sound_faults(utterance, found, settings)) if isinstance(found, Sound) else []
     seconds = found.seconds if isinstance(found, Sound) else found
@@ -247,7 +259,7 @@ def _examine_utterance(
 
 def _sound_faults(utterance: Utterance, sound: Sound, settings: TrainConfig) -> Iterator[Fault]:
     def fault(kind: str, message: str) -> Fault:
-        return Fault(kind, utterance.where, f"{utterance.audio_path}: {message}", utterance)
+        return Fault(kind, utterance.where, f"{utterance.audio}: {message}", utterance)
 
     if sound.loudest_db < _SILENT_DB:
         yield fault("silent", f"silent: its loudest moment has {sound.loudest_db:.0f} dB of full scale")
@@ -266,7 +278,7 @@ def _sound_faults(utterance: Utterance, sound: Sound, settings: TrainConfig) -> 
 def _duration_faults(utterance: Utterance, seconds: float) -> Iterator[Fault]:
     stated = utterance.duration
     if stated is not None and abs(seconds - stated) > max(_DURATION_SECONDS, _DURATION_SHARE * stated):
-        message = f"{utterance.audio_path}: lasts {seconds:.2f} s, the manifest says {stated:.2f} s"
+        message = f"{utterance.audio}: lasts {seconds:.2f} s, the manifest says {stated:.2f} s"
         yield Fault("duration", utterance.where, message, utterance)
 
 
@@ -283,10 +295,10 @@ def _label_faults(utterance: Utterance, part: Part, alphabet: Alphabet, settings
         yield fault("characters", f"label {text!r} ({utterance.id}) has {names}, not in the alphabet")
         return
     if part.trained and seconds > data.max_seconds:
-        yield fault("too_long", f"{utterance.audio_path}: {seconds:.1f} s, more than data.max_seconds")
+        yield fault("too_long", f"{utterance.audio}: {seconds:.1f} s, more than data.max_seconds")
         return
     if part.trained and seconds < data.min_seconds:
-        yield fault("too_short", f"{utterance.audio_path}: {seconds:.2f} s, less than data.min_seconds")
+        yield fault("too_short", f"{utterance.audio}: {seconds:.2f} s, less than data.min_seconds")
         return
     label, speeds = alphabet.encode(text), settings.augment.speeds if part.trained else [1.0]
     fitting = fitting_speeds(label, seconds, speeds, settings.features, settings.model)
@@ -318,7 +330,7 @@ def _pace_faults(utterances: Sequence[Utterance]) -> Iterator[Fault]:
             yield Fault(
                 "pace",
                 utterance.where,
-                f"{utterance.audio_path}: {utterance.duration:.2f} s for {len(utterance.text or '')} characters, where "
+                f"{utterance.audio}: {utterance.duration:.2f} s for {len(utterance.text or '')} characters, where "
                 f"{likely:.1f} s are usual here ({utterance.id}: {_shortened(utterance.text or '')!r})",
                 utterance,
             )
@@ -355,10 +367,14 @@ def _duplicates(parts: Sequence[Part], sounds: Mapping[str, Sound]) -> Iterator[
         by_audio: dict[str, Utterance] = {}
         by_text: dict[tuple[str | None, str], Utterance] = {}
         for one in part.utterances:
-            audio = sounds[one.where].digest if one.where in sounds else str(one.audio_path.resolve())
+            audio = (
+                sounds[one.where].digest
+                if one.where in sounds
+                else str((*_place(one), one.offset is not None and one.duration))
+            )
             first = by_audio.setdefault(audio, one)
             if first is not one:
-                message = f"{one.audio_path}: the same audio as {first.id} ({first.where})"
+                message = f"{one.audio}: the same audio as {first.id} ({first.where})"
                 yield Fault("duplicate_audio", one.where, message, one)
             text = one.text or ""
             if len(text.split()) < _SENTENCE_WORDS:
@@ -371,16 +387,22 @@ def _duplicates(parts: Sequence[Part], sounds: Mapping[str, Sound]) -> Iterator[
 
 def _shared(parts: Sequence[Part], sounds: Mapping[str, Sound]) -> Iterator[Fault]:
     """Recordings, speakers and sentences of a part that an earlier part has too."""
-    seen_audio: dict[str, Utterance] = {}
+    seen_audio: dict[str, list[Utterance]] = defaultdict(list)
     seen_speakers: dict[str, str] = {}
     seen_texts: dict[str, Utterance] = {}
     for part in parts:
         keys = {one.where: _audio_keys(one, sounds) for one in part.utterances}
         for one in part.utterances:
-            earlier = next((seen_audio[key] for key in keys[one.where] if key in seen_audio), None)
+            path, *digest = keys[one.where]
+            neighbours = seen_audio.get(path, [])
+            same = [*(other for other in neighbours if _overlap(one, other)), *seen_audio.get("".join(digest), [])]
+            earlier = same[0] if same else None
             if earlier:
-                message = f"{one.audio_path} is trained on too ({earlier.where})"
+                message = f"{one.audio} is trained on too ({earlier.where})"
                 yield Fault("shared_recording", one.where, message, one)
+            elif neighbours:
+                message = f"{one.audio}: another segment of the recording is trained on ({neighbours[0].where})"
+                yield Fault("shared_speaker", one.where, message, one)
             elif one.speaker and one.speaker in seen_speakers:
                 message = f"the speaker of {one.id}, {one.speaker!r}, is in {seen_speakers[one.speaker]} too"
                 yield Fault("shared_speaker", one.where, message, one)
@@ -390,10 +412,19 @@ def _shared(parts: Sequence[Part], sounds: Mapping[str, Sound]) -> Iterator[Faul
                 yield Fault("shared_text", one.where, message, one)
         for one in part.utterances:
             for key in keys[one.where]:
-                seen_audio.setdefault(key, one)
+                seen_audio[key].append(one)
             seen_texts.setdefault(one.text or "", one)
             if one.speaker:
                 seen_speakers.setdefault(one.speaker, part.name)
+
+
+def _overlap(one: Utterance, other: Utterance) -> bool:
+    """Whether two utterances of one recording have audio in common."""
+    (start, end), (other_start, other_end) = (
+        (each.offset or 0.0, math.inf if each.offset is None or each.duration is None else each.offset + each.duration)
+        for each in (one, other)
+    )
+    return start < other_end and other_start < end
 
 
 def _audio_keys(utterance: Utterance, sounds: Mapping[str, Sound]) -> list[str]:

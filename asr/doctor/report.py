@@ -253,4 +253,6 @@ def _relative(fault: Fault, folder: Path) -> str | None:
     from urllib.parse import quote
 
     path = fault.utterance.audio_path.resolve()
-    return quote(os.fsencode(Path(os.path.relpath(path, folder.resolve())).as_posix()))
+    address = quote(os.fsencode(Path(os.path.relpath(path, folder.resolve())).as_posix()))
+    start, seconds = fault.utterance.offset, fault.utterance.duration
+    return address if start is None else f"{address}#t={start:g},{start + (seconds or 0):g}"

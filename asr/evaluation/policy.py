@@ -13,6 +13,7 @@ from typing import Any
 
 from asr.config import NormalizerConfig
 from asr.errors import ConfigError
+from asr.files import typed_path
 from asr.text.normalize import normalize_text, remove_invisible
 
 POLICY_VERSION = 2
@@ -139,7 +140,7 @@ class ScoringPolicy:
 
 
 def _digest(path: str) -> str:
-    return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(typed_path(path).read_bytes()).hexdigest()[:12]
 
 
 def _basic_rules(settings: NormalizerConfig) -> list[Rule]:
@@ -246,7 +247,7 @@ def _synonym_rules(path: str) -> list[Rule]:
 def _lines(path: str, setting: str) -> list[tuple[str, str]]:
     """The lines that say something, each with `file:line`."""
     try:
-        content = Path(path).expanduser().read_text("utf-8-sig")
+        content = typed_path(path).read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{setting}={path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError:

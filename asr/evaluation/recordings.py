@@ -28,7 +28,7 @@ MEDIA_TYPES = {
     ".webm": "audio/webm",
     ".webp": "image/webp",
 }
-"""what browsers play and show; other recordings are converted to FLAC"""
+"""what browsers play and show; other recordings, and segments, are converted to FLAC"""
 _LONGEST_PICTURE_SECONDS, _WIDEST_PICTURE = 600, 4000
 _PICTURE_QUALITY = 45
 # What is so much softer than the loudest sound is white (natural logarithm of power: about 70 dB).
@@ -73,8 +73,9 @@ def write_media(utterances: Sequence[Utterance], folder: Path, log_mel: LogMel) 
 def _write(utterance: Utterance, folder: Path, name: str, log_mel: LogMel) -> Medium | None:
     path, rate = utterance.audio_path, log_mel.settings.sample_rate
     try:
-        samples = load_audio(path, sample_rate=rate)
-        content = path.read_bytes() if path.suffix.lower() in MEDIA_TYPES else None
+        samples = load_audio(utterance.audio, sample_rate=rate)
+        is_playable = utterance.offset is None and path.suffix.lower() in MEDIA_TYPES
+        content = path.read_bytes() if is_playable else None
     except (AudioError, OSError):
         return None
     if content is None:

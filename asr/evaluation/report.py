@@ -36,7 +36,7 @@ from asr.evaluation.scoring import Edit, Score, Unit, UtteranceScore, score
 from asr.evaluation.sources import System
 from asr.evaluation.statistics import Comparison, compare, enough_speakers, is_regression, rate_intervals
 from asr.evaluation.text import format_alignments, format_report, format_summary
-from asr.files import write_atomically
+from asr.files import typed_path, write_atomically
 from asr.transcription.transcriber import Word
 
 REPORT_FORMAT = 2
@@ -236,7 +236,7 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
         If it cannot be read, or is of other utterances, or of other references or another policy.
     """
     try:
-        report = json.loads(Path(path).expanduser().read_bytes())
+        report = json.loads(typed_path(path).read_bytes())
         if report["format"] != REPORT_FORMAT:
             raise ConfigError(
                 f"baseline={path}: is of format {report['format']}, this asr writes {REPORT_FORMAT}: evaluate again"

@@ -16,11 +16,12 @@ from asr.acoustic.steps import count_frames, count_steps, fitting_speeds, step_c
 from asr.audio.augment import Augmenter, Variation, change_speed, dither, mask_frames
 from asr.audio.features import Frames, LogMel
 from asr.audio.load import Samples, load_audio
+from asr.audio.segment import AudioSource, split_source
 from asr.config import FeatureConfig, ModelConfig
 from asr.corpus.batching import Batch, PlannedBatch, collate
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError, ConfigError
-from asr.files import write_atomically
+from asr.files import typed_path, write_atomically
 from asr.text.alphabet import Alphabet, steps_needed
 
 # Tell the generators of speeds and of companions, one an epoch, from those of masks, one an utterance.
@@ -69,14 +70,17 @@ class FeatureCache:
             raise ConfigError(
                 "features.dither with data.cache_dir would freeze the noise: set one of them to 0 or null"
             )
-        self._folder = Path(folder).expanduser()
+        self._folder = typed_path(folder)
         parts = {key: str(value) for key, value in asdict(settings).items() if key != "normalization"}
         self._settings = json.dumps(parts, sort_keys=True)
 
-    def path(self, audio_path: Path, speed: float) -> Path:
-        """Where the features of a recording are kept; a recording that changes gets another path."""
+    def path(self, source: AudioSource, speed: float) -> Path:
+        """Where the features of a recording or segment are kept; a recording that changes gets another path."""
+        audio_path, segment = split_source(source)
         status = audio_path.stat()
         key = f"{audio_path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}\n{speed}\n{self._settings}"
+        if segment is not None:
+            key += f"\n{segment.offset}\n{segment.duration}"
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
         return self._folder / digest[:2] / f"{digest}.npy"
 
@@ -255,11 +259,11 @@ class Examples:
         AudioError
             If the recording cannot be read.
         """
-        speed, path = self._speed(index, epoch), self.utterances[index].audio_path
+        speed, source = self._speed(index, epoch), self.utterances[index].audio
         rng = np.random.default_rng([self._seed, epoch, index])
         variation = self._augmenter.draw(rng) if self._augmenter else Variation()
         samples = self._samples(index, epoch, rng, variation)
-        before = self._log_mel(load_audio(path, sample_rate=self._log_mel.settings.sample_rate))
+        before = self._log_mel(load_audio(source, sample_rate=self._log_mel.settings.sample_rate))
         companion = int(self.companions(epoch)[index])
         names = ([f"speed {speed:g}"] if speed != 1 else []) + variation.names
         if companion != _ALONE:
@@ -282,11 +286,11 @@ class Examples:
         """Features before normalisation and masks; those of one clean utterance may come from the cache."""
         place = None
         if self._cache and not variation.names and self.companions(epoch)[index] == _ALONE:
-            path = self.utterances[index].audio_path
+            utterance = self.utterances[index]
             try:
-                place = self._cache.path(path, self._speed(index, epoch))
+                place = self._cache.path(utterance.audio, self._speed(index, epoch))
             except OSError as error:
-                raise AudioError(path, f"cannot be read ({error.strerror})") from error
+                raise AudioError(utterance.audio_path, f"cannot be read ({error.strerror})") from error
             if (frames := self._cache.read(place)) is not None:
                 return frames
         frames = self._log_mel.log_mel(self._samples(index, epoch, rng, variation))
@@ -310,8 +314,8 @@ class Examples:
         return samples
 
     def _alone(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Samples:
-        path, sample_rate = self.utterances[index].audio_path, self._log_mel.settings.sample_rate
-        samples = change_speed(load_audio(path, sample_rate=sample_rate), self._speed(index, epoch))
+        source, sample_rate = self.utterances[index].audio, self._log_mel.settings.sample_rate
+        samples = change_speed(load_audio(source, sample_rate=sample_rate), self._speed(index, epoch))
         return self._augmenter.apply(samples, variation, rng) if self._augmenter else samples
 
 

@@ -128,7 +128,7 @@ def report_best(
     transcriber = Transcriber(bundle, decoder=decoder)
     outputs = []
     for transcript in tqdm(
-        transcriber.transcribe_files([one.audio_path for one in utterances]),
+        transcriber.transcribe_files([one.audio for one in utterances]),
         "reporting",
         len(utterances),
         unit="file",

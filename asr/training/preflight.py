@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from asr.audio.segment import AudioSource
 from asr.config import TrainConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.doctor.examination import Diagnosis, examine
 from asr.doctor.faults import KINDS, Fault, Severity
 from asr.errors import ConfigError, ManifestError
+from asr.files import typed_path
 from asr.text.alphabet import Alphabet
 
 # What so many utterances have, and such a share of them, is hardly their own fault.
@@ -36,9 +38,9 @@ class Corpus:
     """utterances left out by `data.quarantine`"""
     unusable: int = 0
     """utterances left out because they cannot be used, as `data.max_faulty` allows"""
-    noises: list[Path] = field(default_factory=list)
+    noises: list[AudioSource] = field(default_factory=list)
     """recordings of `augment.noise_manifests`"""
-    rooms: list[Path] = field(default_factory=list)
+    rooms: list[AudioSource] = field(default_factory=list)
     """impulse responses of `augment.reverb_manifests`"""
 
 
@@ -104,16 +106,19 @@ def read_corpus(settings: TrainConfig) -> Corpus:
     )
 
 
-def augmentation_recordings(settings: TrainConfig) -> tuple[list[Path], list[Path], list[str]]:
+def augmentation_recordings(settings: TrainConfig) -> tuple[list[AudioSource], list[AudioSource], list[str]]:
     """Recordings of noise and of rooms, and what is wrong with their manifests."""
-    found, problems = [], []
+    found: list[list[AudioSource]] = []
+    problems: list[str] = []
     for manifests in (settings.augment.noise_manifests, settings.augment.reverb_manifests):
-        reading = read_manifests([Path(one).expanduser() for one in manifests], text_required=False)
+        reading = read_manifests([typed_path(one) for one in manifests], text_required=False)
         problems += reading.problems
         problems += [
-            f"{one.where}: {one.audio_path}: no such file" for one in reading.utterances if not one.audio_path.is_file()
+            f"{one.where}: {one.audio_path}: no such file"
+            for one in reading.utterances
+            if not os.path.isfile(one.audio_path)
         ]
-        found.append([one.audio_path for one in reading.utterances])
+        found.append([one.audio for one in reading.utterances])
     return found[0], found[1], problems
 
 

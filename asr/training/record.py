@@ -18,7 +18,7 @@ import keras
 import asr
 from asr.config import TrainConfig
 from asr.errors import ConfigError
-from asr.files import write_atomically
+from asr.files import typed_path, write_atomically
 from asr.machine import describe_machine
 
 _PACKAGES = ("asr", "keras", "tensorflow", "jax", "torch", "numpy", "librosa", "soundfile", "soxr", "onnx")
@@ -35,7 +35,7 @@ def record_start(path: Path, settings: TrainConfig) -> None:
     record = json.loads(path.read_text("utf-8")) if path.exists() else {"starts": []}
     data, augment = settings.data, settings.augment
     names = (*data.train, *data.valid, *data.quarantine, *augment.noise_manifests, *augment.reverb_manifests)
-    manifests = {name: _sha256(Path(name).expanduser()) for name in names}
+    manifests = {name: _sha256(typed_path(name)) for name in names}
     if record["starts"]:
         before = record["starts"][0]["manifests"]
         changed = [name for name, digest in manifests.items() if before.get(name) != digest]

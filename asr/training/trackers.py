@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -97,6 +98,7 @@ class MLflow(Tracker):
     """A run on an MLflow server or in an MLflow folder; one that was interrupted goes on under its old id."""
 
     def __init__(self, settings: TrainConfig, run_dir: Path) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it looks when it is imported
         try:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException

@@ -93,7 +93,7 @@ def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: f
         words.append(Word(text, round(min(start, end), 3), round(end, 3), round(score, 3)))
         position += len(label) + len(separator)
     text = separator.join(spelling.words)
-    return Transcript(heard.path, text, heard.duration, alignment.score, tuple(words), (), heard.notes)
+    return Transcript(heard.path, text, heard.duration, alignment.score, tuple(words), (), notes=heard.notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,17 @@ class Source:
     """nanoseconds"""
     settings: str
     """a digest"""
+    segment: str = ""
+    """which segment of the recording it is, if it is one"""
 
     @classmethod
-    def of(cls, recording: Path, settings: str) -> Source | None:
+    def of(cls, recording: Path, settings: str, segment: str = "") -> Source | None:
         """None if the recording is not there."""
         try:
             status = recording.stat()
         except OSError:
             return None
-        return cls(status.st_size, status.st_mtime_ns, settings)
+        return cls(status.st_size, status.st_mtime_ns, settings, segment)
 
 
 class Journal:
@@ -88,7 +90,7 @@ class Journal:
         output.parent.mkdir(parents=True, exist_ok=True)
         line: dict[str, Any] = {"output": os.fsencode(output.name).hex(), "digest": _digest(content)}
         if source is not None:
-            line |= {"size": source.size, "changed": source.changed, "settings": source.settings}
+            line |= asdict(source)
         with (output.parent / self._name).open("ab") as file:
             # In a line of its own even if the last one broke off.
             file.write(b"\n" + json.dumps(line).encode() + b"\n")
@@ -111,7 +113,7 @@ class Journal:
 
 def _source(line: dict[str, Any]) -> Source | None:
     try:
-        return Source(line["size"], line["changed"], line["settings"])
+        return Source(line["size"], line["changed"], line["settings"], line.get("segment", ""))
     except KeyError:
         return None
 

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from asr.acoustic.engine import AcousticModel
 from asr.audio.load import Samples
 from asr.audio.reading import Readers
+from asr.audio.segment import AudioSegment, AudioSource
 from asr.bundle import Bundle
 from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
@@ -63,6 +63,8 @@ class Transcript:
     words: tuple[Word, ...]
     alternatives: tuple[str, ...]
     """further texts, best first, if the decoder was asked for more than one"""
+    offset: float | None = None
+    """seconds from the start of the recording to the segment that was transcribed; None for a whole recording"""
     notes: tuple[str, ...] = ()
     """what a user should know about how the recording was read: which of several audio tracks, for example"""
 
@@ -103,7 +105,7 @@ class _End:
 class _Feed:
     """A recording on its way from its reader to the model."""
 
-    path: str | Path
+    source: AudioSource
     windows: queue.Queue[tuple[Window, Future[LogProbs | None], float] | _End | AudioError | BaseException] = field(
         default_factory=lambda: queue.Queue(_WINDOWS_AHEAD)
     )
@@ -114,7 +116,7 @@ class _Feed:
 class _Writing:
     """A recording whose stretches are being decoded."""
 
-    path: str
+    source: AudioSource
     stretches: int = 0
     decoded: list[tuple[list[tuple[str, float]], tuple[Word, ...]]] = field(default_factory=list)
     """of each stretch its texts with their scores, best first, and the words of the first"""
@@ -190,8 +192,8 @@ class Transcriber:
         """Seconds of a step of the model."""
         return self.bundle.log_mel.settings.hop_seconds * self.bundle.model.subsampling
 
-    def transcribe(self, path: str | Path) -> Transcript:
-        """Transcribe one recording of any length.
+    def transcribe(self, path: AudioSource) -> Transcript:
+        """Transcribe one recording of any length, or a segment of one.
 
         Raises
         ------
@@ -211,13 +213,13 @@ class Transcriber:
         return self._transcript(writing, heard.duration)
 
     def transcribe_files(
-        self, paths: Iterable[str | Path], *, progress: Progress | None = None
+        self, paths: Iterable[AudioSource], *, progress: Progress | None = None
     ) -> Iterator[Transcript | AudioError]:
         """Transcribe recordings in order.
 
         Parameters
         ----------
-        paths : iterable of str or Path
+        paths : iterable of str, Path or AudioSegment
         progress : callable, optional
             See `Progress`.
 
@@ -228,9 +230,9 @@ class Transcriber:
         """
         writings: deque[_Writing] = deque()
         waiting: list[tuple[_Writing, Stretch]] = []
-        for path, event in self._hear(paths, progress):
+        for source, event in self._hear(paths, progress):
             if not writings or writings[-1].outcome is not None:
-                writings.append(_Writing(path))
+                writings.append(_Writing(source))
             now = writings[-1]
             if isinstance(event, Stretch):
                 now.stretches += 1
@@ -245,15 +247,19 @@ class Transcriber:
         yield from self._finished(writings)
 
     def hear_files(
-        self, paths: Iterable[str | Path], *, progress: Progress | None = None
+        self, paths: Iterable[AudioSource], *, progress: Progress | None = None
     ) -> Iterator[Heard | AudioError]:
         """Run the model over recordings, in order, without decoding what it hears; as `transcribe_files` else."""
         stretches: list[Stretch] = []
-        for path, event in self._hear(paths, progress):
+        for source, event in self._hear(paths, progress):
             if isinstance(event, Stretch):
                 stretches.append(event)
                 continue
-            yield event if isinstance(event, AudioError) else Heard(path, event.duration, tuple(stretches), event.notes)
+            yield (
+                event
+                if isinstance(event, AudioError)
+                else Heard(str(source), event.duration, tuple(stretches), event.notes)
+            )
             stretches = []
 
     def hear_samples(self, samples: Samples) -> Heard:
@@ -272,8 +278,8 @@ class Transcriber:
         return WindowCutter(settings.sample_rate, settings.hop_samples * self.bundle.model.subsampling)
 
     def _hear(
-        self, paths: Iterable[str | Path], progress: Progress | None
-    ) -> Iterator[tuple[str, Stretch | _End | AudioError]]:
+        self, paths: Iterable[AudioSource], progress: Progress | None
+    ) -> Iterator[tuple[AudioSource, Stretch | _End | AudioError]]:
         """What the model hears in recordings, in order; each ends with its duration or an error."""
         remaining = iter(paths)
         jobs: queue.SimpleQueue[_Feed | None] = queue.SimpleQueue()
@@ -302,7 +308,7 @@ class Transcriber:
                 while not isinstance(item := feed.windows.get(), _End | BaseException):
                     window, future, promised = item
                     for stretch in stitcher.push(window, future.result()):
-                        yield str(feed.path), stretch
+                        yield feed.source, stretch
                     if progress:
                         seconds = window.end * self.step_seconds
                         progress(number, seconds, min(1.0, seconds / promised) if promised else 0.0)
@@ -310,9 +316,9 @@ class Transcriber:
                     raise item
                 if isinstance(item, _End):
                     for stretch in stitcher.finish():
-                        yield str(feed.path), stretch
+                        yield feed.source, stretch
                 begin_next()
-                yield str(feed.path), item
+                yield feed.source, item
                 number += 1
         finally:
             stopped.set()
@@ -326,14 +332,14 @@ class Transcriber:
         """A thread that reads recordings and hands their windows to the pool."""
         while (feed := jobs.get()) is not None and not stopped.is_set():
             try:
-                for item in self._windows(feed.path, pool, stopped):
+                for item in self._windows(feed.source, pool, stopped):
                     if not _put(feed.windows, item, stopped):
                         break
             except BaseException as error:
                 _put(feed.windows, error, stopped)
 
     def _windows(
-        self, path: str | Path, pool: ThreadPoolExecutor, stopped: threading.Event
+        self, path: AudioSource, pool: ThreadPoolExecutor, stopped: threading.Event
     ) -> Iterator[tuple[Window, Future[LogProbs | None], float] | _End]:
         rate = self.bundle.log_mel.settings.sample_rate
         cutter, promised = self._cutter(), 0.0
@@ -379,7 +385,9 @@ class Transcriber:
             for _, words in writing.decoded
             for word in words
         )
-        return Transcript(writing.path, texts[0], duration, joined[0][1], tuple(words), tuple(texts[1:]))
+        source = writing.source
+        path, offset = (source.path, source.offset) if isinstance(source, AudioSegment) else (source, None)
+        return Transcript(str(path), texts[0], duration, joined[0][1], tuple(words), tuple(texts[1:]), offset)
 
     def _words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
         """A word lasts from its first symbol's step to the end of its last symbol's step."""

@@ -29,6 +29,10 @@ def transcript_object(transcript: Transcript, name: str | None = None) -> dict[s
     result: dict[str, Any] = {} if name is None else {"id": name}
     result |= {
         "audio_filepath": transcript.path,
+    }
+    if transcript.offset is not None:
+        result["offset"] = transcript.offset
+    result |= {
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
         "score": round(transcript.score, 4),

@@ -16,7 +16,7 @@ import soundfile
 
 from asr.audio.load import load_audio
 from asr.audio.reading import Limits, Readers
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError
 
 from ..conftest import RATE, REPOSITORY, SAMPLES
 
@@ -183,3 +183,9 @@ import os, signal; os.kill(os.getpid(), signal.SIGKILL)
             return
         time.sleep(0.1)
     raise AssertionError("the reader lives on")
+
+
+@pytest.mark.parametrize("limits", [{"timeout": np.inf}, {"timeout": 1e10}, {"timeout": np.nan}, {"hours": np.inf}])
+def test_limits_have_bounds_that_timers_can_count(limits):
+    with pytest.raises(ConfigError, match="must be above 0 and at most"):
+        Limits(**limits)

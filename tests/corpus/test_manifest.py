@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from asr.audio.segment import AudioSegment
 from asr.corpus.manifest import read_manifest, read_manifests, write_manifest
 from asr.errors import ManifestError
 
@@ -83,3 +84,79 @@ def test_what_is_written_reads_back_the_same(tmp_path):
         assert (one.id, one.text, one.duration, one.speaker) == (other.id, other.text, other.duration, other.speaker)
         assert one.audio_path.resolve() == other.audio_path.resolve()
     assert "id" in json.loads(path.read_text().splitlines()[0])
+
+
+def test_a_line_with_an_offset_is_a_segment(tmp_path):
+    rows = [
+        {"audio_filepath": "a.wav", "offset": 1.5, "duration": 2, "text": "one"},
+        {"audio_filepath": "a.wav", "offset": 0, "duration": 1.5, "text": "two"},
+        {"audio_filepath": "a.wav", "offset": 12.0, "text": "three"},
+        {"audio_filepath": "b.wav", "duration": 4, "text": "four"},
+    ]
+    utterances = read_manifest(write_rows(tmp_path / "m.jsonl", rows)).utterances
+    assert [one.audio for one in utterances] == [
+        AudioSegment(tmp_path / "a.wav", 1.5, 2.0),
+        AudioSegment(tmp_path / "a.wav", 0.0, 1.5),
+        AudioSegment(tmp_path / "a.wav", 12.0, None),
+        tmp_path / "b.wav",
+    ]
+    assert [one.id for one in utterances] == ["a@1.5", "a", "a@12", "b"]
+    write_manifest(tmp_path / "again.jsonl", utterances)
+    again = read_manifest(tmp_path / "again.jsonl").utterances
+    assert [(one.id, one.audio) for one in again] == [(one.id, one.audio) for one in utterances]
+    assert "id" not in (tmp_path / "again.jsonl").read_text()
+
+
+def test_two_segments_of_one_place_share_an_id_and_are_reported(tmp_path):
+    rows = [{"audio_filepath": "a.wav", "offset": 1.5, "duration": seconds, "text": "t"} for seconds in (2, 3)]
+    path = write_rows(tmp_path / "m.jsonl", rows)
+    assert read_manifest(path).problems == [f"{path}:2: the id 'a@1.5' is that of {path}:1 already"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ('"id": "a\\u0000b"', "'id' holds a zero byte"),
+        ('"audio_filepath": "a\\u0000b.wav"', "'audio_filepath' holds a zero byte"),
+        ('"text": "half \\ud83d of it"', r"'text' holds half a character (\ud83d"),
+        ('"speaker": "\\udc00"', r"'speaker' holds half a character (\udc00"),
+        ('"mood": [{"x": "\\udfff"}]', r"'mood' holds half a character (\udfff"),
+        ('"mo\\u0000od": 1', "holds a zero byte"),
+        ('"duration": NaN', "'duration' holds nan, which is no number in JSON"),
+        ('"duration": -Infinity', "'duration' holds -inf"),
+        ('"duration": 1e999', "'duration' holds inf"),
+        ('"snr": NaN', "'snr' holds nan"),
+        ('"duration": -0.1', "duration must be a number of seconds, from 0"),
+        ('"duration": 1' + 400 * "0", "duration must be a number of seconds"),
+        ('"offset": -1', "offset must be a number of seconds, from 0"),
+        ('"offset": "1"', "offset must be a number of seconds"),
+        ('"offset": true', "offset must be a number of seconds"),
+        ('"offset": 1, "duration": 0', "duration must be above 0 where there is an offset"),
+        ('"id": ["a"]', "id must be a text or a number, not ['a']"),
+        ('"id": true', "id must be a text or a number"),
+        ('"id": ""', "id is empty"),
+        ('"speaker": {}', "speaker must be a text or a number"),
+        ('"audio_filepath": 5', "audio_filepath must be the name of a file, not 5"),
+        ('"audio_filepath": "/"', "audio_filepath must be the name of a file"),
+        ('"audio_filepath": "https://example.org/a.wav"', "audio_filepath is an address"),
+        ('"deep": ' + 200 * "[" + 200 * "]", "'deep' is nested more than 50 levels deep"),
+        ('"text": {"a": 1}', "text must be a text"),
+    ],
+)
+def test_an_odd_line_is_a_problem_and_costs_itself(tmp_path, broken, message):
+    path = tmp_path / "m.jsonl"
+    path.write_text(
+        '{"audio_filepath": "good.wav", "text": "t"}\n{"audio_filepath": "a.wav", "text": "t", ' + broken + "}\n"
+    )
+    reading = read_manifest(path)
+    assert [one.id for one in reading.utterances] == ["good"]
+    (problem,) = reading.problems
+    assert problem.startswith(f"{path}:2: ")
+    assert message in problem
+    problem.encode("utf-8")
+
+
+def test_names_are_literal(tmp_path):
+    rows = [{"audio_filepath": name, "text": "t"} for name in ("~draft.wav", "~/x.wav", "$HOME/y.wav")]
+    utterances = read_manifest(write_rows(tmp_path / "m.jsonl", rows)).utterances
+    assert [one.audio_path for one in utterances] == [tmp_path / row["audio_filepath"] for row in rows]

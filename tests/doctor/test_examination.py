@@ -283,3 +283,27 @@ def test_an_hour_of_real_speech_takes_less_than_ten_seconds():
     assert found.seconds > 3600
     assert seconds / (found.seconds / 3600) < 10
     assert not found.at_least(Severity.unusable)
+
+
+def test_segments_are_examined_as_recordings_of_their_own(tmp_path, rng):
+    samples = np.concatenate([speech_like(4, rng), np.zeros(RATE)])
+    soundfile.write(tmp_path / "talk.wav", samples, RATE)
+    spans = {"one": (0, 2), "two": (2, 2), "late": (2.5, 1.5), "silence": (4, 1), "past": (4.5, 1)}
+    rows = {
+        name: {"audio_filepath": "talk.wav", "offset": offset, "duration": seconds, "id": name, "text": "ba der mo lin"}
+        for name, (offset, seconds) in spans.items()
+    }
+    train = write_rows(tmp_path / "train.jsonl", [rows["one"], rows["silence"], rows["past"]])
+    valid = write_rows(tmp_path / "valid.jsonl", [rows["two"], rows["late"] | {"offset": 1.5}])
+    found = examine(settings_for(train, valid))
+    kinds = {(fault.utterance.id, fault.kind) for fault in found.faults if fault.utterance}
+    assert kinds >= {("silence", "silent"), ("past", "unreadable")}
+    assert kinds >= {("two", "shared_speaker"), ("late", "shared_recording")}
+    assert not {kind for name, kind in kinds if name == "one"} & {"silent", "duration", "unreadable", "duplicate_audio"}
+    assert [one.duration for one in found.utterances][:2] == [2, 1]
+    quarantine = tmp_path / "quarantine.jsonl"
+    write_rows(quarantine, [rows["silence"], rows["past"]])
+    again = examine(settings_for(train, valid, quarantine=[str(quarantine)]))
+    assert (again.quarantined, again.unmatched) == (2, 0)
+    page = write_report(tmp_path / "checkup", found)
+    assert "talk.wav#t=4,5" in page.read_text("utf-8")

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 from asr.acoustic.steps import fitting_speeds
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
+from asr.audio.load import load_audio
 from asr.config import AugmentConfig, FeatureConfig, ModelConfig
 from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
@@ -157,3 +159,19 @@ def test_corpus_statistics_are_those_of_all_frames():
     frames = np.concatenate([extractor.log_mel(load_audio(one.audio_path, sample_rate=16000)) for one in UTTERANCES])
     np.testing.assert_allclose(mean, frames.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(deviation, frames.std(axis=0), rtol=1e-4)
+
+
+def test_segments_of_one_recording_are_trained_on_as_files_of_their_own_and_cached_apart(tmp_path):
+    samples = load_audio(UTTERANCES[0].audio_path, sample_rate=16000)
+    soundfile.write(tmp_path / "talk.wav", samples, 16000, subtype="FLOAT")
+    segments, cut = [], []
+    for number, (offset, duration) in enumerate([(0.0, 1.0), (0.25, 1.0), (0.5, 0.75)]):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, samples[round(offset * 16000) :][: round(duration * 16000)], 16000, subtype="FLOAT")
+        one = replace(UTTERANCES[0], id=str(number), text="a", duration=duration)
+        segments.append(replace(one, audio_path=tmp_path / "talk.wav", offset=offset))
+        cut.append(replace(one, audio_path=path))
+    for cache_dir in (None, str(tmp_path / "cache"), str(tmp_path / "cache")):
+        frames = batch_of(examples(segments, cache_dir=cache_dir), [0, 1, 2], 0).frames
+        np.testing.assert_allclose(frames, batch_of(examples(cut), [0, 1, 2], 0).frames, atol=0.02)
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 3

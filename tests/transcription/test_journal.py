@@ -89,3 +89,10 @@ def test_a_name_that_is_no_text_is_remembered(recording, tmp_path):
     output = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt"))
     Journal().write(output, b"text", Source.of(recording, "settings"))
     assert Journal().is_finished(output, Source.of(recording, "settings"))
+
+
+def test_segments_of_one_recording_are_different_sources(recording, output):
+    Journal().write(output, b"text", Source.of(recording, "settings", "0 to 1 s"))
+    assert Journal().is_finished(output, Source.of(recording, "settings", "0 to 1 s"))
+    assert not Journal().is_finished(output, Source.of(recording, "settings", "1 to 2 s"))
+    assert not Journal().is_finished(output, Source.of(recording, "settings"))

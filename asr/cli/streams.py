@@ -1,0 +1,54 @@
+"""The standard streams of a command, which may be closed, full, or without a reader."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_standard_streams() -> None:
+    """Put something into the place of every standard stream that is closed, so that no file takes its number.
+
+    Reading from a closed standard input, or writing to a closed standard output, is then an `OSError`, as it should be:
+    Python itself drops what is printed. Messages to a closed standard error are dropped, as there is nobody to read
+    them.
+    """
+    for number, (name, mode, access) in enumerate(
+        [("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)]
+    ):
+        if getattr(sys, name) is None:
+            # The lowest free number is taken: this one.
+            os.set_inheritable(os.open(os.devnull, access), True)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def say(message: str) -> None:
+    """Print a message on standard error; where that cannot be written to, this and all that follow are dropped."""
+    try:
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(message, file=sys.stderr)
+        else:
+            print(message, file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:
+        drop_unwritable()
+
+
+def drop_unwritable() -> list[str]:
+    """Send standard streams whose content cannot be written to nowhere; returns their names.
+
+    Python would try again as it ends, and leave with an exit code of its own.
+    """
+    names = []
+    for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
+        try:
+            stream.flush()
+        except OSError:
+            names.append(name)
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, stream.fileno())
+            os.close(sink)
+            stream.flush()
+    return names
