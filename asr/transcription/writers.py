@@ -118,7 +118,7 @@ def _subtitles(transcript: Transcript, point: str, escape: Callable[[str], str])
 
 # What players of SubRip files take for markup: <i>, {\an8}, \N. The format has no escapes: a wide form of the character
 # that opens it shows as the text is.
-_SRT_MARKUP = re.compile(r"<(?=[^<]*>)|\{(?=[^{]*\})|\\(?=[Nnh])")
+_SRT_MARKUP = re.compile(r"<(?=.*>)|\{(?=.*\})|\\(?=[Nnh])", re.DOTALL)
 _WIDE = {"<": "\uff1c", "{": "\uff5b", "\\": "\uff3c"}
 
 
