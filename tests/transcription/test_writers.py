@@ -292,6 +292,16 @@ def test_a_text_grid_has_no_overlaps_and_loses_no_word(tmp_path, words):
         assert " ".join(one.label for one in entries if one.label) == transcript.text
 
 
+def test_in_a_text_grid_a_word_begins_where_the_last_one_ends_at_the_earliest(tmp_path):
+    words = (Word("a", 0.0, 1.0), Word("b", 0.5, 1.5), Word("c", 0.7, 0.9), Word("d", 2.0, 2.5))
+    path = tmp_path / "a.TextGrid"
+    path.write_text(format_transcript(replace(SILENT, words=words), TranscriptFormat.textgrid), "utf-8")
+    grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
+    assert [tuple(one) for one in grid.getTier("words").entries] == [
+        (0.0, 1.0, "a"), (1.0, 1.5, "b c"), (2.0, 2.5, "d"),
+    ]  # fmt: skip
+
+
 @given(hostile_words)
 def test_a_text_grid_of_any_text_has_its_words(texts):
     content = format_transcript(said(texts), TranscriptFormat.textgrid)
