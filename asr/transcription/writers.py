@@ -116,10 +116,10 @@ def _subtitles(transcript: Transcript, point: str, escape: Callable[[str], str])
     return "\n".join(blocks)
 
 
-# What players of SubRip files take for markup: <i>, {\an8}, \N. The format has no escapes: a wide form of the character
-# that opens it shows as the text is.
-_SRT_MARKUP = re.compile(r"<(?=.*>)|\{(?=.*\})|\\(?=[Nnh])", re.DOTALL)
-_WIDE = {"<": "\uff1c", "{": "\uff5b", "\\": "\uff3c"}
+# What players of SubRip files take for markup (<i>, {\an8}, \N) or for a time (00:00:01,000). The format
+# has no escapes: a wide form of the character shows as the text is.
+_SRT_MARKUP = re.compile(r"<(?=.*>)|\{(?=.*\})|\\(?=[Nnh])|(?:(?<=\d:\d)|(?<=\d:\d\d)):(?=\d{1,2}[.,]\d)", re.DOTALL)
+_WIDE = {"<": "\uff1c", "{": "\uff5b", "\\": "\uff3c", ":": "\uff1a"}
 
 
 def _srt_text(text: str) -> str:

@@ -169,7 +169,7 @@ def shown_by_ffmpeg(content: str, kind: str) -> list[str]:
 
 
 # Of what SubRip has no escapes for, a wide form is written.
-NARROW = str.maketrans("\uff1c\uff5b\uff3c", "<{\\")
+NARROW = str.maketrans("\uff1c\uff5b\uff3c\uff1a", "<{\\:")
 
 
 @pytest.mark.parametrize("kind", list(TranscriptFormat))
@@ -198,7 +198,7 @@ def test_webvtt_shows_the_text_as_it_is(texts):
 @given(hostile_words)
 def test_subrip_shows_the_text_without_markup(texts):
     content = format_transcript(said(texts), TranscriptFormat.srt)
-    expected = one_line(" ".join(texts)).replace("-->", "->").replace(" ", "")
+    expected = one_line(" ".join(texts)).replace("-->", "->").replace(" ", "").translate(NARROW)
     events = pysubs2.SSAFile.from_string(content, format_="srt").events
     assert "".join(one.plaintext for one in events).translate(NARROW).replace("\n", "").replace(" ", "") == expected
     shown = "".join(shown_by_ffmpeg(content, "srt")).translate(NARROW)
@@ -208,6 +208,7 @@ def test_subrip_shows_the_text_without_markup(texts):
 
 def test_a_pair_of_angles_or_braces_is_no_markup_in_subrip():
     content = format_transcript(said(["<i>x</i>", "1 < 2", "{\\an8}y", "{", "a > b", "-->"]), TranscriptFormat.srt)
+    assert "at 12:30 0:00\uff1a01,5" in format_transcript(said(["at", "12:30", "0:00:01,5"]), TranscriptFormat.srt)
     assert "\uff1ci>x\uff1c/i> 1 \uff1c 2 \uff5b\\an8}y { a > b ->" in content.replace("\n", " ")
 
 
