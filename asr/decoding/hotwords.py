@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 _ROOT = 0
 # Up to so many entries of four bytes, the transitions are kept as a table, in which a step is one look.
-_LARGEST_TABLE = 1 << 20
+_LARGEST_TABLE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,17 @@ class HotWords:
         count = len(self.back)
         if count * self.symbols > _LARGEST_TABLE:
             return None
-        states, symbols = np.divmod(np.arange(count * self.symbols, dtype=np.int64), self.symbols)
-        return self._follow(states, symbols).astype(np.int32).reshape(count, self.symbols)
+        before, read = np.divmod(self.keys, self.symbols)
+        depth = np.zeros(count, np.int64)
+        while (depth[self.targets] != depth[before] + 1).any():
+            depth[self.targets] = depth[before] + 1
+        table = np.zeros((count, self.symbols), np.int32)
+        # A state that another one falls back to is nearer the root.
+        for level in range(int(depth.max()) + 1):
+            states, own = np.flatnonzero(depth == level), depth[before] == level
+            table[states] = table[self.back[states]]
+            table[before[own], read[own]] = self.targets[own]
+        return table
 
 
 def _fall_back(edges: dict[int, int], size: int, earned: list[float], won: list[float]) -> list[int]:

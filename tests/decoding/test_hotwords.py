@@ -52,7 +52,7 @@ def gains(text: str, weights: dict[str, float], edge: str) -> float:
     ],
 )
 def test_every_text_scores_as_defined(alphabet, weights, table, monkeypatch):
-    monkeypatch.setattr(module, "_LARGEST_TABLE", 1 << 20 if table else 0)
+    monkeypatch.setattr(module, "_LARGEST_TABLE", 1 << 22 if table else 0)
     hotwords = HotWords.build(weights, alphabet)
     assert (hotwords._table is not None) is table
     edge = alphabet.separator
