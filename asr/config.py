@@ -493,7 +493,8 @@ class BeamConfig(DecoderConfig):
     open_vocabulary: bool = True
     """whether words may be written that neither the language model nor decoder.lexicon knows"""
     hotwords: list[str] = field(default_factory=list)
-    """words and phrases to expect, each with its own weight if one is wanted: [kathleen,new york:8]"""
+    """words and phrases to expect, with weights of their own if wanted: [Kathleen,New York:8]. They are brought to
+    the model's spelling"""
     hotwords_file: str | None = None
     """file of such words and phrases, one a line"""
     hotword_weight: float = 5.0

@@ -33,7 +33,7 @@ _BLOCK_VALUES = 1 << 19
 _LOSSLESS = frozenset(["WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"])
 _LOWEST_RATE = 1000
 # Floating point samples may be beyond full scale, some programs write them at that of 16 bits; not farther.
-_LARGEST_VALUE = 1e6
+LARGEST_VALUE = 1e6
 # A header that promises more seconds than this promises nothing: writers to pipes leave the largest number there is.
 _ENDLESS = 1e9
 
@@ -246,7 +246,7 @@ def _finite(path: Path, rate: int, blocks: Iterator[npt.NDArray[np.float32]]) ->
     """Blocks that are not empty; the first value that is no sound ends them."""
     position = 0
     for block in blocks:
-        good = (np.abs(block) <= _LARGEST_VALUE).all(axis=1)  # which no NaN is
+        good = (np.abs(block) <= LARGEST_VALUE).all(axis=1)  # which no NaN is
         if not good.all():
             when = (position + int(good.argmin())) / rate
             worst = "NaN" if np.isnan(block[good.argmin()]).any() else f"{np.abs(block[good.argmin()]).max():g}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from asr.errors import ConfigError
+from asr.text.words import cut_words
 
 BLANK = 0
 
@@ -68,6 +69,31 @@ class Alphabet:
     def size(self) -> int:
         """Width of the model's output: all symbols and the blank."""
         return len(self.symbols) + 1
+
+    @property
+    def separator(self) -> str:
+        """What separates words: a space, or nothing where the alphabet has none.
+
+        Other marks between words, such as the Ethiopic wordspace, are punctuation to the normaliser, which makes spaces
+        of them, or symbols like all others where it keeps them.
+        """
+        return " " if " " in self._numbers else ""
+
+    @property
+    def separator_number(self) -> int | None:
+        """The number of the separator, if there is one."""
+        return self._numbers.get(" ")
+
+    def words(self, text: str) -> list[tuple[int, int]]:
+        """Where the words of a text that the alphabet writes begin and end; see `cut_words`."""
+        return cut_words(text, spaced=bool(self.separator))
+
+    def join(self, texts: Iterable[str]) -> str:
+        """Texts one behind the other, as one: single separators between those that are not empty, and none around."""
+        separator = self.separator
+        if not separator:
+            return "".join(texts)
+        return separator.join(word for text in texts for word in text.split(separator) if word)
 
     def unknown(self, text: str) -> list[str]:
         """The distinct characters of a text that the alphabet lacks, in order of appearance."""

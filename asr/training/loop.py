@@ -257,7 +257,7 @@ class _Run:
     def _denominator(self) -> Denominator:
         """All that could have been said, as likely as its letters are to follow each other in the transcripts."""
         alphabet, order = self.corpus.alphabet, self.settings.training.mmi_order
-        start = alphabet.encode(" ")[0] if " " in alphabet.symbols else BLANK + 1
+        start = alphabet.separator_number or BLANK + 1
         ngrams = symbol_ngrams(self.train_examples.labels, symbols=alphabet.size, start=start, order=order)
         return Denominator(ngrams, start=start)
 

@@ -43,3 +43,14 @@ def test_a_repeated_label_needs_a_blank_between():
     assert steps_needed(ENGLISH.encode("ab")) == 2
     assert steps_needed(ENGLISH.encode("aab")) == 4
     assert steps_needed([]) == 0
+
+
+def test_the_alphabet_says_what_separates_words():
+    assert (ENGLISH.separator, ENGLISH.separator_number) == (" ", 1)
+    assert (Alphabet("ab ").separator, Alphabet("ab ").separator_number) == (" ", 3)
+    assert (Alphabet("漢字").separator, Alphabet("漢字").separator_number) == ("", None)
+
+
+def test_texts_are_joined_by_what_separates_words():
+    assert ENGLISH.join([" a b ", "", "c", " "]) == "a b c"
+    assert Alphabet("漢字").join(["漢", "", "字漢"]) == "漢字漢"
