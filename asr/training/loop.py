@@ -450,7 +450,6 @@ class _Run:
         ids = np.array([self.train_examples.utterances[index].id for index in prepared.indices])
         np.savez_compressed(
             buffer,
-            allow_pickle=False,
             ids=ids,
             frames=batch.frames,
             frame_counts=batch.frame_counts,
