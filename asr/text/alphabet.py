@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from asr.bounds import shown
 from asr.errors import ConfigError
 from asr.text.words import cut_words
 
 BLANK = 0
+_MOST_SYMBOLS = 65_535
+# Control characters and surrogates (halves of characters), which no transcript can hold.
+_UNUSABLE = ("Cc", "Cs")
+_MOST_NAMED = 5
 
 
 def describe_character(character: str) -> str:
@@ -22,6 +28,11 @@ def describe_character(character: str) -> str:
     """
     name = unicodedata.name(character, "")
     return f"{character!r} (U+{ord(character):04X}{', ' + name if name else ''})"
+
+
+def _describe(characters: Sequence[str]) -> str:
+    names = [describe_character(one) for one in characters[:_MOST_NAMED]]
+    return ", ".join(names) + (f" and {len(characters) - len(names)} more" if len(characters) > len(names) else "")
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Alphabet:
     Raises
     ------
     ConfigError
-        If a character comes twice, or there is none.
+        If a character comes twice or cannot stand in a text, or there is none.
 
     Examples
     --------
@@ -50,11 +61,22 @@ class Alphabet:
     symbols: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.symbols, str):
+            raise ConfigError(f"alphabet.symbols must be a text, not {shown(self.symbols)}")
         if not self.symbols:
             raise ConfigError("alphabet.symbols is empty: name the characters, or set alphabet.from_data=true")
-        twice = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
+        if len(self.symbols) > _MOST_SYMBOLS:
+            raise ConfigError(f"alphabet.symbols must be at most {_MOST_SYMBOLS} characters, not {len(self.symbols)}")
+        twice = sorted(symbol for symbol, count in Counter(self.symbols).items() if count > 1)
         if twice:
-            raise ConfigError(f"alphabet.symbols holds {', '.join(map(describe_character, twice))} more than once")
+            raise ConfigError(f"alphabet.symbols holds {_describe(twice)} more than once")
+        unusable = [
+            one for one in self.symbols if unicodedata.category(one) in _UNUSABLE or (one.isspace() and one != " ")
+        ]
+        if unusable:
+            raise ConfigError(
+                f"alphabet.symbols holds {_describe(unusable)}: no control characters, no white space but the space"
+            )
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Alphabet:

@@ -25,7 +25,7 @@ from asr.bundle import Bundle
 from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
-from asr.errors import AudioError
+from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
 from asr.machine import available_cores
 from asr.text.alphabet import BLANK
 from asr.text.words import spaces_before
@@ -179,7 +179,12 @@ class Transcriber:
         decoder = decoder or AutoConfig()
         if isinstance(decoder, AutoConfig):
             decoder = decoder.resolve(bundle.decoder)
-        self._decoder = make_decoder(bundle.alphabet, decoder, priors=bundle.priors, normalizer=bundle.normalizer)
+        try:
+            self._decoder = make_decoder(bundle.alphabet, decoder, priors=bundle.priors, normalizer=bundle.normalizer)
+        except (ConfigError, LanguageModelError) as error:
+            if decoder is not bundle.decoder:
+                raise
+            raise BundleError(f"{bundle.path}: the decoder of the bundle cannot be used: {error}") from error
         self._calibration = bundle.confidence.get(decoder_kind(decoder))
         # Of a model with two output layers, the last is for decoding with a language model.
         symbols, has_model = bundle.alphabet.size, isinstance(decoder, BeamConfig) and decoder.lm is not None
