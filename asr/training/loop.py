@@ -446,7 +446,7 @@ class _Run:
     def _save_replay(self, path: Path, prepared: Prepared) -> None:
         buffer = io.BytesIO()
         batch = prepared.batch
-        weights = {f"weights/{name}": array for name, array in read_weights(self.engine.model).items()}
+        weights: dict[str, Any] = {f"weights/{name}": array for name, array in read_weights(self.engine.model).items()}
         ids = np.array([self.train_examples.utterances[index].id for index in prepared.indices])
         np.savez_compressed(
             buffer,
