@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asr.bounds import declared_bounds
 from asr.config import BeamConfig, LanguageUnit, NormalizerConfig
 from asr.decoding.arpa import read_arpa
 from asr.decoding.context import CharacterScorer, HotWordScorer, Scorer, WordScorer
@@ -135,6 +136,9 @@ def hotword_weights(
             weight = np.nan
         if not given.strip() or not np.isfinite(weight):
             raise ConfigError(f"{source}: {entry!r} must be a word, or word:weight")
+        bounds = declared_bounds(BeamConfig)["hotword_weight"]
+        if bounds and (problem := bounds.problem(weight)):
+            raise ConfigError(f"{source}: the weight of {entry!r} must be {problem}")
         if not phrase:
             raise ConfigError(f"{source}: of {entry!r} nothing is left in the model's spelling: leave it out")
         if unknown := alphabet.unknown(phrase) if alphabet else []:
