@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
+from asr.bounds import above, at_least, at_most, below, between, check_settings, shown
 from asr.errors import ConfigError
 
 # Of the second output where a model has one: a little of CTC keeps the blank where it is.
 _MMI_WEIGHT = 0.9
+# NumPy's and Keras's seeds have 32 bits.
+_LARGEST_SEED = 2**32 - 1
 
 
 class ConfigEnum(Enum):
@@ -106,52 +109,47 @@ class LogStyle(ConfigEnum):
 
 def _require(condition: bool, name: str, wanted: str, value: object) -> None:
     if not condition:
-        raise ConfigError(f"{name} must be {wanted}, not {value!r}")
+        raise ConfigError(f"{name} must be {wanted}, not {shown(value)}")
 
 
 @dataclass(kw_only=True)
 class FeatureConfig:
     """Log-mel features: the same settings make the features of training and of transcription."""
 
-    sample_rate: int = 16000
+    sample_rate: int = field(default=16000, metadata=between(1000, 192_000, unit="Hz"))
     """Hz; recordings of any other rate are resampled to it"""
-    window_seconds: float = 0.025
+    window_seconds: float = field(default=0.025, metadata=between(0.001, 1.0))
     """length of the analysis window"""
-    hop_seconds: float = 0.010
+    hop_seconds: float = field(default=0.010, metadata=between(0.001, 1.0))
     """distance between two frames"""
-    mels: int = 80
+    mels: int = field(default=80, metadata=at_least(1, at_most=1024))
     """mel bands"""
-    fmin: float = 20.0
+    fmin: float = field(default=20.0, metadata=at_least(0, at_most=96_000))
     """Hz, lower edge of the lowest band"""
-    fmax: float = 7600.0
+    fmax: float = field(default=7600.0, metadata=above(0, at_most=96_000))
     """Hz, upper edge of the highest band; at most half the sample rate"""
-    log_floor: float = 1e-8
+    log_floor: float = field(default=1e-8, metadata=between(1e-30, 1.0))
     """smallest mel power that is told from silence; the logarithm is taken of max(power, log_floor)"""
-    dither: float = 0.0
+    dither: float = field(default=0.0, metadata=between(0.0, 1.0))
     """standard deviation of white noise added to the samples in training (full scale is 1); 0 is none"""
     normalization: Normalization = Normalization.utterance
     """none, utterance (each band to mean 0 and deviation 1 over the utterance), or corpus (by statistics of the
     training set, kept in the bundle)"""
 
     def __post_init__(self) -> None:
-        _require(1000 <= self.sample_rate <= 192_000, "features.sample_rate", "1000 to 192000 Hz", self.sample_rate)
-        _require(self.hop_seconds > 0, "features.hop_seconds", "above 0", self.hop_seconds)
-        _require(self.hop_samples >= 1, "features.hop_seconds", "at least one sample", self.hop_seconds)
+        check_settings(self, "features")
         _require(
             self.window_seconds >= self.hop_seconds,
             "features.window_seconds",
             "at least features.hop_seconds",
             self.window_seconds,
         )
-        _require(self.mels >= 1, "features.mels", "at least 1", self.mels)
         _require(
             0 <= self.fmin < self.fmax <= self.sample_rate / 2,
             "features.fmin and features.fmax",
             f"0 <= fmin < fmax <= {self.sample_rate / 2:g} Hz (half the sample rate)",
             (self.fmin, self.fmax),
         )
-        _require(self.log_floor > 0, "features.log_floor", "above 0", self.log_floor)
-        _require(self.dither >= 0, "features.dither", "0 or more", self.dither)
 
     @property
     def hop_samples(self) -> int:
@@ -182,6 +180,9 @@ class NormalizerConfig:
     keep: str = "'"
     """punctuation marks and invisible characters that are letters of the language; all apostrophes count as '"""
 
+    def __post_init__(self) -> None:
+        check_settings(self, "normalizer")
+
 
 @dataclass(kw_only=True)
 class AlphabetConfig:
@@ -192,6 +193,9 @@ class AlphabetConfig:
     from_data: bool = False
     """collect the characters of the (normalised) training texts instead of using `symbols`"""
 
+    def __post_init__(self) -> None:
+        check_settings(self, "alphabet")
+
 
 @dataclass(kw_only=True)
 class ModelConfig:
@@ -199,36 +203,33 @@ class ModelConfig:
 
     front_end: FrontEnd = FrontEnd.conv
     """conv (strided two-dimensional convolutions) or stack (neighbouring frames concatenated)"""
-    subsampling: int = 4
+    subsampling: int = field(default=4, metadata=at_least(1, at_most=64))
     """frames a step; a power of two with the conv front end"""
-    channels: int = 32
+    channels: int = field(default=32, metadata=at_least(1, at_most=4096))
     """channels of each convolution"""
-    kernel: int = 3
+    kernel: int = field(default=3, metadata=at_least(1, at_most=63))
     """width of each convolution in frames and in mel bands, odd"""
     cell: Cell = Cell.lstm
     """lstm or gru"""
     bidirectional: bool = True
     """false gives a causal model: no step sees a later frame"""
-    depth: int = 3
+    depth: int = field(default=3, metadata=at_least(1, at_most=100))
     """recurrent layers"""
-    units: int = 256
+    units: int = field(default=256, metadata=at_least(1, at_most=16_384))
     """units of each recurrent layer and direction"""
-    projection: int = 256
+    projection: int = field(default=256, metadata=at_least(0, at_most=16_384))
     """width that the front end and every recurrent layer are projected to; 0 for none"""
     layer_normalization: bool = True
     """normalise the output of the front end and of every recurrent layer"""
-    dropout: float = 0.1
+    dropout: float = field(default=0.1, metadata=between(0.0, 1.0, high_open=True))
     """share of the output of every recurrent layer that is dropped in training"""
     mmi_output: bool = False
     """a second output layer, for decoding with a language model, which training.mmi_weight is about; the first is for
     all else, such as greedy decoding"""
 
     def __post_init__(self) -> None:
-        for name in ("subsampling", "channels", "kernel", "depth", "units"):
-            _require(getattr(self, name) >= 1, f"model.{name}", "at least 1", getattr(self, name))
+        check_settings(self, "model")
         _require(self.kernel % 2 == 1, "model.kernel", "odd", self.kernel)
-        _require(self.projection >= 0, "model.projection", "0 or more", self.projection)
-        _require(0 <= self.dropout < 1, "model.dropout", "at least 0 and below 1", self.dropout)
         if self.front_end is FrontEnd.conv:
             _require(
                 self.subsampling & (self.subsampling - 1) == 0,
@@ -261,29 +262,27 @@ class DataConfig:
     """manifests to train on; a relative path is taken from the working directory"""
     valid: list[str] = field(default_factory=list)
     """manifests whose error rates choose the best epoch; never trained on"""
-    hold_out: float = 0.0
+    hold_out: float = field(default=0.0, metadata=between(0.0, 1.0, high_open=True))
     """share of the utterances of data.train to validate on instead, where data.valid names none: whole speakers where
     the manifests tell them apart, the same ones every time"""
     quarantine: list[str] = field(default_factory=list)
     """lists of utterances to leave out and to count, as `asr doctor` writes them"""
-    max_faulty: float = 0.0
+    max_faulty: float = field(default=0.0, metadata=between(0.0, 1.0, high_open=True))
     """share of the utterances that may be unusable: they are left out and counted; above it nothing is trained"""
-    min_seconds: float = 0.1
+    min_seconds: float = field(default=0.1, metadata=at_least(0, at_most=86_400))
     """utterances shorter than this are left out of training, and counted"""
-    max_seconds: float = 20.0
+    max_seconds: float = field(default=20.0, metadata=above(0, at_most=86_400))
     """utterances longer than this are left out of training, and counted"""
     cache_dir: str | None = None
     """folder in which the features of clean speech are kept between epochs and runs (about 30 MB an hour of speech
     and speed); null computes them anew each time"""
 
     def __post_init__(self) -> None:
-        for name in ("hold_out", "max_faulty"):
-            _require(0 <= getattr(self, name) < 1, f"data.{name}", "at least 0 and below 1", getattr(self, name))
+        check_settings(self, "data")
         if self.hold_out and self.valid:
             raise ConfigError(
                 "data.hold_out and data.valid both say what to validate on: set data.hold_out=0 or data.valid=[]"
             )
-        _require(self.min_seconds >= 0, "data.min_seconds", "0 or more", self.min_seconds)
         _require(self.max_seconds > self.min_seconds, "data.max_seconds", "above data.min_seconds", self.max_seconds)
 
 
@@ -291,150 +290,130 @@ class DataConfig:
 class AugmentConfig:
     """How training utterances are varied, anew in every epoch: speed, room, noise, telephone, level, company, masks."""
 
-    speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1])
+    speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1], metadata=between(0.25, 4.0))
     """speeds to resample by, one drawn for each utterance and epoch; [1.0] for none"""
-    speed_probability: float = 1.0
+    speed_probability: float = field(default=1.0, metadata=between(0.0, 1.0))
     """share of utterances whose speed is drawn; the others keep theirs"""
-    reverb_probability: float = 0.0
+    reverb_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
     """share of utterances that are moved into a room"""
     reverb_manifests: list[str] = field(default_factory=list)
     """manifests of recorded room impulse responses; none has rooms simulated"""
-    reverb_seconds: list[float] = field(default_factory=lambda: [0.15, 0.7])
+    reverb_seconds: list[float] = field(default_factory=lambda: [0.15, 0.7], metadata=above(0, at_most=60))
     """shortest and longest reverberation time (60 dB) of simulated rooms"""
-    noise_probability: float = 0.0
+    noise_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
     """share of utterances that noise is added to"""
     noise_manifests: list[str] = field(default_factory=list)
     """manifests of recorded noise (minutes rather than hours a file); none has noise made, from white to brown"""
-    noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 25.0])
+    noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 25.0], metadata=between(-100.0, 100.0))
     """lowest and highest ratio of speech to noise, in dB"""
-    telephone_probability: float = 0.0
+    telephone_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
     """share of utterances that are sent through a telephone: 300 to 3400 Hz, 8 kHz, 8-bit mu-law"""
-    gain_probability: float = 0.0
+    gain_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
     """share of utterances whose level is changed; has no effect with features.normalization=utterance"""
-    gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
+    gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0], metadata=between(-100.0, 100.0))
     """lowest and highest change of level, in dB"""
-    join_probability: float = 0.0
+    join_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
     """share of utterances that another one, of any speaker and at a level of its own, follows in the same example: a
     model that has only ever heard one voice at a time loses its way where voices change"""
-    join_seconds: float = 20.0
+    join_seconds: float = field(default=20.0, metadata=at_least(0, at_most=86_400))
     """longest two joined utterances"""
-    mask_probability: float = 1.0
+    mask_probability: float = field(default=1.0, metadata=between(0.0, 1.0))
     """share of utterances that SpecAugment masks"""
-    frequency_masks: int = 2
+    frequency_masks: int = field(default=2, metadata=at_least(0, at_most=1000))
     """SpecAugment: bands of neighbouring mels to blank out"""
-    frequency_mask_mels: int = 20
+    frequency_mask_mels: int = field(default=20, metadata=at_least(0, at_most=1024))
     """SpecAugment: widest band, in mels"""
-    time_masks: int = 2
+    time_masks: int = field(default=2, metadata=at_least(0, at_most=1000))
     """SpecAugment: spans of neighbouring frames to blank out"""
-    time_mask_frames: int = 40
+    time_mask_frames: int = field(default=40, metadata=at_least(0, at_most=1_000_000))
     """SpecAugment: longest span, in frames"""
-    time_mask_share: float = 0.15
+    time_mask_share: float = field(default=0.15, metadata=between(0.0, 1.0))
     """SpecAugment: longest span as a share of the utterance; the shorter of the two bounds holds"""
 
     def __post_init__(self) -> None:
+        check_settings(self, "augment")
         _require(bool(self.speeds), "augment.speeds", "a list of at least one speed", self.speeds)
-        for speed in self.speeds:
-            _require(0.25 <= speed <= 4, "augment.speeds", "speeds between 0.25 and 4", speed)
-        for name in ("speed", "reverb", "noise", "telephone", "gain", "join", "mask"):
-            value = getattr(self, f"{name}_probability")
-            _require(0 <= value <= 1, f"augment.{name}_probability", "between 0 and 1", value)
         for name in ("reverb_seconds", "noise_snr_db", "gain_db"):
             pair = getattr(self, name)
             ordered = len(pair) == 2 and pair[0] <= pair[1]
             _require(ordered, f"augment.{name}", "two numbers, the lower one first", pair)
-        _require(self.reverb_seconds[0] > 0, "augment.reverb_seconds", "above 0", self.reverb_seconds)
-        for name in ("frequency_masks", "frequency_mask_mels", "time_masks", "time_mask_frames"):
-            _require(getattr(self, name) >= 0, f"augment.{name}", "0 or more", getattr(self, name))
-        _require(0 <= self.time_mask_share <= 1, "augment.time_mask_share", "between 0 and 1", self.time_mask_share)
 
 
 @dataclass(kw_only=True)
 class OptimizerConfig:
     """AdamW with a linear warm-up and a schedule."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = field(default=1e-3, metadata=above(0, at_most=100))
     """the highest rate, reached after the warm-up"""
     schedule: Schedule = Schedule.cosine
     """cosine (half a cosine down to final_share), one_cycle (three tenths of the training up, the rest down; no other
     warm-up), plateau (falls when validation CER no longer does) or constant"""
-    warmup_steps: int = 500
+    warmup_steps: int = field(default=500, metadata=at_least(0, at_most=1_000_000_000))
     """steps over which the rate rises from 0; at most a tenth of the training is used"""
-    final_share: float = 0.01
+    final_share: float = field(default=0.01, metadata=between(0.0, 1.0))
     """the last rate, as a share of the highest; the plateau schedule goes no lower either"""
-    plateau_epochs: int = 2
+    plateau_epochs: int = field(default=2, metadata=at_least(1, at_most=1_000_000))
     """plateau schedule: validations without a better CER after which the rate falls"""
-    plateau_factor: float = 0.5
+    plateau_factor: float = field(default=0.5, metadata=between(0.0, 1.0, low_open=True, high_open=True))
     """plateau schedule: what the rate is multiplied by when it falls"""
-    weight_decay: float = 0.01
+    weight_decay: float = field(default=0.01, metadata=at_least(0, at_most=100))
     """decoupled weight decay, on matrices only"""
-    clip_norm: float = 1.0
+    clip_norm: float = field(default=1.0, metadata=above(0, at_most=1_000_000_000))
     """the gradient's norm is clipped to this"""
 
     def __post_init__(self) -> None:
-        _require(self.learning_rate > 0, "optimizer.learning_rate", "above 0", self.learning_rate)
-        _require(self.warmup_steps >= 0, "optimizer.warmup_steps", "0 or more", self.warmup_steps)
-        _require(0 <= self.final_share <= 1, "optimizer.final_share", "between 0 and 1", self.final_share)
-        _require(self.plateau_epochs >= 1, "optimizer.plateau_epochs", "at least 1", self.plateau_epochs)
-        _require(0 < self.plateau_factor < 1, "optimizer.plateau_factor", "between 0 and 1", self.plateau_factor)
-        _require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
-        _require(self.clip_norm > 0, "optimizer.clip_norm", "above 0", self.clip_norm)
+        check_settings(self, "optimizer")
 
 
 @dataclass(kw_only=True)
 class TrainingConfig:
     """How long and in what portions to train."""
 
-    epochs: int = 30
+    epochs: int = field(default=30, metadata=at_least(1, at_most=1_000_000))
     """passes over the training data"""
-    batch_size: int = 32
+    batch_size: int = field(default=32, metadata=at_least(1, at_most=65_536))
     """most utterances in a batch"""
-    batch_seconds: float = 160.0
+    batch_seconds: float = field(default=160.0, metadata=above(0, at_most=1_000_000))
     """most audio in a batch, padding included"""
-    buckets: int = 10
+    buckets: int = field(default=10, metadata=at_least(1, at_most=1000))
     """shapes of batches, at most: more mean less padding, and more shapes to compile for"""
-    accumulate: int = 1
+    accumulate: int = field(default=1, metadata=at_least(1, at_most=10_000))
     """batches that make one step of the optimizer together: a large batch in the memory of a small one"""
     sorted_first_epoch: bool = True
     """take the first epoch from the shortest utterance to the longest, which shortens the all-blank plateau of CTC"""
-    average_epochs: float = 0.0
+    average_epochs: float = field(default=0.0, metadata=at_least(0, at_most=1_000_000))
     """validate and save the exponential moving average of the weights over about so many epochs, which errs less than
     the weights of any one step; 0 takes the weights as they are"""
-    valid_every: int = 1
+    valid_every: int = field(default=1, metadata=at_least(1, at_most=1_000_000))
     """epochs from one validation to the next; the last epoch is always validated"""
-    patience: int = 10
+    patience: int = field(default=10, metadata=at_least(0, at_most=1_000_000))
     """stop after this many epochs without a better validation CER; 0 never stops early"""
-    seed: int = 1
+    seed: int = field(default=1, metadata=between(0, _LARGEST_SEED))
     """seeds weights, order and augmentation"""
-    workers: int = 1
+    workers: int = field(default=1, metadata=at_least(0, at_most=1024))
     """processes that prepare batches; 0 prepares them in between, in the training process"""
-    checkpoint_minutes: float = 10.0
+    checkpoint_minutes: float = field(default=10.0, metadata=at_least(0, at_most=1_000_000))
     """a checkpoint is written at the end of every epoch and whenever this much time has passed; 0 after every batch"""
     precision: Precision = Precision.float32
     """type of the large products: bfloat16 is faster on a processor or GPU that has it, float16 on an older GPU;
     weights, states of the recurrence, and the CTC loss stay float32"""
-    devices: int = 1
+    devices: int = field(default=1, metadata=at_least(1, at_most=1024))
     """devices of this machine that share every batch (TensorFlow and JAX)"""
     jit_compile: bool = False
     """compile the whole training step with XLA (TensorFlow; JAX always does), not just the recurrence"""
-    mmi_weight: float | None = None
+    mmi_weight: float | None = field(default=None, metadata=between(0.0, 1.0))
     """share of lattice-free MMI in what is minimised: it wants the transcript to stand out among all other texts, where
     CTC, the rest, wants it likely. For the last epochs of a model that decodes with a language model: greedy decoding
     loses by it, unless that has an output of its own (model.mmi_output). null: 0.9 with such an output, 0 without"""
-    mmi_order: int = 4
+    mmi_order: int = field(default=4, metadata=between(3, 5))
     """letters in a row that say how likely another text is, from 3 to 5"""
-    skip_batches: int = 5
+    skip_batches: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
     """batches without a finite loss and gradient that are passed over, with a message, before training stops"""
-    overfit: int = 0
+    overfit: int = field(default=0, metadata=at_least(0, at_most=1_000_000))
     """learn this many utterances by heart and say whether it worked, to prove the wiring; 0 trains as usual"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "buckets", "accumulate", "devices", "valid_every"):
-            _require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
-        for name in ("patience", "seed", "workers", "checkpoint_minutes", "skip_batches", "overfit", "average_epochs"):
-            _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
-        _require(self.batch_seconds > 0, "training.batch_seconds", "above 0", self.batch_seconds)
-        _require(0 <= (self.mmi_weight or 0) <= 1, "training.mmi_weight", "between 0 and 1", self.mmi_weight)
-        _require(3 <= self.mmi_order <= 5, "training.mmi_order", "from 3 to 5", self.mmi_order)
+        check_settings(self, "training")
 
 
 @dataclass(kw_only=True)
@@ -447,11 +426,11 @@ class TrackingConfig:
     """also send them to this MLflow server or database (http://..., sqlite:///mlflow.db); needs `pip install mlflow`"""
     mlflow_experiment: str = "asr"
     """name of the experiment there"""
-    examples: int = 4
+    examples: int = field(default=4, metadata=at_least(0, at_most=10_000))
     """validation utterances whose texts are shown after every epoch"""
 
     def __post_init__(self) -> None:
-        _require(self.examples >= 0, "tracking.examples", "0 or more", self.examples)
+        check_settings(self, "tracking")
 
 
 @dataclass(kw_only=True)
@@ -468,24 +447,24 @@ class GreedyConfig(DecoderConfig):
 class BeamConfig(DecoderConfig):
     """Prefix beam search: adds up all alignments of a text, so that it finds the likelier text."""
 
-    beam_width: int = 32
+    beam_width: int = field(default=32, metadata=between(1, 65_536))
     """prefixes kept at every step"""
-    n_best: int = 1
+    n_best: int = field(default=1, metadata=at_least(1, at_most=65_536))
     """texts returned for an utterance, best first (in json and jsonl)"""
-    min_symbol_log_prob: float | None = -5.0
+    min_symbol_log_prob: float | None = field(default=-5.0, metadata=below(0, at_least=-1000))
     """symbols whose log-probability is below this at a step are not tried there; null tries all"""
-    score_margin: float | None = 10.0
+    score_margin: float | None = field(default=10.0, metadata=above(0, at_most=1_000_000))
     """prefixes whose score is this far behind the best are dropped; null keeps as many as fit"""
-    prior_weight: float = 0.0
+    prior_weight: float = field(default=0.0, metadata=at_least(0, at_most=100))
     """divide what the model hears by how often it says each symbol at all, to this power: a model that is not sure says
     what is frequent, blanks above all. The bundle says how often that is (`asr tune`)"""
     lm: str | None = None
     """language model: the file of `asr lm`, or an ARPA file (.arpa, .gz, .xz)"""
-    lm_weight: float = 0.5
+    lm_weight: float = field(default=0.5, metadata=at_least(0, at_most=1000))
     """weight of the language model's log-probabilities"""
-    word_bonus: float = 1.0
+    word_bonus: float = field(default=1.0, metadata=between(-1000.0, 1000.0))
     """added to the score for every word (for every character with a language model over characters)"""
-    unknown_score: float = -6.0
+    unknown_score: float = field(default=-6.0, metadata=at_most(0, at_least=-1000))
     """added to the log-probability of words that the language model or decoder.lexicon lacks"""
     lexicon: str | None = None
     """file of words to know, one a line: besides those of the language model, or, with decoder.open_vocabulary=false,
@@ -493,32 +472,18 @@ class BeamConfig(DecoderConfig):
     open_vocabulary: bool = True
     """whether words may be written that neither the language model nor decoder.lexicon knows"""
     hotwords: list[str] = field(default_factory=list)
-    """words and phrases to expect, each with its own weight if one is wanted: [kathleen,new york:8]"""
+    """words and phrases to expect, with weights of their own if wanted: [Kathleen,New York:8]. They are brought to
+    the model's spelling"""
     hotwords_file: str | None = None
     """file of such words and phrases, one a line"""
-    hotword_weight: float = 5.0
+    hotword_weight: float = field(default=5.0, metadata=between(-1000.0, 1000.0))
     """added to the score for a word of decoder.hotwords that names no weight"""
 
     def __post_init__(self) -> None:
-        _require(1 <= self.beam_width <= 65_536, "decoder.beam_width", "1 to 65536", self.beam_width)
+        check_settings(self, "decoder")
         _require(
-            1 <= self.n_best <= self.beam_width,
-            "decoder.n_best",
-            "at least 1 and at most decoder.beam_width",
-            self.n_best,
+            self.n_best <= self.beam_width, "decoder.n_best", "at least 1 and at most decoder.beam_width", self.n_best
         )
-        if self.min_symbol_log_prob is not None:
-            _require(
-                self.min_symbol_log_prob < 0,
-                "decoder.min_symbol_log_prob",
-                "below 0, or null",
-                self.min_symbol_log_prob,
-            )
-        if self.score_margin is not None:
-            _require(self.score_margin > 0, "decoder.score_margin", "above 0, or null", self.score_margin)
-        _require(self.prior_weight >= 0, "decoder.prior_weight", "0 or more", self.prior_weight)
-        _require(self.lm_weight >= 0, "decoder.lm_weight", "0 or more", self.lm_weight)
-        _require(self.unknown_score <= 0, "decoder.unknown_score", "0 or less", self.unknown_score)
 
 
 @dataclass(kw_only=True)
@@ -547,7 +512,8 @@ class AutoConfig(DecoderConfig):
     hotword_weight: float | None = None
 
     def __post_init__(self) -> None:
-        self.resolve(None)  # which refuses what is out of its bounds
+        check_settings(self, "decoder", declared=BeamConfig)
+        self.resolve(None)  # which refuses settings that do not fit together
 
     def resolve(self, recommended: BeamConfig | None) -> BeamConfig | GreedyConfig:
         """The settings to decode with, given those of the bundle.
@@ -584,7 +550,7 @@ class TrainConfig:
     """start from this bundle instead of fresh weights: the name of one that ships, or its path. Its features, model,
     normaliser and alphabet are taken where none are given here; of another alphabet, the new symbols alone are learnt
     from nothing"""
-    frozen_layers: int = 0
+    frozen_layers: int = field(default=0, metadata=at_least(0, at_most=101))
     """with init: layers that keep their weights, from below: 1 is the front end, 2 the first recurrent layer too"""
     run_dir: str | None = None
     """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
@@ -592,6 +558,7 @@ class TrainConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
+        check_settings(self)
         most = self.model.depth + 1
         _require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
         if self.frozen_layers and not self.init:
@@ -613,38 +580,26 @@ class DoctorConfig(TrainConfig):
     """folder for report.html, report.json and quarantine.jsonl; null writes the table to stdout only"""
     show_augmented: str | None = None
     """folder for a few augmented utterances: sound, and pictures of the features"""
-    show_count: int = 5
+    show_count: int = field(default=5, metadata=at_least(1, at_most=100_000))
     """utterances to show there"""
-    workers: int = 0
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
 
-    def __post_init__(self) -> None:
-        TrainConfig.__post_init__(self)
-        _require(self.workers >= 0, "workers", "0 or more", self.workers)
-        _require(self.show_count >= 1, "show_count", "at least 1", self.show_count)
 
-
-def _check_channel(channel: str, track: int | None) -> None:
-    _require(track is None or track >= 1, "track", "the number of an audio track, from 1", track)
+def _check_channel(channel: str) -> None:
     ok = channel == "mix" or (channel.isdecimal() and int(channel) >= 1)
     _require(ok, "channel", "mix or the number of a channel, from 1", channel)
 
 
+_TRACK = at_least(1, at_most=1000)
 # A year of audio. A day: timers of the operating system count no more seconds than 32 bits hold.
-_MOST_HOURS, _LONGEST_TIMEOUT = 8_784, 86_400
-
-
-def _check_hearing(settings: TranscribeConfig | AlignConfig) -> None:
-    _check_channel(settings.channel, settings.track)
-    _require(settings.workers >= 0, "workers", "0 or more", settings.workers)
-    check_limits(settings.max_hours, settings.timeout)
+_HOURS = between(0.0, 8784.0, low_open=True)
+_TIMEOUT = between(0.0, 86_400.0, low_open=True, unit="seconds (a day)")
 
 
 def check_limits(max_hours: float, timeout: float) -> None:
     """Refuse limits of a recording's length and of a decoder's silence that are none."""
-    most, day = _MOST_HOURS, _LONGEST_TIMEOUT
-    _require(0 < max_hours <= most, "max_hours", f"above 0 and at most {most:,}", max_hours)
-    _require(0 < timeout <= day, "timeout", f"above 0 and at most {day:,} seconds (a day)", timeout)
+    TranscribeConfig(max_hours=max_hours, timeout=timeout)
 
 
 @dataclass(kw_only=True)
@@ -667,27 +622,26 @@ class TranscribeConfig:
     """a file that lists recordings, one a line; - for standard input"""
     shard: str | None = None
     """3/20 for the third of twenty parts of the job, each for a process or machine of its own"""
-    mark_below: float | None = None
+    mark_below: float | None = field(default=None, metadata=between(0.0, 1.0))
     """mark words whose confidence is lower as [word?]; a share, such as 0.5"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = None
+    track: int | None = field(default=None, metadata=_TRACK)
     """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
     engine: EngineKind = EngineKind.onnx
     """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
-    workers: int = 0
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
-    max_hours: float = 24.0
+    max_hours: float = field(default=24.0, metadata=_HOURS)
     """a longer recording is an error"""
-    timeout: float = 60.0
+    timeout: float = field(default=60.0, metadata=_TIMEOUT)
     """seconds after which a recording whose decoder does not move on is given up"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_hearing(self)
-        if self.mark_below is not None:
-            _require(0 <= self.mark_below <= 1, "mark_below", "between 0 and 1", self.mark_below)
+        check_settings(self)
+        _check_channel(self.channel)
         if self.shard is not None:
             part, slash, parts = self.shard.partition("/")
             ok = bool(slash) and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)
@@ -709,29 +663,28 @@ class AlignConfig:
     """write one file a recording here instead of writing to stdout"""
     cut_dir: str | None = None
     """cut the recordings in pauses into utterances to train on, and write them and their manifest here"""
-    cut_seconds: float = 15.0
+    cut_seconds: float = field(default=15.0, metadata=between(1.0, 3600.0))
     """length of the longest of them"""
-    min_score: float = 0.0
+    min_score: float = field(default=0.0, metadata=between(0.0, 1.0))
     """utterances whose words have a lower score on average are left out, and counted"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = None
+    track: int | None = field(default=None, metadata=_TRACK)
     """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
     engine: EngineKind = EngineKind.onnx
     """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
-    workers: int = 0
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
-    max_hours: float = 24.0
+    max_hours: float = field(default=24.0, metadata=_HOURS)
     """a longer recording is an error"""
-    timeout: float = 60.0
+    timeout: float = field(default=60.0, metadata=_TIMEOUT)
     """seconds after which a recording whose decoder does not move on is given up"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_hearing(self)
-        _require(1 <= self.cut_seconds <= 3600, "cut_seconds", "between 1 and 3,600", self.cut_seconds)
-        _require(0 <= self.min_score <= 1, "min_score", "between 0 and 1", self.min_score)
+        check_settings(self)
+        _check_channel(self.channel)
 
 
 @dataclass(kw_only=True)
@@ -763,49 +716,46 @@ class EvaluateConfig:
     confusions.csv; null writes the totals to stdout only"""
     page_audio: bool = True
     """have report.html play the recordings and show their spectrograms"""
-    embed_megabytes: float = 16.0
+    embed_megabytes: float = field(default=16.0, metadata=at_least(0, at_most=10_000))
     """recordings and pictures up to this size go into report.html itself, more into a folder beside it"""
     baseline: str | None = None
     """report.json of an earlier evaluation of the same utterances, to compare with"""
-    max_regression: float = 0.0
+    max_regression: float = field(default=0.0, metadata=at_least(0, at_most=1000))
     """points of WER that may be lost against the baseline: exit code 3 if significantly more are (p < 0.05)"""
-    worst: int = 5
+    worst: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
     """utterances with the most errors to show"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = None
+    track: int | None = field(default=None, metadata=_TRACK)
     """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
     engine: EngineKind = EngineKind.onnx
     """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
-    workers: int = 0
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_channel(self.channel, self.track)
-        _require(self.workers >= 0, "workers", "0 or more", self.workers)
-        _require(self.worst >= 0, "worst", "0 or more", self.worst)
-        _require(self.embed_megabytes >= 0, "embed_megabytes", "0 or more", self.embed_megabytes)
-        _require(self.max_regression >= 0, "max_regression", "0 or more", self.max_regression)
+        check_settings(self)
+        _check_channel(self.channel)
 
 
 @dataclass(kw_only=True)
 class LmConfig:
     """`asr lm`."""
 
-    order: int = 3
+    order: int = field(default=3, metadata=at_least(1, at_most=10))
     """words of the longest n-gram"""
     unit: LanguageUnit = LanguageUnit.words
     """words, or characters: for languages written without spaces, and for models that write none"""
-    vocabulary: int = 60000
+    vocabulary: int = field(default=60000, metadata=at_least(1, at_most=100_000_000))
     """the most frequent words are kept, up to this many; the others count as unknown"""
-    min_count: int | None = None
+    min_count: int | None = field(default=None, metadata=at_least(1, at_most=1_000_000_000))
     """words seen less often than this count as unknown; null is 2, and 1 for texts of fewer than 10,000 words, where
     every word matters"""
-    max_ngrams: int | None = None
+    max_ngrams: int | None = field(default=None, metadata=at_least(0, at_most=10_000_000_000))
     """n-grams of two words and more that are kept: those that matter most; null keeps all"""
-    threshold: float = 0.0
+    threshold: float = field(default=0.0, metadata=at_least(0, at_most=1000))
     """n-grams that change the model by less than this (relative entropy) are dropped; 1e-9 drops few, 1e-7 many"""
     quantized: bool = True
     """keep log-probabilities as one byte each: a third of the size, at next to no cost"""
@@ -818,14 +768,7 @@ class LmConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        for name in ("order", "vocabulary"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        if self.min_count is not None:
-            _require(self.min_count >= 1, "min_count", "at least 1, or null", self.min_count)
-        _require(self.order <= 10, "order", "at most 10", self.order)
-        if self.max_ngrams is not None:
-            _require(self.max_ngrams >= 0, "max_ngrams", "0 or more", self.max_ngrams)
-        _require(self.threshold >= 0, "threshold", "0 or more", self.threshold)
+        check_settings(self)
 
 
 @dataclass(kw_only=True)
@@ -836,17 +779,17 @@ class TuneConfig:
     """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
-    trials: int = 60
+    trials: int = field(default=60, metadata=at_least(1, at_most=1_000_000))
     """combinations of lm_weight, word_bonus, unknown_score and prior_weight to try"""
-    beam_widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64, 128])
+    beam_widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64, 128], metadata=between(1, 65_536))
     """beam widths to try with the best of them; the narrowest that costs next to nothing is recommended"""
-    seed: int = 1
+    seed: int = field(default=1, metadata=between(0, _LARGEST_SEED))
     """of the search"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = None
+    track: int | None = field(default=None, metadata=_TRACK)
     """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
-    workers: int = 0
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
     output: str | None = None
     """folder for a copy of the bundle that decodes so by itself, its language model included"""
@@ -856,7 +799,5 @@ class TuneConfig:
     """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        _check_channel(self.channel, self.track)
-        _require(self.trials >= 1, "trials", "at least 1", self.trials)
-        _require(self.workers >= 0, "workers", "0 or more", self.workers)
-        _require(all(width >= 1 for width in self.beam_widths), "beam_widths", "widths of at least 1", self.beam_widths)
+        check_settings(self)
+        _check_channel(self.channel)

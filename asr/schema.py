@@ -29,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from asr import config
+from asr.bounds import KINDS, shown
 from asr.errors import AsrError, ConfigError
 from asr.files import typed_path
 
@@ -216,6 +217,9 @@ class Composer:
             parsed = OverridesParser.create().parse_override(override)
         except HydraException:
             raise ConfigError(f"{override}: the value cannot be read; put it in quotes within quotes") from None
+        except ValueError:  # a whole number of more digits than Python reads
+            value = override.partition("=")[2]
+            raise ConfigError(f"{key.name} must be {_describe(key.kind)}, not {shown(value)}") from None
         if parsed.is_sweep_override() and not multirun:
             raise ConfigError(
                 f"{override}: several values for one key; that is a sweep, for `asr {self.command} --multirun`, or "
@@ -238,7 +242,7 @@ class Composer:
                         f"{key.name} must be one of {', '.join(key.choices)}, not {value!r}"
                         f"{_did_you_mean(value, key.choices)}"
                     ) from None
-                raise ConfigError(f"{key.name} must be {_describe(key.kind)}, not {value!r}") from error
+                raise ConfigError(f"{key.name} must be {_describe(key.kind)}, not {shown(value)}") from error
 
     def _unknown_key(self, name: str, keys: dict[str, Key], groups: dict[str, list[str]]) -> str:
         message = f"`asr {self.command}` has no setting {name!r}"
@@ -386,11 +390,10 @@ def _without_none(kind: Any) -> Any:
 
 
 def _describe(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     kind = _without_none(kind)
     if typing.get_origin(kind) is list:
         return "a list in brackets, such as [a,b]"
-    return names.get(kind, str(kind))
+    return KINDS.get(kind, str(kind))
 
 
 def _did_you_mean(name: str, valid: Iterable[str]) -> str:

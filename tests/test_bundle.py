@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from asr.bundle import _LARGEST, bundle_argument, copy_bundle, is_bundle_name, load_bundle, save_bundle
+from asr.bundle import bundle_argument, copy_bundle, is_bundle_name, load_bundle, save_bundle
+from asr.bundle.store import _LARGEST
 from asr.config import EngineKind
 from asr.errors import BundleError
 
@@ -18,6 +19,11 @@ from asr.errors import BundleError
 @pytest.fixture
 def copy(tiny_bundle, tmp_path) -> Path:
     return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+NESTED: list = []
+for _ in range(300):
+    NESTED = [NESTED]
 
 
 def edit(path: Path, **changes) -> None:
@@ -131,7 +137,7 @@ def test_a_missing_file_is_named(copy, name):
         ({"format": 99}, "written by a newer version"),
         ({"format": "x"}, "format number is missing"),
         ({"model__cell": "rnn"}, r"model\.cell must be one of lstm, gru, not 'rnn'"),
-        ({"model__depth": "3"}, r"model\.depth must be a int, not '3'"),
+        ({"model__depth": "3"}, r"model\.depth must be a whole number, not '3'"),
         ({"model__depth": 0}, r"model\.depth must be at least 1"),
         ({"model__depht": 3}, "depht, which this version of asr does not know"),
         ({"features": []}, "features must be an object"),
@@ -140,10 +146,35 @@ def test_a_missing_file_is_named(copy, name):
         ({"alphabet": []}, r"bundle\.json"),
         ({"alphabet__symbols": 7}, r"bundle\.json"),
         ({"features__sample_rate": 2_000_000_000}, "sample_rate must be 1000 to 192000 Hz"),
-        ({"features__window_seconds": 1e6}, "mel matrix is missing or does not fit"),
+        ({"features__window_seconds": 1e6}, "window_seconds must be between 0.001 and 1, not 1000000.0"),
+        ({"features__window_seconds": 0.1}, "mel matrix is missing or does not fit"),
         ({"decoder": {"beam_width": 10**9}}, "beam_width must be 1 to 65536"),
         ({"decoder": {"_target_": "os.system"}}, "_target_, which this version of asr does not know"),
         ({"provenance": []}, "provenance must be an object"),
+        ({"format": True}, "format number is missing or none"),
+        ({"format": -5}, "format number is missing or none"),
+        ({"format": 1.0}, "format number is missing or none"),
+        ({"features__window_seconds": float("inf")}, r"features\.window_seconds must be a finite number, not inf"),
+        ({"features__log_floor": float("inf")}, r"features\.log_floor must be a finite number, not inf"),
+        ({"features__log_floor": 1e-300}, r"features\.log_floor must be between 1e-30 and 1, not 1e-300"),
+        ({"features__mels": True}, r"features\.mels must be a whole number, not True"),
+        ({"model__subsampling": 2**40}, r"model\.subsampling must be at most 64, not 1099511627776"),
+        ({"model__units": 10**400}, r"model\.units must be at most 16384, not a whole number of 1329 bits"),
+        ({"model__cell": ["lstm"]}, r"model\.cell must be one of lstm, gru, not \['lstm'\]"),
+        ({"decoder": {"word_bonus": float("nan")}}, r"decoder\.word_bonus must be a finite number, not nan"),
+        ({"decoder": {"lexicon": "/etc/passwd"}}, "decoder has lexicon, which a bundle does not keep"),
+        ({"decoder": {"lm": "yes"}}, r"decoder\.lm must be true or false, not 'yes'"),
+        ({"alphabet__symbols": ["<script>", "a"]}, r"alphabet\.symbols must be a text, not \['<script>', 'a'\]"),
+        ({"alphabet__symbols": "ab\n"}, r"alphabet\.symbols holds '\\n'"),
+        ({"priors": [1.5] + [0.0] * 28}, "priors must be a list of 29 shares, or empty"),
+        ({"priors": [-0.1] + [0.0] * 28}, "priors must be a list of 29 shares, or empty"),
+        ({"priors": [float("nan")] * 29}, "priors must be a list of 29 shares, or empty"),
+        ({"priors": [True] * 29}, "priors must be a list of 29 shares, or empty"),
+        ({"confidence": {"greedy": [1e300] * 12}}, r"confidence\.greedy must be a list of 12 numbers"),
+        ({"provenance": {"a": [{"loss": float("inf")}]}}, r"provenance\.a\[0\]\.loss must be a finite number, not inf"),
+        ({"provenance": {"a": "\x1b[2J"}}, r"provenance\.a must be plain text"),
+        ({"error_rates": {"\ud800": 1}}, "error_rates has the key"),
+        ({"versions": NESTED}, "versions.* is nested more than 100 levels deep"),
         ({"priors": [0.5, 0.5]}, "must be a list of 29 shares, or empty"),
         ({"confidence": {"greedy": [float("nan")] * 12}}, "must be a list of 12 numbers"),
     ],
@@ -171,6 +202,94 @@ def test_weights_of_another_model_are_refused(copy):
     edit(copy, model__units=17)
     with pytest.raises(BundleError, match="must have shape"):
         load_bundle(copy).keras_model()
+
+
+def change_arrays(path: Path, **changes) -> None:
+    """Replace arrays of a bundle, or drop those that are None; `__` stands for a slash."""
+    with np.load(path / "arrays.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays |= {name.replace("__", "/"): array for name, array in changes.items()}
+    np.savez(path / "arrays.npz", **{name: array for name, array in arrays.items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features__matrix": np.full((20, 257), "a")}, "features/matrix must hold floating-point numbers, not <U1"),
+        ({"features__matrix": np.zeros((20, 257), complex)}, "features/matrix must hold floating-point numbers"),
+        ({"features__matrix": np.zeros((20, 257), int)}, "features/matrix must hold floating-point numbers"),
+        ({"features__matrix": np.full((20, 257), np.nan)}, "features/matrix must hold finite numbers from 0 to 1000"),
+        ({"features__matrix": np.full((20, 257), 1e300)}, "features/matrix must hold finite numbers from 0 to 1000"),
+        ({"features__matrix": np.full((20, 257), -1.0)}, "features/matrix must hold finite numbers from 0 to 1000"),
+        ({"features__mean": np.zeros(3)}, r"features/mean must have shape \(20,\), not \(3,\)"),
+        ({"features__mean": np.full(20, np.inf)}, "features/mean must hold finite numbers"),
+        ({"features__deviation": np.full(20, -1.0)}, "features/deviation must hold finite numbers from 0"),
+        ({"model__symbols/bias": None}, "weight symbols/bias is missing"),
+        ({"model__symbols/bias2": np.zeros(3)}, "weight 'symbols/bias2' has no place in the model"),
+    ],
+    ids=lambda value: "",
+)
+def test_arrays_that_make_no_sense_are_refused_by_name(copy, changes, message):
+    change_arrays(copy, **changes)
+    with pytest.raises(BundleError, match=rf"arrays\.npz: .*{message}"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full(29, np.nan), "model/symbols/bias must hold finite numbers"),
+        (np.full(29, 1e300), "model/symbols/bias must hold finite numbers"),
+        (np.zeros(28), r"model/symbols/bias must have shape \(29,\), not \(28,\)"),
+        (np.zeros(29, int), "model/symbols/bias must hold floating-point numbers, not int64"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused_before_any_model_is_made_of_them(copy, array, message):
+    change_arrays(copy, **{"model__symbols/bias": array})
+    bundle = load_bundle(copy)
+    for use in (bundle.weights, bundle.keras_model, lambda: bundle.engine(EngineKind.onnx_float32)):
+        with pytest.raises(BundleError, match=message):
+            use()
+
+
+def test_statistics_that_the_normalisation_needs_are_not_missing(copy):
+    edit(copy, features__normalization="corpus")
+    with pytest.raises(BundleError, match=r"features/mean is missing, which features\.normalization=corpus needs"):
+        load_bundle(copy)
+    change_arrays(copy, features__mean=np.zeros(20), features__deviation=np.zeros(20))
+    features = load_bundle(copy).log_mel(np.zeros(1600, np.float32))
+    assert np.isfinite(features).all()  # a band that never varied in training
+
+
+def test_an_array_that_an_older_numpy_added_by_itself_is_passed_over(copy):
+    """`numpy.savez(..., allow_pickle=False)` stored an array of that name before NumPy 2.2."""
+    with zipfile.ZipFile(copy / "arrays.npz", "a") as archive, archive.open("allow_pickle.npy", "w") as member:
+        np.lib.format.write_array(member, np.array(False))
+    assert len(load_bundle(copy).weights()) > 5
+
+
+def test_a_provenance_that_json_cannot_hold_is_written_as_near_as_it_can(tiny_bundle, tmp_path):
+    endless: dict = {}
+    for _ in range(300):
+        endless = {"init": endless}
+    provenance = {"loss": float("nan"), "train": ["a\udce9.jsonl", "b\x1b[2J"], "init": endless}
+    copy_bundle(load_bundle(tiny_bundle), tmp_path / "copy", provenance=provenance)
+    read = load_bundle(tmp_path / "copy").provenance
+    assert (read["loss"], read["train"]) == (None, ["a\\udce9.jsonl", "b\\x1b[2J"])
+
+
+def test_a_card_that_could_not_be_read_again_is_not_written(tiny_bundle, tmp_path):
+    bundle = load_bundle(tiny_bundle)
+    with pytest.raises(BundleError, match="priors must be a list of 29 shares"):
+        copy_bundle(bundle, tmp_path / "copy", priors=[2.0] * 29)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_key_that_comes_twice_is_refused(copy):
+    text = (copy / "bundle.json").read_text()
+    (copy / "bundle.json").write_text(text.replace('"depth": 1,', '"depth": 1, "depth": 2,'))
+    with pytest.raises(BundleError, match=r"bundle\.json: the key 'depth' comes twice"):
+        load_bundle(copy)
 
 
 def test_pickled_objects_are_refused(copy):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from asr.acoustic.onnx_export import OPERATORS
 from asr.errors import BundleError
@@ -27,7 +28,7 @@ def check_graph(content: bytes, name: str) -> None:
     ------
     BundleError
         If it is no ONNX file, takes tensors from other files, brings functions or operators of its own, or holds graphs
-        in graphs (loops, branches).
+        in graphs (loops, branches), or damaged tensors or infinite numbers.
     """
     try:
         model = onnx.load_from_string(content)
@@ -57,4 +58,14 @@ def _problem(model: Any) -> str | None:
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             return f"its tensor {tensor.name!r} lies in another file"
+        if not _is_finite(tensor):
+            return f"its tensor {tensor.name!r} is damaged or holds infinite numbers"
     return None
+
+
+def _is_finite(tensor: Any) -> bool:
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError):  # its type, its shape and its content do not fit together
+        return False
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())

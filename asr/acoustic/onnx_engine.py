@@ -60,7 +60,7 @@ class OnnxEngine:
         Raises
         ------
         BundleError
-            If the graph does not run, or gives something else.
+            If the graph does not run, or gives NaN or something of another shape.
         """
         counts = np.array([len(frames)], np.int32)
         try:
@@ -68,6 +68,8 @@ class OnnxEngine:
         except Exception as error:
             raise BundleError(f"{self._name}: ONNX Runtime cannot run the graph ({_first_line(error)})") from error
         result: npt.NDArray[np.float32] = log_probs[0]
+        if np.isnan(result).any():
+            raise BundleError(f"{self._name}: the graph gives NaN for log-probabilities")
         if result.shape != (int(step_counts(len(frames), self._settings)), self._symbols):
             raise BundleError(
                 f"{self._name}: the graph does not give a step for every {self._settings.subsampling} frames"

@@ -29,7 +29,7 @@ Samples = npt.NDArray[np.float32]
 
 _LOWEST_RATE = 1000
 # Floating point samples may be beyond full scale, some programs write them at that of 16 bits; not farther.
-_LARGEST_VALUE = 1e6
+LARGEST_VALUE = 1e6
 # A header that promises more seconds than this promises nothing: writers to pipes leave the largest number there is.
 _ENDLESS = 1e9
 
@@ -271,7 +271,7 @@ def _finite(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
     """Blocks that are not empty; the first value that is no sound ends them."""
     position = 0.0
     for rate, block in blocks:
-        good = (np.abs(block) <= _LARGEST_VALUE).all(axis=1)  # which no NaN is
+        good = (np.abs(block) <= LARGEST_VALUE).all(axis=1)  # which no NaN is
         if not good.all():
             when = position + int(good.argmin()) / rate
             worst = "NaN" if np.isnan(block[good.argmin()]).any() else f"{np.abs(block[good.argmin()]).max():g}"

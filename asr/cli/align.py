@@ -230,18 +230,22 @@ def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig,
     rate = load_bundle(settings.bundle).log_mel.settings.sample_rate
     rows, left_out, failed = [], [], 0
     for task, transcript in transcripts:
-        cuts = cut_utterances(transcript.words, longest=settings.cut_seconds, duration=transcript.duration)
+        cuts = cut_utterances(
+            transcript.words,
+            longest=settings.cut_seconds,
+            duration=transcript.duration,
+            spaces=transcript.spaces,
+        )
         good = [cut for cut in cuts if cut.score >= settings.min_score]
         left_out += [cut for cut in cuts if cut.score < settings.min_score]
         name = _folder_name(task)
-        separator = " " if " " in transcript.text else ""
         try:
             for number, cut in enumerate(_write_cuts(task, good, folder / name, settings, readers, rate), 1):
                 rows.append(
                     {
                         "audio_filepath": f"{name}/{name}-{number:05d}.flac",
                         "duration": round(cut.end - cut.start, 3),
-                        "text": separator.join(word.text for word in cut.words),
+                        "text": cut.text,
                         "id": f"{name}-{number:05d}",
                         "recording": task.path,
                         "start": round((task.offset or 0.0) + cut.start, 3),

@@ -100,17 +100,28 @@ def _rates(error_rates: Mapping[str, Any]) -> list[str]:
     """What was measured, in percent."""
     lines, notes = [], []
     for measured_on, values in error_rates.items():
+        if not isinstance(values, Mapping):
+            lines.append(f"{measured_on}: {_value(values)}")
+            continue
         rest = dict(values)
         rates = []
         for name in ("wer", "cer"):
-            rate, interval = rest.pop(name, None), rest.pop(f"{name}_interval", None)
-            shown = "n/a" if rate is None else f"{100 * rate:.1f} %"
-            if interval:
+            rate, interval = _numbers(rest.pop(name, None)), _numbers(rest.pop(f"{name}_interval", None))
+            shown = f"{100 * rate[0]:.1f} %" if rate else "n/a"
+            if len(interval) == 2:
                 shown += f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f} %)"
             rates.append(f"{name.upper()} {shown}")
-        notes.append(rest.pop("note", None))
+        if note := rest.pop("note", None):
+            notes.append(_value(note))
         lines.append(f"{measured_on}: {', '.join(rates)}{''.join(f', {key} {_value(rest[key])}' for key in rest)}")
-    return lines + list(dict.fromkeys(filter(None, notes)))
+    return lines + list(dict.fromkeys(notes))
+
+
+def _numbers(value: Any) -> list[float]:
+    """A number, or those of a list; nothing for anything else: a card may hold any JSON there."""
+    values = value if isinstance(value, list | tuple) else [value]
+    # No rate is a thousand times its reference; a whole number may be beyond all floats.
+    return [one for one in values if isinstance(one, int | float) and abs(one) <= 1000]
 
 
 def _value(value: Any) -> str:

@@ -21,9 +21,9 @@ from asr.machine import available_cores
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
+    from asr.bundle import Bundle
     from asr.decoding import Decoder
     from asr.decoding.confidence import Calibration
-    from asr.text.alphabet import Alphabet
     from asr.transcription.transcriber import Heard
     from asr.tuning.search import Trial
 
@@ -78,7 +78,12 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             raise ConfigError("name the language model to be weighed: decoder.lm=FILE (`asr lm` makes one)")
         decoder = replace(decoder, n_best=1)
     # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
-    make_decoder(bundle.alphabet, decoder, priors=[1.0] * bundle.alphabet.size if settings.output else bundle.priors)
+    make_decoder(
+        bundle.alphabet,
+        decoder,
+        priors=[1.0] * bundle.alphabet.size if settings.output else bundle.priors,
+        normalizer=bundle.normalizer,
+    )
     transcriber = Transcriber(
         bundle, decoder=decoder, channel=settings.channel, track=settings.track, workers=settings.workers
     )
@@ -102,8 +107,8 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     # What is found without output= is for the bundle as it is.
     priors = measure_priors(heard) if settings.output else bundle.priors
     if isinstance(decoder, BeamConfig):
-        decoder = _search(heard, references, settings, decoder, bundle.alphabet, priors, report_dir)
-    made = make_decoder(bundle.alphabet, decoder, priors=priors)
+        decoder = _search(heard, references, settings, decoder, bundle, priors, report_dir)
+    made = make_decoder(bundle.alphabet, decoder, priors=priors, normalizer=bundle.normalizer)
     calibration = _calibrate(heard, references, speakers, settings, made, report_dir)
     if report_dir:
         _log.info("report written to %s", report_dir)
@@ -127,7 +132,7 @@ def _search(
     references: Sequence[str],
     settings: TuneConfig,
     decoder: BeamConfig,
-    alphabet: Alphabet,
+    bundle: Bundle,
     priors: Sequence[float],
     report_dir: Path | None,
 ) -> BeamConfig:
@@ -141,9 +146,10 @@ def _search(
     with Tuner(
         heard,
         references,
-        alphabet,
+        bundle.alphabet,
         settings.normalizer,
         settings=decoder,
+        spelling=bundle.normalizer,
         priors=priors,
         seed=settings.seed,
         workers=cores,
@@ -187,10 +193,12 @@ def _calibrate(
     for recording, hypotheses, reference, speaker in zip(heard, found, references, speakers, strict=True):
         best = hypotheses[0]
         # Confidences are of the words that are written, truth is of normalised ones: where these are others, pass.
-        words, normalized = best.text.split(), normalize_text(best.text, settings.normalizer)
-        if words and words == normalized.split():
-            features.append(word_features(best, recording.log_probs(), decoder.language_scores(best.text)))
-            right.append(np.array(right_words(reference, normalized), np.float64))
+        spans, normalized = decoder.alphabet.words(best.text), normalize_text(best.text, settings.normalizer)
+        if spans and best.text.split() == normalized.split():
+            language = decoder.language_scores(best.text)
+            features.append(word_features(best, recording.log_probs(), language, spans=spans))
+            words = [best.text[start:end] for start, end in spans]
+            right.append(np.array(right_words(reference, normalized, words), np.float64))
             owners.append(speaker)
     truth = np.concatenate(right) if right else np.zeros(0)
     if len(truth) == 0 or truth.min() == truth.max():

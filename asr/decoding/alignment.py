@@ -18,6 +18,9 @@ Ints = npt.NDArray[np.int64]
 _BEAMS = (300.0, 3000.0)
 # Up to this size of the trellis all of it is searched, if need be.
 _FEW_CELLS = 50_000_000
+# Steps between two looks for states that can be dropped.
+_TRIM_STEPS = 4
+_LOWEST = float(np.finfo(np.float64).min)
 # Steps between two looks for what all paths have in common, which is then settled.
 _SETTLE_STEPS = 500
 _NEVER = np.int64(-1)
@@ -39,13 +42,13 @@ class Alignment:
     """natural log-probability of the alignment"""
 
 
-def align_symbols(log_probs: LogProbs, numbers: Sequence[int]) -> Alignment:
+def align_symbols(log_probs: LogProbs | Sequence[LogProbs], numbers: Sequence[int]) -> Alignment:
     """The likeliest alignment of a text to a recording.
 
     Parameters
     ----------
-    log_probs : float [shape=(steps, symbols)]
-        Natural log-probabilities.
+    log_probs : float [shape=(steps, symbols)], or a sequence of such
+        Natural log-probabilities; consecutive blocks of a long recording need not be joined.
     numbers : sequence of int
         The numbers of the text's symbols, without blanks.
 
@@ -67,11 +70,13 @@ def align_symbols(log_probs: LogProbs, numbers: Sequence[int]) -> Alignment:
     labels = np.asarray(numbers, np.int64)
     repeats = int((labels[1:] == labels[:-1]).sum())
     needed = len(labels) + repeats
-    if needed > len(log_probs):
-        raise AlignmentError(f"the text is too long: it needs {needed} steps, the recording has {len(log_probs)}")
-    exhaustive = len(log_probs) * len(labels) < _FEW_CELLS
+    blocks = [log_probs] if isinstance(log_probs, np.ndarray) else log_probs
+    count = sum(map(len, blocks))
+    if needed > count:
+        raise AlignmentError(f"the text is too long: it needs {needed} steps, the recording has {count}")
+    exhaustive = count * len(labels) < _FEW_CELLS
     for beam in (*_BEAMS, *([np.inf] if exhaustive else [])):
-        states, score = _best_path(log_probs, labels, beam)
+        states, score = _best_path(blocks, labels, beam)
         if states is not None:
             break
     else:
@@ -86,30 +91,46 @@ def align_symbols(log_probs: LogProbs, numbers: Sequence[int]) -> Alignment:
     return Alignment(first, last, score)
 
 
-def _best_path(log_probs: LogProbs, labels: Ints, beam: float) -> tuple[Ints | None, float]:
+def _best_path(blocks: Sequence[LogProbs], labels: Ints, beam: float) -> tuple[Ints | None, float]:
     """The state at every step, and the score of the path; no path if the beam has lost the text's end."""
     count = 2 * len(labels) + 1
     symbols = np.full(count, BLANK)
     symbols[1::2] = labels
-    may_skip = np.zeros(count, bool)
-    may_skip[3::2] = labels[1:] != labels[:-1]
-    low, best = 0, np.zeros(1)  # the scores of states from `low` on, before the first step: all is at the first blank
+    skip = np.full(count, -np.inf)  # what it costs to go on by two states, where no blank is needed between
+    skip[3::2] = np.where(labels[1:] != labels[:-1], 0.0, -np.inf)
+    # The score of state i is at i + 2. States from `low` to `high` - 1 are searched, all others are impossible. Before
+    # the first step, all is at the first blank.
+    scores = np.full(count + 2, -np.inf)
+    scores[2] = 0.0
+    low, high = 0, 1
+    remaining = sum(map(len, blocks))
     path = _Path()
-    for now in log_probs.astype(np.float64):
-        # One may stay, go on by one state, or by two where no blank is needed between.
-        size = min(len(best) + 2, count - low)
-        choices = np.full((3, size), -np.inf)
-        choices[0, : min(len(best), size)] = best[:size]
-        choices[1, 1 : len(best) + 1] = best[: size - 1]
-        choices[2, 2 : len(best) + 2] = best[: size - 2] if size >= 2 else best[:0]
-        choices[2, ~may_skip[low : low + size]] = -np.inf
-        came_from = choices.argmax(axis=0)
-        scores = choices[came_from, np.arange(size)] + now[symbols[low : low + size]]
-        kept = np.flatnonzero(scores >= max(scores.max() - beam, np.finfo(np.float64).min))
-        path.add(low + int(kept[0]), came_from[kept[0] : kept[-1] + 1].astype(np.uint8))
-        low, best = low + int(kept[0]), scores[kept[0] : kept[-1] + 1]
-    ends = [(float(best[state - low]), state) for state in (count - 1, count - 2) if 0 <= state - low < len(best)]
-    score, state = max(ends, default=(-np.inf, 0))
+    for block in blocks:
+        for now in block:
+            high = min(high + 2, count)
+            best = scores[low + 2 : high + 2].copy()
+            # Of equal scores, the path that moves least is taken.
+            one_on, two_on = scores[low + 1 : high + 1], scores[low:high] + skip[low:high]
+            came_from = (one_on > best).view(np.uint8)
+            np.maximum(best, one_on, out=best)
+            came_from[two_on > best] = 2
+            np.maximum(best, two_on, out=best)
+            best += now[symbols[low:high]]
+            remaining -= 1
+            scores[low + 2 : high + 2] = best
+            path.steps.append((low, came_from))
+            if remaining % _TRIM_STEPS:
+                continue
+            kept = best >= max(best.max() - beam, _LOWEST)
+            first, last = int(kept.argmax()), len(kept) - int(kept[::-1].argmax())
+            scores[low + 2 : low + 2 + first] = scores[low + 2 + last : high + 2] = -np.inf
+            low, high = low + first, low + last
+            # No step leads on by more than two states: from here, the end is out of reach.
+            if not kept.any() or high - 1 + 2 * remaining < count - 2:
+                return None, -np.inf
+            path.settle(low, high - 1)
+    state = count - 1 if count == 1 or scores[count + 1] >= scores[count] else count - 2
+    score = float(scores[state + 2])
     return (path.trace(state), score) if score > -np.inf else (None, score)
 
 
@@ -117,32 +138,32 @@ class _Path:
     """Where each state came from, step by step, as long as it is not settled."""
 
     def __init__(self) -> None:
+        self.steps: list[tuple[int, npt.NDArray[np.uint8]]] = []
+        """of each step that is not settled the lowest state, and how far each state from there on went"""
         self._settled: list[Ints] = []
-        self._steps: list[tuple[int, npt.NDArray[np.uint8]]] = []
+        self._enough = _SETTLE_STEPS
 
-    def add(self, low: int, came_from: npt.NDArray[np.uint8]) -> None:
-        self._steps.append((low, came_from))
-        if len(self._steps) % _SETTLE_STEPS == 0:
-            self._settle()
-
-    def _settle(self) -> None:
-        """Paths do not cross: where the lowest and the highest meet, all do."""
-        low, came_from = self._steps[-1]
-        lowest, highest = self._back(low), self._back(low + len(came_from) - 1)
+    def settle(self, low: int, high: int) -> None:
+        """Settle what the paths to two states have in common. Paths do not cross: so have all between them."""
+        if len(self.steps) < self._enough:
+            return
+        lowest, highest = self._back(low), self._back(high)
         together = np.flatnonzero(lowest == highest)
         if len(together):
             end = int(together[-1]) + 1
             self._settled.append(lowest[:end])
-            del self._steps[:end]
+            del self.steps[:end]
+        # Where little is settled, looking for it at every turn would take time with the square of the length.
+        self._enough = 2 * len(self.steps) + _SETTLE_STEPS
 
     def _back(self, state: int) -> Ints:
         """The states of unsettled steps on the way to a state of the last one."""
-        states = np.empty(len(self._steps), np.int64)
-        for place in range(len(self._steps) - 1, -1, -1):
+        states = np.empty(len(self.steps), np.int64)
+        for place in range(len(self.steps) - 1, -1, -1):
             states[place] = state
-            low, came_from = self._steps[place]
+            low, came_from = self.steps[place]
             state -= int(came_from[state - low])
         return states
 
     def trace(self, state: int) -> Ints:
-        return np.concatenate([*self._settled, self._back(state)]) if self._steps else np.concatenate(self._settled)
+        return np.concatenate([*self._settled, self._back(state)]) if self.steps else np.concatenate(self._settled)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.config import BeamConfig, LanguageUnit
+from asr.bounds import declared_bounds
+from asr.config import BeamConfig, LanguageUnit, NormalizerConfig
 from asr.decoding.arpa import read_arpa
 from asr.decoding.context import CharacterScorer, HotWordScorer, Scorer, WordScorer
 from asr.decoding.hotwords import HotWords
@@ -16,6 +17,7 @@ from asr.decoding.ngram_file import is_ngram_file, load_ngram
 from asr.errors import ConfigError, LanguageModelError
 from asr.files import typed_path
 from asr.text.alphabet import Alphabet, describe_character
+from asr.text.normalize import normalize_text
 
 # A language model whose words an alphabet mostly cannot spell was made for another one.
 _LEAST_SPELLABLE = 0.5
@@ -37,7 +39,7 @@ def load_language_model(path: str | Path) -> NgramModel:
 
 
 def read_word_list(path: str | Path) -> list[str]:
-    """The words of a text file, one a line; empty lines are passed over.
+    """The words of a text file, one a line, as they are written there; empty lines are passed over.
 
     Raises
     ------
@@ -56,7 +58,9 @@ def read_word_list(path: str | Path) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def make_scorers(alphabet: Alphabet, settings: BeamConfig, model: NgramModel | None) -> list[Scorer]:
+def make_scorers(
+    alphabet: Alphabet, settings: BeamConfig, model: NgramModel | None, normalizer: NormalizerConfig | None = None
+) -> list[Scorer]:
     """What hypotheses are scored by beyond what was heard.
 
     Parameters
@@ -64,6 +68,8 @@ def make_scorers(alphabet: Alphabet, settings: BeamConfig, model: NgramModel | N
     alphabet : Alphabet
     settings : BeamConfig
     model : NgramModel or None
+    normalizer : NormalizerConfig, optional
+        Of the model's training texts: hot words and listed words are brought to their spelling.
 
     Raises
     ------
@@ -72,18 +78,12 @@ def make_scorers(alphabet: Alphabet, settings: BeamConfig, model: NgramModel | N
     LanguageModelError
         If a word list cannot be read, or the language model is not made for such an alphabet.
     """
-    hotwords = hotword_weights(settings)
-    space = alphabet.encode(" ")[0] if " " in alphabet.symbols else None
-    for phrase in hotwords:
-        if unknown := alphabet.unknown(phrase):
-            raise ConfigError(
-                f"decoder.hotwords: {phrase!r} has {', '.join(map(describe_character, unknown))}, which the model "
-                "cannot write"
-            )
+    hotwords = hotword_weights(settings, alphabet, normalizer)
+    space = alphabet.separator_number
     scorers: list[Scorer] = []
     if model is not None and model.unit is LanguageUnit.characters:
         scorers.append(_character_scorer(alphabet, settings, model))
-    listed = None if settings.lexicon is None else read_word_list(settings.lexicon)
+    listed = None if settings.lexicon is None else _listed_words(settings.lexicon, normalizer)
     over_words = model is not None and model.unit is LanguageUnit.words
     if over_words or listed is not None or not settings.open_vocabulary:
         if space is None:
@@ -99,30 +99,65 @@ def make_scorers(alphabet: Alphabet, settings: BeamConfig, model: NgramModel | N
     return scorers
 
 
-def hotword_weights(settings: BeamConfig) -> dict[str, float]:
-    """The words and phrases that the settings name, and the weight of each.
+def hotword_weights(
+    settings: BeamConfig, alphabet: Alphabet | None = None, normalizer: NormalizerConfig | None = None
+) -> dict[str, float]:
+    """The words and phrases that the settings name, in the model's spelling, and the weight of each.
+
+    Parameters
+    ----------
+    settings : BeamConfig
+    alphabet : Alphabet, optional
+        That the phrases must be spelled in.
+    normalizer : NormalizerConfig, optional
+        As for `make_scorers`.
 
     Raises
     ------
     ConfigError
-        If a weight is no number.
+        If a weight is no number, or a phrase cannot be spelled in the alphabet.
     LanguageModelError
         If the list of words cannot be read.
     """
-    entries = [] if settings.hotwords_file is None else read_word_list(settings.hotwords_file)
+    entries = [("decoder.hotwords", entry) for entry in settings.hotwords]
+    if settings.hotwords_file is not None:
+        entries = [(settings.hotwords_file, entry) for entry in read_word_list(settings.hotwords_file)] + entries
     weights = {}
-    for entry in [*entries, *settings.hotwords]:
-        phrase, colon, weight = entry.rpartition(":")
+    for source, entry in entries:
+        given, colon, number = entry.rpartition(":")
         if not colon:
-            phrase, weight = entry, str(settings.hotword_weight)
-        phrase = " ".join(phrase.split())
+            given, number = entry, str(settings.hotword_weight)
+        phrase = _spelled(given, normalizer)
+        if alphabet is not None and not alphabet.separator:
+            phrase = "".join(phrase.split())
         try:
-            weights[phrase] = float(weight)
+            weight = float(number)
         except ValueError:
-            raise ConfigError(f"decoder.hotwords: {entry!r} must be a word, or word:weight") from None
-        if not phrase or not np.isfinite(weights[phrase]):
-            raise ConfigError(f"decoder.hotwords: {entry!r} must be a word, or word:weight")
+            weight = np.nan
+        if not given.strip() or not np.isfinite(weight):
+            raise ConfigError(f"{source}: {entry!r} must be a word, or word:weight")
+        bounds = declared_bounds(BeamConfig)["hotword_weight"]
+        if bounds and (problem := bounds.problem(weight)):
+            raise ConfigError(f"{source}: the weight of {entry!r} must be {problem}")
+        if not phrase:
+            raise ConfigError(f"{source}: of {entry!r} nothing is left in the model's spelling: leave it out")
+        if unknown := alphabet.unknown(phrase) if alphabet else []:
+            names = ", ".join(map(describe_character, unknown))
+            raise ConfigError(f"{source}: {given.strip()!r} has {names}, which the model cannot write")
+        weights[phrase] = weight
     return weights
+
+
+def _listed_words(path: str, normalizer: NormalizerConfig | None) -> list[str]:
+    """The words of a list in the model's spelling, in which one may become two."""
+    words = [word for entry in read_word_list(path) for word in _spelled(entry, normalizer).split()]
+    if not words:
+        raise LanguageModelError(path, "holds no words that the model could write")
+    return list(dict.fromkeys(words))
+
+
+def _spelled(text: str, normalizer: NormalizerConfig | None) -> str:
+    return " ".join(text.split()) if normalizer is None else normalize_text(text, normalizer)
 
 
 def _word_scorer(
@@ -167,7 +202,7 @@ def _word_scorer(
 
 
 def _character_scorer(alphabet: Alphabet, settings: BeamConfig, model: NgramModel) -> CharacterScorer:
-    names = [SPACE_WORD if symbol == " " else symbol for symbol in alphabet.symbols]
+    names = [SPACE_WORD if symbol == alphabet.separator else symbol for symbol in alphabet.symbols]
     lacking = [name for name in names if name not in model.numbers]
     if len(lacking) > _LEAST_SPELLABLE * len(names):
         raise LanguageModelError(

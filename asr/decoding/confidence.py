@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from asr.decoding.hypothesis import Hypothesis, LogProbs
 from asr.text.alphabet import BLANK
+from asr.text.words import cut_words
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +32,13 @@ FEATURES = (
 _LOWEST = -8.0
 
 
-def word_features(hypothesis: Hypothesis, log_probs: LogProbs, language: Floats | None = None) -> Floats:
+def word_features(
+    hypothesis: Hypothesis,
+    log_probs: LogProbs,
+    language: Floats | None = None,
+    *,
+    spans: Sequence[tuple[int, int]] | None = None,
+) -> Floats:
     """What tells right words from wrong ones.
 
     Parameters
@@ -39,7 +47,9 @@ def word_features(hypothesis: Hypothesis, log_probs: LogProbs, language: Floats 
     log_probs : float [shape=(steps, symbols)]
         What it was decoded from; steps as the hypothesis counts them.
     language : float [shape=(words + 1,)], optional
-        Natural log-probability of each word after those before it, and of the end.
+        Natural log-probability of each word between spaces after those before it, and of the end.
+    spans : sequence of (start, end), optional
+        The words, as the alphabet cuts them; by default what stands between white space and is of spaced scripts.
 
     Returns
     -------
@@ -49,11 +59,10 @@ def word_features(hypothesis: Hypothesis, log_probs: LogProbs, language: Floats 
         a logarithm, and at worst; the logarithm of its length in characters, and of its steps by character; the mean
         of all characters; what the language model thinks of it, and of what comes next.
     """
-    text = np.array([character != " " for character in hypothesis.text], bool)
-    if not text.any():
+    spans = cut_words(hypothesis.text) if spans is None else spans
+    if not spans:
         return np.zeros((0, len(FEATURES)))
-    starts = np.flatnonzero(text & ~np.concatenate([[False], text[:-1]]))
-    ends = np.flatnonzero(text & ~np.concatenate([text[1:], [False]])) + 1
+    starts, ends = np.array(spans).T
     steps = np.array(hypothesis.steps)
     heard = np.maximum(np.array(hypothesis.log_probs), _LOWEST)
     # Where no character comes up, it is a blank that explains a step.
@@ -66,8 +75,10 @@ def word_features(hypothesis: Hypothesis, log_probs: LogProbs, language: Floats 
     mean = np.add.reduceat(heard, np.stack([starts, ends], axis=1).ravel()[:-1])[::2] / length
     least = np.array([heard[start:end].min() for start, end in zip(starts, ends, strict=True)])
     deficit = (summed[last] - summed[first]) / length
+    # The language model's words are those between spaces; words that no space separates share what it thinks of them.
+    spaced = np.concatenate([[0], np.cumsum(starts[1:] > ends[:-1])])
     if language is None:
-        language = np.zeros(len(starts) + 1)
+        language = np.zeros(spaced[-1] + 2)
     return np.stack(
         [
             np.ones(len(starts)),
@@ -80,8 +91,8 @@ def word_features(hypothesis: Hypothesis, log_probs: LogProbs, language: Floats 
             np.log(length),
             np.log((last - first) / length),
             np.full(len(starts), mean.mean()),
-            np.maximum(language[:-1], -20),
-            np.maximum(language[1:], -20),
+            np.maximum(language[spaced], -20),
+            np.maximum(language[spaced + 1], -20),
         ],
         axis=1,
     )

@@ -303,12 +303,11 @@ class HotWordScorer:
     forgets = False
 
     def begin(self, count: int) -> Ints:
-        return np.zeros(count, np.int64)
+        return np.full(count, self._hotwords.start, np.int64)
 
     def extend(self, states: Ints, slots: Ints, symbols: Ints) -> tuple[Floats, Ints]:
-        before = states[slots]
-        after = self._hotwords.after[before, symbols].astype(np.int64)
-        return self._hotwords.gain[before, symbols].astype(np.float64), after
+        after, gains = self._hotwords.step(states[slots], symbols)
+        return gains, after
 
     def futures(self, states: Ints, extension: Ints, slots: Ints) -> tuple[Hashes, Hashes]:
         return states.astype(np.uint64), extension.astype(np.uint64)
@@ -322,8 +321,7 @@ class HotWordScorer:
     def finish(self, states: Ints) -> Floats:
         hotwords, gains = self._hotwords, np.zeros(len(states))
         if self._space is not None:  # the end of a recording is the end of a word
-            gains += hotwords.gain[states, self._space]
-            states = hotwords.after[states, self._space]
+            states, gains = hotwords.step(states, np.full(len(states), self._space))
         return gains - hotwords.earned[states]
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from asr.config import BeamConfig, DecoderConfig, GreedyConfig, LanguageUnit
+from asr.config import BeamConfig, DecoderConfig, GreedyConfig, LanguageUnit, NormalizerConfig
 from asr.decoding.assembly import load_language_model, make_scorers
 from asr.decoding.beam import Beams, BeamSearch, Floats, Ints
 from asr.decoding.context import IMPOSSIBLE, WordScorer
@@ -24,6 +24,10 @@ from asr.text.alphabet import Alphabet
 
 class Decoder(Protocol):
     """Turns log-probabilities into texts."""
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What the texts are written in."""
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         """Decode some utterances.
@@ -80,7 +84,13 @@ class Stream(Protocol):
         """The texts of the whole recording, best first; the steps of all pieces and pauses are counted on."""
 
 
-def make_decoder(alphabet: Alphabet, settings: DecoderConfig, *, priors: Sequence[float] = ()) -> Decoder:
+def make_decoder(
+    alphabet: Alphabet,
+    settings: DecoderConfig,
+    *,
+    priors: Sequence[float] = (),
+    normalizer: NormalizerConfig | None = None,
+) -> Decoder:
     """The decoder that some settings are for.
 
     Parameters
@@ -90,6 +100,9 @@ def make_decoder(alphabet: Alphabet, settings: DecoderConfig, *, priors: Sequenc
     settings : GreedyConfig or BeamConfig
     priors : sequence of float
         How often the model says each symbol, the blank first, for `decoder.prior_weight`.
+    normalizer : NormalizerConfig, optional
+        Of the model's training texts: hot words and listed words are brought to their spelling. None takes them as they
+        are.
 
     Raises
     ------
@@ -108,7 +121,7 @@ def make_decoder(alphabet: Alphabet, settings: DecoderConfig, *, priors: Sequenc
         case GreedyConfig():
             return GreedyDecoder(alphabet)
         case BeamConfig():
-            return BeamDecoder(alphabet, settings, priors=priors)
+            return BeamDecoder(alphabet, settings, priors=priors, normalizer=normalizer)
         case _:
             raise ConfigError(f"no decoder for {type(settings).__name__}: use GreedyConfig or BeamConfig")
 
@@ -153,6 +166,10 @@ class GreedyDecoder:
     def __init__(self, alphabet: Alphabet) -> None:
         self._alphabet = alphabet
 
+    @property
+    def alphabet(self) -> Alphabet:
+        return self._alphabet
+
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         return [[decode_greedy(one, self._alphabet)] for one in log_probs]
 
@@ -177,8 +194,9 @@ class GreedyStream:
         self._steps += len(log_probs)
 
     def pause(self) -> None:
-        if " " in self._alphabet.symbols and any(piece.text for piece in self._pieces):
-            self._pieces.append(Hypothesis(" ", 0.0, (self._steps,), (0.0,)))
+        separator = self._alphabet.separator
+        if separator and any(piece.text for piece in self._pieces):
+            self._pieces.append(Hypothesis(separator, 0.0, (self._steps,), (0.0,)))
         self._steps += 1
 
     def finish(self) -> list[Hypothesis]:
@@ -205,6 +223,8 @@ class BeamDecoder:
         As for `make_decoder`.
     model : NgramModel, optional
         A language model that is loaded already; else that of `settings.lm` is.
+    normalizer : NormalizerConfig, optional
+        As for `make_decoder`.
     """
 
     def __init__(
@@ -214,6 +234,7 @@ class BeamDecoder:
         *,
         priors: Sequence[float] = (),
         model: NgramModel | None = None,
+        normalizer: NormalizerConfig | None = None,
     ) -> None:
         if settings.prior_weight and len(priors) != alphabet.size:
             raise ConfigError(
@@ -224,12 +245,16 @@ class BeamDecoder:
         if model is None and settings.lm is not None:
             model = load_language_model(settings.lm)
         self._model = model
-        scorers = make_scorers(alphabet, settings, model)
+        scorers = make_scorers(alphabet, settings, model, normalizer)
         self._in_words = any(isinstance(scorer, WordScorer) for scorer in scorers)
         self._searches = [BeamSearch(settings, scorers)]
         if settings.n_best > 1 and self._searches[0].merges:
             # Merging leaves room for the best text, and drops what differs from it in the distant past alone.
             self._searches.append(BeamSearch(settings, scorers, merges=False))
+
+    @property
+    def alphabet(self) -> Alphabet:
+        return self._alphabet
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         log_probs = [self._checked(one) for one in log_probs]
@@ -318,10 +343,8 @@ class BeamStream:
             course.advance(checked)
 
     def pause(self) -> None:
-        alphabet = self._decoder._alphabet
-        space = alphabet.encode(" ")[0] if " " in alphabet.symbols else None
         for course in self._courses:
-            course.pause(space)
+            course.pause(self._decoder.alphabet.separator_number)
 
     @property
     def settled(self) -> str:

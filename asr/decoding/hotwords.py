@@ -1,41 +1,58 @@
-"""Words and phrases that a user expects: found in growing hypotheses by one table, however many there are."""
+"""Words and phrases that a user expects: found in growing hypotheses by one automaton, however many there are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from asr.text.alphabet import Alphabet
 
-START = 0
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_ROOT = 0
+# Up to so many entries of four bytes, the transitions are kept as a table, in which a step is one look.
+_LARGEST_TABLE = 1 << 22
 
 
 @dataclass(frozen=True)
 class HotWords:
-    """A machine that reads symbols and says what each adds to the score of a hypothesis.
+    """An automaton that reads symbols and says what each adds to the score of a hypothesis.
 
     Parameters
     ----------
-    after : int32 [shape=(states, symbols)]
-        The state after reading a symbol. The blank is never read.
-    gain : float32 [shape=(states, symbols)]
-        What is gained or lost with it, natural log: a phrase earns its weight symbol by symbol, and what an abandoned
-        one has earned is taken back.
-    earned : float32 [shape=(states,)]
-        What unfinished phrases have earned so far.
+    keys : int64 [shape=(states - 1,)]
+        Every transition to a longer phrase, as `state * symbols + symbol`, ascending.
+    targets : int32 [shape=(states - 1,)]
+        The state that each leads to.
+    back : int32 [shape=(states,)]
+        Where to look on if a state has no transition for a symbol: the longest other state whose phrase it ends with.
+    earned : float64 [shape=(states,)]
+        What unfinished phrases have earned so far, natural log: a phrase earns its weight symbol by symbol, and what an
+        abandoned one has earned is taken back.
+    won : float64 [shape=(states,)]
+        The weights of all phrases that are complete in a state.
+    symbols : int
+        Of the alphabet, the blank among them, which is never read.
+    start : int
+        The state at the beginning of a recording, which is the beginning of a word.
 
     Notes
     -----
     Source: A. Aho and M. Corasick, "Efficient String Matching: An Aid to Bibliographic Search", CACM 18(6), 1975.
     """
 
-    after: npt.NDArray[np.int32]
-    gain: npt.NDArray[np.float32]
-    earned: npt.NDArray[np.float32]
+    keys: Ints
+    targets: npt.NDArray[np.int32]
+    back: npt.NDArray[np.int32]
+    earned: Floats
+    won: Floats
+    symbols: int
+    start: int
 
     @classmethod
     def build(cls, weights: Mapping[str, float], alphabet: Alphabet) -> HotWords:
@@ -46,57 +63,115 @@ class HotWords:
         weights : mapping of str to float
             What each phrase adds to the score of a hypothesis that holds it, natural log.
         alphabet : Alphabet
-            With a space in it, a phrase is found only as whole words.
+            If it separates words, a phrase is found only as whole words.
 
         Raises
         ------
         ConfigError
             If a phrase cannot be spelled in the alphabet.
         """
-        edge = alphabet.encode(" ") if " " in alphabet.symbols else []
-        patterns = [(edge + alphabet.encode(phrase) + edge, weight) for phrase, weight in weights.items()]
-        children: list[dict[int, int]] = [{}]
+        edge, size = alphabet.encode(alphabet.separator), alphabet.size
+        edges: dict[int, int] = {}  # by state * size + symbol
         earned = [0.0]  # on the way to the phrases that a state is the beginning of
         won = [0.0]  # by the phrase that ends in it
-        for symbols, weight in patterns:
-            state = 0
+        for phrase, weight in weights.items():
+            symbols = [*edge, *alphabet.encode(phrase), *edge]
+            state = _ROOT
             for depth, symbol in enumerate(symbols, start=1):
-                if symbol not in children[state]:
-                    children[state][symbol] = len(children)
-                    children.append({})
+                after = edges.setdefault(state * size + symbol, len(earned))
+                if after == len(earned):
                     earned.append(0.0)
                     won.append(0.0)
-                state = children[state][symbol]
+                state = after
                 share = weight * max(depth - len(edge), 0) / (len(symbols) - len(edge))
                 if depth < len(symbols) and abs(share) > abs(earned[state]):
                     earned[state] = share
             won[state] += weight
-        return cls(*_tables(children, np.array(earned), np.array(won), alphabet.size, edge))
+        back = _fall_back(edges, size, earned, won)
+        keys = np.fromiter(edges, np.int64, len(edges))
+        sorting = np.argsort(keys)
+        targets = np.fromiter(edges.values(), np.int32, len(edges))
+        return cls(
+            keys=keys[sorting],
+            targets=targets[sorting],
+            back=np.array(back, np.int32),
+            earned=np.array(earned),
+            won=np.array(won),
+            symbols=size,
+            start=edges.get(edge[0], _ROOT) if edge else _ROOT,
+        )
+
+    def step(self, states: Ints, symbols: Ints) -> tuple[Ints, Floats]:
+        """Read a symbol in each of some states.
+
+        Returns
+        -------
+        after : int64 [shape=(states,)]
+            The states that follow.
+        gains : float64 [shape=(states,)]
+            What each symbol adds to the score, natural log.
+        """
+        after = self._follow(states, symbols) if self._table is None else self._table[states, symbols].astype(np.int64)
+        return after, self._worth[after] - self.earned[states]
+
+    @cached_property
+    def _worth(self) -> Floats:
+        return self.won + self.earned
+
+    def _follow(self, states: Ints, symbols: Ints) -> Ints:
+        after = np.full(len(states), _ROOT, np.int64)
+        if not len(self.keys):
+            return after
+        waiting, before = np.arange(len(states)), states
+        while len(waiting):
+            wanted = before * self.symbols + symbols[waiting]
+            found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+            known = self.keys[found] == wanted
+            after[waiting[known]] = self.targets[found[known]]
+            # The root has nowhere to fall back to.
+            on = ~known & (before != _ROOT)
+            waiting, before = waiting[on], self.back[before[on]].astype(np.int64)
+        return after
+
+    @cached_property
+    def _table(self) -> npt.NDArray[np.int32] | None:
+        """All transitions [shape=(states, symbols)], where they are few."""
+        count = len(self.back)
+        if count * self.symbols > _LARGEST_TABLE:
+            return None
+        before, read = np.divmod(self.keys, self.symbols)
+        depth = np.zeros(count, np.int64)
+        while (depth[self.targets] != depth[before] + 1).any():
+            depth[self.targets] = depth[before] + 1
+        table = np.zeros((count, self.symbols), np.int32)
+        # A state that another one falls back to is nearer the root.
+        for level in range(int(depth.max()) + 1):
+            states, own = np.flatnonzero(depth == level), depth[before] == level
+            table[states] = table[self.back[states]]
+            table[before[own], read[own]] = self.targets[own]
+        return table
 
 
-def _tables(
-    children: list[dict[int, int]],
-    earned: npt.NDArray[np.float64],
-    won: npt.NDArray[np.float64],
-    symbols: int,
-    edge: list[int],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    after = np.zeros((len(children), symbols), np.int32)
-    waiting = [0]
-    back = np.zeros(len(children), np.int64)  # the longest other phrase whose beginning a state ends with
-    for state in waiting:
-        if state:
-            after[state] = after[back[state]]
-            won[state] += won[back[state]]
-            if not earned[state]:
-                earned[state] = earned[back[state]]
-        for symbol, child in children[state].items():
-            back[child] = after[state, symbol] if state else 0
-            after[state, symbol] = child
-            waiting.append(child)
-    gain = (won + earned)[after] - earned[:, None]
-    # The beginning of a recording is the beginning of a word.
-    first = int(after[0, edge[0]]) if edge else 0
-    swap: Any = np.arange(len(children))
-    swap[[0, first]] = swap[[first, 0]]
-    return swap[after[swap]].astype(np.int32), gain[swap].astype(np.float32), earned[swap].astype(np.float32)
+def _fall_back(edges: dict[int, int], size: int, earned: list[float], won: list[float]) -> list[int]:
+    """The state to fall back to from each; what is won and earned there is added to `won` and `earned`.
+
+    Edges are in the order in which phrases were added; a state is handled after all that are nearer the root.
+    """
+    above: list[tuple[int, int]] = [(_ROOT, 0)] * len(earned)  # parent and symbol of each state
+    depth = [0] * len(earned)
+    for key, state in edges.items():
+        parent, symbol = divmod(key, size)
+        above[state] = parent, symbol
+        depth[state] = depth[parent] + 1
+    back = [_ROOT] * len(earned)
+    for state in sorted(range(1, len(earned)), key=depth.__getitem__):
+        parent, symbol = above[state]
+        while parent != _ROOT:
+            parent = back[parent]
+            if (found := edges.get(parent * size + symbol)) is not None:
+                back[state] = found
+                break
+        won[state] += won[back[state]]
+        if not earned[state]:
+            earned[state] = earned[back[state]]
+    return back

@@ -29,6 +29,8 @@ FORMAT = 1
 _MAGIC = b"\x89asr-lm\n"
 _ALIGNMENT = 64
 _TYPES = {"uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "float32": np.float32}
+# By the last word of an array's name; all others hold numbers.
+_TYPES_OF = {"words": ("uint8",), "labels": ("uint16", "uint32"), "first": ("uint32",), "codes": ("uint8",)}
 _LARGEST_HEADER = 1 << 20
 
 
@@ -162,21 +164,29 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]
             raise LanguageModelError(path, "its header is damaged")
         try:
             header = json.loads(file.read(length))
+            if type(header["format"]) is not int or header["format"] < 1:
+                raise ValueError("its format is no number")
             if header["format"] > FORMAT:
                 raise LanguageModelError(
                     path, f"written by a newer version of asr (format {header['format']}): update asr"
                 )
+            if not isinstance(header.get("provenance", {}), dict):
+                raise ValueError("its provenance is no object")
             places = {
                 name: (_TYPES[one["type"]], one["length"], one["offset"]) for name, one in header["arrays"].items()
             }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            for name, one in header["arrays"].items():
+                if one["type"] not in _TYPES_OF.get(name.rpartition("/")[2], ("float32",)):
+                    raise ValueError(f"its array {name} is of type {one['type']}")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise LanguageModelError(path, f"its header is damaged ({error})") from error
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     start = len(opening) + length
     arrays = {}
     for name, (kind, count, offset) in places.items():
-        end = start + offset + _padded(count * np.dtype(kind).itemsize) if type(count) is type(offset) is int else -1
-        if not (0 <= offset <= offset + count and start + offset <= end <= len(content)):
+        if type(count) is not int or type(offset) is not int or count < 0 or offset < 0:
+            raise LanguageModelError(path, f"its header is damaged (place of the array {name})")
+        if start + offset + _padded(count * np.dtype(kind).itemsize) > len(content):
             raise LanguageModelError(path, f"the file is cut short, or its array {name} is damaged")
         arrays[name] = np.frombuffer(content, np.dtype(kind).newbyteorder("<"), count, start + offset)
     return header, arrays

@@ -186,16 +186,30 @@ def _missed(result: Score, kind: Callable[[str], str]) -> list[Missed]:
 
 
 def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy) -> list[Word] | None:
-    """When each word of a scored hypothesis was said: None where the system did not say, or the policy made others."""
+    """When each word of a scored hypothesis was said: None where the system did not say, or the policy made others.
+
+    Of a word that the system gave in pieces, as it does in scripts without spaces, the least confidence counts.
+    """
     wanted = utterance.hypothesis.split()
     if not output.words:
         return None
     if [word.text for word in output.words] == wanted:
         return list(output.words)
-    parts = [(word, policy(word.text).split()) for word in output.words]
-    if [token for _, tokens in parts for token in tokens] != wanted:
-        return None
-    return [Word(token, word.start, word.end, word.confidence) for word, tokens in parts for token in tokens]
+    pieces = [(word, token) for word in output.words for token in policy(word.text).split()]
+    words: list[Word] = []
+    position = 0
+    for text in wanted:
+        first = position
+        spelled = ""
+        while position < len(pieces) and len(spelled) < len(text):
+            spelled += pieces[position][1]
+            position += 1
+        if spelled != text:
+            return None
+        some = [word for word, _ in pieces[first:position]]
+        confidences = [word.confidence for word in some if word.confidence is not None]
+        words.append(Word(text, some[0].start, some[-1].end, min(confidences, default=None)))
+    return words if position == len(pieces) else None
 
 
 def reliability(result: Score, words: Sequence[Sequence[Word] | None]) -> Reliability | None:

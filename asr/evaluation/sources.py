@@ -23,6 +23,7 @@ from asr.evaluation.nist import (
     scored_lines,
     words_of_segments,
 )
+from asr.text.words import has_cut_words, join_words
 from asr.transcription.transcriber import Word
 
 HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", ".trn", ".txt")
@@ -141,7 +142,7 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
         if suffix == ".ctm":
             timed = read_ctm(lines, unread)
             if not unread:
-                found = _outputs_of_ctm(path, timed, references, problems, notes)
+                found = _spelled_as(references, _outputs_of_ctm(path, timed, references, problems, notes))
         else:
             found = _plain_texts(suffix, lines, unread)
         problems += _summarised(path, suffix, lines, unread)
@@ -248,6 +249,15 @@ def _choose_channel(reference: Utterance, channels: Sequence[str]) -> str | None
 
 def _output(words: Sequence[Word]) -> Output:
     return Output(" ".join(word.text for word in words), tuple(words))
+
+
+def _spelled_as(references: Sequence[Utterance], found: Mapping[str, Output]) -> dict[str, Output]:
+    """Timed words as texts, in scripts without spaces with spaces if the references have them: CTM does not say."""
+    spaced = any(has_cut_words(one.text or "") for one in references)
+    return {
+        name: Output(join_words([word.text for word in one.words], spaced=spaced), one.words)
+        for name, one in found.items()
+    }
 
 
 _NOTATIONS = {

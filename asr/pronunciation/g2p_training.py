@@ -152,6 +152,7 @@ def train_network(
     for _ in range(training.epochs):
         for batch in _batches(examples, training.batch_words, rng):
             letters, counts, targets = pack(batch, settings)
+            network.reset_metrics()  # before Keras 3.15, the loss would be the mean over all batches so far
             loss = float(network.train_on_batch([letters, counts], targets))
             step += 1
             on_step(step, steps, loss)

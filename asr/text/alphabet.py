@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from asr.bounds import shown
 from asr.errors import ConfigError
+from asr.text.words import cut_words
 
 BLANK = 0
+_MOST_SYMBOLS = 65_535
+# Control characters and surrogates (halves of characters), which no transcript can hold.
+_UNUSABLE = ("Cc", "Cs")
+_MOST_NAMED = 5
 
 
 def describe_character(character: str) -> str:
@@ -21,6 +28,11 @@ def describe_character(character: str) -> str:
     """
     name = unicodedata.name(character, "")
     return f"{character!r} (U+{ord(character):04X}{', ' + name if name else ''})"
+
+
+def _describe(characters: Sequence[str]) -> str:
+    names = [describe_character(one) for one in characters[:_MOST_NAMED]]
+    return ", ".join(names) + (f" and {len(characters) - len(names)} more" if len(characters) > len(names) else "")
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class Alphabet:
     Raises
     ------
     ConfigError
-        If a character comes twice, or there is none.
+        If a character comes twice or cannot stand in a text, or there is none.
 
     Examples
     --------
@@ -49,11 +61,22 @@ class Alphabet:
     symbols: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.symbols, str):
+            raise ConfigError(f"alphabet.symbols must be a text, not {shown(self.symbols)}")
         if not self.symbols:
             raise ConfigError("alphabet.symbols is empty: name the characters, or set alphabet.from_data=true")
-        twice = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
+        if len(self.symbols) > _MOST_SYMBOLS:
+            raise ConfigError(f"alphabet.symbols must be at most {_MOST_SYMBOLS} characters, not {len(self.symbols)}")
+        twice = sorted(symbol for symbol, count in Counter(self.symbols).items() if count > 1)
         if twice:
-            raise ConfigError(f"alphabet.symbols holds {', '.join(map(describe_character, twice))} more than once")
+            raise ConfigError(f"alphabet.symbols holds {_describe(twice)} more than once")
+        unusable = [
+            one for one in self.symbols if unicodedata.category(one) in _UNUSABLE or (one.isspace() and one != " ")
+        ]
+        if unusable:
+            raise ConfigError(
+                f"alphabet.symbols holds {_describe(unusable)}: no control characters, no white space but the space"
+            )
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Alphabet:
@@ -68,6 +91,31 @@ class Alphabet:
     def size(self) -> int:
         """Width of the model's output: all symbols and the blank."""
         return len(self.symbols) + 1
+
+    @property
+    def separator(self) -> str:
+        """What separates words: a space, or nothing where the alphabet has none.
+
+        Other marks between words, such as the Ethiopic wordspace, are punctuation to the normaliser, which makes spaces
+        of them, or symbols like all others where it keeps them.
+        """
+        return " " if " " in self._numbers else ""
+
+    @property
+    def separator_number(self) -> int | None:
+        """The number of the separator, if there is one."""
+        return self._numbers.get(" ")
+
+    def words(self, text: str) -> list[tuple[int, int]]:
+        """Where the words of a text that the alphabet writes begin and end; see `cut_words`."""
+        return cut_words(text, spaced=bool(self.separator))
+
+    def join(self, texts: Iterable[str]) -> str:
+        """Texts one behind the other, as one: single separators between those that are not empty, and none around."""
+        separator = self.separator
+        if not separator:
+            return "".join(texts)
+        return separator.join(word for text in texts for word in text.split(separator) if word)
 
     def unknown(self, text: str) -> list[str]:
         """The distinct characters of a text that the alphabet lacks, in order of appearance."""

@@ -23,6 +23,8 @@ from asr.files import write_atomically
 
 _FORMAT = 2
 _KEPT = 2
+# Before 2.2, NumPy's savez took the keyword allow_pickle for an array: older checkpoints can hold one.
+_NOT_VARIABLES = ("state", "allow_pickle")
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ def save_checkpoint(folder: Path, variables: Mapping[str, Any], progress: Progre
     state = {"format": _FORMAT, "progress": asdict(progress)}
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in variables.items()}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, state=np.array(json.dumps(state)), **arrays)
+    np.savez(buffer, state=np.array(json.dumps(state)), **arrays)
     write_atomically(folder / f"{progress.batches:09d}.npz", buffer.getvalue())
     for path in find_checkpoints(folder)[_KEPT:]:
         path.unlink()
@@ -116,7 +118,7 @@ def load_checkpoint(folder: Path, variables: Mapping[str, Any]) -> Progress | No
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 state = json.loads(str(arrays["state"]))
-                content = {name: arrays[name] for name in arrays.files if name != "state"}
+                content = {name: arrays[name] for name in arrays.files if name not in _NOT_VARIABLES}
             progress = Progress(**state["progress"])
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             _log.warning("%s cannot be read (%s): going back to the checkpoint before it", path, error)

@@ -138,6 +138,7 @@ class Engine:
         """
         targets = pack_targets(batch, self._settings.model, step_symbols)
         arrays = (batch.frames, batch.frame_counts), targets
+        self.model.reset_metrics()  # before Keras 3.15, the loss would be the mean over all batches so far
         with self._devices.scope():
             loss = self.model.train_on_batch(*self._devices.distribute(arrays))
         loss = float(np.asarray(loss[0] if isinstance(loss, list) else loss)) / self._settings.training.accumulate

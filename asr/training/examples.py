@@ -204,7 +204,7 @@ class Examples:
 
     def _joined_label(self, first: int, second: int) -> list[int]:
         parts = [self.labels[index] for index in (first, second)]
-        between = self._alphabet.encode(" ") if all(parts) and " " in self._alphabet.symbols else []
+        between = self._alphabet.encode(self._alphabet.separator) if all(parts) else []
         return parts[0] + between + parts[1]
 
     def prepare(self, planned: PlannedBatch, epoch: int, *, fixed_shape: bool = False) -> Prepared:

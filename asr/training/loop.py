@@ -257,7 +257,7 @@ class _Run:
     def _denominator(self) -> Denominator:
         """All that could have been said, as likely as its letters are to follow each other in the transcripts."""
         alphabet, order = self.corpus.alphabet, self.settings.training.mmi_order
-        start = alphabet.encode(" ")[0] if " " in alphabet.symbols else BLANK + 1
+        start = alphabet.separator_number or BLANK + 1
         ngrams = symbol_ngrams(self.train_examples.labels, symbols=alphabet.size, start=start, order=order)
         return Denominator(ngrams, start=start)
 
@@ -446,11 +446,10 @@ class _Run:
     def _save_replay(self, path: Path, prepared: Prepared) -> None:
         buffer = io.BytesIO()
         batch = prepared.batch
-        weights = {f"weights/{name}": array for name, array in read_weights(self.engine.model).items()}
+        weights: dict[str, Any] = {f"weights/{name}": array for name, array in read_weights(self.engine.model).items()}
         ids = np.array([self.train_examples.utterances[index].id for index in prepared.indices])
         np.savez_compressed(
             buffer,
-            allow_pickle=False,
             ids=ids,
             frames=batch.frames,
             frame_counts=batch.frame_counts,

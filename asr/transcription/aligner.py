@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.bundle import Bundle
-from asr.decoding.alignment import AlignmentError, align_symbols
+from asr.decoding.alignment import Alignment, AlignmentError, align_symbols
 from asr.text.alphabet import BLANK
 from asr.text.normalize import normalize_text
 from asr.transcription.transcriber import Heard, Transcript, Word
+from asr.transcription.windows import LogProbs
 
+# A symbol that is impossible counts as this, a natural log-probability.
+_LOWEST = -50.0
 # An utterance keeps some of the silence around it.
 _MARGIN_SECONDS = 0.2
 # None is cut shorter than this part of the longest, if there is a choice.
@@ -26,29 +30,44 @@ class Spelling:
     words: tuple[str, ...]
     """as they are written, each with at least one symbol of the model's"""
     labels: tuple[str, ...]
-    """what the model hears of each"""
+    """each in the model's symbols"""
     unknown: tuple[str, ...]
     """words with characters that the model does not know, which are passed over"""
+    spaces: tuple[str, ...]
+    """what stands before each word in the text: a space, or nothing"""
+
+    @property
+    def text(self) -> str:
+        """The words as they are written."""
+        return "".join(space + word for space, word in zip(self.spaces, self.words, strict=True))
 
 
 def spell(text: str, bundle: Bundle) -> Spelling:
-    """Split a text into words, and spell them as a bundle's training texts were."""
+    """Cut a text into words as a bundle's alphabet does, and spell them as its training texts were."""
     known = set(bundle.alphabet.symbols)
+    text = " ".join(text.split())
     words: list[str] = []
     labels: list[str] = []
+    spaces: list[str] = []
     unknown = []
-    spaced = " " in known
-    for word in text.split() if spaced else [character for character in text if not character.isspace()]:
+    before, position = "", 0  # what no word was there yet to take
+    for start, end in bundle.alphabet.words(text):
+        word, space = text[start:end], text[position:start]
+        position = end
         normal = normalize_text(word, bundle.normalizer)
         label = "".join(character for character in normal if character in known)
         if label != normal:
             unknown.append(word)
         if label:
-            words.append(word)
+            spaces.append(space if words else "")
+            words.append(f"{before}{space}{word}" if before else word)
             labels.append(label)
-        elif words:  # a dash, a number: it stays with the word before
-            words[-1] += f" {word}" if spaced else word
-    return Spelling(tuple(words), tuple(labels), tuple(unknown))
+            before = ""
+        elif words:  # a dash, a number: it stays with the word before, or else with the first one
+            words[-1] += space + word
+        else:
+            before += space + word
+    return Spelling(tuple(words), tuple(labels), tuple(unknown), tuple(spaces))
 
 
 def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: float) -> Transcript:
@@ -76,24 +95,41 @@ def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: f
     """
     if not spelling.words:
         raise AlignmentError("the text has no words that the model could hear")
-    separator = " " if " " in bundle.alphabet.symbols else ""
-    labels = bundle.alphabet.encode(separator.join(spelling.labels))
-    log_probs = heard.log_probs()
-    alignment = align_symbols(log_probs, labels)
-    # What the model would rather have heard at each step, against what it had to.
-    explained = log_probs[:, BLANK].astype(np.float64)
-    for number, first, last in zip(labels, alignment.first, alignment.last, strict=True):
-        explained[first : last + 1] = log_probs[first : last + 1, number]
-    behind = np.concatenate([[0.0], np.cumsum(log_probs.max(axis=1) - np.maximum(explained, -50.0))])
+    separator = bundle.alphabet.separator
+    gaps = [separator if space else "" for space in spelling.spaces]
+    labels = bundle.alphabet.encode("".join(map(str.__add__, gaps, spelling.labels)))
+    blocks = heard.blocks()
+    alignment = align_symbols(blocks, labels)
+    behind = _shortfall(blocks, labels, alignment)
     words, position = [], 0
-    for text, label in zip(spelling.words, spelling.labels, strict=True):
+    for text, label, gap in zip(spelling.words, spelling.labels, gaps, strict=True):
+        position += len(gap)
         first, last = alignment.first[position], alignment.last[position + len(label) - 1] + 1
         score = float(np.exp(-(behind[last] - behind[first]) / len(label)))
         start, end = float(first) * step_seconds, min(float(last) * step_seconds, heard.duration)
         words.append(Word(text, round(min(start, end), 3), round(end, 3), round(score, 3)))
-        position += len(label) + len(separator)
-    text = separator.join(spelling.words)
-    return Transcript(heard.path, text, heard.duration, alignment.score, tuple(words), (), notes=heard.notes)
+        position += len(label)
+    return Transcript(heard.path, spelling.text, heard.duration, alignment.score, tuple(words), (), notes=heard.notes)
+
+
+def _shortfall(blocks: Sequence[LogProbs], labels: Sequence[int], alignment: Alignment) -> npt.NDArray[np.float64]:
+    """How far the symbols of an alignment are behind the likeliest ones, summed up to each step.
+
+    Returns
+    -------
+    float64 [shape=(steps + 1,)]
+        Natural logarithms.
+    """
+    symbols = np.full(sum(map(len, blocks)), BLANK)
+    for number, first, last in zip(labels, alignment.first, alignment.last, strict=True):
+        symbols[first : last + 1] = number
+    parts = [np.zeros(1)]
+    position = 0
+    for block in blocks:
+        explained = block[np.arange(len(block)), symbols[position : position + len(block)]].astype(np.float64)
+        parts.append(block.max(axis=1) - np.maximum(explained, _LOWEST))
+        position += len(block)
+    return np.cumsum(np.concatenate(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +140,7 @@ class Cut:
     """seconds"""
     end: float
     words: tuple[Word, ...]
+    text: str
 
     @property
     def score(self) -> float:
@@ -111,7 +148,9 @@ class Cut:
         return float(np.mean([word.confidence or 0.0 for word in self.words]))
 
 
-def cut_utterances(words: Sequence[Word], *, longest: float, duration: float) -> list[Cut]:
+def cut_utterances(
+    words: Sequence[Word], *, longest: float, duration: float, spaces: Sequence[str] | None = None
+) -> list[Cut]:
     """Cut an aligned recording in its longest pauses.
 
     Parameters
@@ -121,12 +160,15 @@ def cut_utterances(words: Sequence[Word], *, longest: float, duration: float) ->
         Seconds of an utterance, if no word is longer.
     duration : float
         Seconds of the recording.
+    spaces : sequence of str, optional
+        What stands before each word; a space by default.
 
     Returns
     -------
     list of Cut
         Side by side or with silence between, with all words.
     """
+    gaps = [" "] * len(words) if spaces is None else spaces
     cuts = []
     first = 0
     while first < len(words):
@@ -147,6 +189,7 @@ def cut_utterances(words: Sequence[Word], *, longest: float, duration: float) ->
         before = (words[first - 1].end + begins) / 2 if first else 0.0
         after = (ends_at + words[last].start) / 2 if last < len(words) else duration
         start, stop = max(begins - _MARGIN_SECONDS, before), min(ends_at + _MARGIN_SECONDS, after)
-        cuts.append(Cut(round(start, 3), round(max(stop, ends_at), 3), tuple(words[first:last])))
+        text = "".join(gap + word.text for gap, word in zip(gaps[first:last], words[first:last], strict=True))
+        cuts.append(Cut(round(start, 3), round(max(stop, ends_at), 3), tuple(words[first:last]), text.lstrip()))
         first = last
     return cuts

@@ -18,16 +18,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from asr.acoustic.engine import AcousticModel
-from asr.audio.load import Samples
+from asr.audio.load import LARGEST_VALUE, Samples
 from asr.audio.reading import Readers
 from asr.audio.segment import AudioSegment, AudioSource
 from asr.bundle import Bundle
 from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
-from asr.errors import AudioError
+from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
 from asr.machine import available_cores
 from asr.text.alphabet import BLANK
+from asr.text.words import spaces_before
 from asr.transcription.windows import LogProbs, Stitcher, Stretch, Window, WindowCutter, is_silent
 
 Part = TypeVar("Part")
@@ -68,6 +69,11 @@ class Transcript:
     notes: tuple[str, ...] = ()
     """what a user should know about how the recording was read: which of several audio tracks, for example"""
 
+    @property
+    def spaces(self) -> list[str]:
+        """What stands before each word in the text: a space, or nothing where a script has none."""
+        return spaces_before(self.text, [word.text for word in self.words])
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -83,14 +89,21 @@ class Heard:
 
     def log_probs(self) -> LogProbs:
         """All steps from the first one on [shape=(steps, symbols)], with sure blanks where there is silence."""
-        if not self.stretches:
-            return np.zeros((0, 1), np.float32)
-        last = self.stretches[-1]
-        result = np.full((last.first_step + len(last.log_probs), last.log_probs.shape[1]), -np.inf, np.float32)
-        result[:, BLANK] = 0
+        blocks = self.blocks()
+        return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
+
+    def blocks(self) -> list[LogProbs]:
+        """The same without a copy: consecutive blocks [shape=(steps, symbols)], which must not be changed."""
+        blocks: list[LogProbs] = []
+        position = 0
         for one in self.stretches:
-            result[one.first_step : one.first_step + len(one.log_probs)] = one.log_probs
-        return result
+            if one.first_step > position:
+                blank = np.full(one.log_probs.shape[1], -np.inf, np.float32)
+                blank[BLANK] = 0
+                blocks.append(np.broadcast_to(blank, (one.first_step - position, len(blank))))
+            blocks.append(one.log_probs)
+            position = one.first_step + len(one.log_probs)
+        return blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +187,12 @@ class Transcriber:
         decoder = decoder or AutoConfig()
         if isinstance(decoder, AutoConfig):
             decoder = decoder.resolve(bundle.decoder)
-        self._decoder = make_decoder(bundle.alphabet, decoder, priors=bundle.priors)
+        try:
+            self._decoder = make_decoder(bundle.alphabet, decoder, priors=bundle.priors, normalizer=bundle.normalizer)
+        except (ConfigError, LanguageModelError) as error:
+            if decoder is not bundle.decoder:
+                raise
+            raise BundleError(f"{bundle.path}: the decoder of the bundle cannot be used: {error}") from error
         self._calibration = bundle.confidence.get(decoder_kind(decoder))
         # Of a model with two output layers, the last is for decoding with a language model.
         symbols, has_model = bundle.alphabet.size, isinstance(decoder, BeamConfig) and decoder.lm is not None
@@ -206,7 +224,13 @@ class Transcriber:
         return result
 
     def transcribe_samples(self, samples: Samples) -> Transcript:
-        """Transcribe float32 samples [shape=(samples,)] at the rate of `bundle.log_mel.settings.sample_rate`."""
+        """Transcribe samples [shape=(samples,)] at the rate of `bundle.log_mel.settings.sample_rate`.
+
+        Raises
+        ------
+        AudioError
+            If they are not floating-point numbers of one channel, full scale being 1, or one is NaN or infinite.
+        """
         heard = self.hear_samples(samples)
         writing = _Writing("", len(heard.stretches), outcome=_End(heard.duration))
         self._decode([(writing, one) for one in heard.stretches])
@@ -264,7 +288,7 @@ class Transcriber:
 
     def hear_samples(self, samples: Samples) -> Heard:
         """Run the model over samples; as `transcribe_samples` else."""
-        samples = np.asarray(samples, np.float32)
+        samples = _checked(samples)
         cutter, stitcher = self._cutter(), Stitcher(self.step_seconds)
         stretches: list[Stretch] = []
         for windows in (cutter.push(samples), cutter.finish()):
@@ -365,7 +389,7 @@ class Transcriber:
         with self._cores:
             found = self._decoder.decode([stretch.log_probs for _, stretch in waiting])
             for (writing, stretch), hypotheses in zip(waiting, found, strict=True):
-                texts = [(" ".join(one.text.split()), one.score) for one in hypotheses]
+                texts = [(self.bundle.alphabet.join([one.text]), one.score) for one in hypotheses]
                 writing.decoded.append((texts, self._words(stretch, hypotheses[0])))
 
     def _finished(self, writings: deque[_Writing]) -> Iterator[Transcript | AudioError]:
@@ -378,7 +402,7 @@ class Transcriber:
 
     def _transcript(self, writing: _Writing, duration: float) -> Transcript:
         joined = _best_combinations([texts for texts, _ in writing.decoded])
-        texts = list(dict.fromkeys(" ".join(part for part in parts if part) for parts, _ in joined))
+        texts = list(dict.fromkeys(self.bundle.alphabet.join(parts) for parts, _ in joined))
         # The last step may reach beyond the end.
         words = (
             replace(word, start=min(word.start, round(duration, 3)), end=min(word.end, round(duration, 3)))
@@ -391,17 +415,19 @@ class Transcriber:
 
     def _words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
         """A word lasts from its first symbol's step to the end of its last symbol's step."""
-        words: list[Word] = []
-        position = 0
-        for text in hypothesis.text.split(" "):
-            steps = hypothesis.steps[position : position + len(text)]
-            position += len(text) + 1
-            if text:
-                start, end = stretch.first_step + steps[0], stretch.first_step + steps[-1] + 1
-                words.append(Word(text, round(start * self.step_seconds, 3), round(end * self.step_seconds, 3)))
+        spans = self.bundle.alphabet.words(hypothesis.text)
+        words = [
+            Word(
+                hypothesis.text[start:end],
+                round((stretch.first_step + hypothesis.steps[start]) * self.step_seconds, 3),
+                round((stretch.first_step + hypothesis.steps[end - 1] + 1) * self.step_seconds, 3),
+            )
+            for start, end in spans
+        ]
         if self._calibration is None:
             return tuple(words)
-        features = word_features(hypothesis, stretch.log_probs, self._decoder.language_scores(hypothesis.text))
+        language = self._decoder.language_scores(hypothesis.text)
+        features = word_features(hypothesis, stretch.log_probs, language, spans=spans)
         confidences = self._calibration.confidences(features).round(3).tolist()
         return tuple(replace(word, confidence=sure) for word, sure in zip(words, confidences, strict=True))
 
@@ -409,10 +435,11 @@ class Transcriber:
 def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:
     """The texts of recordings, best first, with the steps of the whole recording."""
     found = iter(decoder.decode([stretch.log_probs for one in recordings for stretch in one.stretches]))
-    return [_join([(stretch.first_step, next(found)) for stretch in one.stretches]) for one in recordings]
+    separator = decoder.alphabet.separator
+    return [_join([(stretch.first_step, next(found)) for stretch in one.stretches], separator) for one in recordings]
 
 
-def _join(stretches: Sequence[tuple[int, list[Hypothesis]]]) -> list[Hypothesis]:
+def _join(stretches: Sequence[tuple[int, list[Hypothesis]]], separator: str) -> list[Hypothesis]:
     """The best texts of a recording from those of its stretches, given with their first steps."""
     joined = []
     for parts, score in _best_combinations([[(one, one.score) for one in found] for _, found in stretches]):
@@ -420,9 +447,9 @@ def _join(stretches: Sequence[tuple[int, list[Hypothesis]]]) -> list[Hypothesis]
         steps: list[int] = []
         log_probs: list[float] = []
         for (first, _), part in zip(stretches, parts, strict=True):
-            if text and part.text:
-                # The space between them is one that nobody heard, at the step before the second.
-                text.append(" ")
+            if separator and text and part.text:
+                # The model did not write this separator: it is put at the step before the second text.
+                text.append(separator)
                 steps.append(max(first - 1, steps[-1]))
                 log_probs.append(0.0)
             text.append(part.text)
@@ -442,6 +469,31 @@ def _best_combinations(choices: Sequence[Sequence[tuple[Part, float]]]) -> list[
         longer = [((*parts, part), score + more) for parts, score in best for part, more in some]
         best = sorted(longer, key=lambda one: -one[1])[:count]
     return best
+
+
+def _checked(samples: Samples) -> Samples:
+    """Refuse what are not samples of one channel.
+
+    Raises
+    ------
+    AudioError
+        Naming the shape, the type or the first value that cannot be used.
+    """
+    wanted = "floating-point numbers [shape=(samples,)], full scale being 1"
+    values = np.asarray(samples)
+    if values.ndim != 1:
+        raise AudioError("samples", f"an array of shape {values.shape}: wanted are {wanted}, of one channel")
+    if len(values) == 0:
+        return np.zeros(0, np.float32)
+    if not np.issubdtype(values.dtype, np.floating):
+        hint = f" (divide by {2 ** (8 * values.dtype.itemsize - 1)})" if values.dtype.kind == "i" else ""
+        raise AudioError("samples", f"an array of {values.dtype}: wanted are {wanted}{hint}")
+    with np.errstate(over="ignore"):
+        checked: Samples = values.astype(np.float32)
+    bad = np.flatnonzero(~(np.abs(checked) <= LARGEST_VALUE))  # NaN is no less than any number
+    if len(bad):
+        raise AudioError("samples", f"sample {bad[0]} is {values[bad[0]]}: wanted are {wanted}")
+    return checked
 
 
 def _put(target: queue.Queue[Any], item: object, stopped: threading.Event) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,6 @@ from asr.config import TranscriptFormat
 from asr.errors import ConfigError
 from asr.transcription.segments import Segment, make_segments
 from asr.transcription.transcriber import Transcript, Word
-
-APPENDABLE = frozenset(
-    [TranscriptFormat.txt, TranscriptFormat.json, TranscriptFormat.jsonl, TranscriptFormat.ctm, TranscriptFormat.stm]
-)
-"""formats of which several recordings share one document"""
-_SUFFIXES = {TranscriptFormat.textgrid: ".TextGrid"}
 
 
 def transcript_object(transcript: Transcript, name: str | None = None) -> dict[str, Any]:
@@ -48,7 +44,7 @@ def transcript_object(transcript: Transcript, name: str | None = None) -> dict[s
 
 
 def json_text(value: Any, *, indent: int | None) -> str:
-    """JSON that ends in a line feed; a file name that is no valid text is escaped."""
+    """JSON that ends in a line feed; half a surrogate pair, as in a file name that is no valid text, is escaped."""
     return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode() + "\n"
 
 
@@ -58,7 +54,8 @@ def mark_doubtful(transcript: Transcript, below: float) -> Transcript:
         replace(word, text=f"[{word.text}?]") if word.confidence is not None and word.confidence < below else word
         for word in transcript.words
     )
-    return replace(transcript, words=words, text=_separator(transcript).join(word.text for word in words))
+    text = "".join(space + word.text for space, word in zip(transcript.spaces, words, strict=True))
+    return replace(transcript, words=words, text=text)
 
 
 def format_transcript(
@@ -70,51 +67,72 @@ def format_transcript(
     ----------
     transcript : Transcript
     kind : TranscriptFormat
-        `txt`: the text. `json`, `jsonl`: see `transcript_object`. `srt`, `vtt`: subtitles (SubRip, WebVTT). `tsv`: a
-        table of subtitles, times in milliseconds. `ctm`, `stm`: words and segments for NIST's scoring programs.
-        `textgrid`: words and segments as tiers for Praat.
+        One of `WRITERS`.
     name : str, optional
         The recording's id; its file name without suffix by default.
     channel : str
         The channel that was transcribed.
     """
-    if kind is TranscriptFormat.json:
-        return json_text(transcript_object(transcript, name), indent=2)
-    if kind is TranscriptFormat.jsonl:
-        return json_text(transcript_object(transcript, name), indent=None)
-    if kind is TranscriptFormat.txt:
-        return transcript.text + "\n"
-    segments = make_segments(transcript.words, separator=_separator(transcript))
-    if kind is TranscriptFormat.srt:
-        return _subtitles(segments, ",")
-    if kind is TranscriptFormat.vtt:
-        return "WEBVTT\n\n" + _subtitles(segments, ".")
-    if kind is TranscriptFormat.tsv:
-        rows = [f"{1000 * one.start:.0f}\t{1000 * one.end:.0f}\t{one.text}\n" for one in segments]
-        return "".join(["start\tend\ttext\n", *rows])
-    # NIST's formats part their fields by spaces.
-    recording = "_".join((name or Path(transcript.path).stem or "recording").split())
-    number = "1" if channel == "mix" else channel
-    if kind is TranscriptFormat.ctm:
-        return "".join(_ctm_line(word, f"{recording} {number}") for word in transcript.words)
-    if kind is TranscriptFormat.stm:
-        return "".join(
-            f"{recording} {number} {recording} {one.start:.3f} {one.end:.3f} {one.text}\n" for one in segments
-        )
-    return _text_grid(transcript, segments)
+    return WRITERS[kind].write(transcript, name, channel)
 
 
-def _separator(transcript: Transcript) -> str:
-    """What stands between the words: nothing in scripts without spaces."""
-    return "" if " " not in transcript.text and len(transcript.words) > 1 else " "
+def _segments(transcript: Transcript) -> list[Segment]:
+    return make_segments(transcript.words, separator=transcript.spaces)
 
 
-def _subtitles(segments: Sequence[Segment], point: str) -> str:
-    blocks = [
-        f"{number}\n{_clock(one.start, point)} --> {_clock(one.end, point)}\n{chr(10).join(one.lines)}\n"
-        for number, one in enumerate(segments, 1)
-    ]
+def _line(text: str) -> str:
+    """A text as valid Unicode in one line: white space and control characters become single spaces.
+
+    Half a surrogate pair, which cannot be written in any encoding, becomes the replacement character U+FFFD.
+    """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return " ".join("".join(" " if unicodedata.category(one) == "Cc" else one for one in text).split())
+
+
+def _json(transcript: Transcript, name: str | None, channel: str) -> str:
+    return json_text(transcript_object(transcript, name), indent=2)
+
+
+def _json_line(transcript: Transcript, name: str | None, channel: str) -> str:
+    return json_text(transcript_object(transcript, name), indent=None)
+
+
+def _text(transcript: Transcript, name: str | None, channel: str) -> str:
+    return _line(transcript.text) + "\n"
+
+
+def _srt(transcript: Transcript, name: str | None, channel: str) -> str:
+    return _subtitles(transcript, ",", _srt_text)
+
+
+def _vtt(transcript: Transcript, name: str | None, channel: str) -> str:
+    return "WEBVTT\n\n" + _subtitles(transcript, ".", _vtt_text)
+
+
+def _subtitles(transcript: Transcript, point: str, escape: Callable[[str], str]) -> str:
+    blocks: list[str] = []
+    for one in _segments(transcript):
+        # An empty line would end the subtitle.
+        text = escape("\n".join(line for given in one.lines if (line := _line(given))))
+        if text:
+            times = f"{_clock(one.start, point)} --> {_clock(one.end, point)}"
+            blocks.append(f"{len(blocks) + 1}\n{times}\n{text}\n")
     return "\n".join(blocks)
+
+
+# What players of SubRip files take for markup (<i>, {\an8}, \N) or for a time (00:00:01,000). The format
+# has no escapes: a wide form of the character shows as the text is.
+_SRT_MARKUP = re.compile(r"<(?=.*>)|\{(?=.*\})|\\(?=[Nnh])|(?:(?<=\d:\d)|(?<=\d:\d\d)):(?=\d{1,2}[.,]\d)", re.DOTALL)
+_WIDE = {"<": "\uff1c", "{": "\uff5b", "\\": "\uff3c", ":": "\uff1a"}
+
+
+def _srt_text(text: str) -> str:
+    return _SRT_MARKUP.sub(lambda match: _WIDE[match[0]], text.replace("-->", "->"))
+
+
+def _vtt_text(text: str) -> str:
+    """With the escapes of WebVTT, after which no arrow `-->` is left either."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _clock(seconds: float, point: str) -> str:
@@ -123,16 +141,63 @@ def _clock(seconds: float, point: str) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
 
 
-def _ctm_line(word: Word, recording: str) -> str:
-    confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
-    return f"{recording} {word.start:.3f} {word.end - word.start:.3f} {word.text}{confidence}\n"
+def _tsv(transcript: Transcript, name: str | None, channel: str) -> str:
+    rows = [f"{1000 * one.start:.0f}\t{1000 * one.end:.0f}\t{_line(one.text)}\n" for one in _segments(transcript)]
+    return "".join(["start\tend\ttext\n", *rows])
 
 
-def _text_grid(transcript: Transcript, segments: Sequence[Segment]) -> str:
-    end = max([transcript.duration, *(one.end for one in segments)])
+def _nist_fields(transcript: Transcript, name: str | None, channel: str) -> tuple[str, str]:
+    """Recording and channel, in formats whose fields are separated by spaces and whose comments begin with `;;`."""
+    recording = "_".join(_line(name or Path(transcript.path).stem).split()) or "recording"
+    return re.sub("^;", "_", recording), "1" if channel == "mix" else channel
+
+
+def _ctm(transcript: Transcript, name: str | None, channel: str) -> str:
+    fields = " ".join(_nist_fields(transcript, name, channel))
+    return "".join(
+        f"{fields} {token.start:.3f} {token.end - token.start:.3f} {token.text}"
+        + ("" if token.confidence is None else f" {token.confidence:.3f}")
+        + "\n"
+        for word in transcript.words
+        for token in _tokens(word)
+    )
+
+
+def _tokens(word: Word) -> list[Word]:
+    """What a word with white space inside is made of, as a known text has words with a dash or a number beside them.
+
+    The time is that of the first token with a letter; the others take none, before and behind it.
+    """
+    texts = _line(word.text).split()
+    said = next((place for place, text in enumerate(texts) if any(map(str.isalpha, text))), 0)
+    return [
+        replace(
+            word,
+            text=text,
+            start=word.start if place <= said else word.end,
+            end=word.start if place < said else word.end,
+        )
+        for place, text in enumerate(texts)
+    ]
+
+
+def _stm(transcript: Transcript, name: str | None, channel: str) -> str:
+    recording, number = _nist_fields(transcript, name, channel)
+    rows = []
+    for one in _segments(transcript):
+        # What begins with < would be read as the label that may stand before the text.
+        text = _line(one.text)
+        label = "<o> " if text.startswith("<") else ""
+        rows.append(f"{recording} {number} {recording} {one.start:.3f} {one.end:.3f} {label}{text}\n")
+    return "".join(rows)
+
+
+def _text_grid(transcript: Transcript, name: str | None, channel: str) -> str:
+    segments = _segments(transcript)
+    end = max([transcript.duration, *(one.end for one in segments), *(word.end for word in transcript.words)])
     tiers = [
-        ("words", [(word.start, word.end, word.text) for word in transcript.words]),
-        ("segments", [(one.start, one.end, one.text) for one in segments]),
+        ("words", [(word.start, word.end, _line(word.text)) for word in transcript.words]),
+        ("segments", [(one.start, one.end, _line(one.text)) for one in segments]),
     ]
     lines = [
         'File type = "ooTextFile"',
@@ -158,27 +223,64 @@ def _text_grid(transcript: Transcript, segments: Sequence[Segment]) -> str:
             quoted = text.replace('"', '""')
             lines += [
                 f"        intervals [{count}]:",
-                f"            xmin = {start:.3f}",
-                f"            xmax = {stop:.3f}",
+                f"            xmin = {start / 1000:.3f}",
+                f"            xmax = {stop / 1000:.3f}",
                 f'            text = "{quoted}"',
             ]
     return "\n".join(lines) + "\n"
 
 
-def _without_gaps(intervals: Sequence[tuple[float, float, str]], end: float) -> list[tuple[float, float, str]]:
-    """Praat wants a tier to be covered from 0 to its end, each interval of some length."""
-    filled: list[tuple[float, float, str]] = []
-    position = 0.0
-    for start, stop, text in intervals:
-        start = max(start, position)
+def _without_gaps(intervals: Sequence[tuple[float, float, str]], end: float) -> list[tuple[int, int, str]]:
+    """Intervals in milliseconds that cover a tier from 0 to its end, as Praat wants it, each of some length.
+
+    One begins where the last one ends at the earliest. What has no time left joins the text of the last one.
+    """
+    filled: list[tuple[int, int, str]] = []
+    position, last = 0, max(round(1000 * end), 1)
+    for begin, finish, text in intervals:
+        start = min(max(round(1000 * begin), position), last - 1)
+        stop = min(max(round(1000 * finish), start + 1), last)
+        if start < position or (filled and round(1000 * finish) <= position):
+            filled[-1] = (*filled[-1][:2], f"{filled[-1][2]} {text}")
+            continue
         if start > position:
             filled.append((position, start, ""))
-        if stop > start:
-            filled.append((start, stop, text))
-            position = stop
-    if end > position or not filled:
-        filled.append((position, end, ""))
+        filled.append((start, stop, text))
+        position = stop
+    if last > position:
+        filled.append((position, last, ""))
     return filled
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """An output format."""
+
+    write: Callable[[Transcript, str | None, str], str]
+    """a file's content, from a transcript, the recording's id (None is its file name) and the channel"""
+    suffix: str
+    """of file names"""
+    appendable: bool = False
+    """whether several recordings share one document"""
+
+
+WRITERS = {
+    TranscriptFormat.txt: Writer(_text, ".txt", appendable=True),
+    TranscriptFormat.json: Writer(_json, ".json", appendable=True),
+    TranscriptFormat.jsonl: Writer(_json_line, ".jsonl", appendable=True),
+    TranscriptFormat.srt: Writer(_srt, ".srt"),
+    TranscriptFormat.vtt: Writer(_vtt, ".vtt"),
+    TranscriptFormat.tsv: Writer(_tsv, ".tsv"),
+    TranscriptFormat.ctm: Writer(_ctm, ".ctm", appendable=True),
+    TranscriptFormat.stm: Writer(_stm, ".stm", appendable=True),
+    TranscriptFormat.textgrid: Writer(_text_grid, ".TextGrid"),
+}
+"""every format: text; JSON (see `transcript_object`), a document or a line a recording; subtitles (SubRip, WebVTT); a
+table of subtitles, times in milliseconds; words and segments for NIST's scoring programs; words and segments as tiers
+for Praat"""
+
+APPENDABLE = frozenset(kind for kind, writer in WRITERS.items() if writer.appendable)
+"""formats of which several recordings share one document"""
 
 
 def output_paths(names: Sequence[Path], kind: TranscriptFormat, folder: Path) -> list[Path]:
@@ -201,7 +303,7 @@ def output_paths(names: Sequence[Path], kind: TranscriptFormat, folder: Path) ->
     ConfigError
         If two recordings of one name would write the same file.
     """
-    suffix = _SUFFIXES.get(kind, f".{kind.value}")
+    suffix = WRITERS[kind].suffix
     taken = Counter(name.with_suffix(suffix) for name in names)
     relative = [
         name.with_suffix(suffix) if taken[name.with_suffix(suffix)] == 1 else name.with_name(name.name + suffix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,10 +31,27 @@ def measure_priors(heard: Sequence[Heard]) -> tuple[float, ...]:
     return tuple(np.exp(steps.astype(np.float64)).mean(axis=0).tolist())
 
 
-def right_words(reference: str, hypothesis: str) -> list[bool]:
-    """Whether each word of a (normalised) hypothesis is right, by the alignment with its reference."""
+def right_words(reference: str, hypothesis: str, words: Sequence[str] | None = None) -> list[bool]:
+    """Whether each word of a (normalised) hypothesis is right, by the alignment with its reference.
+
+    Parameters
+    ----------
+    reference, hypothesis : str
+    words : sequence of str, optional
+        Of the hypothesis, as its alphabet cuts them; by default what stands between spaces. Words that no space
+        separates are right if all of their characters are.
+    """
     (utterance,) = score([reference], [hypothesis]).utterances
-    return [edit.kind == "equal" for edit in utterance.alignment for _ in edit.hypothesis]
+    if words is None or list(words) == hypothesis.split():
+        return [edit.kind == "equal" for edit in utterance.alignment for _ in edit.hypothesis]
+    right = [
+        edit.kind == "equal"
+        for edit in utterance.character_alignment
+        for character in edit.hypothesis
+        if not character.isspace()
+    ]
+    ends = list(itertools.accumulate(map(len, words), initial=0))
+    return [all(right[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 def fit_calibration(features: Floats, right: Floats) -> Calibration:

@@ -58,6 +58,8 @@ class Tuner:
         What is not searched.
     priors : sequence of float
         How often the model says each symbol; where that is unknown, `prior_weight` is not searched.
+    spelling : NormalizerConfig, optional
+        Of the model's training texts, for hot words and listed words.
     seed : int
     workers : int > 0
         Processes to try settings in; what is found does not depend on which of them is faster.
@@ -72,12 +74,13 @@ class Tuner:
         *,
         settings: BeamConfig,
         priors: Sequence[float] = (),
+        spelling: NormalizerConfig | None = None,
         seed: int,
         workers: int,
     ) -> None:
         self._settings, self._seed, self._workers = settings, seed, workers
         self._searched = {name: span for name, span in SEARCHED.items() if priors or name != "prior_weight"}
-        self._job = (heard, references, alphabet, normalizer, priors, settings.lm)
+        self._job = (heard, references, alphabet, normalizer, priors, spelling, settings.lm)
 
     def __enter__(self) -> Tuner:
         self._pool = ProcessPoolExecutor(
@@ -147,7 +150,7 @@ def recommend(trials: Sequence[Trial]) -> Trial:
     return min((trial for trial in trials if trial.rate[0] <= best + _NEXT_TO_NOTHING), key=lambda one: one.seconds)
 
 
-_state: tuple[Sequence[Heard], Sequence[str], Alphabet, NormalizerConfig, Sequence[float]]
+_state: tuple[Sequence[Heard], Sequence[str], Alphabet, NormalizerConfig, Sequence[float], NormalizerConfig | None]
 _model = None
 
 
@@ -157,16 +160,17 @@ def _prepare(
     alphabet: Alphabet,
     normalizer: NormalizerConfig,
     priors: Sequence[float],
+    spelling: NormalizerConfig | None,
     lm: str | None,
 ) -> None:
     global _state, _model
-    _state = heard, references, alphabet, normalizer, priors
+    _state = heard, references, alphabet, normalizer, priors, spelling
     _model = None if lm is None else load_language_model(lm)
 
 
 def _try_settings(settings: BeamConfig) -> Trial:
-    heard, references, alphabet, normalizer, priors = _state
-    decoder = BeamDecoder(alphabet, settings, priors=priors, model=_model)
+    heard, references, alphabet, normalizer, priors, spelling = _state
+    decoder = BeamDecoder(alphabet, settings, priors=priors, model=_model, normalizer=spelling)
     started = time.process_time()
     texts = [hypotheses[0].text for hypotheses in decode_recordings(heard, decoder)]
     seconds = time.process_time() - started

@@ -15,7 +15,7 @@ from asr.acoustic.onnx_export import export_onnx
 from asr.config import ModelConfig
 from asr.errors import BundleError
 
-from .test_model import MELS, SYMBOLS, VARIANTS, alone, build
+from .test_model import MELS, SYMBOLS, VARIANTS, alone, build, small
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,16 @@ def changed(**kwargs) -> bytes:
         tensor.external_data.add(key="location", value=kwargs["external"])
     if "function" in kwargs:
         model.functions.append(kwargs["function"])
+    if "weight" in kwargs:
+        tensor = next(
+            one for one in model.graph.initializer if one.data_type == TensorProto.FLOAT and len(one.dims) > 1
+        )
+        array = numpy_helper.to_array(tensor).copy()
+        array.flat[-1] = kwargs["weight"]
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    if "cut" in kwargs:
+        tensor = model.graph.initializer[0]
+        tensor.raw_data = tensor.raw_data[: kwargs["cut"]]
     if "sparse" in kwargs:
         model.graph.sparse_initializer.add()
     return model.SerializeToString()
@@ -127,12 +137,26 @@ BODY = helper.make_graph([], "body", [], [])
         ({"domain": "evil"}, "operators of 'evil'"),
         ({"function": helper.make_function("evil", "Add", [], [], [], [])}, "functions of its own"),
         ({"sparse": True}, "sparse tensors"),
+        ({"weight": np.nan}, "is damaged or holds infinite numbers"),
+        ({"weight": -np.inf}, "is damaged or holds infinite numbers"),
+        ({"cut": -1}, "is damaged or holds infinite numbers"),
+        ({"cut": 0}, "is damaged or holds infinite numbers"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_graph_that_reaches_outside_itself_is_not_run(attack, message):
     with pytest.raises(BundleError, match=message):
         check_graph(changed(**attack), "model.onnx")
+
+
+def test_a_graph_whose_numbers_overflow_is_an_error_and_not_a_text(rng):
+    settings = small()
+    weights = read_weights(build(settings))
+    signs = rng.choice(np.array([-1, 1], np.float32), weights["symbols/kernel"].shape)
+    weights["symbols/kernel"] = np.float32(3e38) * signs
+    engine = load(export_onnx(weights, settings, mels=MELS, symbols=SYMBOLS), settings)
+    with pytest.raises(BundleError, match="gives NaN for log-probabilities"):
+        engine.log_probs(rng.standard_normal((20, MELS)).astype(np.float32))
 
 
 def test_graphs_of_ours_pass_the_check():

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
-from asr.decoding.alignment import AlignmentError, align_symbols
+from asr.decoding.alignment import _FEW_CELLS, AlignmentError, align_symbols
 
 from . import alignment as oracle
 
@@ -61,9 +63,41 @@ def test_a_passage_that_is_not_in_the_text_moves_only_its_neighbours(rng):
 
 
 def test_the_text_of_another_recording_is_refused(rng):
-    log_probs, _ = spoken(rng, rng.integers(1, 6, 20_000), sure=9.0)
+    log_probs, _ = spoken(rng, rng.integers(1, 6, 2500), sure=9.0)
+    text = rng.integers(1, 6, 6500).tolist()
+    assert len(log_probs) * len(text) > _FEW_CELLS
+    started = time.process_time()
     with pytest.raises(AlignmentError, match="does not fit the recording"):
-        align_symbols(log_probs, rng.integers(1, 6, 39_000).tolist())
+        align_symbols(log_probs, text)
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.slow
+def test_the_text_of_another_recording_of_an_hour_is_refused_in_seconds(rng):
+    log_probs, _ = spoken(rng, rng.integers(1, 6, 16_400), sure=9.0)
+    started = time.process_time()
+    with pytest.raises(AlignmentError, match="does not fit the recording"):
+        align_symbols(log_probs, rng.integers(1, 6, 32_000).tolist())
+    assert time.process_time() - started < 30
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_are_aligned_as_one(seed):
+    rng = np.random.default_rng(seed)
+    text = rng.integers(1, 6, 300)
+    log_probs, _ = spoken(rng, text)
+    blocks = np.split(log_probs, sorted(rng.integers(0, len(log_probs), 4).tolist()))
+    whole, joined = align_symbols(log_probs, text.tolist()), align_symbols(blocks, text.tolist())
+    assert whole.score == pytest.approx(joined.score)
+    assert (whole.first == joined.first).all()
+    assert (whole.last == joined.last).all()
+
+
+def test_what_the_model_calls_impossible_everywhere_is_refused():
+    log_probs = np.full((20, 3), -np.inf)
+    log_probs[:, 0] = 0.0
+    with pytest.raises(AlignmentError, match="does not fit"):
+        align_symbols(log_probs, [1, 2])
 
 
 def test_no_text_is_silence(rng):

@@ -3,8 +3,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import math
+import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ from asr.config import LanguageUnit
 from asr.decoding.arpa import read_arpa, write_arpa
 from asr.decoding.lexicon import Lexicon
 from asr.decoding.ngram import SPECIAL_WORDS, NgramModel
-from asr.decoding.ngram_file import is_ngram_file, load_ngram, read_provenance, save_ngram
+from asr.decoding.ngram_file import _read, is_ngram_file, load_ngram, read_provenance, save_ngram
 from asr.decoding.trie import Trie
 from asr.errors import LanguageModelError
 from asr.text.alphabet import Alphabet
@@ -224,6 +228,106 @@ def test_every_cut_and_every_flipped_byte_of_the_outline_is_refused_or_harmless(
             continue
         for sentence in SENTENCES:
             model.score_text(sentence.split())
+
+
+def rewrite(content: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """A file of `save_ngram` with another header; the arrays stay where they are."""
+    start = len(b"\x89asr-lm\n") + 8
+    length = int.from_bytes(content[start - 8 : start], "little")
+    header = json.loads(content[start : start + length])
+    change(header)
+    text = json.dumps(header).encode()
+    return content[: start - 8] + len(text).to_bytes(8, "little") + text + content[start + length :]
+
+
+def test_a_code_beyond_the_table_of_its_values_is_refused(small_model, tmp_path):
+    path = tmp_path / "a.lm"
+    save_ngram(path, small_model)
+    content = path.read_bytes()
+    tables = [name for name in _read(path)[1] if name.endswith("/values")]
+    assert len(tables) == 3
+    for name in tables:
+        values = _read(path)[1][name]
+        assert len(values) > 1
+        path.write_bytes(rewrite(content, lambda header, name=name: header["arrays"][name].update(length=1)))
+        with pytest.raises(LanguageModelError, match=f"its array {name.removesuffix('/values')} is damaged"):
+            load_ngram(path)
+        path.write_bytes(content)
+
+
+def test_an_array_of_another_type_is_refused(small_model, tmp_path):
+    path = tmp_path / "a.lm"
+    save_ngram(path, small_model)
+    content = path.read_bytes()
+    for name, place in _read(path)[0]["arrays"].items():
+        for kind in {"uint8", "uint16", "uint32", "float32"} - {place["type"]}:
+            if name == "labels" and kind == "uint32":
+                continue  # of models with many words; too few bytes here
+            path.write_bytes(
+                rewrite(content, lambda header, name=name, kind=kind: header["arrays"][name].update(type=kind))
+            )
+            with pytest.raises(LanguageModelError, match=r"a\.lm: "):
+                load_ngram(path)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_changed_header_is_refused_or_harmless(small_model, tmp_path, quantized):
+    path = tmp_path / "a.lm"
+    save_ngram(path, small_model, quantized=quantized, provenance={"made_for": "tests"})
+    content = path.read_bytes()
+    rng = random.Random(5)
+    values = [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2,
+        2**40,
+        10**30,
+        0.5,
+        float("nan"),
+        "",
+        "uint8",
+        "words",
+        [],
+        {},
+        [1],
+        {"a": 1},
+    ]
+
+    def change(header: dict[str, Any]) -> None:
+        node: Any = header
+        while True:
+            key = rng.choice(list(node) if isinstance(node, dict) else range(len(node)))
+            if isinstance(node[key], dict | list) and node[key] and rng.random() < 0.8:
+                node = node[key]
+                continue
+            if rng.random() < 0.2:
+                del node[key]
+            else:
+                node[key] = rng.choice(values)
+            return
+
+    refused = 0
+    for _ in range(300):
+        path.write_bytes(rewrite(content, change))
+        try:
+            model = load_ngram(path)
+            assert isinstance(read_provenance(path), dict)
+        except LanguageModelError:
+            refused += 1
+            continue
+        assert all(np.isfinite(model.score_text(sentence.split())).all() for sentence in SENTENCES)
+    assert refused > 200
+
+
+def test_a_header_that_is_nested_without_end_is_refused(small_model, tmp_path):
+    text = b"[" * 200_000
+    (tmp_path / "a.lm").write_bytes(b"\x89asr-lm\n" + len(text).to_bytes(8, "little") + text)
+    with pytest.raises(LanguageModelError, match="its header is damaged"):
+        load_ngram(tmp_path / "a.lm")
 
 
 def test_kenlm_gives_the_same_scores(small_model, tmp_path):

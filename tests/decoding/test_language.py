@@ -200,6 +200,8 @@ def test_hot_words_can_be_listed_in_a_file(tmp_path):
         ({"hotwords": ["aXb"]}, ConfigError, r"'aXb' has 'X' \(U\+0058.*which the model cannot write"),
         ({"hotwords": ["ab:much"]}, ConfigError, "'ab:much' must be a word, or word:weight"),
         ({"hotwords": [":1"]}, ConfigError, "must be a word"),
+        ({"hotwords": ["ab:nan"]}, ConfigError, "'ab:nan' must be a word, or word:weight"),
+        ({"hotwords": ["ab:1e308"]}, ConfigError, "the weight of 'ab:1e308' must be between -1000 and 1000"),
         ({"hotwords_file": "none.txt"}, LanguageModelError, "none.txt: No such file"),
         ({"lexicon": "none.txt"}, LanguageModelError, "none.txt: No such file"),
         ({"lm": "none.lm"}, LanguageModelError, "none.lm: No such file"),

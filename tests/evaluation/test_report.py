@@ -149,6 +149,14 @@ def test_confidences_are_held_against_what_was_right():
     assert report["utterances"][0]["systems"][0]["times"] == [[0, 0.5, 0.9], [1, 1.5, 0.2]]
 
 
+def test_words_given_character_by_character_have_the_times_of_the_whole_and_the_least_confidence():
+    given = [("漢", 0.9), ("字", 0.2), ("。", 0.1), ("我", 0.7)]
+    words = [Word(text, number, number + 0.5, sure) for number, (text, sure) in enumerate(given)]
+    outputs = [Output("漢字。我 ab", (*words, Word("ab", 5, 6, 0.6)))]
+    report = report_of([utterance("a", "漢字 我 ab")], System("ours", outputs))
+    assert report["utterances"][0]["systems"][0]["times"] == [[0, 1.5, 0.2], [3, 3.5, 0.7], [5, 6, 0.6]]
+
+
 def test_words_that_the_policy_makes_others_of_have_no_times():
     words = tuple(Word(text, 0, 1, 0.5) for text in ("twenty", "one"))
     policy = ScoringPolicy(NormalizerConfig(), english=True)

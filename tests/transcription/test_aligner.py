@@ -78,3 +78,16 @@ def test_utterances_are_cut_in_the_longest_pauses(rng):
 def test_words_longer_than_the_longest_utterance_are_kept():
     words = [Word("a", 0.0, 20.0, 1.0), Word("b", 20.0, 41.0, 1.0)]
     assert [cut.words for cut in cut_utterances(words, longest=15, duration=41)] == [(words[0],), (words[1],)]
+
+
+def test_what_cannot_be_said_before_the_first_word_stays_with_it(bundle):
+    spelling = spell("1984 — Well", bundle)
+    assert spelling.words == ("1984 — Well",)
+    assert spelling.text == "1984 — Well"
+
+
+def test_texts_of_cuts_are_written_as_the_text_is():
+    words = [Word(one, number, number + 0.5, 1.0) for number, one in enumerate(["我", "在", "home"])]
+    (cut,) = cut_utterances(words, longest=30, duration=9, spaces=["", "", " "])
+    assert cut.text == "我在 home"
+    assert [one.text for one in cut_utterances(words, longest=1, duration=9)] == ["我", "在", "home"]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.transcription.segments import LINE_CHARACTERS, LINES, LONGEST_SECONDS, make_segments
+from asr.text.words import cut_words
+from asr.transcription.segments import LINE_CHARACTERS, LINES, LONGEST_SECONDS, display_width, make_segments
 from asr.transcription.transcriber import Word
 
 
@@ -87,3 +88,64 @@ def test_an_hour_takes_no_time():
 def test_fast_speech_still_has_subtitles_that_follow_it(speed):
     segments = make_segments(speak("a quick brown fox jumps over the lazy dog " * 5, seconds=speed))
     assert all(one.start == one.words[0].start for one in segments)
+
+
+def test_no_subtitle_goes_on_over_a_pause_for_the_sake_of_reading_speed():
+    # Together they would be slower to read and cost less.
+    words = [Word("x" * 40, 0.0, 0.1), Word("y" * 40, 2.1, 2.2)]
+    assert [one.text for one in make_segments(words)] == ["x" * 40, "y" * 40]
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(0.02, 1.0), st.floats(0.0, 3.0)), min_size=1, max_size=40))
+def test_no_pause_inside_a_subtitle_is_two_seconds_long(said):
+    words, now = [], 0.0
+    for length, seconds, pause in said:
+        now += pause
+        words.append(Word("w" * length, round(now, 3), round(now + seconds, 3)))
+        now += seconds
+    for one in make_segments(words):
+        assert all(after.start - before.end < 2.0 for before, after in itertools.pairwise(one.words))
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("", 0), ("abc", 3), ("漢字", 4), ("ガ", 2), ("カ\u3099", 2), ("ที่น้ำ", 3), ("e\u0301", 1), ("한국", 4), ("ｱ", 1)],
+)
+def test_wide_characters_count_as_two_and_marks_not_at_all(text, width):
+    assert display_width(text) == width
+
+
+@pytest.mark.parametrize(("text", "longest"), [("漢字" * 100, 21), ("ที่นี่" * 60, 120)])
+def test_lines_of_a_script_without_spaces_are_no_wider_than_others(text, longest):
+    words = [
+        Word(text[start:end], 0.2 * place, 0.2 * place + 0.04)
+        for place, (start, end) in enumerate(cut_words(text, spaced=False))
+    ]
+    segments = make_segments(words, separator="")
+    lines = [line for one in segments for line in one.lines]
+    assert "".join(lines) == "".join(one.text for one in segments) == text
+    assert all(len(line) <= longest and display_width(line) <= LINE_CHARACTERS for line in lines)
+    assert all(len(one.lines) <= LINES and one.words[-1].end - one.start <= LONGEST_SECONDS for one in segments)
+    assert len(segments) < len(text) / 10
+
+
+def test_subtitles_of_a_script_without_spaces_are_cut_in_pauses():
+    words, now = [], 0.0
+    for place, one in enumerate("漢" * 50):
+        now += 0.9 if place in (12, 30) else 0.15
+        words.append(Word(one, round(now, 3), round(now + 0.04, 3)))
+    assert [len(one.words) for one in make_segments(words, separator="")] == [12, 18, 20]
+
+
+def test_what_stands_before_each_word_may_differ():
+    words = [Word(one, number, number + 0.5) for number, one in enumerate(["google", "工", "作"])]
+    (segment,) = make_segments(words, separator=["", " ", ""])
+    assert segment.text == "google 工作"
+
+
+def test_an_hour_of_single_characters_takes_no_time():
+    import time
+
+    started = time.process_time()
+    make_segments([Word("ก", 0.08 * place, 0.08 * place + 0.04) for place in range(10_000)], separator="")
+    assert time.process_time() - started < 10

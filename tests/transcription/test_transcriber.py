@@ -13,7 +13,8 @@ from asr.corpus.manifest import read_manifest
 from asr.decoding import make_decoder
 from asr.decoding.ngram_file import save_ngram
 from asr.errors import AudioError
-from asr.transcription.transcriber import Transcriber, Transcript, decode_recordings
+from asr.transcription.transcriber import Heard, Transcriber, Transcript, decode_recordings
+from asr.transcription.windows import Stretch
 
 from ..conftest import RATE, SAMPLES, SHARED_SPEECH
 from ..decoding.conftest import SENTENCES
@@ -176,3 +177,47 @@ def test_texts_do_not_depend_on_order_company_or_workers(decoder):
     assert texts(shuffled, 1) == together
     transcriber = Transcriber(bundle, decoder=decoder)
     assert all(transcriber.transcribe(paths[index]) == together[paths[index]] for index in range(0, len(paths), 10))
+
+
+@pytest.mark.parametrize("method", ["transcribe_samples", "hear_samples"])
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.array([0.0, np.nan, 0.1], np.float32), "sample 1 is nan"),
+        (np.array([0.0, 0.1, -np.inf]), "sample 2 is -inf"),
+        (np.array([1e300, 0.0]), r"sample 0 is 1e\+300"),
+        (np.zeros((100, 2), np.float32), r"an array of shape \(100, 2\): .* of one channel"),
+        (np.float32(0.5), r"an array of shape \(\)"),
+        (np.zeros(100, np.int16), r"an array of int16: wanted are floating-point numbers .*\(divide by 32768\)"),
+        ([1, 2, 3], r"an array of int64: .*\(divide by 9223372036854775808\)"),
+        (np.zeros(100, bool), "an array of bool: wanted are floating-point numbers"),
+        (np.zeros(100, complex), "an array of complex128"),
+        (np.array(["a"]), "an array of <U1"),
+        (np.array([None]), "an array of object"),
+    ],
+)
+def test_what_are_no_samples_is_refused(transcriber, method, samples, message):
+    with pytest.raises(AudioError, match=message):
+        getattr(transcriber, method)(samples)
+
+
+def test_samples_may_be_of_any_floating_point_type(transcriber):
+    samples = 0.1 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    text = transcriber.transcribe_samples(samples).text
+    assert transcriber.transcribe_samples(samples.astype(np.float64)).text == text
+    assert transcriber.transcribe_samples(samples.tolist()).text == text
+    assert transcriber.transcribe_samples([]).text == ""
+
+
+def test_silence_between_stretches_takes_no_memory():
+    steps = np.log(np.full((3, 4), 0.25, np.float32))
+    heard = Heard("", 4.0, (Stretch(2, steps), Stretch(1_000_000, steps)))
+    blocks = heard.blocks()
+    assert [len(one) for one in blocks] == [2, 3, 999_995, 3]
+    assert blocks[2].strides[0] == 0
+    short = replace(heard, stretches=(Stretch(2, steps), Stretch(7, steps)))
+    expected = np.full((10, 4), -np.inf, np.float32)
+    expected[:, 0] = 0
+    expected[2:5] = expected[7:10] = steps
+    np.testing.assert_array_equal(short.log_probs(), expected)
+    assert Heard("", 1.0, ()).log_probs().shape == (0, 1)

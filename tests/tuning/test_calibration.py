@@ -5,6 +5,7 @@ import pytest
 
 from asr.decoding.confidence import FEATURES, word_features
 from asr.decoding.hypothesis import Hypothesis
+from asr.text.words import cut_words
 from asr.tuning.calibration import fit_calibration, measure_reliability, right_words
 
 
@@ -12,6 +13,27 @@ def test_the_words_of_a_hypothesis_are_right_by_its_alignment():
     assert right_words("the cat sat", "a the cat set") == [False, True, True, False]
     assert right_words("", "a b") == [False, False]
     assert right_words("a", "") == []
+
+
+def test_words_without_spaces_are_right_by_their_characters():
+    assert right_words("漢字です", "漢子です", [*"漢子です"]) == [True, False, True, True]
+    assert right_words("我在 home", "我再 home x", ["我", "再", "home", "x"]) == [True, False, True, False]
+    assert right_words("ab cd", "ab ce", ["ab", "ce"]) == [True, False]
+    assert right_words("", "漢字", ["漢", "字"]) == [False, False]
+
+
+def test_features_of_words_without_spaces_share_what_the_language_model_thinks():
+    log_probs = np.log(np.full((6, 3), 1 / 3))
+    hypothesis = Hypothesis("漢字 a", 0.0, (0, 2, 3, 5), (-1.0, -2.0, -3.0, -4.0))
+    spans = cut_words(hypothesis.text)
+    assert len(spans) == 3
+    language = np.array([-5.0, -6.0, -7.0])
+    features = word_features(hypothesis, log_probs, language, spans=spans)
+    named = [dict(zip(FEATURES, row, strict=True)) for row in features.tolist()]
+    assert [(one["mean"], one["language"], one["language_next"]) for one in named] == [
+        (-1.0, -5.0, -6.0), (-2.0, -5.0, -6.0), (-4.0, -6.0, -7.0),
+    ]  # fmt: skip
+    assert word_features(hypothesis, log_probs, spans=spans).shape == features.shape
 
 
 def test_a_fit_finds_the_weights_that_made_the_data(rng):

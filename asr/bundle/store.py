@@ -1,4 +1,4 @@
-"""The model bundle: a folder with all that transcription needs. Only this module knows its file names.
+"""The model bundle: a folder with all that transcription needs. Only this room knows its file names.
 
     bundle.json   format number, settings of features, text and model, provenance, measured error rates
     arrays.npz    the weights (float16) and the mel matrix, as plain arrays
@@ -11,39 +11,34 @@ plain, and its graph is looked through before it runs.
 
 from __future__ import annotations
 
-import io
-import json
-import math
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
-from enum import Enum
-from importlib import metadata
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asr.acoustic.engine import AcousticModel
 from asr.acoustic.onnx_engine import OnnxEngine
+from asr.acoustic.weights import weight_shapes
 from asr.audio.features import LogMel
-from asr.config import BeamConfig, EngineKind, FeatureConfig, ModelConfig, NormalizerConfig
-from asr.decoding.confidence import FEATURES, Calibration
-from asr.errors import AsrError, BundleError
+from asr.bundle.arrays import Arrays, open_arrays, pack_arrays
+from asr.bundle.card import read_card, write_card
+from asr.config import BeamConfig, EngineKind, FeatureConfig, ModelConfig, Normalization, NormalizerConfig
+from asr.decoding.confidence import Calibration
+from asr.errors import BundleError
 from asr.files import folder_written_atomically, typed_path
 from asr.text.alphabet import Alphabet
 
-FORMAT = 1
 _JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
 _LARGEST = {_JSON: 10 << 20, _ARRAYS: 1 << 30, _GRAPH: 1 << 30}
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
-
-Settings = TypeVar("Settings")
+# No number of a working model or feature comes near: products of larger ones overflow.
+_LARGEST_WEIGHT, _LARGEST_FILTER, _LARGEST_LOG_MEL = 1e30, 1e3, 1e4
 
 
 @dataclass(frozen=True)
@@ -79,12 +74,18 @@ class Bundle:
         return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
 
     def weights(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The weights of the model by name."""
+        """The weights of the model by name.
+
+        Raises
+        ------
+        BundleError
+            If one is damaged, does not fit the settings, or holds infinite numbers.
+        """
+        shapes = weight_shapes(self.model, mels=self.log_mel.settings.mels, symbols=self.alphabet.size)
         with _open_arrays(self.path) as arrays:
             return {
-                key.removeprefix(_MODEL_PREFIX): arrays[key].astype(np.float32)
-                for key in arrays.files
-                if key.startswith(_MODEL_PREFIX)
+                name: arrays.read(_MODEL_PREFIX + name, shapes[name], largest=_LARGEST_WEIGHT)
+                for name in _weight_names(arrays, shapes, str(self.path / _ARRAYS))
             }
 
     def engine(self, kind: EngineKind = EngineKind.onnx) -> AcousticModel:
@@ -141,7 +142,7 @@ def shipped_bundles() -> list[str]:
 
 
 def _shipped_folder() -> Path:
-    return Path(__file__).parent / "models"
+    return Path(__file__).parent.parent / "models"
 
 
 def load_bundle(name: str | Path = "en") -> Bundle:
@@ -172,49 +173,27 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     for file in (_JSON, _ARRAYS, _GRAPH):
         if not (path / file).is_file():
             raise BundleError(f"{path}: not a bundle, {file} is missing")
-    try:
-        card = json.loads(_read_bounded(path / _JSON).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path / _JSON}: cannot be read ({error})") from error
-    if not isinstance(card, dict) or not isinstance(card.get("format"), int):
-        raise BundleError(f"{path / _JSON}: not the description of a bundle, its format number is missing")
-    if card["format"] > FORMAT:
-        raise BundleError(
-            f"{path}: written by a newer version of asr (bundle format {card['format']}, this one reads {FORMAT}): "
-            "update asr"
-        )
-    try:
-        features = _settings(FeatureConfig, card["features"], f"{path / _JSON}: features")
-        model = _settings(ModelConfig, card["model"], f"{path / _JSON}: model")
-        normalizer = _settings(NormalizerConfig, card["normalizer"], f"{path / _JSON}: normalizer")
-        alphabet = Alphabet(card["alphabet"]["symbols"])
-        decoder = _decoder(card["decoder"], path) if card.get("decoder") is not None else None
-        priors = _priors(card.get("priors", []), alphabet, f"{path / _JSON}: priors")
-        confidence = _confidence(card.get("confidence", {}), f"{path / _JSON}: confidence")
-        for name in ("provenance", "error_rates"):
-            if not isinstance(card.get(name, {}), dict):
-                raise BundleError(f"{path / _JSON}: {name} must be an object, not {card[name]!r}")
-    except KeyError as error:
-        raise BundleError(f"{path / _JSON}: {error.args[0]!r} is missing") from error
-    except (TypeError, AttributeError) as error:
-        raise BundleError(f"{path / _JSON}: {error}") from error
+    card = read_card(_read_bounded(path / _JSON), str(path / _JSON))
+    decoder = card.decoder
+    if decoder is not None and card.has_language_model:
+        if not (path / _LANGUAGE).is_file():
+            raise BundleError(f"{path}: {_LANGUAGE} is missing")
+        decoder = replace(decoder, lm=str(path / _LANGUAGE))
     with _open_arrays(path) as arrays:
-        parts = {
-            name: arrays[key] for name in ("matrix", "mean", "deviation") if (key := _FEATURES_PREFIX + name) in arrays
-        }
-    if "matrix" not in parts or parts["matrix"].shape != (features.mels, features.fft_size // 2 + 1):
-        raise BundleError(f"{path / _ARRAYS}: the mel matrix is missing or does not fit the features")
+        log_mel = _read_log_mel(arrays, card.features, str(path / _ARRAYS))
+        shapes = weight_shapes(card.model, mels=card.features.mels, symbols=card.alphabet.size)
+        _weight_names(arrays, shapes, str(path / _ARRAYS))  # their shapes are checked when they are read
     return Bundle(
         path=path,
-        log_mel=LogMel(features, **parts),
-        normalizer=normalizer,
-        alphabet=alphabet,
-        model=model,
+        log_mel=log_mel,
+        normalizer=card.normalizer,
+        alphabet=card.alphabet,
+        model=card.model,
         decoder=decoder,
-        priors=priors,
-        confidence=confidence,
-        provenance=card.get("provenance", {}),
-        error_rates=card.get("error_rates", {}),
+        priors=card.priors,
+        confidence=card.confidence,
+        provenance=card.provenance,
+        error_rates=card.error_rates,
     )
 
 
@@ -289,31 +268,27 @@ def save_bundle(
     for name in ("matrix", "mean", "deviation"):
         if (array := getattr(log_mel, name)) is not None:
             arrays[_FEATURES_PREFIX + name] = np.asarray(array, np.float32)
-    card = {
-        "format": FORMAT,
-        "versions": {"asr": metadata.version("asr")},
-        "features": _plain(log_mel.settings),
-        "normalizer": _plain(normalizer),
-        "alphabet": {"symbols": alphabet.symbols},
-        "model": _plain(model),
-        "decoder": _plain_decoder(decoder),
-        "priors": [round(float(prior), 6) for prior in priors],
-        "confidence": {kind: list(one.weights) for kind, one in (confidence or {}).items()},
-        "provenance": dict(provenance or {}),
-        "error_rates": dict(error_rates or {}),
-    }
+    card = write_card(
+        features=log_mel.settings,
+        normalizer=normalizer,
+        alphabet=alphabet,
+        model=model,
+        decoder=decoder,
+        priors=priors,
+        confidence=confidence or {},
+        provenance=provenance or {},
+        error_rates=error_rates or {},
+    )
     # Read before anything is replaced: it may be the language model of an older bundle at the same path.
     language = typed_path(decoder.lm).read_bytes() if decoder is not None and decoder.lm is not None else b""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     with folder_written_atomically(path) as folder:
-        (folder / _ARRAYS).write_bytes(buffer.getvalue())
+        (folder / _ARRAYS).write_bytes(pack_arrays(arrays))
         (folder / _GRAPH).write_bytes(
             export_onnx(weights, model, mels=log_mel.settings.mels, symbols=alphabet.size, quantized=True)
         )
         if decoder is not None and decoder.lm is not None:
             (folder / _LANGUAGE).write_bytes(language)
-        (folder / _JSON).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (folder / _JSON).write_bytes(card)
 
 
 def copy_bundle(
@@ -357,93 +332,32 @@ def _read_bounded(file: Path) -> bytes:
         raise BundleError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-@contextmanager
-def _open_arrays(path: Path) -> Iterator[Any]:
-    try:
-        # The file is opened here: numpy.load would leave a damaged one open.
-        with (path / _ARRAYS).open("rb") as file:
-            with zipfile.ZipFile(file) as archive:
-                unpacked = sum(one.file_size for one in archive.infolist())
-            if unpacked > _LARGEST[_ARRAYS]:
-                raise BundleError(
-                    f"{path / _ARRAYS}: {unpacked / 1e6:,.0f} MB unpacked are more than a bundle's can have"
-                )
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as arrays:
-                yield arrays
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        raise BundleError(f"{path / _ARRAYS}: cannot be read ({error})") from error
+def _open_arrays(path: Path) -> AbstractContextManager[Arrays]:
+    return open_arrays(path / _ARRAYS, largest=_LARGEST[_ARRAYS])
 
 
-def _plain_decoder(decoder: BeamConfig | None) -> dict[str, Any] | None:
-    """Without what is on somebody's disk, but whether there is a language model."""
-    if decoder is None:
-        return None
-    kept = _plain(decoder)
-    for name in ("lexicon", "hotwords", "hotwords_file", "hotword_weight"):
-        del kept[name]
-    return kept | {"lm": decoder.lm is not None}
+def _read_log_mel(arrays: Arrays, settings: FeatureConfig, where: str) -> LogMel:
+    """The feature extractor, with the mel matrix and the statistics that its settings call for."""
+    shape = (settings.mels, settings.fft_size // 2 + 1)
+    key = _FEATURES_PREFIX + "matrix"
+    if key not in arrays.names or arrays.shape(key) != shape:
+        raise BundleError(f"{where}: the mel matrix is missing or does not fit the features: {key} must be of {shape}")
+    matrix = arrays.read(key, shape, least=0, largest=_LARGEST_FILTER)
+    statistics = {}
+    for name, least in (("mean", None), ("deviation", 0)):
+        key = _FEATURES_PREFIX + name
+        if key in arrays.names:
+            statistics[name] = arrays.read(key, (settings.mels,), least=least, largest=_LARGEST_LOG_MEL)
+        elif settings.normalization is Normalization.corpus:
+            raise BundleError(f"{where}: {key} is missing, which features.normalization=corpus needs")
+    return LogMel(settings, matrix, **statistics)
 
 
-def _priors(values: Any, alphabet: Alphabet, where: str) -> tuple[float, ...]:
-    shares = isinstance(values, list) and all(type(one) in (int, float) and 0 <= one <= 1 for one in values)
-    if not shares or len(values) not in (0, alphabet.size):
-        raise BundleError(f"{where} must be a list of {alphabet.size} shares, or empty")
-    return tuple(map(float, values))
-
-
-def _confidence(values: Any, where: str) -> dict[str, Calibration]:
-    if not isinstance(values, dict):
-        raise BundleError(f"{where} must be an object, not {values!r}")
-    for kind, weights in values.items():
-        numbers = isinstance(weights, list) and all(type(one) in (int, float) and math.isfinite(one) for one in weights)
-        if not numbers or len(weights) != len(FEATURES):
-            raise BundleError(f"{where}.{kind} must be a list of {len(FEATURES)} numbers; calibrate it by `asr tune`")
-    return {kind: Calibration(tuple(weights)) for kind, weights in values.items()}
-
-
-def _decoder(values: Any, path: Path) -> BeamConfig:
-    where = f"{path / _JSON}: decoder"
-    if not isinstance(values, dict):
-        raise BundleError(f"{where} must be an object, not {values!r}")
-    values = dict(values)
-    has_model = bool(values.pop("lm", False))
-    if has_model and not (path / _LANGUAGE).is_file():
-        raise BundleError(f"{path}: {_LANGUAGE} is missing")
-    settings = _settings(BeamConfig, values, where)
-    return replace(settings, lm=str(path / _LANGUAGE)) if has_model else settings
-
-
-def _plain(settings: Any) -> dict[str, Any]:
-    return {key: value.name if isinstance(value, Enum) else value for key, value in asdict(settings).items()}
-
-
-def _settings(kind: type[Settings], values: Any, where: str) -> Settings:
-    """Settings from JSON, every key and type checked: a bundle may come from anywhere."""
-    if not isinstance(values, dict):
-        raise BundleError(f"{where} must be an object, not {values!r}")
-    types = get_type_hints(kind)
-    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise BundleError(f"{where} has {', '.join(unknown)}, which this version of asr does not know")
-    arguments: dict[str, Any] = {}
-    for name, value in values.items():
-        wanted = types[name]
-        if value is None and type(None) in get_args(wanted):
-            arguments[name] = None
-            continue
-        wanted = next((part for part in get_args(wanted) if part is not type(None)), wanted)
-        if get_origin(types[name]) is list:
-            raise BundleError(f"{where} has {name}, which a bundle does not keep")
-        if issubclass(wanted, Enum):
-            if value not in wanted.__members__:
-                raise BundleError(f"{where}.{name} must be one of {', '.join(wanted.__members__)}, not {value!r}")
-            value = wanted[value]
-        elif type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise BundleError(f"{where}.{name} must be a {wanted.__name__}, not {value!r}")
-        arguments[name] = value
-    try:
-        return kind(**arguments)
-    except AsrError as error:
-        raise BundleError(f"{where}: {error}") from error
+def _weight_names(arrays: Arrays, wanted: Iterable[str], where: str) -> list[str]:
+    """The names of the weights, in the file's order, which are those that the settings call for."""
+    names = [name.removeprefix(_MODEL_PREFIX) for name in arrays.names if name.startswith(_MODEL_PREFIX)]
+    problems = [f"weight {name} is missing" for name in sorted(set(wanted) - set(names))]
+    problems += [f"weight {name!r} has no place in the model" for name in sorted(set(names) - set(wanted))]
+    if problems:
+        raise BundleError(f"{where}: the weights do not fit the model: " + "; ".join(problems[:3])[:300])
+    return names

@@ -1,0 +1,9 @@
+"""Model bundles: `card` holds what a bundle says, `arrays` its numbers, `store` its files."""
+
+from asr.bundle.store import Bundle as Bundle
+from asr.bundle.store import bundle_argument as bundle_argument
+from asr.bundle.store import copy_bundle as copy_bundle
+from asr.bundle.store import is_bundle_name as is_bundle_name
+from asr.bundle.store import load_bundle as load_bundle
+from asr.bundle.store import save_bundle as save_bundle
+from asr.bundle.store import shipped_bundles as shipped_bundles

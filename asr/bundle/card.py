@@ -1,0 +1,251 @@
+"""The card of a bundle, `bundle.json`: settings, alphabet, decoder, measurements. Read with every value checked.
+
+A card may come from anywhere. Settings meet the same check as those of YAML and Python (`asr.bounds`); what else the
+card holds is checked here. Every problem is one `BundleError` that names the file, the key and what was wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from importlib import metadata
+from typing import Any, TypeVar
+
+from asr.bounds import shown
+from asr.config import BeamConfig, FeatureConfig, ModelConfig, NormalizerConfig
+from asr.decoding.confidence import FEATURES, Calibration
+from asr.errors import BundleError, ConfigError
+from asr.text.alphabet import Alphabet
+
+FORMAT = 1
+# Objects and lists within each other; a model that was fine-tuned from another one keeps that one's provenance in two.
+_DEEPEST = 100
+_LARGEST_CONFIDENCE_WEIGHT = 1e6
+# Files of the machine that the bundle was made on.
+_NOT_KEPT = ("lexicon", "hotwords", "hotwords_file")
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a card says, checked."""
+
+    features: FeatureConfig
+    normalizer: NormalizerConfig
+    alphabet: Alphabet
+    model: ModelConfig
+    decoder: BeamConfig | None
+    """without the path of its language model"""
+    has_language_model: bool
+    priors: tuple[float, ...]
+    confidence: Mapping[str, Calibration]
+    provenance: Mapping[str, Any]
+    error_rates: Mapping[str, Any]
+
+
+def read_card(content: bytes, where: str) -> Card:
+    """Read a card.
+
+    Parameters
+    ----------
+    content : bytes
+        JSON in UTF-8.
+    where : str
+        The file's path, which opens every message.
+
+    Raises
+    ------
+    BundleError
+        If it is not JSON, was written by a newer version, or holds a value that cannot be used.
+    """
+    card = _parse(content, where)
+    if not isinstance(card, dict) or type(card.get("format")) is not int or card["format"] < 1:
+        raise BundleError(f"{where}: not the description of a bundle, its format number is missing or none")
+    if card["format"] > FORMAT:
+        raise BundleError(
+            f"{where}: format is {shown(card['format'])}, written by a newer version of asr (this one reads {FORMAT}): "
+            "update asr"
+        )
+    alphabet = _alphabet(_object(card, "alphabet", where), where)
+    decoder, has_language_model = _decoder(card, where)
+    checked = Card(
+        features=_settings(FeatureConfig, card, "features", where),
+        normalizer=_settings(NormalizerConfig, card, "normalizer", where),
+        alphabet=alphabet,
+        model=_settings(ModelConfig, card, "model", where),
+        decoder=decoder,
+        has_language_model=has_language_model,
+        priors=_priors(card.get("priors", []), alphabet, f"{where}: priors"),
+        confidence=_confidence(_object(card, "confidence", where, default={}), where),
+        provenance=_object(card, "provenance", where, default={}),
+        error_rates=_object(card, "error_rates", where, default={}),
+    )
+    _check_content(card, where)
+    return checked
+
+
+def write_card(
+    *,
+    features: FeatureConfig,
+    normalizer: NormalizerConfig,
+    alphabet: Alphabet,
+    model: ModelConfig,
+    decoder: BeamConfig | None,
+    priors: Sequence[float],
+    confidence: Mapping[str, Calibration],
+    provenance: Mapping[str, Any],
+    error_rates: Mapping[str, Any],
+) -> bytes:
+    """The content of a card that `read_card` reads."""
+    card = {
+        "format": FORMAT,
+        "versions": {"asr": metadata.version("asr")},
+        "features": _plain(features),
+        "normalizer": _plain(normalizer),
+        "alphabet": {"symbols": alphabet.symbols},
+        "model": _plain(model),
+        "decoder": _plain_decoder(decoder),
+        "priors": [round(float(prior), 6) for prior in priors],
+        "confidence": {kind: list(one.weights) for kind, one in confidence.items()},
+        "provenance": _writable(provenance),
+        "error_rates": _writable(error_rates),
+    }
+    content = (json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    read_card(content, "bundle.json")  # what cannot be read again is not written
+    return content
+
+
+def _parse(content: bytes, where: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BundleError(f"{where}: the key {shown(twice)} comes twice in the same object")
+        return values
+
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}: cannot be read ({str(error)[:200]})") from error
+
+
+def _check_content(value: Any, where: str, key: str = "", depth: int = 0) -> None:
+    """Refuse what JSON can hold and nobody can use: infinite numbers, control characters, endless nesting."""
+    if depth > _DEEPEST:
+        raise BundleError(f"{where}: {key[:80]} is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if not _is_writable(name):
+                raise BundleError(f"{where}: {key or 'the card'} has the key {shown(name)}, which is not plain text")
+            _check_content(one, where, f"{key}.{name}" if key else name, depth + 1)
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            _check_content(one, where, f"{key}[{index}]", depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BundleError(f"{where}: {key} must be a finite number, not {value!r}")
+    elif isinstance(value, str) and not _is_writable(value):
+        raise BundleError(f"{where}: {key} must be plain text, not {shown(value)}")
+
+
+def _is_writable(text: str) -> bool:
+    """Whether a text has no control characters but line breaks and tabs, and no halves of characters."""
+    return text.isprintable() or not any(
+        unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\r\t" for one in text
+    )
+
+
+def _writable(value: Any, depth: int = 2) -> Any:
+    """A value as a card can hold it: null for an infinite number, escapes for control characters, bounded nesting."""
+    if depth >= _DEEPEST and isinstance(value, Mapping | list | tuple):
+        return "..."
+    if isinstance(value, Mapping):
+        return {str(_writable(name)): _writable(one, depth + 1) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(one, depth + 1) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str) and not _is_writable(value):
+        return "".join(one if _is_writable(one) else one.encode("unicode_escape").decode() for one in value)
+    return value
+
+
+def _object(card: Mapping[str, Any], key: str, where: str, *, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    if key not in card and default is None:
+        raise BundleError(f"{where}: {key!r} is missing")
+    value = card.get(key, default)
+    if not isinstance(value, dict):
+        raise BundleError(f"{where}: {key} must be an object, not {shown(value)}")
+    return value
+
+
+def _settings(kind: type[Settings], card: Mapping[str, Any], section: str, where: str) -> Settings:
+    values = _object(card, section, where)
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        names = ", ".join(name if name.isprintable() else shown(name) for name in unknown)
+        raise BundleError(f"{where}: {section} has {names[:200]}, which this version of asr does not know")
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise BundleError(f"{where}: {error}") from error
+
+
+def _alphabet(values: Mapping[str, Any], where: str) -> Alphabet:
+    if "symbols" not in values:
+        raise BundleError(f"{where}: alphabet: 'symbols' is missing")
+    try:
+        return Alphabet(values["symbols"])
+    except ConfigError as error:
+        raise BundleError(f"{where}: {error}") from error
+
+
+def _decoder(card: Mapping[str, Any], where: str) -> tuple[BeamConfig | None, bool]:
+    """The decoder, and whether it has a language model."""
+    if card.get("decoder") is None:
+        return None, False
+    values = dict(_object(card, "decoder", where))
+    has_language_model = values.pop("lm", False)
+    if not isinstance(has_language_model, bool):
+        raise BundleError(f"{where}: decoder.lm must be true or false, not {shown(has_language_model)}")
+    for name in _NOT_KEPT:
+        if name in values:
+            raise BundleError(f"{where}: decoder has {name}, which a bundle does not keep")
+    return _settings(BeamConfig, {"decoder": values}, "decoder", where), has_language_model
+
+
+def _priors(values: Any, alphabet: Alphabet, where: str) -> tuple[float, ...]:
+    shares = isinstance(values, list) and all(type(one) in (int, float) and 0 <= one <= 1 for one in values)
+    if not shares or len(values) not in (0, alphabet.size):
+        raise BundleError(f"{where} must be a list of {alphabet.size} shares, or empty, not {shown(values)}")
+    return tuple(map(float, values))
+
+
+def _confidence(values: Mapping[str, Any], where: str) -> dict[str, Calibration]:
+    for kind, weights in values.items():
+        numbers = isinstance(weights, list) and all(
+            type(one) in (int, float) and abs(one) <= _LARGEST_CONFIDENCE_WEIGHT for one in weights
+        )
+        if not numbers or len(weights) != len(FEATURES):
+            raise BundleError(
+                f"{where}: confidence.{kind} must be a list of {len(FEATURES)} numbers; calibrate it by `asr tune`"
+            )
+    return {kind: Calibration(tuple(map(float, weights))) for kind, weights in values.items()}
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    return {key: value.name if isinstance(value, Enum) else value for key, value in asdict(settings).items()}
+
+
+def _plain_decoder(decoder: BeamConfig | None) -> dict[str, Any] | None:
+    """Without the files of this machine, but whether there is a language model."""
+    if decoder is None:
+        return None
+    kept = {name: value for name, value in _plain(decoder).items() if name not in (*_NOT_KEPT, "hotword_weight")}
+    return kept | {"lm": decoder.lm is not None}
