@@ -24,6 +24,8 @@ from asr.decoding.trie import Trie
 from asr.errors import LanguageModelError
 from asr.text.alphabet import Alphabet
 
+from ..conftest import oracle_module
+
 SENTENCES = ["the cat sat on the mat", "the giraffe sat", "mat mat the on a cat", "cat"]
 
 # As SRILM writes it: no backoff where it is 0, <s> at -99, tabs, a preamble.
@@ -331,7 +333,7 @@ def test_a_header_that_is_nested_without_end_is_refused(small_model, tmp_path):
 
 
 def test_kenlm_gives_the_same_scores(small_model, tmp_path):
-    kenlm = pytest.importorskip("kenlm", reason="kenlm needs a compiler: pip install kenlm")
+    kenlm = oracle_module("kenlm")
     (tmp_path / "lm.arpa").write_bytes(arpa_bytes(small_model))
     peer = kenlm.Model(str(tmp_path / "lm.arpa"))
     ours = read_arpa(tmp_path / "lm.arpa")

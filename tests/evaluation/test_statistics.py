@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from asr.evaluation.scoring import score
 from asr.evaluation.statistics import bootstrap_interval, compare, is_regression, segment_errors
 
-SCTK = Path("/usr/lib/sctk/bin")
+from ..conftest import oracle
 
 
 def test_an_interval_is_around_the_rate_and_narrows_with_the_square_root(rng):
@@ -114,8 +113,8 @@ def test_systems_on_other_references_are_not_compared():
         compare(score(["a"], ["a"]), score(["b"], ["a"]))
 
 
-@pytest.mark.skipif(not (SCTK / "sc_stats").exists(), reason="needs NIST's scoring programs (Debian package sctk)")
 def test_matched_pairs_are_those_of_nists_sc_stats(rng, tmp_path):
+    sclite, sc_stats = oracle("sclite"), oracle("sc_stats")
     references = texts(rng, 300)
     systems = {name: [corrupt(rng, one, rate) for one in references] for name, rate in (("one", 0.25), ("two", 0.3))}
     ids = [f"(spk{number % 10}_{number:04d})" for number in range(300)]
@@ -125,8 +124,8 @@ def test_matched_pairs_are_those_of_nists_sc_stats(rng, tmp_path):
     piped = b""
     for name in systems:
         arguments = ["-r", "ref.trn", "trn", "-h", f"{name}.trn", "trn", "-i", "spu_id", "-o", "sgml", "stdout"]
-        piped += subprocess.run([SCTK / "sclite", *arguments], cwd=tmp_path, capture_output=True, check=True).stdout
-    command = [SCTK / "sc_stats", "-p", "-t", "mapsswe", "-v", "-n", "result"]
+        piped += subprocess.run([sclite, *arguments], cwd=tmp_path, capture_output=True, check=True).stdout
+    command = [sc_stats, "-p", "-t", "mapsswe", "-v", "-n", "result"]
     subprocess.run(command, cwd=tmp_path, input=piped, capture_output=True, check=True)
     report = (tmp_path / "result.stats.mapsswe").read_text(errors="replace")
     told = re.search(r"# segs: (\d+)\).*\(mean: (\S+)\) \(std dev: \S+\) \(Z Stat: (\S+)\)", report)
