@@ -81,6 +81,16 @@ def test_a_hand_made_file_backs_off(tmp_path):
     assert model.score_text(["zzz"])[0] == pytest.approx(-1.5 * ten)
 
 
+def test_an_ngram_whose_suffix_is_missing_is_not_backed_off(tmp_path):
+    """Programs that prune may keep `<s> a b` and drop `a b`: what backing off to `b` would cost is not paid then."""
+    text = HAND_MADE.replace("-0.3 a b\n", "").replace("-0.2 <s> a", "-0.2 <s> a -0.9").replace("2=3", "2=2\nngram 3=1")
+    (tmp_path / "lm.arpa").write_text(text.replace("\\end\\", "\\3-grams:\n-0.15 <s> a b\n\n\\end\\"))
+    model = read_arpa(tmp_path / "lm.arpa")
+    ten = math.log(10)
+    assert model.score_text(["a", "b"])[:2] == pytest.approx([-0.2 * ten, -0.15 * ten])
+    assert model.score_text(["a", "a"])[:2] == pytest.approx([-0.2 * ten, (-0.9 - 0.1) * ten])
+
+
 def test_a_file_of_characters_is_known_as_such(character_model, tmp_path):
     (tmp_path / "lm.arpa").write_bytes(arpa_bytes(character_model))
     assert read_arpa(tmp_path / "lm.arpa").unit is LanguageUnit.characters

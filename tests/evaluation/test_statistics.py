@@ -148,6 +148,16 @@ def test_equal_systems_are_called_a_regression_no_more_often_than_promised(rng):
     assert called / 200 <= 0.05
 
 
+@pytest.mark.parametrize(("worse", "exact", "regression"), [(3, 2 * 0.85**20, False), (4, 2 * 0.8**20, True)])
+def test_a_regression_is_what_has_a_p_below_a_twentieth(worse, exact, regression):
+    """Of twenty utterances, some have one word more wrong: only draws without any of them speak against it."""
+    references = ["a b c d"] * 20
+    baseline, now = score(references, references), score(references, ["a b c"] * worse + references[worse:])
+    found = compare(now, baseline)
+    assert found.p == pytest.approx(exact, abs=0.012)
+    assert is_regression(found, 0.0) == regression
+
+
 def test_a_worsening_within_the_limit_is_no_regression(rng):
     references = texts(rng, 400)
     good, bad = (score(references, [corrupt(rng, one, rate) for one in references]) for rate in (0.2, 0.3))

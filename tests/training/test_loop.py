@@ -29,7 +29,7 @@ from asr.config import (
 from asr.corpus.manifest import read_manifest
 from asr.errors import ConfigError, DivergenceError, TrainingError
 from asr.schema import to_yaml
-from asr.training.checkpoints import find_checkpoints
+from asr.training.checkpoints import Progress, find_checkpoints
 from asr.training.engine import Engine
 from asr.training.loop import train
 
@@ -238,6 +238,17 @@ def test_batches_may_agree_in_shape_at_first_and_differ_later(settings, tmp_path
         settings, data=data, augment=AugmentConfig(speeds=[1.0]), training=TrainingConfig(epochs=1, batch_size=3)
     )
     assert train(same, tmp_path / "run").history[0]["batches"] == 4
+
+
+def test_what_is_counted_in_an_epoch_is_counted_anew_in_the_next():
+    progress = Progress(
+        epoch=2, batch=4, batches=12, nats=9.0, symbols=7, utterances=30, left_out=2, skipped=1, seconds=8.0,
+        waited=0.5, best_cer=0.3, best_epoch=1, history=[{"epoch": 1}, {"epoch": 2}],
+    )  # fmt: skip
+    progress.next_epoch()
+    assert progress == Progress(
+        epoch=3, batches=12, skipped=1, best_cer=0.3, best_epoch=1, history=[{"epoch": 1}, {"epoch": 2}]
+    )
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(settings, tmp_path):
