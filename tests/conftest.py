@@ -48,6 +48,14 @@ RATE = 16000
 SHARED_SPEECH = REPOSITORY.parent / "shared" / "speech"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives each file to one process: what a module trains, and each shape TensorFlow compiles, is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
 def oracle(program: str) -> Path:
     """An independent program that a test compares with; without it the test is skipped, in CI it fails."""
     others, package = _PROGRAMS[program]

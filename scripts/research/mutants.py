@@ -3,9 +3,9 @@
     python scripts/research/mutants.py                 # all of mutants.toml
     python scripts/research/mutants.py beam.py ngram   # those whose file or name holds one of these
 
-Each mutant is applied to a copy of the tree; the tree itself is never touched. First the tests must pass on an unchanged
-copy. Exit code 1 if a mutant survives that is not argued to be equivalent, or one dies that is. The last line printed is
-the result as JSON.
+Each mutant is applied to a copy of the tree; the tree itself is never touched. First the tests must pass on an
+unchanged copy. Exit code 1 if a mutant survives that is not argued to be equivalent, or one dies that is. The last line
+printed is the result as JSON.
 """
 
 from __future__ import annotations

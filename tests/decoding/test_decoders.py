@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from asr.acoustic.model import log_softmax
 from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Hypothesis, decode_greedy, describe_decoder, make_decoder
 from asr.decoding.hypothesis import divide_by_priors
@@ -18,6 +17,7 @@ from asr.text.alphabet import Alphabet
 
 from . import reference
 from .alignment import align_symbols
+from .conftest import log_softmax
 
 AB = Alphabet("ab")
 EVERYTHING = BeamConfig(beam_width=10_000, n_best=10_000, min_symbol_log_prob=None, score_margin=None)

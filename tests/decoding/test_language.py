@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.acoustic.model import log_softmax
 from asr.config import BeamConfig, GreedyConfig, LanguageUnit
 from asr.decoding import BeamDecoder, make_decoder
 from asr.decoding.assembly import make_scorers
@@ -19,7 +18,7 @@ from asr.decoding.ngram_file import save_ngram
 from asr.errors import ConfigError, LanguageModelError
 from asr.text.alphabet import Alphabet
 
-from .conftest import train
+from .conftest import log_softmax, train
 
 LETTERS = Alphabet(" ab")
 EVERYTHING = BeamConfig(beam_width=4000, n_best=1000, min_symbol_log_prob=None, score_margin=None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 
@@ -28,7 +29,8 @@ def test_intervals_hold_what_they_promise(rng):
     inside = 0
     for _ in range(200):
         lengths = rng.integers(5, 30, 100)
-        interval = bootstrap_interval(rng.binomial(lengths, 0.2), lengths, seed=int(rng.integers(1000)))
+        errors = rng.binomial(lengths, 0.2)
+        interval = bootstrap_interval(errors, lengths, seed=int(rng.integers(1000)), rounds=1000)
         inside += interval.low <= 0.2 <= interval.high
     assert 0.9 <= inside / 200 <= 0.99
 
@@ -98,14 +100,18 @@ def test_a_better_system_is_found_and_equal_ones_are_not_told_apart(rng):
     assert min(same.p, same.matched_pairs.p) > 0.01
 
 
-def test_equal_systems_are_called_different_no_more_often_than_promised(rng):
-    called = np.zeros(2)
-    for _ in range(200):
-        references = texts(rng, 60)
-        one, other = (score(references, [corrupt(rng, text, 0.25) for text in references]) for _ in range(2))
-        result = compare(one, other, seed=int(rng.integers(1000)))
-        called += [result.p < 0.05, result.matched_pairs.p < 0.05]
-    assert (called / 200 <= 0.09).all()
+def test_equal_systems_are_called_different_or_a_regression_no_more_often_than_promised(rng):
+    """In one of twenty comparisons; a regression, which goes one way, in one of forty."""
+    # Scoring texts costs most: each system is compared with all others.
+    references = texts(rng, 60)
+    systems = [score(references, [corrupt(rng, text, 0.25) for text in references]) for _ in range(20)]
+    called = []
+    for number, (one, other) in enumerate(itertools.combinations(systems, 2)):
+        result = compare(one, other, seed=number)
+        called.append([result.p < 0.05, result.matched_pairs.p < 0.05, is_regression(result, 0.0)])
+    different, by_segments, worse = np.mean(called, axis=0)
+    assert max(different, by_segments) <= 0.09
+    assert worse <= 0.05
 
 
 def test_systems_on_other_references_are_not_compared():
@@ -137,15 +143,6 @@ def test_matched_pairs_are_those_of_nists_sc_stats(rng, tmp_path):
     assert found.mean == pytest.approx(float(told[2]), abs=0.005)
     assert found.z == pytest.approx(float(told[3]), abs=0.1)
     assert np.sign(found.z) == -1
-
-
-def test_equal_systems_are_called_a_regression_no_more_often_than_promised(rng):
-    called = 0
-    references = texts(rng, 60)
-    for number in range(200):
-        one, other = (score(references, [corrupt(rng, text, 0.25) for text in references]) for _ in range(2))
-        called += is_regression(compare(one, other, seed=number), 0.0)
-    assert called / 200 <= 0.05
 
 
 @pytest.mark.parametrize(("worse", "exact", "regression"), [(3, 2 * 0.85**20, False), (4, 2 * 0.8**20, True)])

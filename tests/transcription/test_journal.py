@@ -52,6 +52,14 @@ def test_a_deleted_transcript_is_not_finished(recording, output):
     assert Journal().is_ours(output)
 
 
+def test_a_transcript_that_was_corrected_is_finished_and_no_longer_ours(recording, output):
+    source = Source.of(recording, "settings")
+    Journal().write(output, b"text", source)
+    output.write_bytes(b"text, corrected")
+    assert Journal().is_finished(output, source)
+    assert not Journal().is_ours(output)
+
+
 def test_only_what_is_as_it_was_written_is_ours(recording, output):
     output.parent.mkdir()
     output.write_bytes(b"somebody's notes")
