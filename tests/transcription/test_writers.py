@@ -69,6 +69,11 @@ def test_subtitles_are_read_by_an_independent_reader(kind, format_):
     ]
 
 
+@pytest.mark.parametrize(("kind", "point"), [(TranscriptFormat.srt, ","), (TranscriptFormat.vtt, ".")])
+def test_subtitles_have_hours_and_no_more_than_59_minutes(kind, point):
+    assert f"\n01:01:01{point}500 --> 01:01:02{point}500\n" in format_transcript(TWO, kind)
+
+
 def test_subtitles_of_silence_are_an_empty_document():
     assert format_transcript(SILENT, TranscriptFormat.srt) == ""
     assert format_transcript(SILENT, TranscriptFormat.vtt) == "WEBVTT\n\n"
