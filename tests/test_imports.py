@@ -34,7 +34,7 @@ ROOMS = {
     "schema": set(),
     "bounds": set(),
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "machine": set(),
     "config": set(),
 }
