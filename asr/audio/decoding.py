@@ -115,11 +115,11 @@ def _open_with_sndfile(path: Path, link: Link, stack: ExitStack, segment: AudioS
             return None
         if file.format in _LOSSLESS and file.seekable() and start < file.frames:
             skipped = int(file.seek(start))
-    blocks = _read_with_sndfile(path, file, skipped)
+    blocks = _read_with_sndfile(path, link, file, skipped)
     return Stream(file.samplerate, file.channels, seconds, blocks, skipped=skipped)
 
 
-def _read_with_sndfile(path: Path, file: Any, skipped: int) -> Iterator[Block]:
+def _read_with_sndfile(path: Path, link: Link, file: Any, skipped: int) -> Iterator[Block]:
     import soundfile
 
     promised, done, size = file.frames, skipped, max(1, _BLOCK_VALUES // file.channels)
@@ -127,6 +127,10 @@ def _read_with_sndfile(path: Path, file: Any, skipped: int) -> Iterator[Block]:
         try:
             block = file.read(size, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
+            if link.container == "ogg":
+                # By their checksums its pages are whole: libsndfile refuses some for how they count their samples.
+                yield from _go_on_with_ffmpeg(path, link, done / file.samplerate, promised / file.samplerate)
+                return
             reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
             raise AudioError(path, f"is damaged or truncated ({reason})") from error
         if not len(block):
@@ -135,6 +139,19 @@ def _read_with_sndfile(path: Path, file: Any, skipped: int) -> Iterator[Block]:
         yield file.samplerate, block
     if done and promised - done > (_CODEC_DELAY_SAMPLES if file.format == "OGG" else 0):
         raise _shorter(path, promised / file.samplerate, done / file.samplerate)
+
+
+def _go_on_with_ffmpeg(path: Path, link: Link, done: float, promised: float) -> Iterator[Block]:
+    """The rest of a recording of which so many seconds are read."""
+    with ExitStack() as stack:
+        position = 0.0
+        for rate, block in _open_with_ffmpeg(path, link, stack, None).blocks:
+            rest = block[max(0, round((done - position) * rate)) :]
+            position += len(block) / rate
+            if len(rest):
+                yield rate, rest
+    if promised - position > _CODEC_DELAY_SAMPLES / rate:
+        raise _shorter(path, promised, position)
 
 
 def _shorter(path: Path, promised: float, done: float) -> AudioError:
