@@ -580,6 +580,8 @@ class DoctorConfig(TrainConfig):
     """folder for report.html, report.json and quarantine.jsonl; null writes the table to stdout only"""
     show_augmented: str | None = None
     """folder for a few augmented utterances: sound, and pictures of the features"""
+    overwrite: bool = False
+    """replace files in these folders that were not written by this command, or changed since"""
     show_count: int = field(default=5, metadata=at_least(1, at_most=100_000))
     """utterances to show there"""
     workers: int = field(default=0, metadata=at_least(0, at_most=1024))
@@ -617,7 +619,7 @@ class TranscribeConfig:
     beside: bool = False
     """write one file beside each recording instead"""
     overwrite: bool = False
-    """transcribe again what is finished, and replace files that were not written by this command"""
+    """transcribe again what is finished, and replace files that were not written by this command, or changed since"""
     files_from: str | None = None
     """a file that lists recordings, one a line; - for standard input"""
     shard: str | None = None
@@ -663,6 +665,8 @@ class AlignConfig:
     """write one file a recording here instead of writing to stdout"""
     cut_dir: str | None = None
     """cut the recordings in pauses into utterances to train on, and write them and their manifest here"""
+    overwrite: bool = False
+    """replace files in these folders that were not written by this command, or changed since"""
     cut_seconds: float = field(default=15.0, metadata=between(1.0, 3600.0))
     """length of the longest of them"""
     min_score: float = field(default=0.0, metadata=between(0.0, 1.0))
@@ -714,6 +718,8 @@ class EvaluateConfig:
     output_dir: str | None = None
     """folder for report.html, report.json, report.txt, summary.md (for a pull request), utterances.csv, slices.csv and
     confusions.csv; null writes the totals to stdout only"""
+    overwrite: bool = False
+    """replace files in it that were not written by this command, or changed since"""
     page_audio: bool = True
     """have report.html play the recordings and show their spectrograms"""
     embed_megabytes: float = field(default=16.0, metadata=at_least(0, at_most=10_000))
@@ -764,6 +770,8 @@ class LmConfig:
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     output: str | None = None
     """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); null names it after the first text"""
+    overwrite: bool = False
+    """replace a file of that name that is no language model of `asr lm`"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
 
@@ -795,6 +803,9 @@ class TuneConfig:
     """folder for a copy of the bundle that decodes so by itself, its language model included"""
     report_dir: str | None = None
     """folder for all trials (trials.csv), their picture (surface.png) and the best settings (decoder.yaml)"""
+    overwrite: bool = False
+    """replace files in report_dir that were not written by this command, or changed since, and a damaged bundle; never
+    a folder with files of others"""
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
 

@@ -6,12 +6,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def printable(text: str | Path) -> str:
+    """Text that can be printed and written: NUL and halves of surrogate pairs are escaped, all else is as it is.
+
+    Undecodable bytes of file names, which Python keeps as surrogates of their own, become these bytes again.
+    """
+    text = str(text).replace("\0", "\\0")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
+
+
 class AsrError(Exception):
     """Base of every error a caller or a user can cause. Its text is meant to be read by a user."""
 
 
 class ConfigError(AsrError):
     """A setting, an override or a combination of settings that cannot be used."""
+
+
+class OutputError(ConfigError):
+    """An output that cannot be written, or would replace what this program did not write: its path and the reason."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{printable(path)}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # to travel between processes
+        return type(self), (self.path, self.reason)
 
 
 class AudioError(AsrError):

@@ -1,18 +1,50 @@
-"""Writing files so that no reader ever sees half of one: beside the target, then renamed; reading compressed ones."""
+"""Outputs: what may be replaced, and how it is written so that no reader sees half of it. Reading compressed files.
+
+An output replaces only what this program wrote. Files are known by a journal in their folder (`OutputJournal`) or by
+what they begin with (`check_file`), folders by what they hold (`check_folder`). Symbolic links are followed: the link
+stays, and what it points to is replaced.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import hashlib
+import json
 import os
+import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
+
+from asr.errors import OutputError
+
+_LONGEST_NAME = 255
+"""bytes of a name that common file systems can hold"""
+_STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
+"""paths of open files, which may be regular: renaming over them would cut the reader off"""
+# `.asr-<digest of the target's name>-<random>`; earlier versions made `.<the target's name>.<random>`.
+_LEFTOVER = re.compile(r"\.asr-(?P<key>[0-9a-f]{8})-[0-9a-f]{8}\.(?:part|old)")
+_OLD_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{1,8}\.(?:part|old)", re.DOTALL)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+Foreign = Callable[[Path], str | None]
+"""What is in a folder that this program did not write, in words; None if it may be removed as a whole."""
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all; an older one of that name stays until then.
+    """Write a file whole or not at all; an older one of that name, whatever it is, stays until then.
+
+    Parameters
+    ----------
+    path : str or Path
+        A link is followed. A device, a pipe or a path like /dev/stdout is written straight into.
+    content : bytes
 
     Raises
     ------
@@ -20,64 +52,439 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         If the folder cannot be written to or the disk is full; nothing half-written is left behind.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    if _is_stream(path):
+        with open(path, "wb") as stream:
+            stream.write(content)
+        return
+    path = _followed(path)
+    os.makedirs(path.parent, exist_ok=True)
+    temporary = _beside(path, "part")
+    # Not by tempfile, which makes files for the owner alone: the system applies the umask to this one.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files for the owner alone; give ours what any other program would.
-        os.chmod(temporary, 0o666 & ~_umask())
+            os.fsync(handle)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 @contextmanager
-def folder_written_atomically(path: str | Path) -> Iterator[Path]:
+def folder_written_atomically(path: str | Path, *, foreign: Foreign) -> Iterator[Path]:
     """Yields an empty folder beside `path`; when the block ends well it takes the place of `path`, else it goes.
+
+    Parameters
+    ----------
+    path : str or Path
+        A link to a folder is followed.
+    foreign : callable
+        What `check_folder` takes. It is asked again at the end.
 
     Raises
     ------
+    OutputError
+        If `path` holds what this program did not write.
     OSError
         If the folder cannot be written to or the disk is full; an older `path` then stays as it was.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    path = _followed(Path(path))
+    check_folder(path, foreign=foreign)
+    with temporary_folder(path) as new:
+        yield new
+        replace_folder(new, path, foreign=foreign)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path`, on the same file system; it goes in the end, if it is still there."""
+    path = _followed(path)
+    os.makedirs(path.parent, exist_ok=True)
+    new = _beside(path, "part")
+    os.mkdir(new)
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            # A folder cannot be renamed over another that holds files: move the old one aside for the moment between.
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        yield new
+    finally:
+        if new.is_dir():
+            shutil.rmtree(new, ignore_errors=True)
 
 
-def clear_leftovers(folder: str | Path) -> None:
-    """Tidy a folder that a process was killed while writing to: drop what is half-written, put back what was set aside.
+def replace_folder(new: Path, path: Path, *, foreign: Foreign) -> None:
+    """Put a folder from `temporary_folder(path)` in the place of `path`, and remove what was there.
 
-    Nobody else may write there meanwhile.
+    Raises
+    ------
+    OutputError
+        If `path` holds what this program did not write.
+    OSError
+        If that fails; `path` is then what it was, or, where only the removal failed, the new folder.
     """
-    for path in Path(folder).glob(".*.old"):
-        for kept in path.iterdir():
-            if not (path.parent / kept.name).exists():
-                os.replace(kept, path.parent / kept.name)
+    path = _followed(path)
+    _sync(new)
+    if not os.path.lexists(path):
+        os.rename(new, path)
+        return
+    problem = _folder_problem(path, foreign)
+    if problem:
+        raise OutputError(path, problem)
+    if _exchange(new, path):
+        shutil.rmtree(new)
+        return
+    # Without an exchange in one step: move the old folder aside for the moment between.
+    aside = _beside(path, "old")
+    try:
+        os.mkdir(aside)
+        os.rename(path, aside / path.name)
+        os.rename(new, path)
+    except BaseException:
+        clear_leftovers(path.parent, of=path.name)
+        raise
+    shutil.rmtree(aside)
+
+
+def check_file(path: str | Path, *, is_ours: Callable[[Path], bool], overwrite: bool = False) -> None:
+    """Refuse to write a file over one that this program did not write.
+
+    Parameters
+    ----------
+    path : str or Path
+        A device or a pipe is never refused: it holds nothing to be lost.
+    is_ours : callable
+        Whether an existing regular file is.
+    overwrite : bool
+        Replace any regular file.
+
+    Raises
+    ------
+    OutputError
+        Naming the file and the reason.
+    """
+    path = Path(path)
+    if _is_stream(path):
+        return
+    problem = obstacle(path)
+    if problem is None and path.exists() and not overwrite and not is_ours(path):
+        problem = "was not written by asr; name another output, or overwrite=true replaces it"
+    if problem:
+        raise OutputError(path, problem)
+
+
+def check_folder(path: str | Path, *, foreign: Foreign) -> None:
+    """Refuse to replace a folder that holds what this program did not write.
+
+    What a process was killed at while it replaced `path` is finished first.
+
+    Parameters
+    ----------
+    path : str or Path
+    foreign : callable
+        What a folder that is there holds of others, in words: "holds notes.txt, which ..."; None for nothing.
+
+    Raises
+    ------
+    OutputError
+        Naming the folder and the reason.
+    """
+    path = Path(path)
+    problem = _name_problem(path)
+    if problem is None:
+        try:
+            target = _followed(path)
+        except OSError as error:
+            raise OutputError(path, _reason(error)) from error
+        if target.parent.is_dir():
+            clear_leftovers(target.parent, of=target.name)
+        problem = _folder_problem(target, foreign)
+    if problem:
+        raise OutputError(path, problem)
+
+
+def _folder_problem(path: Path, foreign: Foreign) -> str | None:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return _parent_problem(path)
+    except OSError as error:
+        return _reason(error)
+    if not stat.S_ISDIR(mode):
+        return "is no folder, and is not replaced by one; name another output"
+    return foreign(path) or _parent_problem(path)
+
+
+def obstacle(path: Path) -> str | None:
+    """Why there can be no regular file at a path, as far as can be known before it is written; None for nothing."""
+    problem = _name_problem(path)
+    if problem:
+        return problem
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return _parent_problem(path)
+    except OSError as error:
+        return _reason(error)
+    if stat.S_ISDIR(mode):
+        return "cannot be written (there is a folder of that name)"
+    if not stat.S_ISREG(mode):
+        return "cannot be written (what is there is no regular file)"
+    return _parent_problem(path)
+
+
+def output_error(path: Path, error: OSError | OutputError) -> OutputError:
+    """What went wrong with one output, named and in one line."""
+    return error if isinstance(error, OutputError) else OutputError(path, _reason(error))
+
+
+def foreign_entry(folder: Path, known: Callable[[Path], bool]) -> str | None:
+    """The first entry of a folder that is not `known`, as `check_folder` wants it."""
+    for name in sorted(os.listdir(folder)):
+        if not known(folder / name):
+            return (
+                f"holds {name!r}, which asr did not write there: a folder is only replaced if asr wrote all of it, "
+                "also with overwrite=true; name another output"
+            )
+    return None
+
+
+class OutputJournal:
+    """Knows the files that this program wrote into folders, by name and digest.
+
+    Each folder with outputs holds a hidden file of JSON lines. A line is written before its file: at whatever moment a
+    run is killed, the file is there and known, or is not there. A file that no line knows is somebody else's, and so is
+    one that was changed since.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Replace any regular file.
+    name : str
+        Of the hidden file that is written; all of them are read.
+    advice : str
+        What a user can do about a file that is in the way.
+    """
+
+    PATTERNS = (".asr-outputs*.jsonl", ".asr-transcripts*.jsonl")
+
+    def __init__(
+        self,
+        *,
+        overwrite: bool = False,
+        name: str = ".asr-outputs.jsonl",
+        advice: str = "overwrite=true replaces it, or name another output",
+    ) -> None:
+        self.overwrite = overwrite
+        self._name, self._advice = name, advice
+        self._known: dict[Path, dict[str, list[dict[str, Any]]]] = {}
+
+    def is_ours(self, output: Path) -> bool:
+        """Whether a file may be replaced: it is as it was written here, or there is none."""
+        try:
+            digest = digest_of(output.read_bytes())
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return any(line["digest"] == digest for line in self.lines(output))
+
+    def problem(self, output: Path) -> str | None:
+        """Why a file cannot be written, or must not be replaced; None for nothing."""
+        problem = obstacle(output)
+        if problem is None and not self.overwrite and not self.is_ours(output):
+            problem = f"was not written by asr, or changed since; {self._advice}"
+        return problem
+
+    def check(self, outputs: Iterable[Path]) -> None:
+        """Refuse outputs, before any work.
+
+        Raises
+        ------
+        OutputError
+            Naming the first that cannot be written, or must not be replaced.
+        """
+        for output in outputs:
+            problem = self.problem(output)
+            if problem:
+                raise OutputError(output, problem)
+
+    def write(self, output: Path, content: bytes) -> None:
+        """Write a file whole or not at all, and remember it.
+
+        Raises
+        ------
+        OutputError
+            If another one is in its place.
+        OSError
+            If the folder cannot be written to or the disk is full.
+        """
+        self.check([output])
+        self.record(output, content)
+        write_atomically(output, content)
+
+    def record(self, output: Path, content: bytes, details: Mapping[str, Any] | None = None) -> None:
+        """Add a line about a file that is going to be written."""
+        line = {"output": os.fsencode(output.name).hex(), "digest": digest_of(content)} | dict(details or {})
+        os.makedirs(output.parent, exist_ok=True)
+        with (output.parent / self._name).open("ab") as file:
+            # In a line of its own even if the last one broke off.
+            file.write(b"\n" + json.dumps(line).encode() + b"\n")
+        if output.parent in self._known:
+            self._known[output.parent][line["output"]].append(line)
+
+    def record_folder(self, folder: Path) -> None:
+        """Add a line about each file that lies in a folder."""
+        for path in sorted(folder.iterdir()):
+            self.record(path, path.read_bytes())
+
+    def foreign(self, folder: Path) -> str | None:
+        """What a folder holds besides files of a journal in it; for `check_folder`."""
+        self._known.pop(folder, None)  # another one may have taken its place
+        journals = {path for pattern in self.PATTERNS for path in folder.glob(pattern)}
+        return foreign_entry(folder, lambda path: path in journals or (path.is_file() and self.is_ours(path)))
+
+    def lines(self, output: Path) -> Sequence[dict[str, Any]]:
+        """What is known of a file, the oldest first."""
+        folder = output.parent
+        if folder not in self._known:
+            known: dict[str, list[dict[str, Any]]] = defaultdict(list)
+            for path in sorted(path for pattern in self.PATTERNS for path in folder.glob(pattern)):
+                for text in path.read_bytes().splitlines() if path.is_file() else []:
+                    try:
+                        line = json.loads(text)
+                        known[line["output"]].append({"digest": line["digest"]} | line)
+                    except (ValueError, TypeError, KeyError):
+                        pass  # the run was killed while it wrote this
+            self._known[folder] = known
+        return self._known[folder].get(os.fsencode(output.name).hex(), [])
+
+
+def digest_of(content: bytes) -> str:
+    """What files are known by."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def clear_leftovers(folder: str | Path, *, of: str | None = None) -> None:
+    """Remove what a killed process left half-written in a folder, and put back what it had moved aside.
+
+    Nobody else may write the same outputs meanwhile.
+
+    Parameters
+    ----------
+    folder : str or Path
+    of : str, optional
+        Only of the output of this name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return
+    names = [name for name in sorted(os.listdir(folder)) if _is_leftover(name, of)]
+    for path in (folder / name for name in names if name.endswith(".old")):
+        kept = sorted(os.listdir(path)) if path.is_dir() else []
+        if len(kept) > 1 or any(not _is_leftover_of(path.name, name) for name in kept):
+            continue  # not made here
+        for name in kept:
+            if not os.path.lexists(folder / name):
+                os.rename(path / name, folder / name)
         shutil.rmtree(path)
-    for path in Path(folder).glob(".*.part"):
-        if path.is_dir():
+    for path in (folder / name for name in names if name.endswith(".part")):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def _is_leftover(name: str, of: str | None) -> bool:
+    if of is not None:
+        return _is_leftover_of(name, of)
+    return bool(_LEFTOVER.fullmatch(name) or _OLD_LEFTOVER.fullmatch(name))
+
+
+def _is_leftover_of(name: str, target: str) -> bool:
+    """Whether a temporary name is one that was made for a target."""
+    found, old = _LEFTOVER.fullmatch(name), _OLD_LEFTOVER.fullmatch(name)
+    return bool((found and found["key"] == _key(target)) or (old and old["name"] == target))
+
+
+def _key(name: str) -> str:
+    return hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A new hidden name beside a path, short whatever the path's own name is."""
+    return path.with_name(f".asr-{_key(path.name)}-{secrets.token_hex(4)}.{suffix}")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two entries in one step; False where system or file system cannot do that."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux, from glibc 2.28 on
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):  # the last in old containers
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _sync(folder: Path) -> None:
+    """Have the files of a folder on the disk before they take the place of others."""
+    for name in [*sorted(os.listdir(folder)), "."]:
+        handle = os.open(folder / name, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _followed(path: Path) -> Path:
+    """What a link points to, maybe nothing yet, or `.` and `..` stand for; any other path as it is."""
+    if not path.is_symlink() and path.name not in {"", ".."}:
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe or an open file: to be written into, never replaced."""
+    if str(path).startswith(_STREAMS):
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _name_problem(path: Path) -> str | None:
+    try:
+        parts = [os.fsencode(part) for part in path.parts]
+    except UnicodeEncodeError:
+        return "cannot be written (the name has half a surrogate pair, which no file name can hold)"
+    if any(b"\0" in part for part in parts):
+        return "cannot be written (the name has a NUL character, which no file name can hold)"
+    longest = max((len(part) for part in parts), default=0)
+    if longest > _LONGEST_NAME:
+        return f"cannot be written (the name has {longest} bytes, file systems hold {_LONGEST_NAME})"
+    return None
+
+
+def _parent_problem(path: Path) -> str | None:
+    """Why nothing can be made in the folder of a path, which may have to be made too."""
+    parent = path.parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir():
+        return f"cannot be written ({parent} is no folder)"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"cannot be written (no permission to write in {parent})"
+    return None
+
+
+def _reason(error: OSError) -> str:
+    return f"cannot be written ({error.strerror or error})"
 
 
 def typed_path(name: str | Path) -> Path:
@@ -110,9 +517,3 @@ def open_decompressed(file: IO[bytes]) -> IO[bytes]:
     if opening.startswith(b"\xfd7zXZ"):
         return cast(IO[bytes], lzma.LZMAFile(file))
     return file
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

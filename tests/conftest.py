@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+REQUIRE_ORACLES = bool(os.environ.get("REQUIRE_ORACLES"))
+"""Continuous integration sets this: what the tests compare with must be there, and one commit has one result."""
+
+# No deadline: how long an example takes depends on what else the machine does. Elsewhere each run draws new examples.
+hypothesis.settings.register_profile("asr", deadline=None, derandomize=REQUIRE_ORACLES, print_blob=True)
+hypothesis.settings.load_profile("asr")
+
+# Independent programs: other names of theirs, and the Debian package.
+_PROGRAMS = {
+    "bash": ((), "bash"),
+    "chromium": (("chromium-browser", "google-chrome"), "chromium"),
+    "espeak-ng": ((), "espeak-ng"),
+    "ffmpeg": ((), "ffmpeg"),
+    "sc_stats": ((), "sctk"),
+    "sclite": ((), "sctk"),
+    "sox": ((), "sox"),
+    "strace": ((), "strace"),
+}
+# Debian keeps NIST's programs out of the way.
+_PROGRAM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/lib/sctk/bin"])
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "data" / "samples"
@@ -21,6 +46,38 @@ SMOKE = REPOSITORY / "data" / "smoke"
 RATE = 16000
 # Large corpora, which no user of the repository has.
 SHARED_SPEECH = REPOSITORY.parent / "shared" / "speech"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives each file to one process: what a module trains, and each shape TensorFlow compiles, is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+def oracle(program: str) -> Path:
+    """An independent program that a test compares with; without it the test is skipped, in CI it fails."""
+    others, package = _PROGRAMS[program]
+    found = [path for name in (program, *others) if (path := shutil.which(name, path=_PROGRAM_PATH))]
+    if not found:
+        _missing(f"needs {program} (Debian package {package})")
+    return Path(found[0])
+
+
+def oracle_module(name: str) -> Any:
+    """The same for a Python module."""
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        _missing(f"needs the Python module {name} ({error})")
+    return module
+
+
+def _missing(reason: str) -> NoReturn:
+    if REQUIRE_ORACLES:
+        pytest.fail(f"{reason}, and REQUIRE_ORACLES is set")
+    pytest.skip(reason)
 
 
 def smoke_manifests(folder: Path, *, train: int, valid: int, name: str = "{part}.jsonl") -> dict[str, Path]:

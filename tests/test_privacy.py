@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from .conftest import RATE, REPOSITORY, SAMPLES
+from .conftest import RATE, REPOSITORY, SAMPLES, oracle
 
 SAMPLE = sorted(SAMPLES.glob("*.opus"))[0]
 # With any of these, ONNX Runtime sends nothing by itself.
@@ -36,13 +35,10 @@ asr.transcribe({str(SAMPLE)!r}, bundle="tiny")
     assert done.stdout == "imported with 1\n"
 
 
-def can_trace() -> bool:
-    strace = shutil.which("strace")
-    return strace is not None and not subprocess.run([strace, "-qq", "-o", "/dev/null", "true"], check=False).returncode
-
-
-@pytest.mark.skipif(not can_trace(), reason="no strace, or it may not trace here")
 def test_a_transcription_looks_up_no_host_and_writes_only_its_outputs(tmp_path):
+    strace = oracle("strace")
+    if subprocess.run([strace, "-qq", "-o", "/dev/null", "true"], check=False).returncode:
+        pytest.skip("strace may not trace here")
     work, home, scratch, log = (tmp_path / name for name in ("work", "home", "scratch", "log"))
     for folder in (work, home, scratch):
         folder.mkdir()
@@ -51,7 +47,7 @@ def test_a_transcription_looks_up_no_host_and_writes_only_its_outputs(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in SILENCERS}
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     environment |= {"HOME": str(home), "TMPDIR": str(scratch), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    trace = ["strace", "-f", "-qq", "-s", "4096", "-e", "trace=network,file", "-o", str(log)]
+    trace = [strace, "-f", "-qq", "-s", "4096", "-e", "trace=network,file", "-o", str(log)]
     command = [sys.executable, "-m", "asr", "transcribe", "minute.wav", "bundle=tiny", "output_dir=out"]
     subprocess.run([*trace, *command], check=True, cwd=work, env=environment, capture_output=True)
     lines = log.read_text("utf-8", "replace").splitlines()

@@ -317,8 +317,13 @@ def save_flac(path: Path, samples: Samples, sample_rate: int) -> None:
     OSError
         If the folder cannot be written to or the disk is full.
     """
+    write_atomically(path, flac_content(samples, sample_rate))
+
+
+def flac_content(samples: Samples, sample_rate: int) -> bytes:
+    """Samples as a 16-bit FLAC file."""
     import soundfile
 
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, format="FLAC", subtype="PCM_16")
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

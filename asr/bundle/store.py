@@ -11,6 +11,7 @@ plain, and its graph is looked through before it runs.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -30,7 +31,7 @@ from asr.bundle.card import read_card, write_card
 from asr.config import BeamConfig, EngineKind, FeatureConfig, ModelConfig, Normalization, NormalizerConfig
 from asr.decoding.confidence import Calibration
 from asr.errors import BundleError
-from asr.files import folder_written_atomically, typed_path
+from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
 from asr.text.alphabet import Alphabet
 
 _JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
@@ -235,8 +236,9 @@ def save_bundle(
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Write a bundle beside `path`, then put it in its place; an older one there is replaced.
+    """Write a bundle beside `path`, then put it in its place; an older one there is replaced, and nothing else.
 
     Parameters
     ----------
@@ -253,13 +255,19 @@ def save_bundle(
         By the kind of decoder.
     provenance, error_rates : mappings, optional
         Anything JSON can hold.
+    overwrite : bool
+        Replace a folder, too, that holds a damaged bundle, or some files that are called as a bundle's are.
 
     Raises
     ------
+    OutputError
+        If there is something else at `path`: a file, or a folder with other files, whatever `overwrite` says.
     OSError
-        If the folder cannot be written.
+        If the folder cannot be written; an older bundle is then left as it was.
     """
     from asr.acoustic.onnx_export import export_onnx
+
+    check_bundle_output(path, overwrite=overwrite)
 
     halves = {name: _half(array) for name, array in weights.items()}
     arrays: dict[str, npt.NDArray[Any]] = {_MODEL_PREFIX + name: array for name, array in halves.items()}
@@ -281,7 +289,7 @@ def save_bundle(
     )
     # Read before anything is replaced: it may be the language model of an older bundle at the same path.
     language = typed_path(decoder.lm).read_bytes() if decoder is not None and decoder.lm is not None else b""
-    with folder_written_atomically(path) as folder:
+    with folder_written_atomically(path, foreign=lambda old: _foreign(old, overwrite=overwrite)) as folder:
         (folder / _ARRAYS).write_bytes(pack_arrays(arrays))
         (folder / _GRAPH).write_bytes(
             export_onnx(weights, model, mels=log_mel.settings.mels, symbols=alphabet.size, quantized=True)
@@ -300,8 +308,9 @@ def copy_bundle(
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Write a bundle again under another path, with another card; arguments as in `save_bundle`."""
+    """Write a bundle again under another path, with another card; arguments and errors as in `save_bundle`."""
     save_bundle(
         path,
         weights=source.weights(),
@@ -314,7 +323,28 @@ def copy_bundle(
         confidence=source.confidence if confidence is None else confidence,
         provenance=source.provenance if provenance is None else provenance,
         error_rates=source.error_rates if error_rates is None else error_rates,
+        overwrite=overwrite,
     )
+
+
+def check_bundle_output(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse, before any work, to write a bundle over what is none; arguments and errors as in `save_bundle`."""
+    check_folder(path, foreign=lambda old: _foreign(old, overwrite=overwrite))
+
+
+def _foreign(folder: Path, *, overwrite: bool) -> str | None:
+    """What a folder holds besides a bundle, in words."""
+    names = {_JSON, _ARRAYS, _GRAPH, _LANGUAGE}
+    found = foreign_entry(folder, lambda path: path.name in names and path.is_file() and not path.is_symlink())
+    if found or overwrite or not any(folder.iterdir()):
+        return found
+    try:
+        card = json.loads(_read_bounded(folder / _JSON))
+    except (BundleError, ValueError, RecursionError):
+        card = None
+    if isinstance(card, dict) and type(card.get("format")) is int and isinstance(card.get("features"), dict):
+        return None
+    return f"holds no {_JSON} that asr wrote: it is only replaced with overwrite=true; or name another output"
 
 
 def _half(array: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

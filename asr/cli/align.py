@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -18,12 +19,13 @@ from asr.cli.command import load_engine, settings_or_answer
 from asr.cli.recordings import Recording, is_pipe, keep_stream
 from asr.config import AlignConfig, TranscriptFormat
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import AsrError, AudioError, ConfigError
-from asr.files import typed_path
+from asr.errors import AsrError, AudioError, ConfigError, OutputError, printable
+from asr.files import obstacle, output_error, typed_path
 
 if TYPE_CHECKING:
     from asr.cli.progress import HearingBar
     from asr.transcription.aligner import Cut
+    from asr.transcription.journal import Journal
     from asr.transcription.transcriber import Transcript
 
 _log = logging.getLogger(__name__)
@@ -116,14 +118,16 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     from asr.transcription.journal import Journal
     from asr.transcription.writers import format_transcript, json_text, transcript_object
 
+    total, journal = len(tasks), Journal(overwrite=settings.overwrite)
+    pairs = _without_obstacles(tasks, settings, journal)
+    tasks = [task for task, _ in pairs]
     readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
-    failed, objects, transcripts = 0, [], []
-    outputs, journal = _outputs(tasks, settings), Journal()
+    failed, objects, transcripts = total - len(tasks), [], []
     try:
         with HearingBar([task.recording.bytes_on_disk for task in tasks]) as bar:
             for number, result in enumerate(_results(tasks, settings, readers, bar)):
                 bar.finish(number)
-                task = tasks[number]
+                task, output = pairs[number]
                 if isinstance(result, AsrError):
                     reason = result.reason if isinstance(result, AudioError) else str(result)
                     _log.error("%s: %s", task.called, reason)
@@ -132,44 +136,84 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
                 if settings.cut_dir:
                     transcripts.append((task, result))
                 name = task.recording.id
-                if settings.output_dir:
-                    text = format_transcript(result, settings.format, name, channel=settings.channel)
-                    journal.write(outputs[number], text.encode("utf-8", "surrogateescape"), None)
+                if output is not None:
+                    text = printable(format_transcript(result, settings.format, name, channel=settings.channel))
+                    try:
+                        journal.check([output])  # it may have come meanwhile
+                        journal.write(output, text.encode("utf-8", "surrogateescape"))
+                    except (OutputError, OSError) as error:
+                        _log.error("%s", output_error(output, error))
+                        failed += 1
                 elif settings.format is TranscriptFormat.json and not settings.cut_dir:
                     objects.append(transcript_object(result, name))
                 elif not settings.cut_dir:
-                    print(format_transcript(result, settings.format, name, channel=settings.channel), end="")
+                    text = format_transcript(result, settings.format, name, channel=settings.channel)
+                    print(printable(text), end="")
         if objects:
-            print(json_text(objects[0] if len(tasks) == 1 else objects, indent=2), end="")
+            print(json_text(objects[0] if total == 1 else objects, indent=2), end="")
         if settings.cut_dir:
-            failed += _cut(transcripts, settings, readers)
+            failed += _cut(transcripts, settings, readers, journal)
     finally:
         readers.close()
-    if failed and len(tasks) > 1:
-        _log.error("%d of %d inputs failed", failed, len(tasks))
+    if failed and total > 1:
+        _log.error("%d of %d inputs failed", failed, total)
     return 1 if failed else 0
 
 
-def _outputs(tasks: Sequence[_Task], settings: AlignConfig) -> list[Path]:
-    """Where results go. What is in the way is refused before hours are listened to."""
-    from asr.transcription.journal import Journal
+def _without_obstacles(
+    tasks: Sequence[_Task], settings: AlignConfig, journal: Journal
+) -> list[tuple[_Task, Path | None]]:
+    """What can be written, and where if into a file; what cannot is named before hours are listened to.
+
+    Raises
+    ------
+    OutputError
+        If nothing can be written.
+    """
     from asr.transcription.writers import output_paths
 
-    if settings.cut_dir:
-        manifest = typed_path(settings.cut_dir) / _MANIFEST
-        if manifest.exists():
-            raise ConfigError(f"{manifest} is there already: name another cut_dir")
+    outputs: Sequence[Path | None] = [None] * len(tasks)
+    if settings.output_dir:
+        folder = typed_path(settings.output_dir)
+        outputs = output_paths([task.recording.name for task in tasks], settings.format, folder)
+    cut_dir = typed_path(settings.cut_dir) if settings.cut_dir else None
+    if cut_dir:
+        manifest = cut_dir / _MANIFEST
+        if manifest.exists() and not settings.overwrite:
+            raise ConfigError(f"{manifest} is there already: name another cut_dir, or overwrite=true replaces it")
         twice = [name for name, count in Counter(_folder_name(task) for task in tasks).items() if count > 1]
         if twice:
             raise ConfigError(f"two recordings would both be cut into {twice[0]!r}: give them ids of their own")
-    if not settings.output_dir:
-        return []
-    outputs = output_paths([task.recording.name for task in tasks], settings.format, typed_path(settings.output_dir))
-    journal = Journal()
-    for path in outputs:
-        if not journal.is_ours(path):
-            raise ConfigError(f"{path}: was not written by asr, or changed since: name another output_dir")
-    return outputs
+        journal.check([manifest])
+    found: list[tuple[_Task, Path | None]] = []
+    problems = []
+    for task, output in zip(tasks, outputs, strict=True):
+        try:
+            if output is not None:
+                journal.check([output])
+            if cut_dir:
+                journal.check(_cuts_in_the_way(cut_dir / _folder_name(task)))
+            found.append((task, output))
+        except OutputError as error:
+            problems.append(error)
+    if problems and not found:
+        raise problems[0]
+    for problem in problems:
+        _log.error("%s", problem)
+    return found
+
+
+def _cut_name(folder: Path, number: int) -> Path:
+    return folder / f"{folder.name}-{number:05d}.flac"
+
+
+def _cuts_in_the_way(folder: Path) -> list[Path]:
+    """Names of cuts that are taken, and the first in any case: whether it can be written is known before."""
+    first = _cut_name(folder, 1)
+    if obstacle(first):
+        return [first]
+    pattern = re.compile(re.escape(folder.name) + r"-\d{5,}\.flac")
+    return [first, *sorted(path for path in folder.glob("*.flac") if pattern.fullmatch(path.name))]
 
 
 def _folder_name(task: _Task) -> str:
@@ -219,10 +263,11 @@ def _results(
             yield error
 
 
-def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig, readers: Readers) -> int:
+def _cut(
+    transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig, readers: Readers, journal: Journal
+) -> int:
     """Write utterances and their manifest; returns the number of failures."""
     from asr.bundle import load_bundle
-    from asr.files import write_atomically
     from asr.transcription.aligner import cut_utterances
 
     folder = typed_path(settings.cut_dir or "")
@@ -240,7 +285,7 @@ def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig,
         left_out += [cut for cut in cuts if cut.score < settings.min_score]
         name = _folder_name(task)
         try:
-            for number, cut in enumerate(_write_cuts(task, good, folder / name, settings, readers, rate), 1):
+            for number, cut in enumerate(_write_cuts(task, good, folder / name, settings, readers, rate, journal), 1):
                 rows.append(
                     {
                         "audio_filepath": f"{name}/{name}-{number:05d}.flac",
@@ -255,8 +300,12 @@ def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig,
         except AudioError as error:
             _log.error("%s: %s", task.recording.shown, error.reason)
             failed += 1
+        except (OutputError, OSError) as error:
+            _log.error("%s", output_error(folder / name, error))
+            failed += 1
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_atomically(manifest, content.encode("utf-8", "backslashreplace"))
+    journal.check([manifest])
+    journal.write(manifest, content.encode("utf-8", "backslashreplace"))
     seconds = sum(float(str(row["duration"])) for row in rows)
     _log.info("%d utterances (%.2f h) written to %s", len(rows), seconds / 3600, manifest)
     if left_out:
@@ -266,14 +315,21 @@ def _cut(transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig,
 
 
 def _write_cuts(
-    task: _Task, cuts: Sequence[Cut], folder: Path, settings: AlignConfig, readers: Readers, rate: int
+    task: _Task,
+    cuts: Sequence[Cut],
+    folder: Path,
+    settings: AlignConfig,
+    readers: Readers,
+    rate: int,
+    journal: Journal,
 ) -> Iterator[Cut]:
     """Cut the recording while it is read; each cut once its file is there."""
-    from asr.audio.load import cut_samples, save_flac
+    from asr.audio.load import cut_samples, flac_content
 
     read = readers.read(task.recording.audio, sample_rate=rate, channel=settings.channel, track=settings.track)
     blocks = (block.samples for block in read)
     spans = [(round(cut.start * rate), round(cut.end * rate)) for cut in cuts]
     for number, (cut, samples) in enumerate(zip(cuts, cut_samples(blocks, spans), strict=True), 1):
-        save_flac(folder / f"{folder.name}-{number:05d}.flac", samples, rate)
+        journal.check([_cut_name(folder, number)])
+        journal.write(_cut_name(folder, number), flac_content(samples, rate))
         yield cut

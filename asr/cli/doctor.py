@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer, with_init
 from asr.config import DoctorConfig, Normalization
-from asr.errors import ConfigError, ManifestError
-from asr.files import typed_path
+from asr.errors import ConfigError, ManifestError, OutputError
+from asr.files import OutputJournal, output_error, typed_path
 
 if TYPE_CHECKING:
     from asr.doctor.examination import Diagnosis
@@ -49,7 +49,24 @@ def run(arguments: Sequence[str]) -> int:
     settings = with_init(settings, split.overrides)
     if not split.files and not settings.data.train:
         raise ConfigError("no manifest is named; `asr doctor --help` shows examples")
+    _check_outputs(settings)
     return _examine(split.files, settings)
+
+
+def _check_outputs(settings: DoctorConfig) -> None:
+    """Refuse what is in the way before every recording is read."""
+    from asr.doctor.report import REPORT_FILES
+
+    journal = OutputJournal(overwrite=settings.overwrite)
+    if settings.output_dir:
+        journal.check(typed_path(settings.output_dir) / name for name in REPORT_FILES)
+    if settings.show_augmented:
+        from asr.training.showing import SHOWN_NAME
+
+        folder = typed_path(settings.show_augmented)
+        journal.check([folder / "00-.wav"])  # whether anything can be written there
+        # Which utterances are shown, and under which names, is only known later.
+        journal.check(sorted(path for path in folder.glob("*") if SHOWN_NAME.fullmatch(path.name)))
 
 
 def _as_setting(arguments: Sequence[str]) -> list[str]:
@@ -77,12 +94,11 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
     _refuse_what_is_no_manifest(diagnosis)
     print(format_table(diagnosis))
     if settings.output_dir:
-        page = write_report(typed_path(settings.output_dir), diagnosis)
+        page = write_report(typed_path(settings.output_dir), diagnosis, overwrite=settings.overwrite)
         _log.info("report written to %s", page)
     elif diagnosis.faults:
         _log.info("output_dir=FOLDER writes a page with players, all of it as JSON, and a quarantine list")
-    if settings.show_augmented:
-        _show(settings, diagnosis)
+    failed = _show(settings, diagnosis) if settings.show_augmented else 0
     if diagnosis.unusable_share > settings.data.max_faulty:
         _log.error(
             "%.2f %% of the utterances are unusable, more than data.max_faulty allows (%g %%): "
@@ -91,7 +107,7 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
             100 * settings.data.max_faulty,
         )
         return 1
-    return 0
+    return 1 if failed else 0
 
 
 def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:
@@ -104,8 +120,8 @@ def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:
         raise ManifestError(problems)
 
 
-def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> None:
-    """Write some utterances as the first epoch of a training would have them."""
+def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> int:
+    """Write some utterances as the first epoch of a training would have them; returns the number of failures."""
     import numpy as np
 
     from asr.audio.augment import Augmenter
@@ -113,7 +129,7 @@ def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> None:
     from asr.doctor.faults import Severity
     from asr.training.examples import Examples
     from asr.training.preflight import augmentation_recordings
-    from asr.training.showing import write_shown
+    from asr.training.showing import shown_files
 
     left_out = {fault.where for fault in diagnosis.faults if fault.kind in {"too_short", "too_long"}}
     left_out |= set(diagnosis.at_least(Severity.unusable))
@@ -132,6 +148,14 @@ def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> None:
         seed=settings.training.seed,
     )
     shown = [examples.show(index, epoch=0) for index in range(len(chosen))]
-    folder = typed_path(settings.show_augmented or "")
-    written = write_shown(folder, shown, features.sample_rate)
-    _log.info("%d files written to %s: listen, and look", len(written), folder)
+    folder, journal = typed_path(settings.show_augmented or ""), OutputJournal(overwrite=settings.overwrite)
+    written = failed = 0
+    for name, content in shown_files(shown, features.sample_rate):
+        try:
+            journal.write(folder / name, content)
+            written += 1
+        except (OutputError, OSError) as error:
+            _log.error("%s", output_error(folder / name, error))
+            failed += 1
+    _log.info("%d files written to %s: listen, and look", written, folder)
+    return failed

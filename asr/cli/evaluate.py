@@ -8,11 +8,11 @@ from pathlib import Path
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.cli.page import write_page
+from asr.cli.page import MEDIA_FOLDER, PAGE, foreign_media, write_page
 from asr.cli.systems import gather_systems, resolved_decoder
 from asr.config import BeamConfig, EvaluateConfig, LanguageUnit
 from asr.errors import ConfigError
-from asr.files import typed_path
+from asr.files import OutputJournal, check_folder, typed_path
 
 REGRESSION = 3
 
@@ -54,7 +54,7 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     from asr.evaluation.text import format_alignment, format_report, worst_utterances
 
     if settings.output_dir:
-        _make_folder(settings.output_dir)
+        _check_outputs(settings)
     utterances = read_references(references)
     policy = ScoringPolicy(
         settings.normalizer, english=settings.english, rules=settings.scoring_rules, synonyms=settings.synonyms
@@ -86,7 +86,7 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
         print(format_alignment(detail["alignment"]))
     if settings.output_dir:
         folder = typed_path(settings.output_dir)
-        write_report(folder, report)
+        write_report(folder, report, overwrite=settings.overwrite)
         page = write_page(folder, report, utterances, settings)
         _log.info("report written to %s", page)
     if report["baseline"] and report["baseline"]["is_regression"]:
@@ -95,11 +95,17 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     return 1 if any(system.unreadable for system in systems) else 0
 
 
-def _make_folder(path: str) -> None:
+def _check_outputs(settings: EvaluateConfig) -> None:
+    """Make the folder, and refuse what is in the way there, before an hour of work."""
+    from asr.evaluation.report import REPORT_FILES
+
+    folder = typed_path(settings.output_dir or "")
     try:
-        typed_path(path).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"output_dir={path}: no folder can be made there ({error.strerror})") from error
+        raise ConfigError(f"output_dir={folder}: no folder can be made there ({error.strerror})") from error
+    OutputJournal(overwrite=settings.overwrite).check(folder / name for name in (*REPORT_FILES, PAGE))
+    check_folder(folder / MEDIA_FOLDER, foreign=lambda old: foreign_media(old, overwrite=settings.overwrite))
 
 
 def _vocabulary(settings: EvaluateConfig) -> tuple[Collection[str] | None, str | None]:

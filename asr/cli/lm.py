@@ -19,7 +19,7 @@ from asr.cli.command import settings_or_answer
 from asr.config import LmConfig
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import ConfigError, LanguageModelError, ManifestError
-from asr.files import open_decompressed, typed_path, write_atomically
+from asr.files import check_file, open_decompressed, typed_path, write_atomically
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     if settings is None:
         return 0
     output = _output(split.files, settings)
+    check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)
     _count_bytes(settings.valid)  # a typo there is told before the training
     arpas = [name for name in split.files if name.endswith(_ARPA_SUFFIXES)]
     if arpas and len(split.files) > 1:
@@ -170,13 +171,22 @@ def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[
     from asr.decoding.arpa import write_arpa
     from asr.decoding.ngram_file import save_ngram
 
+    check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)  # it may have come meanwhile
     if output.suffix == ".lm":
-        save_ngram(output, model, quantized=settings.quantized, provenance=provenance)
+        save_ngram(output, model, quantized=settings.quantized, provenance=provenance, overwrite=True)
         return
     content = io.BytesIO()
     with _packed(content, output.suffix) as file:
         write_arpa(file, model)
     write_atomically(output, content.getvalue())
+
+
+def _is_language_model(path: Path) -> bool:
+    """Whether a file is one that this command wrote."""
+    from asr.decoding.arpa import is_own_arpa
+    from asr.decoding.ngram_file import is_ngram_file
+
+    return is_ngram_file(path) or is_own_arpa(path)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from asr.cli.command import load_engine
 from asr.config import EvaluateConfig, GreedyConfig
 from asr.errors import AudioError
+from asr.files import OutputJournal, foreign_entry, replace_folder, temporary_folder
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
     from asr.corpus.manifest import Utterance
     from asr.evaluation.page import Sound
 
-MEDIA_FOLDER = "report_files"
+PAGE, MEDIA_FOLDER = "report.html", "report_files"
+# Names that the recordings and pictures have, and the journal.
+_MEDIUM = re.compile(r"\d{5,}\.[0-9a-z]{3,4}|\.asr-outputs\.jsonl")
 # Symbols less likely than this at a step are not shown; a picture with more would be unreadable.
 _LEAST_SHOWN = 0.15
 
@@ -33,6 +36,8 @@ def write_page(
 
     Raises
     ------
+    OutputError
+        If what is there was not written by asr, or changed since.
     OSError
         If a file cannot be written.
     """
@@ -41,13 +46,11 @@ def write_page(
     from asr.bundle import load_bundle
     from asr.evaluation.page import Sound, render_page
     from asr.evaluation.recordings import media_bytes, write_media
-    from asr.files import write_atomically
 
-    page, beside = folder / "report.html", folder / MEDIA_FOLDER
+    page, beside = folder / PAGE, folder / MEDIA_FOLDER
+    journal = OutputJournal(overwrite=settings.overwrite)
     sounds: list[Sound | None] = []
-    with tempfile.TemporaryDirectory(prefix=f".{MEDIA_FOLDER}.", suffix=".part", dir=folder) as temporary:
-        media_folder = Path(temporary) / MEDIA_FOLDER
-        media_folder.mkdir()
+    with temporary_folder(beside) as media_folder:
         if settings.page_audio and any(os.path.isfile(one.audio_path) for one in utterances):
             bundle = load_bundle(settings.bundle)
             heard = _spikes(bundle, utterances, settings)
@@ -61,12 +64,26 @@ def write_page(
         size = media_bytes([one.medium for one in sounds if one is not None])
         embedded = size <= settings.embed_megabytes * 1e6
         text = render_page(report, sounds, folder=None if embedded else MEDIA_FOLDER)
-        shutil.rmtree(beside, ignore_errors=True)
         if not embedded:
-            media_folder.rename(beside)
+            journal.record_folder(media_folder)
+            replace_folder(media_folder, beside, foreign=lambda old: foreign_media(old, overwrite=settings.overwrite))
             _log.info("%d MB of recordings and pictures are in %s: keep them beside the page", size / 1e6, beside)
-    write_atomically(page, text.encode("utf-8"))
+    journal.write(page, text.encode("utf-8", "xmlcharrefreplace"))
+    if (
+        embedded
+        and beside.is_dir()
+        and not beside.is_symlink()
+        and not foreign_media(beside, overwrite=settings.overwrite)
+    ):
+        shutil.rmtree(beside)  # of an earlier page
     return page
+
+
+def foreign_media(folder: Path, *, overwrite: bool) -> str | None:
+    """What a folder of recordings and pictures holds besides, in words; for `check_folder`."""
+    if overwrite:
+        return foreign_entry(folder, lambda path: path.is_file() and bool(_MEDIUM.fullmatch(path.name)))
+    return OutputJournal().foreign(folder)
 
 
 def _spikes(

@@ -59,7 +59,7 @@ class Recording:
         """0 where there is none."""
         try:
             return self.path.stat().st_size
-        except OSError:
+        except (OSError, ValueError):
             return 0
 
 
@@ -185,4 +185,5 @@ def keep_stream(name: str, scratch: Path) -> Recording:
 
 def inside(name: str) -> Path:
     """A manifest's id as a path that cannot lead out of the output folder."""
-    return Path(*[part for part in Path(name).parts if part not in {"..", "/"}])
+    parts = [part for part in Path(name).parts if part not in {"..", "/"}]
+    return Path(*parts) if parts else Path("unnamed")

@@ -18,11 +18,11 @@ from asr.cli.command import with_init
 from asr.cli.console import configure_logging
 from asr.config import LogStyle
 from asr.errors import AsrError, ConfigError
-from asr.files import write_atomically
+from asr.files import OutputJournal
 
 _log = logging.getLogger(__name__)
 
-_OUTCOME, _TABLE = "sweep_run.json", "sweep.csv"
+OUTCOME, _TABLE = "sweep_run.json", "sweep.csv"
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class _Job:
                 raise KeyboardInterrupt
             best = min(result.history, key=error_rate)
             outcome |= {"cer": best["valid_cer"], "wer": best["valid_wer"], "epoch": best["epoch"]}
-        run_dir.mkdir(parents=True, exist_ok=True)
-        write_atomically(run_dir / _OUTCOME, (json.dumps(outcome, indent=1) + "\n").encode())
+        _journal().write(run_dir / OUTCOME, (json.dumps(outcome, indent=1) + "\n").encode())
 
 
 def sweep(overrides: list[str], flags: set[str]) -> int:
@@ -82,6 +81,7 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
     register_schemas()
     named = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
     folder = Path(named[-1].strip("'\"") if named else time.strftime("runs/sweep-%Y-%m-%d_%H-%M-%S"))
+    _journal().check([folder / _TABLE])
     arguments = overrides if named else [*overrides, f"hydra.sweep.dir={folder}"]
     # Hydra's sweeps can only be started from a command line of its own.
     command_line, sys.argv = sys.argv, ["asr train", "--multirun", *arguments]
@@ -90,12 +90,16 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
     finally:
         sys.argv = command_line
         configure_logging(LogStyle.text, flags)  # Hydra has put its own in its place
-        outcomes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*/{_OUTCOME}"))]
+        outcomes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*/{OUTCOME}"))]
         if outcomes:
             print(_table(outcomes))
-            write_atomically(folder / _TABLE, _csv(outcomes).encode())
+            _journal().write(folder / _TABLE, _csv(outcomes).encode())
             _log.info("table written to %s", folder / _TABLE)
     return 1 if any("error" in outcome for outcome in outcomes) else 0
+
+
+def _journal() -> OutputJournal:
+    return OutputJournal(advice="name another hydra.sweep.dir")
 
 
 def _has_joblib_launcher() -> bool:

@@ -15,9 +15,9 @@ from typing import Any
 from asr.cli.arguments import Arguments, split_arguments
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging, quiet_native_libraries
-from asr.cli.sweep import error_rate, sweep
+from asr.cli.sweep import OUTCOME, error_rate, sweep
 from asr.config import TrainConfig
-from asr.errors import ConfigError
+from asr.errors import ConfigError, OutputError
 from asr.files import typed_path, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -113,9 +113,7 @@ def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
     run_dir = typed_path(settings.run_dir)
     path = run_dir / _CONFIG
     if not path.exists():
-        # A run that was killed as it began leaves hidden, half-written files.
-        if run_dir.is_dir() and any(not one.name.startswith(".") for one in run_dir.iterdir()):
-            raise ConfigError(f"{run_dir}: the folder is not empty and holds no run ({_CONFIG} is missing)")
+        _check_run_dir(run_dir)
         return replace(settings, run_dir=str(run_dir))
     earlier = replace(from_yaml(TrainConfig, path.read_text("utf-8"), str(path)), run_dir=str(run_dir))
     names = {override.partition("=")[0] for override in split.overrides}
@@ -132,12 +130,27 @@ def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
     return settings
 
 
+def _check_run_dir(run_dir: Path) -> None:
+    """Refuse a folder of something else: a run is only written into one of its own."""
+    if os.path.lexists(run_dir) and not run_dir.is_dir():
+        raise OutputError(run_dir, "is no folder; take another run_dir")
+    # A run that was killed as it began leaves hidden, half-written files.
+    entries = sorted(os.listdir(run_dir)) if run_dir.is_dir() else []
+    others = [name for name in entries if not name.startswith(".") and name != OUTCOME]
+    if others:
+        detail = f"{_CONFIG} is missing, {others[0]!r} is there"
+        raise OutputError(run_dir, f"the folder is not empty and holds no run ({detail}): take another run_dir")
+
+
 def train_run(settings: TrainConfig) -> Any:
     """Import what is heavy, write the settings down, train."""
     from asr.schema import to_yaml
 
     run_dir = Path(settings.run_dir or "")
-    train, read_corpus = _import_training()
+    if not (run_dir / _CONFIG).exists():
+        _check_run_dir(run_dir)
+    train, read_corpus, check_run_outputs = _import_training()
+    check_run_outputs(run_dir)
     fresh = not (run_dir / _CONFIG).exists()
     if not fresh and not (run_dir / "checkpoints").exists():
         _log.info("%s holds no checkpoint yet: starting from the beginning", run_dir)
@@ -148,8 +161,8 @@ def train_run(settings: TrainConfig) -> Any:
     return train(settings, run_dir, corpus)
 
 
-def _import_training() -> tuple[Any, Any]:
-    """`train` and `read_corpus`: importing them imports Keras and its back end, which takes seconds and may fail."""
+def _import_training() -> tuple[Any, Any, Any]:
+    """`train`, `read_corpus` and `check_run_outputs`; imports Keras and its back end, which takes seconds, may fail."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -157,6 +170,7 @@ def _import_training() -> tuple[Any, Any]:
             import tensorflow  # noqa: F401 (Keras would import it later, and its noise would come then)
 
             from asr.training.loop import train
+            from asr.training.outcome import check_run_outputs
             from asr.training.preflight import read_corpus
     except (ImportError, ValueError) as error:
         if backend == "tensorflow":
@@ -165,4 +179,4 @@ def _import_training() -> tuple[Any, Any]:
             f"KERAS_BACKEND={backend} cannot be used ({error}): it must be tensorflow, jax or torch, and installed "
             f"(pip install {backend})"
         ) from error
-    return train, read_corpus
+    return train, read_corpus, check_run_outputs

@@ -18,8 +18,8 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
 from asr.cli.recordings import Recording, find_recordings
 from asr.config import TranscribeConfig, TranscriptFormat
-from asr.errors import AudioError, ConfigError
-from asr.files import typed_path
+from asr.errors import AudioError, ConfigError, OutputError, printable
+from asr.files import obstacle, output_error, typed_path
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -66,6 +66,8 @@ def run(arguments: Sequence[str]) -> int:
 def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path) -> int:
     if settings.beside and "-" in files:
         raise ConfigError("there is no place beside standard input: name a folder with output_dir=FOLDER")
+    if settings.output_dir:
+        _make_folder(typed_path(settings.output_dir))
     readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
     readers.start()  # it comes up while we load the rest
     try:
@@ -140,7 +142,7 @@ def _to_stdout(
         if settings.format is TranscriptFormat.json:
             objects.append(transcript_object(result, recording.id))
             continue
-        text = _format(result, recording, settings)
+        text = printable(_format(result, recording, settings))
         if settings.format is TranscriptFormat.txt and not alone:
             text = f"{recording.shown}\t{text}"
         tqdm.write(text, file=sys.stdout, end="")
@@ -196,19 +198,20 @@ def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, tra
 
     # Of all shards together: what a file is called depends on its namesakes.
     pairs = list(zip(recordings, _outputs(recordings, settings), strict=True))
-    journal = Journal((settings.shard or "").replace("/", "-of-"))
+    journal = Journal((settings.shard or "").replace("/", "-of-"), overwrite=settings.overwrite)
     jobs, skipped, failed = _jobs(_shard(pairs, settings.shard), settings, journal, transcriber.bundle)
     done = 0
     for job, (recording, result) in zip(jobs, _results([job.recording for job in jobs], transcriber), strict=True):
         if isinstance(result, AudioError):
             failed += 1
             continue
-        text = _format(_finished(result, recording, settings), recording, settings)
+        text = printable(_format(_finished(result, recording, settings), recording, settings))
         try:
+            journal.check([job.output])  # it may have come meanwhile
             journal.write(job.output, text.encode("utf-8", "surrogateescape"), job.source)
             done += 1
-        except OSError as error:
-            _log.error("%s: cannot be written (%s)", job.output, error.strerror or error)
+        except (OutputError, OSError) as error:
+            _log.error("%s", output_error(job.output, error))
             failed += 1
     where = settings.output_dir or "the recordings' folders"
     _log.info("%d transcripts written to %s%s", done, where, f", {skipped} were there already" if skipped else "")
@@ -220,12 +223,14 @@ def _outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> lis
 
     if not settings.output_dir:
         return output_paths([one.place for one in recordings], settings.format, Path())
-    folder = typed_path(settings.output_dir)
-    # Better now than after hours of work.
+    return output_paths([one.name for one in recordings], settings.format, typed_path(settings.output_dir))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of the outputs, and see that it can be written to, before hours of work."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
-    return output_paths([one.name for one in recordings], settings.format, folder)
 
 
 def _jobs(
@@ -238,10 +243,11 @@ def _jobs(
     jobs, skipped, failed = [], 0, 0
     for recording, output in pairs:
         source = Source.of(recording.path, digest, recording.segment.span if recording.segment else "")
-        if not settings.overwrite and journal.is_finished(output, source):
+        problem = obstacle(output)
+        if problem is None and not settings.overwrite and journal.is_finished(output, source):
             skipped += 1
-        elif not settings.overwrite and not journal.is_ours(output):
-            _log.error("%s: was not written by asr, or changed since; overwrite=true replaces it", output)
+        elif problem := problem or journal.problem(output):
+            _log.error("%s", OutputError(output, problem))
             failed += 1
         else:
             jobs.append(_Job(recording, output, source))

@@ -16,7 +16,7 @@ from asr.cli.command import settings_or_answer
 from asr.config import AutoConfig, BeamConfig, TuneConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.errors import AudioError, ConfigError, ManifestError
-from asr.files import typed_path, write_atomically
+from asr.files import OutputJournal, typed_path
 from asr.machine import available_cores
 from asr.text.normalize import normalize_text
 
@@ -44,6 +44,9 @@ EXAMPLES = """\
   asr transcribe talk.wav bundle=runs/mine/with-lm
 """
 
+_SEARCH_FILES, _RELIABILITY = ("trials.csv", "decoder.yaml", "surface.png"), "reliability.png"
+"""of report_dir"""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
@@ -55,10 +58,26 @@ def run(arguments: Sequence[str]) -> int:
         for name in ("lexicon", "hotwords", "hotwords_file"):
             if getattr(settings.decoder, name, None):
                 raise ConfigError(f"a bundle does not keep decoder.{name}: leave it away, or leave away output")
+    _check_outputs(settings)
     reading = read_manifests([Path(name) for name in split.files])
     if reading.problems:
         raise ManifestError(reading.problems)
     return _tune(reading.utterances, settings)
+
+
+def _check_outputs(settings: TuneConfig) -> None:
+    """Refuse what is in the way before hours of work."""
+    from asr.bundle import check_bundle_output
+
+    if settings.output:
+        check_bundle_output(typed_path(settings.output), overwrite=settings.overwrite)
+    if settings.report_dir:
+        folder = typed_path(settings.report_dir)
+        if settings.output and folder.resolve().is_relative_to(typed_path(settings.output).resolve()):
+            raise ConfigError(
+                f"report_dir={folder} lies in output={settings.output}, a bundle's own: name another folder"
+            )
+        OutputJournal(overwrite=settings.overwrite).check(folder / name for name in (*_SEARCH_FILES, _RELIABILITY))
 
 
 def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
@@ -120,6 +139,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             decoder=decoder if isinstance(decoder, BeamConfig) else None,
             priors=priors,
             confidence={**bundle.confidence, **({decoder_kind(decoder): calibration} if calibration else {})},
+            overwrite=settings.overwrite,
         )
         _log.info("bundle written to %s: asr transcribe FILE bundle=%s", target, bundle_argument(target))
     if failed:
@@ -169,7 +189,8 @@ def _search(
     chosen = recommend(widths)
     print(_table(trials, widths, chosen, seconds))
     if report_dir:
-        _report(report_dir, trials, widths, chosen, seconds)
+        journal = OutputJournal(overwrite=settings.overwrite)
+        _report(journal, report_dir, trials, widths, chosen, seconds)
     return chosen.settings
 
 
@@ -212,7 +233,8 @@ def _calibrate(
         f"({reliability.words:,} words, {100 * reliability.right:.1f} % right)"
     )
     if report_dir:
-        draw_reliability(report_dir / "reliability.png", reliability)
+        journal = OutputJournal(overwrite=settings.overwrite)
+        journal.write(report_dir / _RELIABILITY, draw_reliability(reliability))
     return fit_calibration(np.concatenate(features), truth)
 
 
@@ -247,7 +269,14 @@ def _table(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seco
     return "\n".join([*lines, "", _overrides(chosen.settings)])
 
 
-def _report(folder: Path, trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seconds: float) -> None:
+def _report(
+    journal: OutputJournal,
+    folder: Path,
+    trials: Sequence[Trial],
+    widths: Sequence[Trial],
+    chosen: Trial,
+    seconds: float,
+) -> None:
     from asr.schema import to_yaml
     from asr.tuning.search import SEARCHED
     from asr.tuning.surface import draw_surface
@@ -258,6 +287,10 @@ def _report(folder: Path, trials: Sequence[Trial], widths: Sequence[Trial], chos
     writer.writerow([*names, "wer", "cer", "core_seconds"])
     for trial in [*trials, *widths]:
         writer.writerow([*(getattr(trial.settings, name) for name in names), *trial.rate, round(trial.seconds, 3)])
-    write_atomically(folder / "trials.csv", rows.getvalue().encode())
-    write_atomically(folder / "decoder.yaml", to_yaml(chosen.settings).encode())
-    draw_surface(folder / "surface.png", trials, widths, chosen, seconds)
+    contents = (
+        rows.getvalue().encode(),
+        to_yaml(chosen.settings).encode(),
+        draw_surface(trials, widths, chosen, seconds),
+    )
+    for name, content in zip(_SEARCH_FILES, contents, strict=True):
+        journal.write(folder / name, content)

@@ -263,8 +263,14 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
     OSError
         If the file cannot be written; an older one of that name is then left as it was.
     """
-    path = Path(path)
-    folder = path.parent.resolve()
+    utterances = list(utterances)
+    write_atomically(path, manifest_content(utterances, Path(path).parent))
+    return len(utterances)
+
+
+def manifest_content(utterances: Iterable[Utterance], folder: Path) -> bytes:
+    """Utterances as the content of a manifest that is going to lie in a folder."""
+    folder = folder.resolve()
     lines = []
     for utterance in utterances:
         audio = utterance.audio_path.resolve()
@@ -282,5 +288,5 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
             row["speaker"] = utterance.speaker
         row.update(utterance.other)
         lines.append(json.dumps(row, ensure_ascii=False))
-    write_atomically(path, "".join(line + "\n" for line in lines).encode("utf-8"))
-    return len(lines)
+    # What is no valid text, such as an undecodable file name, becomes an escape of JSON.
+    return "".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace")

@@ -27,6 +27,8 @@ _LN10 = math.log(10)
 # What KenLM takes for <unk> in a model without one, and SRILM writes for a probability of 0.
 _NO_UNKNOWN, _ZERO = -100.0, -99.0
 _KENLM_BINARY = b"mmap lm http://kheafield.com/code"
+# Text before \data\ is a comment; KenLM wants it to begin like this.
+_MARK = "# written by asr lm"
 _UNKNOWN_SPELLINGS = ("<unk>", "<UNK>")
 # More n-grams of one order than any file holds, and backoffs beyond those of any model.
 _MOST_NGRAMS, _LARGEST_BACKOFF = 10**12, 99.0
@@ -239,7 +241,7 @@ def write_arpa(file: IO[bytes], model: NgramModel) -> None:
         If the file cannot be written.
     """
     text = io.TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=True)
-    text.write("\\data\\\n")
+    text.write(f"{_MARK}\n\n\\data\\\n")
     for order, count in enumerate(model.counts, start=1):
         text.write(f"ngram {order}={count}\n")
     names = np.array(model.words, dtype=object)
@@ -264,6 +266,16 @@ def write_arpa(file: IO[bytes], model: NgramModel) -> None:
 
 def _shown_line(line: bytes) -> str:
     return repr(line[:200].decode(errors="replace").strip())
+
+
+def is_own_arpa(path: str | Path) -> bool:
+    """Whether a file begins as those that `write_arpa` writes, packed or not."""
+    with open(path, "rb") as raw:
+        try:
+            with open_decompressed(raw) as file:
+                return file.read(len(_MARK) + 1) == f"{_MARK}\n".encode()
+        except (EOFError, OSError, lzma.LZMAError, zlib.error):
+            return False
 
 
 def _shown(values: npt.NDArray[np.float32]) -> list[str]:

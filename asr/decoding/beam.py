@@ -221,7 +221,7 @@ class BeamSearch:
         child = ((parent != NOT_FOUND) & plan.tried[index, row, last]).nonzero()[0]
         meets = grow_start[parent[child]] + place[row[child], last[child]]
         # Where it adds more than was there, this is the likelier way to the text, and its last symbol comes up now.
-        later = child[grown[meets] > held[child]]
+        later = child[grown[meets] > np.logaddexp(blank[child], held[child])]
         when, node = plan.step[index], beams.node.copy()
         node[later] = beams.history.add(beams.node[parent[later]], last[later], when[row[later]], heard[later])
         held[child] = np.logaddexp(held[child], grown[meets])

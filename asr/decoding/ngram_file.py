@@ -23,7 +23,7 @@ from asr.config import LanguageUnit
 from asr.decoding.ngram import SPECIAL_WORDS, NgramModel, Numbers, Quantized, check_words, quantize
 from asr.decoding.trie import Trie
 from asr.errors import LanguageModelError
-from asr.files import write_atomically
+from asr.files import check_file, write_atomically
 
 FORMAT = 1
 _MAGIC = b"\x89asr-lm\n"
@@ -35,9 +35,14 @@ _LARGEST_HEADER = 1 << 20
 
 
 def save_ngram(
-    path: str | Path, model: NgramModel, *, quantized: bool = True, provenance: Mapping[str, Any] | None = None
+    path: str | Path,
+    model: NgramModel,
+    *,
+    quantized: bool = True,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Write a language model whole or not at all.
+    """Write a language model whole or not at all; an older one there is replaced, and nothing else.
 
     Parameters
     ----------
@@ -48,12 +53,17 @@ def save_ngram(
         about 0.01.
     provenance : mapping, optional
         How it was made; anything JSON can hold.
+    overwrite : bool
+        Replace any file.
 
     Raises
     ------
+    OutputError
+        If there is a file at `path` that is no language model of this format.
     OSError
         If the file cannot be written.
     """
+    check_file(path, is_ours=is_ngram_file, overwrite=overwrite)
     label_type = np.uint16 if len(model.words) <= 1 << 16 else np.uint32
     arrays: dict[str, npt.NDArray[Any]] = {
         "words": np.frombuffer("\n".join(model.words).encode(), np.uint8),

@@ -169,7 +169,7 @@ def _place(utterance: Utterance) -> Place:
 
 
 def _read_quarantine(paths: Iterable[str]) -> tuple[dict[Place, set[str]], list[Fault]]:
-    """The ids by recording, or segment, of a list that `write_quarantine` made: a manifest like any other."""
+    """The ids by recording, or segment, of a list that `quarantine` made: a manifest like any other."""
     found = [typed_path(path) for path in paths]
     # Nothing was suspicious, or everything was good after all.
     lists = [path for path in found if not path.is_file() or path.stat().st_size]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.corpus.manifest import write_manifest
+from asr.corpus.manifest import Utterance, manifest_content
 from asr.doctor.examination import Diagnosis, Part, character_counts
 from asr.doctor.faults import KINDS, Fault, Severity
-from asr.files import write_atomically
+from asr.files import OutputJournal
 from asr.text.alphabet import describe_character
 
 REPORT_FORMAT = 1
@@ -129,7 +129,11 @@ def _rounded(measures: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in measures.items()}
 
 
-def write_report(folder: str | Path, diagnosis: Diagnosis) -> Path:
+REPORT_FILES = ("report.json", "quarantine.jsonl", "report.html")
+"""what `write_report` writes"""
+
+
+def write_report(folder: str | Path, diagnosis: Diagnosis, *, overwrite: bool = False) -> Path:
     """Write report.json, report.html, and quarantine.jsonl: all utterances that are unusable or suspicious, with why.
 
     Parameters
@@ -137,6 +141,8 @@ def write_report(folder: str | Path, diagnosis: Diagnosis) -> Path:
     folder : str or Path
         Made if missing; each file is written beside and renamed.
     diagnosis : Diagnosis
+    overwrite : bool
+        Replace files, too, that were not written here or changed since.
 
     Returns
     -------
@@ -145,30 +151,36 @@ def write_report(folder: str | Path, diagnosis: Diagnosis) -> Path:
 
     Raises
     ------
+    OutputError
+        Before anything is written, if such a file is in the way.
     OSError
         If a file cannot be written.
     """
     folder = Path(folder)
-    report = json.dumps(report_object(diagnosis), indent=1, ensure_ascii=False)
-    write_atomically(folder / "report.json", (report + "\n").encode("utf-8"))
-    write_quarantine(folder / "quarantine.jsonl", diagnosis)
-    page = folder / "report.html"
-    write_atomically(page, _page(diagnosis, folder).encode("utf-8", "xmlcharrefreplace"))
-    return page
+    report = json.dumps(report_object(diagnosis), indent=1, ensure_ascii=False) + "\n"
+    contents = (
+        report.encode("utf-8", "backslashreplace"),
+        manifest_content(quarantine(diagnosis), folder),
+        _page(diagnosis, folder).encode("utf-8", "xmlcharrefreplace"),
+    )
+    journal = OutputJournal(overwrite=overwrite)
+    journal.check(folder / name for name in REPORT_FILES)
+    for name, content in zip(REPORT_FILES, contents, strict=True):
+        journal.write(folder / name, content)
+    return folder / REPORT_FILES[-1]
 
 
-def write_quarantine(path: Path, diagnosis: Diagnosis) -> int:
-    """Write the utterances that are unusable or suspicious as a manifest, for `data.quarantine`; returns their number.
+def quarantine(diagnosis: Diagnosis) -> list[Utterance]:
+    """The utterances that are unusable or suspicious, as rows of a manifest for `data.quarantine`.
 
-    Each line says why it is there; a line that is deleted lets its utterance be trained on.
+    Each says why it is there; a line that is deleted lets its utterance be trained on.
     """
     bad = diagnosis.at_least(Severity.suspicious)
-    rows = []
-    for one in diagnosis.utterances:
-        if one.where in bad:
-            reasons = [f"{fault.kind}: {fault.message}" for fault in bad[one.where]]
-            rows.append(replace(one, other={"reasons": reasons}))
-    return write_manifest(path, rows)
+    return [
+        replace(one, other={"reasons": [f"{fault.kind}: {fault.message}" for fault in bad[one.where]]})
+        for one in diagnosis.utterances
+        if one.where in bad
+    ]
 
 
 @dataclass(frozen=True, slots=True)

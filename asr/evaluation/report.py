@@ -36,10 +36,12 @@ from asr.evaluation.scoring import Edit, Score, Unit, UtteranceScore, score
 from asr.evaluation.sources import System
 from asr.evaluation.statistics import Comparison, compare, enough_speakers, is_regression, rate_intervals
 from asr.evaluation.text import format_alignments, format_report, format_summary
-from asr.files import typed_path, write_atomically
+from asr.files import OutputJournal, typed_path
 from asr.transcription.transcriber import Word
 
 REPORT_FORMAT = 2
+REPORT_FILES = ("report.json", "report.txt", "summary.md", "utterances.csv", "slices.csv", "confusions.csv")
+"""what `write_report` writes"""
 _MOST_CONFUSIONS = 200
 
 Report = dict[str, Any]
@@ -258,7 +260,7 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
     return [rows[name][1] for name in ids]
 
 
-def write_report(folder: str | Path, report: Report) -> None:
+def write_report(folder: str | Path, report: Report, *, overwrite: bool = False) -> None:
     """Write a report as JSON, text, Markdown and tables.
 
     Parameters
@@ -268,23 +270,29 @@ def write_report(folder: str | Path, report: Report) -> None:
         utterances.csv, slices.csv and confusions.csv. Made if missing; each file is written beside and renamed.
     report : dict
         From `make_report`.
+    overwrite : bool
+        Replace files, too, that were not written here or changed since.
 
     Raises
     ------
+    OutputError
+        Before anything is written, if such a file is in the way.
     OSError
         If a file cannot be written.
     """
     folder = Path(folder)
-    files = {
-        "report.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n",
-        "report.txt": f"{format_report(report)}\n\n{format_alignments(report)}",
-        "summary.md": format_summary(report),
-        "utterances.csv": _table(_utterance_rows(report)),
-        "slices.csv": _table(_slice_rows(report)),
-        "confusions.csv": _table(_confusion_rows(report)),
-    }
-    for name, content in files.items():
-        write_atomically(folder / name, content.encode("utf-8", "backslashreplace"))
+    contents = (
+        json.dumps(report, indent=1, ensure_ascii=False) + "\n",
+        f"{format_report(report)}\n\n{format_alignments(report)}",
+        format_summary(report),
+        _table(_utterance_rows(report)),
+        _table(_slice_rows(report)),
+        _table(_confusion_rows(report)),
+    )
+    journal = OutputJournal(overwrite=overwrite)
+    journal.check(folder / name for name in REPORT_FILES)
+    for name, content in zip(REPORT_FILES, contents, strict=True):
+        journal.write(folder / name, content.encode("utf-8", "backslashreplace"))
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,17 +13,17 @@ from tqdm import tqdm
 
 from asr.acoustic.model import read_weights
 from asr.audio.features import LogMel
-from asr.bundle import Bundle, load_bundle, save_bundle
+from asr.bundle import Bundle, check_bundle_output, load_bundle, save_bundle
 from asr.config import GreedyConfig, TrainConfig
 from asr.corpus.manifest import Utterance
 from asr.decoding import describe_decoder
 from asr.errors import AudioError
 from asr.evaluation.page import render_page
 from asr.evaluation.policy import ScoringPolicy
-from asr.evaluation.report import make_report, write_report
+from asr.evaluation.report import REPORT_FILES, make_report, write_report
 from asr.evaluation.scoring import Score
 from asr.evaluation.sources import Output, System
-from asr.files import write_atomically
+from asr.files import OutputJournal
 from asr.training.engine import Engine
 from asr.training.preflight import Corpus
 from asr.training.validation import DECODER
@@ -31,6 +31,23 @@ from asr.transcription.transcriber import Transcriber
 
 BEST, LAST, VALIDATION = "best", "last", "validation"
 """of a run directory: the bundle with the lowest validation CER, that of the last epoch, the report of the best"""
+_PAGE = "report.html"
+
+
+def check_run_outputs(run_dir: Path) -> None:
+    """Refuse, before a training, what others put in the place of its bundles and its report.
+
+    Raises
+    ------
+    OutputError
+        Naming what is in the way.
+    """
+    for name in (BEST, LAST):
+        check_bundle_output(run_dir / name, overwrite=True)
+    folder = run_dir / VALIDATION
+    if not (folder / REPORT_FILES[0]).exists():
+        journal = OutputJournal(advice="move it away, or take another run_dir")
+        journal.check(folder / name for name in (*REPORT_FILES, _PAGE))
 
 
 def save_trained(
@@ -99,6 +116,7 @@ def save_trained(
         priors=heir.priors if heir else (),
         provenance=provenance,
         error_rates={", ".join(valid_names): rates},
+        overwrite=True,  # within its own run directory, where a damaged bundle may lie
     )
 
 
@@ -142,5 +160,5 @@ def report_best(
     system = System(f"{BEST}, {label}", outputs, {"bundle": str(best), "decoder": label})
     report = make_report(utterances, [system], ScoringPolicy(settings.normalizer), references=list(valid_names))
     write_report(folder, report)
-    write_atomically(folder / "report.html", render_page(report).encode("utf-8"))
-    return [folder / "report.json", folder / "report.html"]
+    OutputJournal().write(folder / _PAGE, render_page(report).encode("utf-8", "xmlcharrefreplace"))
+    return [folder / "report.json", folder / _PAGE]

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import io
+import re
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from asr.audio.load import Samples
-from asr.files import write_atomically
 from asr.training.examples import Shown
 
 
-def write_shown(folder: Path, shown: Sequence[Shown], sample_rate: int) -> list[Path]:
-    """Write a WAV file of each utterance, and one picture of its features before and after.
+def shown_files(shown: Sequence[Shown], sample_rate: int) -> Iterator[tuple[str, bytes]]:
+    """A WAV file of each utterance, and one picture of its features before and after: names and contents.
 
     Parameters
     ----------
-    folder : Path
-        Made if missing; files of the same names are replaced.
     shown : sequence of Shown
     sample_rate : int
         Hz.
-
-    Returns
-    -------
-    list of Path
-        All files written.
     """
-    written = []
     for number, one in enumerate(shown, start=1):
         name = f"{number:02d}-{Path(one.utterance.id).name}"
-        write_atomically(folder / f"{name}.wav", _wav(one.samples, sample_rate))
-        write_atomically(folder / f"{name}.png", _picture(one))
-        written += [folder / f"{name}.wav", folder / f"{name}.png"]
-    return written
+        yield f"{name}.wav", _wav(one.samples, sample_rate)
+        yield f"{name}.png", _picture(one)
+
+
+SHOWN_NAME = re.compile(r"\d{2,}-.*\.(?:wav|png)", re.DOTALL)
+"""names that `shown_files` gives"""
 
 
 def _wav(samples: Samples, sample_rate: int) -> bytes:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from asr.decoding.confidence import Calibration, Floats
 from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import score
-from asr.files import write_atomically
 from asr.transcription.transcriber import Heard
 
 _MOST_FOLDS = 10
@@ -117,7 +115,7 @@ def measure_reliability(
     return measure(confidences, truth), folds
 
 
-def draw_reliability(path: Path, reliability: Reliability) -> None:
+def draw_reliability(reliability: Reliability) -> bytes:
     """Draw how often words of a confidence are right, as a PNG."""
     # Figure and canvas by hand: pyplot would pick a window system and keep global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -143,4 +141,4 @@ def draw_reliability(path: Path, reliability: Reliability) -> None:
     axes.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

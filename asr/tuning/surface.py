@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
-from asr.files import write_atomically
 from asr.tuning.search import Trial
 
 
-def draw_surface(
-    path: Path, trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, audio_seconds: float
-) -> None:
+def draw_surface(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, audio_seconds: float) -> bytes:
     """Draw the word error rate of all trials over what was searched, and of each beam width against its time, as a PNG.
 
     Parameters
     ----------
-    path : Path
     trials, widths : sequences of Trial
         Of the search, and of the beam widths.
     chosen : Trial
@@ -74,4 +69,4 @@ def draw_surface(
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import product
-
 import keras
 import numpy as np
 import pytest
@@ -40,15 +38,15 @@ def in_company(model: keras.Model, utterances: list[np.ndarray], settings: Model
     return predict_log_probs(model, frames, counts, settings)
 
 
+# Every pair of a front end, a cell and directions, and what else changes the number of steps or reaches into padding.
 VARIANTS = [
-    small(front_end=front_end, cell=cell, bidirectional=bidirectional)
-    for front_end, cell, bidirectional in product(FrontEnd, Cell, (True, False))
-] + [
-    small(subsampling=1),
-    small(subsampling=2),
+    small(front_end=FrontEnd.conv, cell=Cell.lstm, bidirectional=True),
+    small(front_end=FrontEnd.conv, cell=Cell.gru, bidirectional=False),
+    small(front_end=FrontEnd.stack, cell=Cell.lstm, bidirectional=False),
+    small(front_end=FrontEnd.stack, cell=Cell.gru, bidirectional=True),
+    small(subsampling=1, kernel=5),
+    small(subsampling=2, layer_normalization=False, projection=0),
     small(front_end=FrontEnd.stack, subsampling=3),
-    small(kernel=5),
-    small(layer_normalization=False, projection=0),
 ]
 
 

@@ -76,6 +76,14 @@ def test_utterance_normalisation_removes_the_volume(rng):
     np.testing.assert_allclose(extractor(4 * samples), frames, atol=1e-3)
 
 
+def test_a_band_that_hardly_varies_is_not_blown_up(rng):
+    """Of digital silence, or above what a telephone passes: its last bits would become as loud as speech."""
+    extractor = LogMel.from_librosa(FeatureConfig(mels=2))
+    speech, silence = rng.standard_normal((2, 500, 1)).astype(np.float32) * np.float32([[[3.0]], [[0.001]]])
+    frames = extractor.normalize(np.concatenate([speech, silence - 20], axis=1))
+    np.testing.assert_allclose(frames.std(axis=0), [1, 0.01], rtol=0.1)
+
+
 def test_corpus_normalisation_needs_statistics_and_uses_them(rng):
     settings = FeatureConfig(normalization=Normalization.corpus)
     extractor = LogMel.from_librosa(settings)

@@ -114,6 +114,13 @@ def test_a_recording_longer_than_the_limit_is_refused(write_audio):
     readers.close()
 
 
+def test_a_header_that_promises_more_than_the_limit_is_believed_before_a_block_is_read(write_audio):
+    readers = Readers(Limits(hours=50 / 3600))
+    with pytest.raises(AudioError, match="is longer than"):
+        next(readers.read(write_audio("minute.wav", np.zeros(60 * 8000), rate=8000), sample_rate=8000))
+    readers.close()
+
+
 @pytest.mark.parametrize("rate", [1, 999])
 def test_a_rate_at_which_nothing_can_be_understood_is_refused(readers, write_audio, rate):
     with pytest.raises(AudioError, match=f"has {rate} samples a second"):

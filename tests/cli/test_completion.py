@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from asr.cli.completion import SCRIPTS, suggestions
+
+from ..conftest import oracle
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,6 @@ def test_every_shell_gets_its_script(asr_command, shell):
     assert asr_command("completion", shell).out == SCRIPTS[shell]
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -63,7 +63,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     environment = os.environ | {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+        [oracle("bash"), "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
     )
     assert done.stdout.splitlines() == expected, done.stderr
     assert Path(command).exists()

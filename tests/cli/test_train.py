@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import SMOKE, smoke_manifests, write_rows
+from ..conftest import SMOKE, oracle_module, smoke_manifests, write_rows
 
 SMALL = [
     "model=small", "model.depth=1", "model.units=8", "model.projection=8", "model.channels=2", "features.mels=16",
@@ -105,7 +105,7 @@ def test_a_sweep_trains_every_combination_and_sorts_them(data, tmp_path):
 
 
 def test_a_sweep_runs_side_by_side_and_a_failed_run_does_not_end_it(data, tmp_path):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs hydra-joblib-launcher")
+    oracle_module("hydra_plugins.hydra_joblib_launcher")
     sweep = ["--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep"]
     process = start([*data, *SMALL, "training.epochs=1", "init=null,nothing", *sweep], tmp_path)
     out, err = process.communicate(timeout=300)

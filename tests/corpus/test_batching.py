@@ -61,12 +61,16 @@ def test_epochs_differ_and_each_is_repeatable():
     assert companies[0] != companies[1]
 
 
-def test_the_first_epoch_runs_from_short_to_long():
+@pytest.mark.parametrize(
+    ("epoch", "sorted_first_epoch", "ascends"), [(0, True, True), (1, True, False), (2, True, False), (0, False, False)]
+)
+def test_the_first_epoch_alone_runs_from_short_to_long(epoch, sorted_first_epoch, ascends):
     counts = np.random.default_rng(0).integers(100, 1000, 500)
-    settings = TrainingConfig(batch_size=8)
-    batches = plan_epoch(counts, buckets_for(counts, settings), 0, settings)
+    settings = TrainingConfig(batch_size=8, sorted_first_epoch=sorted_first_epoch)
+    batches = plan_epoch(counts, buckets_for(counts, settings), epoch, settings)
     longest = [counts[list(batch.indices)].max() for batch in batches]
-    assert np.corrcoef(longest, np.arange(len(longest)))[0, 1] > 0.99
+    correlation = np.corrcoef(longest, np.arange(len(longest)))[0, 1]
+    assert correlation > 0.99 if ascends else abs(correlation) < 0.4
 
 
 def test_few_shapes_hold_little_padding():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from asr.config import LanguageUnit, LmConfig
@@ -20,6 +21,10 @@ the cat and the dog sat on a mat and saw the mat
 def train(sentences: list[str], **settings: object) -> NgramModel:
     config = LmConfig(**{"min_count": 1, **settings})
     return train_ngram(tokenize(sentences, config), config)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
 
 
 @pytest.fixture(scope="session")

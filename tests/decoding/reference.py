@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 
 from asr.config import BeamConfig
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
 from asr.text.alphabet import BLANK, Alphabet
 
-from .alignment import align_symbols
-
 Prefix = tuple[int, ...]
+Steps = tuple[int, ...]
 
 
 def decode_beam(log_probs: LogProbs, alphabet: Alphabet, settings: BeamConfig) -> list[Hypothesis]:
@@ -23,12 +21,14 @@ def decode_beam(log_probs: LogProbs, alphabet: Alphabet, settings: BeamConfig) -
         Natural log-probabilities.
     alphabet : Alphabet
     settings : BeamConfig
-        With a beam that never overflows, the scores are the exact probabilities of the texts.
+        `beam_width`, `n_best`, `min_symbol_log_prob` and `score_margin` are used. With a beam that never overflows and
+        no thresholds, the scores are the exact probabilities of the texts.
 
     Returns
     -------
     list of Hypothesis
-        At most `n_best` distinct texts, best first; of equal ones, that with the lower symbol numbers.
+        At most `n_best` distinct texts, best first; of equal ones, that with the lower symbol numbers. The last symbol
+        of a text comes up at the last step at which the alignments that arrive by it outweigh those that were in it.
 
     Raises
     ------
@@ -41,34 +41,44 @@ def decode_beam(log_probs: LogProbs, alphabet: Alphabet, settings: BeamConfig) -
     Recurrent DNNs", 2014, algorithm 1, in the log domain and without a language model.
     """
     check_log_probs(log_probs, alphabet)
+    lowest = -math.inf if settings.min_symbol_log_prob is None else settings.min_symbol_log_prob
+    margin = math.inf if settings.score_margin is None else settings.score_margin
     # For each prefix, the log-probability of its alignments that end in a blank, and of those that end in a symbol.
     beam: dict[Prefix, tuple[float, float]] = {(): (0.0, -math.inf)}
-    for now in log_probs.tolist():
-        blank_mass: defaultdict[Prefix, float] = defaultdict(lambda: -math.inf)
-        symbol_mass: defaultdict[Prefix, float] = defaultdict(lambda: -math.inf)
+    steps: dict[Prefix, Steps] = {(): ()}
+    for step, all_symbols in enumerate(log_probs.tolist()):
+        now = [one if symbol == BLANK or one >= lowest else -math.inf for symbol, one in enumerate(all_symbols)]
+        blank_mass: dict[Prefix, float] = {}
+        held_mass: dict[Prefix, float] = {}
+        grown_mass: dict[Prefix, float] = {}
         for prefix, (ended_blank, ended_symbol) in beam.items():
             total = _add(ended_blank, ended_symbol)
             blank_mass[prefix] = total + now[BLANK]
             if prefix:
                 # The same symbol again, without a blank between, is the same symbol held longer.
-                symbol_mass[prefix] = _add(symbol_mass[prefix], ended_symbol + now[prefix[-1]])
+                held_mass[prefix] = ended_symbol + now[prefix[-1]]
             for symbol in range(BLANK + 1, len(now)):
                 before = ended_blank if prefix and symbol == prefix[-1] else total
                 if before + now[symbol] > -math.inf:
-                    longer = (*prefix, symbol)
-                    symbol_mass[longer] = _add(symbol_mass[longer], before + now[symbol])
-        masses = {
-            prefix: (blank_mass.get(prefix, -math.inf), symbol_mass.get(prefix, -math.inf))
-            for prefix in blank_mass.keys() | symbol_mass.keys()
-        }
-        beam = dict(sorted(masses.items(), key=_rank)[: settings.beam_width])
+                    grown_mass[(*prefix, symbol)] = before + now[symbol]
+        masses: dict[Prefix, tuple[float, float]] = {}
+        steps_now: dict[Prefix, Steps] = {}
+        for prefix in blank_mass.keys() | grown_mass.keys():
+            held, grown = held_mass.get(prefix, -math.inf), grown_mass.get(prefix, -math.inf)
+            masses[prefix] = blank_mass.get(prefix, -math.inf), _add(held, grown)
+            arrives = prefix not in beam or grown > _add(blank_mass[prefix], held)
+            steps_now[prefix] = (*steps[prefix[:-1]], step) if arrives else steps[prefix]
+        ranked = sorted(masses.items(), key=_rank)[: settings.beam_width]
+        best = _add(*ranked[0][1])
+        beam = {prefix: mass for prefix, mass in ranked if _add(*mass) >= best - margin}
+        steps = {prefix: steps_now[prefix] for prefix in beam}
     hypotheses: list[Hypothesis] = []
-    for prefix, (ended_blank, ended_symbol) in sorted(beam.items(), key=_rank):
-        score = _add(ended_blank, ended_symbol)
-        if score == -math.inf or len(hypotheses) == settings.n_best:
+    for prefix, masses_of_one in sorted(beam.items(), key=_rank)[: settings.n_best]:
+        score = _add(*masses_of_one)
+        if score == -math.inf:
             break
-        steps, _ = align_symbols(log_probs, prefix)
-        hypotheses.append(Hypothesis(alphabet.decode(prefix), score, steps))
+        at_steps = tuple(float(log_probs[step, symbol]) for step, symbol in zip(steps[prefix], prefix, strict=True))
+        hypotheses.append(Hypothesis(alphabet.decode(prefix), score, steps[prefix], at_steps))
     return hypotheses
 
 

@@ -24,6 +24,8 @@ from asr.decoding.trie import Trie
 from asr.errors import LanguageModelError
 from asr.text.alphabet import Alphabet
 
+from ..conftest import oracle_module
+
 SENTENCES = ["the cat sat on the mat", "the giraffe sat", "mat mat the on a cat", "cat"]
 
 # As SRILM writes it: no backoff where it is 0, <s> at -99, tabs, a preamble.
@@ -77,6 +79,16 @@ def test_a_hand_made_file_backs_off(tmp_path):
     assert model.score_text(["a", "b"]) == pytest.approx([-0.2 * ten, -0.3 * ten, -0.7 * ten])
     assert model.score_text(["b", "a"]) == pytest.approx([-1.1 * ten, -0.4 * ten, -0.95 * ten], abs=1e-6)
     assert model.score_text(["zzz"])[0] == pytest.approx(-1.5 * ten)
+
+
+def test_an_ngram_whose_suffix_is_missing_is_not_backed_off(tmp_path):
+    """Programs that prune may keep `<s> a b` and drop `a b`: what backing off to `b` would cost is not paid then."""
+    text = HAND_MADE.replace("-0.3 a b\n", "").replace("-0.2 <s> a", "-0.2 <s> a -0.9").replace("2=3", "2=2\nngram 3=1")
+    (tmp_path / "lm.arpa").write_text(text.replace("\\end\\", "\\3-grams:\n-0.15 <s> a b\n\n\\end\\"))
+    model = read_arpa(tmp_path / "lm.arpa")
+    ten = math.log(10)
+    assert model.score_text(["a", "b"])[:2] == pytest.approx([-0.2 * ten, -0.15 * ten])
+    assert model.score_text(["a", "a"])[:2] == pytest.approx([-0.2 * ten, (-0.9 - 0.1) * ten])
 
 
 def test_a_file_of_characters_is_known_as_such(character_model, tmp_path):
@@ -331,7 +343,7 @@ def test_a_header_that_is_nested_without_end_is_refused(small_model, tmp_path):
 
 
 def test_kenlm_gives_the_same_scores(small_model, tmp_path):
-    kenlm = pytest.importorskip("kenlm", reason="kenlm needs a compiler: pip install kenlm")
+    kenlm = oracle_module("kenlm")
     (tmp_path / "lm.arpa").write_bytes(arpa_bytes(small_model))
     peer = kenlm.Model(str(tmp_path / "lm.arpa"))
     ours = read_arpa(tmp_path / "lm.arpa")

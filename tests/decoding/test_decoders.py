@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from asr.acoustic.model import log_softmax
 from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Hypothesis, decode_greedy, describe_decoder, make_decoder
 from asr.decoding.hypothesis import divide_by_priors
@@ -18,6 +17,7 @@ from asr.text.alphabet import Alphabet
 
 from . import reference
 from .alignment import align_symbols
+from .conftest import log_softmax
 
 AB = Alphabet("ab")
 EVERYTHING = BeamConfig(beam_width=10_000, n_best=10_000, min_symbol_log_prob=None, score_margin=None)
@@ -93,8 +93,17 @@ def test_a_stream_heeds_the_priors(rng):
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 20])
-def test_a_beam_without_thresholds_is_the_reference(rng, width):
-    settings = BeamConfig(beam_width=width, n_best=width, min_symbol_log_prob=None, score_margin=None)
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        {"min_symbol_log_prob": None, "score_margin": None},
+        {"min_symbol_log_prob": -3.0, "score_margin": None},
+        {"min_symbol_log_prob": None, "score_margin": 1.5},
+        {"min_symbol_log_prob": -2.5, "score_margin": 3.0},
+    ],
+)
+def test_a_beam_is_the_reference_in_texts_scores_and_the_time_of_each_symbol(rng, width, thresholds):
+    settings = BeamConfig(beam_width=width, n_best=width, **thresholds)
     for symbols in (2, 3, 6):
         alphabet = Alphabet("abcde"[: symbols - 1])
         log_probs = random_log_probs(rng, 40, symbols)
@@ -102,6 +111,29 @@ def test_a_beam_without_thresholds_is_the_reference(rng, width):
         found = decode_beam(log_probs, alphabet, settings)
         assert [one.text for one in found] == [one.text for one in expected]
         assert [one.score for one in found] == pytest.approx([one.score for one in expected])
+        assert [one.steps for one in found] == [one.steps for one in expected]
+        for one, wanted in zip(found, expected, strict=True):
+            assert one.log_probs == pytest.approx(wanted.log_probs)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=8), st.integers(0, 2**32 - 1))
+def test_where_a_model_is_sure_each_symbol_is_where_the_likeliest_alignment_has_it(path, seed):
+    """A hint of a symbol before it is said, as models give it, does not draw its time forward."""
+    symbols = np.repeat(path, 3)
+    symbols[np.arange(len(symbols)) % 3 != 2] = 0  # two blanks before each
+    hints = 0.02 * np.random.default_rng(seed).random((len(symbols), 3))
+    log_probs = np.log((np.eye(3)[symbols] + hints) / (1 + hints.sum(axis=1, keepdims=True)))
+    (found,) = decode_beam(log_probs, AB, BeamConfig(min_symbol_log_prob=None))
+    assert found.text == AB.decode([symbol for symbol in path if symbol])
+    assert found.steps == align_symbols(log_probs, AB.encode(found.text))[0]
+
+
+def test_a_scorer_may_raise_a_symbol_that_lies_outside_the_margin_into_it():
+    surely_nothing = np.log([[1 - 2 * np.exp(-6), np.exp(-6), np.exp(-6)]])
+    settings = BeamConfig(beam_width=8, n_best=8, min_symbol_log_prob=None, score_margin=2)
+    assert [one.text for one in decode_beam(surely_nothing, AB, settings)] == [""]
+    found = decode_beam(surely_nothing, AB, replace(settings, hotwords=["b:5"]))
+    assert [(one.text, round(one.score)) for one in found] == [("", 0), ("b", -1)]
 
 
 @given(st.lists(LOG_PROBS, min_size=1, max_size=6), st.integers(1, 6))

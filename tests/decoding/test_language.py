@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.acoustic.model import log_softmax
 from asr.config import BeamConfig, GreedyConfig, LanguageUnit
 from asr.decoding import BeamDecoder, make_decoder
 from asr.decoding.assembly import make_scorers
 from asr.decoding.beam import BeamSearch
-from asr.decoding.ngram import NgramModel
+from asr.decoding.ngram import SPECIAL_WORDS, UNKNOWN, NgramModel
 from asr.decoding.ngram_file import save_ngram
 from asr.errors import ConfigError, LanguageModelError
 from asr.text.alphabet import Alphabet
 
-from .conftest import train
+from .conftest import log_softmax, train
 
 LETTERS = Alphabet(" ab")
 EVERYTHING = BeamConfig(beam_width=4000, n_best=1000, min_symbol_log_prob=None, score_margin=None)
@@ -175,6 +174,27 @@ def test_what_no_hypothesis_disputes_is_settled(rng, word_model):
         stream.advance(random_log_probs(rng, 20))
     assert len(stream._courses[0].beams.history) < 500
     assert len(stream.settled) > 100
+
+
+def test_a_partial_word_is_worth_the_words_that_it_may_become(word_model):
+    """By their unigram probabilities, so that a narrow beam keeps the beginnings of frequent words."""
+    settings = BeamConfig(lm_weight=0.7, unknown_score=-2.0)
+    (scorer,) = make_scorers(LETTERS, settings, word_model)
+    probabilities = {
+        word: np.exp(word_model.log_probs[0][number])
+        for number, word in enumerate(word_model.words)
+        if number >= len(SPECIAL_WORDS)
+    }
+    unknown = np.exp(word_model.log_probs[0][UNKNOWN] - 2.0)
+    states, given = scorer.begin(1), 0.0
+    for prefix in ("a", "ab"):
+        gains, extension = scorer.extend(states, np.array([0]), np.array(LETTERS.encode(prefix[-1])))
+        given += gains[0]
+        expected = sum(one for word, one in probabilities.items() if word.startswith(prefix)) + unknown
+        assert given == pytest.approx(0.7 * np.log(expected))
+        states = scorer.select(states, extension, np.array([0]), np.array([0]))
+    gains, _ = scorer.extend(states, np.array([0]), np.array(LETTERS.encode(" ")))
+    assert given + gains[0] == pytest.approx(0.7 * word_model.score_text(["ab"])[0] + settings.word_bonus)
 
 
 def test_a_hot_word_is_written_where_it_was_not(word_model):

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asr.config import LanguageUnit, LmConfig
+from asr.decoding.arpa import write_arpa
 from asr.decoding.ngram import END, SPECIAL_WORDS, START, UNKNOWN, NgramModel
 from asr.decoding.ngram_training import measure_perplexity, tokenize
 from asr.errors import ConfigError
@@ -55,6 +58,27 @@ def test_a_hand_computed_bigram():
     assert scores[0] == pytest.approx((2 - 1) / 2 + 1 / 2 * unigram["a"])
     assert scores[1] == pytest.approx((1 - 2 / 3) / 3 + 2 / 3 * unigram["b"])
     assert scores[2] == pytest.approx((1 - 2 / 3) / 1 + 2 / 3 * unigram["</s>"])
+
+
+def arpa_entries(text: str) -> dict[str, list[float]]:
+    """The n-grams of an ARPA file with their log10 probabilities and back-offs, 0 where none is written."""
+    entries = {}
+    for line in text.splitlines():
+        fields = line.split("\t")
+        if len(fields) > 1:
+            entries[fields[1]] = [float(fields[0]), float(fields[2]) if len(fields) > 2 else 0.0]
+    return entries
+
+
+def test_every_probability_and_backoff_is_that_of_kenlms_lmplz():
+    folder = Path(__file__).parent
+    file = io.BytesIO()
+    write_arpa(file, train((folder / "lmplz.txt").read_text().splitlines(), order=3))
+    ours, theirs = (arpa_entries(text) for text in (file.getvalue().decode(), (folder / "lmplz.arpa").read_text()))
+    assert ours.keys() == theirs.keys()
+    ours["<s>"][0] = theirs["<s>"][0]  # the start of a sentence is never predicted
+    for ngram, numbers in theirs.items():
+        assert ours[ngram] == pytest.approx(numbers, abs=1e-5), ngram
 
 
 def test_a_word_that_was_never_seen_has_the_probability_of_the_unknown(small_model):

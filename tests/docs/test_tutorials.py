@@ -14,7 +14,7 @@ import pytest
 
 from asr.bundle import load_bundle
 
-from ..conftest import REPOSITORY, SMOKE
+from ..conftest import REPOSITORY, SMOKE, oracle
 
 pytestmark = pytest.mark.slow
 
@@ -59,13 +59,13 @@ def check_what_the_tutorial_leaves(folder: Path) -> None:
     assert mine.priors == english.priors
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
 def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_never_heard(tmp_path):
+    espeak = oracle("espeak-ng")
     voices = [f"en-us+{kind}{number}" for kind in "mf" for number in range(1, 5)]
     for number, (_, text) in enumerate(smoke_utterances()):
         folder = tmp_path / "recordings" / voices[number % len(voices)]
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["espeak-ng", "-v", folder.name, "-w", folder / f"{number}.wav", text], check=True)
+        subprocess.run([espeak, "-v", folder.name, "-w", folder / f"{number}.wav", text], check=True)
         (folder / f"{number}.txt").write_text(text + "\n")
     said = run_tutorial("train-on-your-own-recordings.md", tmp_path)
     assert re.search(r"held out for validation: \d+ utterances of \d speakers?\n", said)
@@ -89,8 +89,8 @@ def test_train_on_your_own_recordings_without_speakers(tmp_path):
     check_what_the_tutorial_leaves(tmp_path)
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
 def test_another_language_in_another_script(tmp_path):
+    oracle("espeak-ng")
     said = run_tutorial("another-language.md", tmp_path)
     assert said.count("output layer remade: 1 symbols kept") == 2  # the space
     for language, characters in (("greek", "έδκ"), ("hindi", "कछ")):

@@ -15,10 +15,9 @@ from asr.evaluation.scoring import ErrorCounts, score
 from asr.evaluation.sources import System, read_hypotheses, read_references
 from asr.evaluation.statistics import compare
 
-from .sclite import SCLITE, score_by_sclite
+from .sclite import score_by_sclite
 
 WORDS = "abcde"
-NEEDS_SCLITE = pytest.mark.skipif(not SCLITE.exists(), reason="needs NIST's scoring programs (Debian package sctk)")
 
 
 def random_reference(rng: random.Random, *, longest: int = 10, depth: int = 0, optional: bool = False) -> str:
@@ -133,7 +132,6 @@ def test_systems_may_be_compared_by_different_alternatives():
         compare(first, score([Alternatives.parse("{ going to / gonna / @ } go"), *reference[1:]], ["go", "a"]))
 
 
-@NEEDS_SCLITE
 @pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
 def test_hits_and_errors_of_each_kind_are_those_of_nists_sclite(tmp_path, count):
     references, hypotheses = random_pairs(count, seed=count)
@@ -145,7 +143,6 @@ def test_hits_and_errors_of_each_kind_are_those_of_nists_sclite(tmp_path, count)
     assert ours == score_by_sclite(tmp_path, references, hypotheses)
 
 
-@NEEDS_SCLITE
 def test_totals_of_trn_files_are_those_of_nists_sclite(tmp_path):
     texts = random_pairs(60, seed=60)
     theirs = score_by_sclite(tmp_path, *texts)
@@ -156,7 +153,6 @@ def test_totals_of_trn_files_are_those_of_nists_sclite(tmp_path):
     assert [words[kind] for kind in kinds] == [sum(column) for column in zip(*theirs, strict=True)]
 
 
-@NEEDS_SCLITE
 def test_errors_with_optional_words_are_those_of_sclite_d(tmp_path):
     """It counts a left-out optional word as right; here it is no word of the reference."""
     references, hypotheses = random_pairs(200, seed=7, optional=True)

@@ -78,7 +78,15 @@ def test_the_worst_utterances_come_first_and_right_ones_never(report):
 def test_files_hold_the_same_numbers(report, tmp_path):
     write_report(tmp_path / "report", report)
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        *("report.json", "report.txt", "summary.md", "utterances.csv", "slices.csv", "confusions.csv")
+        *(
+            ".asr-outputs.jsonl",
+            "report.json",
+            "report.txt",
+            "summary.md",
+            "utterances.csv",
+            "slices.csv",
+            "confusions.csv",
+        )
     }
     assert json.loads((tmp_path / "report" / "report.json").read_text("utf-8")) == json.loads(json.dumps(report))
     tables = {}

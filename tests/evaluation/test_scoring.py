@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -16,9 +15,7 @@ from asr.corpus.manifest import read_manifest
 from asr.evaluation.scoring import ErrorCounts, score
 from asr.text.normalize import normalize_text
 
-from ..conftest import SAMPLES
-
-SCLITE = Path("/usr/lib/sctk/bin/sclite")
+from ..conftest import SAMPLES, oracle
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "cc", "dd'e", "é"]), max_size=8).map(" ".join)
 
@@ -120,10 +117,10 @@ def test_counts_of_a_hundred_thousand_random_pairs_are_jiwers(rng):
         assert ours == ErrorCounts(theirs.hits, theirs.substitutions, theirs.deletions, theirs.insertions)
 
 
-@pytest.mark.skipif(not SCLITE.exists(), reason="needs NIST's scoring programs (Debian package sctk)")
 def test_counts_of_real_output_are_those_of_nists_sclite(tmp_path):
     """As many errors. Which kinds they are may differ: sclite weighs substitutions 4 and the others 3, and so takes
     another of the alignments with as many errors here and there."""
+    sclite = oracle("sclite")
     utterances = read_manifest(SAMPLES / "samples.jsonl").utterances
     transcriber = asr.Transcriber(asr.load_bundle("en"))
     texts = [transcriber.transcribe(one.audio_path).text for one in utterances]
@@ -132,7 +129,7 @@ def test_counts_of_real_output_are_those_of_nists_sclite(tmp_path):
         rows = [f"{text} (speaker_{number})\n" for number, text in enumerate(lines)]
         (tmp_path / f"{name}.trn").write_text("".join(rows), "utf-8")
     arguments = ["-r", "ref.trn", "trn", "-h", "hyp.trn", "trn", "-i", "spu_id", "-o", "rsum", "stdout"]
-    done = subprocess.run([SCLITE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run([sclite, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
     told = re.search(r"\| Sum\s*\|\s*(\d+)\s+(\d+)\s*\|\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)", done.stdout)
     assert told is not None, done.stdout
     _, words, hits, *_, errors = map(int, told.groups())

@@ -10,7 +10,7 @@ from asr.evaluation.sources import System, read_hypotheses, read_references
 from asr.transcription.transcriber import Word
 
 from ..conftest import write_rows
-from .sclite import SCLITE, count_by_id, run_sclite
+from .sclite import count_by_id, run_sclite
 
 ROWS = [{"id": name, "audio_filepath": f"{name}.wav", "text": f"text {name}"} for name in ("a", "b", "c")]
 
@@ -186,7 +186,6 @@ def test_words_of_a_ctm_go_to_the_segments_of_an_stm_by_their_middles(tmp_path, 
         read_hypotheses(str(tmp_path / "h.ctm"), stm)
 
 
-@pytest.mark.skipif(not SCLITE.exists(), reason="needs NIST's scoring programs (Debian package sctk)")
 @pytest.mark.parametrize("name", ["r.stm", "r.ctm"])
 def test_scores_against_stm_and_ctm_are_those_of_nists_sclite(tmp_path, stm, name):
     if name == "r.ctm":

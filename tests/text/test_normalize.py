@@ -49,6 +49,10 @@ def test_words_joined_by_punctuation_come_apart():
     assert normalize_text("well-known,and/or", STANDARD) == "well known and or"
 
 
+def test_currencies_and_mathematical_symbols_go_as_punctuation_does():
+    assert normalize_text("€5 + £3 = $8 ± 1^2", STANDARD) == "5 3 8 1 2"
+
+
 def test_composed_and_decomposed_letters_become_the_same():
     assert normalize_text("ne\u0301e", STANDARD) == normalize_text("n\u00e9e", STANDARD) == "n\u00e9e"
 

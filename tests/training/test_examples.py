@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from asr.acoustic.steps import fitting_speeds
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.audio.load import load_audio
-from asr.config import AugmentConfig, FeatureConfig, ModelConfig
+from asr.config import AugmentConfig, FeatureConfig, ModelConfig, Normalization
 from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError, ConfigError
@@ -51,6 +52,29 @@ def test_variations_are_new_in_every_epoch_and_the_same_for_a_seed():
     np.testing.assert_array_equal(first, same)
     for different in (later, other):
         assert different.shape != first.shape or np.abs(different - first).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "variation",
+    [
+        {"mask_probability": 1.0},
+        {"noise_probability": 1.0},
+        {"reverb_probability": 1.0},
+        {"gain_probability": 1.0},
+        {"speeds": [0.8, 0.9, 1.1, 1.2]},
+        {"join_probability": 1.0, "join_seconds": 60.0},
+    ],
+    ids=lambda one: next(iter(one)),
+)
+def test_each_variation_alone_is_drawn_anew_in_every_epoch(variation):
+    # Loudness survives only where features are not normalised.
+    features = FeatureConfig(mels=16, normalization=Normalization.none)
+    settings = AugmentConfig(**{"speeds": [1.0], "mask_probability": 0.0, **variation})
+    source = examples(features=features, augmenter=Augmenter(settings, 16000), seed=1)
+    again, *epochs = (batch_of(source, [0, 1], epoch).frames for epoch in (0, 0, 1, 2))
+    np.testing.assert_array_equal(epochs[0], again)
+    for one, other in itertools.combinations(epochs, 2):
+        assert one.shape != other.shape or np.abs(one - other).max() > 0.1
 
 
 def test_variations_do_not_depend_on_the_company():

@@ -19,16 +19,15 @@ def falls(values: list[float]) -> bool:
 
 def test_cosine_rises_then_falls_to_its_last_share():
     found = rates(200, warmup_steps=10, final_share=0.1)
-    assert found[0] == pytest.approx(0.2)
-    assert max(found) == pytest.approx(2.0)
-    assert found.index(max(found)) in {9, 10}
+    assert found[:10] == pytest.approx([0.2 * step for step in range(1, 11)])
     assert found[-1] == pytest.approx(0.2)
-    assert falls(found[10:])
+    assert falls(found[9:])
+    assert found[10] < found[9]
 
 
 def test_the_warm_up_is_at_most_a_tenth_of_the_training():
     found = rates(50, warmup_steps=1000)
-    assert found.index(max(found)) in {4, 5}
+    assert found[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
 
 
 def test_one_cycle_is_up_for_three_tenths_and_down_for_the_rest():

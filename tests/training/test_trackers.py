@@ -11,7 +11,7 @@ from asr.errors import ConfigError
 from asr.training.loop import train
 from asr.training.trackers import MLflow, TensorBoard
 
-from ..conftest import smoke_manifests
+from ..conftest import oracle_module, smoke_manifests
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def settings(tmp_path) -> TrainConfig:
 
 def events(folder) -> dict[str, list[int]]:
     """Steps by tag, read by TensorBoard itself."""
-    loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs tensorboard")
+    loader = oracle_module("tensorboard.backend.event_processing.event_accumulator")
     accumulator = loader.EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
     accumulator.Reload()
     tags = accumulator.Tags()

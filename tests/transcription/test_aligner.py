@@ -75,6 +75,14 @@ def test_utterances_are_cut_in_the_longest_pauses(rng):
     assert cuts[-1].end == pytest.approx(words[-1].end + 0.2)
 
 
+def test_neighbours_share_the_pause_between_them():
+    """Each keeps some of the silence around it, but never of what the other one says."""
+    words = [Word("a", 0.1, 9.0, 1.0), Word("b", 9.1, 18.0, 1.0), Word("c", 18.9, 27.0, 1.0)]
+    cuts = cut_utterances(words, longest=10, duration=27.05)
+    spans = [(cut.start, cut.end) for cut in cuts]
+    assert spans == [(0.0, 9.05), (9.05, 18.2), (18.7, 27.05)]
+
+
 def test_words_longer_than_the_longest_utterance_are_kept():
     words = [Word("a", 0.0, 20.0, 1.0), Word("b", 20.0, 41.0, 1.0)]
     assert [cut.words for cut in cut_utterances(words, longest=15, duration=41)] == [(words[0],), (words[1],)]

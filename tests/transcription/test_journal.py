@@ -33,8 +33,11 @@ def test_a_finished_transcript_is_known_to_the_next_run(recording, output):
 def test_another_recording_or_other_settings_are_not_finished(recording, output):
     Journal().write(output, b"text", Source.of(recording, "settings"))
     assert not Journal().is_finished(output, Source.of(recording, "others"))
-    recording.write_bytes(b"longer sound")
+    before = recording.stat()
+    recording.write_bytes(b"longer sound")  # of the same time, as some programs that copy files give it
+    os.utime(recording, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert not Journal().is_finished(output, Source.of(recording, "settings"))
+    recording.write_bytes(b"other")  # of the same size
     os.utime(recording, (1, 1))
     assert not Journal().is_finished(output, Source.of(recording, "settings"))
     recording.unlink()
@@ -47,6 +50,14 @@ def test_a_deleted_transcript_is_not_finished(recording, output):
     output.unlink()
     assert not Journal().is_finished(output, source)
     assert Journal().is_ours(output)
+
+
+def test_a_transcript_that_was_corrected_is_finished_and_no_longer_ours(recording, output):
+    source = Source.of(recording, "settings")
+    Journal().write(output, b"text", source)
+    output.write_bytes(b"text, corrected")
+    assert Journal().is_finished(output, source)
+    assert not Journal().is_ours(output)
 
 
 def test_only_what_is_as_it_was_written_is_ours(recording, output):

@@ -118,6 +118,39 @@ def test_no_symbol_is_doubled_or_lost_where_windows_hear_it_at_other_steps(rng, 
         assert before.first_step + len(before.log_probs) == after.first_step
 
 
+def seam(pauses: dict[range, float]) -> int:
+    """The step from which on the later of two windows is used, with blanks of some probability in some steps.
+
+    They overlap in steps 76 to 123, around a cut at 100.
+    """
+    probabilities = np.full(200, 0.1)
+    for steps, blank in pauses.items():
+        probabilities[list(steps)] = blank
+    stitcher, stretches = Stitcher(STEP_SECONDS), []
+    for first, last, cut, end, symbol in ((0, 124, 0, 100, 1), (76, 200, 100, 200, 2)):
+        log_probs = np.full((last - first, 3), -20.0, np.float32)
+        log_probs[:, 0] = np.log(probabilities[first:last])
+        log_probs[:, symbol] = np.log(1 - probabilities[first:last])
+        stretches += stitcher.push(Window(first, cut, end, np.zeros(0, np.float32)), log_probs)
+    stretches += stitcher.finish()
+    heard_by = np.concatenate([one.log_probs for one in stretches])[:, 1:].argmax(axis=1)
+    assert (np.diff(heard_by) >= 0).all()
+    return int(heard_by.argmax())
+
+
+@pytest.mark.parametrize("first", [84, 90, 100, 111])
+def test_a_seam_is_in_the_middle_of_the_pause(first):
+    assert seam({range(first, first + 5): 0.99}) == first + 2
+
+
+def test_a_seam_keeps_away_from_the_ends_of_windows_where_a_model_knows_one_side():
+    """A quarter of what a window reaches beyond its cut: six steps."""
+    assert seam({range(77, 82): 0.999, range(100, 105): 0.9}) == 102
+    assert seam({range(119, 124): 0.999, range(100, 105): 0.9}) == 102
+    assert seam({range(82, 87): 0.999, range(100, 105): 0.9}) == 84
+    assert seam({range(113, 118): 0.999, range(100, 105): 0.9}) == 115
+
+
 def test_stretches_end_in_pauses_and_none_is_endless(rng):
     truth = rng.integers(1, 4, 4000)
     truth[900:910] = truth[1500:1510] = 0
