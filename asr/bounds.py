@@ -144,14 +144,14 @@ def _checked(value: Any, kind: Any, bounds: Bounds | None, name: str) -> Any:
         checked = [_checked(one, inner, bounds, f"{name}[{index}]") for index, one in enumerate(value)]
         same = isinstance(value, list) and all(new is old for new, old in zip(checked, value, strict=True))
         return value if same else checked
-    value = _of_type(value, kind, name)
+    value = _of_type(value, kind, bounds, name)
     problem = bounds.problem(value) if bounds is not None else None
     if problem:
         raise ConfigError(f"{name} must be {problem}{', or null' if optional else ''}, not {shown(value)}")
     return value
 
 
-def _of_type(value: Any, kind: Any, name: str) -> Any:
+def _of_type(value: Any, kind: Any, bounds: Bounds | None, name: str) -> Any:
     """The value as a plain object of its declared type."""
     if isinstance(kind, type) and is_dataclass(kind):
         if isinstance(value, kind):
@@ -173,7 +173,8 @@ def _of_type(value: Any, kind: Any, name: str) -> Any:
         except OverflowError:  # a whole number beyond all floats
             number = math.inf
         if not math.isfinite(number):
-            raise ConfigError(f"{name} must be a finite number, not {shown(value)}")
+            wanted = bounds.wanted if bounds is not None and bounds.wanted else "a finite number"
+            raise ConfigError(f"{name} must be {wanted}, not {shown(value)}")
         return number
     if kind is str and isinstance(value, str | os.PathLike):
         text = os.fspath(value)

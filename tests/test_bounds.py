@@ -106,6 +106,7 @@ class Example:
         ({"seconds": [1, 0]}, "part.seconds[1] must be above 0, not 0.0"),
         ({"seconds": [61]}, "part.seconds[0] must be at most 60, not 61.0"),
         ({"threshold": 0}, "part.threshold must be below 0, or null, not 0.0"),
+        ({"share": math.nan}, "part.share must be between 0 and 1, not nan"),
         ({"threshold": math.nan}, "part.threshold must be a finite number, not nan"),
         ({"score": 0.1}, "part.score must be 0 or less, not 0.1"),
         ({"score": -10}, "part.score must be at least -9, not -10.0"),
