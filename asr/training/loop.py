@@ -128,7 +128,7 @@ def _overfit(settings: TrainConfig, corpus: Corpus) -> tuple[TrainConfig, Corpus
         augment=plain,
         features=replace(settings.features, dither=0.0),
         model=replace(settings.model, dropout=0.0),
-        training=replace(settings.training, batch_size=len(chosen), batch_seconds=1e9),
+        training=replace(settings.training, batch_size=len(chosen), batch_seconds=1e6),
     )
     # Repeated, so that validation does not take most of the time.
     return settings, replace(corpus, train=chosen * _OVERFIT_REPEATS, valid=chosen)
