@@ -226,6 +226,9 @@ class ModelConfig:
     mmi_output: bool = False
     """a second output layer, for decoding with a language model, which training.mmi_weight is about; the first is for
     all else, such as greedy decoding"""
+    phone_output: bool = False
+    """an output layer over phones, for decoding with a pronunciation lexicon and a language model; training it needs
+    data.lexicon"""
 
     def __post_init__(self) -> None:
         check_settings(self, "model")
@@ -240,7 +243,7 @@ class ModelConfig:
 
     @property
     def outputs(self) -> int:
-        """Output layers."""
+        """Output layers over characters."""
         return 2 if self.mmi_output else 1
 
     @property
@@ -273,6 +276,8 @@ class DataConfig:
     """utterances shorter than this are left out of training, and counted"""
     max_seconds: float = field(default=20.0, metadata=above(0, at_most=86_400))
     """utterances longer than this are left out of training, and counted"""
+    lexicon: str | None = None
+    """pronunciations of all words of the texts, for model.phone_output: a file in CMUdict's format"""
     cache_dir: str | None = None
     """folder in which the features of clean speech are kept between epochs and runs (about 30 MB an hour of speech
     and speed); null computes them anew each time"""
@@ -466,6 +471,8 @@ class BeamConfig(DecoderConfig):
     """added to the score for every word (for every character with a language model over characters)"""
     unknown_score: float = field(default=-6.0, metadata=at_most(0, at_least=-1000))
     """added to the log-probability of words that the language model or decoder.lexicon lacks"""
+    pronunciations: str | None = None
+    """pronunciation lexicon in CMUdict's format: decode the model's output over phones into its words"""
     lexicon: str | None = None
     """file of words to know, one a line: besides those of the language model, or, with decoder.open_vocabulary=false,
     the only ones"""
@@ -505,6 +512,7 @@ class AutoConfig(DecoderConfig):
     lm_weight: float | None = None
     word_bonus: float | None = None
     unknown_score: float | None = None
+    pronunciations: str | None = None
     lexicon: str | None = None
     open_vocabulary: bool | None = None
     hotwords: list[str] = field(default_factory=list)
@@ -530,6 +538,8 @@ class AutoConfig(DecoderConfig):
         base = recommended or BeamConfig()
         if self.n_best and self.beam_width is None:
             given["beam_width"] = max(base.beam_width, self.n_best)
+        if self.pronunciations and not base.pronunciations:
+            given.setdefault("prior_weight", 0.0)  # the bundle's priors are those of another output
         return replace(base, **given)
 
 
@@ -563,13 +573,18 @@ class TrainConfig:
         _require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
         if self.frozen_layers and not self.init:
             raise ConfigError("frozen_layers without init would keep weights that know nothing: give init=BUNDLE")
+        if self.model.phone_output and not self.data.lexicon:
+            raise ConfigError(
+                "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
+                "(scripts/make_lexicon.py makes one)"
+            )
 
     @property
     def mmi_weight(self) -> float:
         """`training.mmi_weight`, or what null means."""
         if self.training.mmi_weight is not None:
             return self.training.mmi_weight
-        return _MMI_WEIGHT if self.model.mmi_output else 0.0
+        return _MMI_WEIGHT if self.model.mmi_output or self.model.phone_output else 0.0
 
 
 @dataclass(kw_only=True)

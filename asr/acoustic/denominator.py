@@ -78,6 +78,7 @@ class Denominator:
             raise ValueError(f"the order must be at least 3, not {ngrams.ndim}")
         self._order, self._start = ngrams.ndim, start
         self._ngrams = np.ascontiguousarray(ngrams.reshape(-1, ngrams.shape[0]))
+        self._log_ngrams = np.log(self._ngrams).ravel()
         self._first_context = int(np.ravel_multi_index((start - 1,) * (ngrams.ndim - 1), ngrams.shape[1:]))
 
     def __call__(self, logits: Any, step_counts: Any) -> Any:
@@ -130,6 +131,6 @@ class Denominator:
         before, length = self._order - 1, ops.shape(labels)[1]
         digits = ops.pad(ops.maximum(labels, 1), ((0, 0), (before, 0)), constant_values=self._start) - 1
         places = sum(digits[:, one : one + length] * width ** (before - one) for one in range(self._order))
-        log_probs = ops.take(ops.convert_to_tensor(np.log(self._ngrams).ravel()), places)
+        log_probs = ops.take(ops.convert_to_tensor(self._log_ngrams), places)
         inside = ops.arange(length, dtype="int32")[None, :] < ops.cast(label_counts, "int32")[:, None]
         return ops.sum(ops.where(inside, log_probs, 0.0), axis=1)

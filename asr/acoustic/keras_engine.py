@@ -24,17 +24,21 @@ class KerasEngine:
     model : keras.Model
         As `build_model` makes it.
     settings : ModelConfig
+    phones : int
+        Width of the output layer over phones.
     """
 
-    def __init__(self, model: keras.Model, settings: ModelConfig) -> None:
-        self._model, self._settings = model, settings
+    def __init__(self, model: keras.Model, settings: ModelConfig, *, phones: int = 0) -> None:
+        self._model, self._settings, self._phones = model, settings, phones
         self._turn = threading.Lock()
 
     def log_probs(self, frames: Frames) -> npt.NDArray[np.float32]:
-        """(frames, mels) to natural log-probabilities (steps, outputs * symbols)."""
+        """(frames, mels) to natural log-probabilities (steps, total width)."""
         count = len(frames)
         padded = np.zeros((1, -(-count // _FRAMES) * _FRAMES, frames.shape[1]), np.float32)
         padded[0, :count] = frames
         with self._turn:
-            (result,) = predict_log_probs(self._model, padded, np.array([count], np.int32), self._settings)
+            (result,) = predict_log_probs(
+                self._model, padded, np.array([count], np.int32), self._settings, phones=self._phones
+            )
         return result

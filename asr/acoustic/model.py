@@ -16,13 +16,14 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.initializers import Drawn
+from asr.acoustic.outputs import output_slices, output_widths
 from asr.acoustic.rnn import Recurrent
 from asr.acoustic.steps import LAYER_NORM_EPSILON, step_counts
 from asr.config import FrontEnd, ModelConfig
 from asr.errors import BundleError
 
 
-def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Model:
+def build_model(settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0) -> keras.Model:
     """Build the network with fresh weights, drawn from Keras's global seed.
 
     Parameters
@@ -31,14 +32,16 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
     mels : int > 0
         Width of a frame.
     symbols : int > 0
-        Width of an output layer, blank included.
+        Width of an output layer over characters, blank included.
+    phones : int
+        Width of the output layer over phones, blank included, if the settings ask for one.
 
     Returns
     -------
     keras.Model
         From `[frames, frame_counts]`, float32 [shape=(batch, frames, mels)] and int32 [shape=(batch,)], to logits
-        [shape=(batch, steps, outputs * symbols)], output after output. `step_counts(frame_counts, settings)` steps of a
-        row are true; the rest is garbage.
+        [shape=(batch, steps, total width)], output after output (see `acoustic.outputs`).
+        `step_counts(frame_counts, settings)` steps of a row are true; the rest is garbage.
     """
     frames = keras.Input((None, mels), name="frames", dtype="float32")
     counts = keras.Input((), name="frame_counts", dtype="int32")
@@ -70,9 +73,9 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int) -> keras.Mode
         x = _project_and_normalize(x, settings, f"recurrent_{number}")
         x = Dropout(settings.dropout, name=f"dropout_{number}")(x)
     # In float32 whatever the precision of the rest: CTC adds up what these logits say over hundreds of steps.
-    logits = _dense(symbols, "symbols", dtype="float32")(x)
-    if settings.mmi_output:
-        logits = ops.concatenate([logits, _dense(symbols, "symbols_mmi", dtype="float32")(x)], axis=-1)
+    widths = output_widths(settings, symbols=symbols, phones=phones)
+    logits = [_dense(width, name, dtype="float32")(x) for name, width in widths.items()]
+    logits = ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0]
     return keras.Model([frames, counts], logits, name="acoustic_model")
 
 
@@ -176,7 +179,12 @@ class StackFrames(keras.layers.Layer):  # type: ignore[misc]
 
 
 def predict_log_probs(
-    model: keras.Model, frames: npt.NDArray[np.float32], frame_counts: npt.NDArray[np.int32], settings: ModelConfig
+    model: keras.Model,
+    frames: npt.NDArray[np.float32],
+    frame_counts: npt.NDArray[np.int32],
+    settings: ModelConfig,
+    *,
+    phones: int = 0,
 ) -> list[npt.NDArray[np.float32]]:
     """Run a model on a batch.
 
@@ -187,14 +195,18 @@ def predict_log_probs(
     frames : float32 [shape=(batch, frames, mels)]
     frame_counts : int32 [shape=(batch,)]
     settings : ModelConfig
+    phones : int
+        Width of the output layer over phones.
 
     Returns
     -------
-    list of float32 [shape=(steps, outputs * symbols)]
+    list of float32 [shape=(steps, total width)]
         Natural log-probabilities of each utterance, cut to its true steps; output after output.
     """
     logits = np.asarray(model.predict_on_batch([frames, frame_counts]), np.float32)
-    log_probs = log_softmax(logits.reshape(*logits.shape[:2], settings.outputs, -1)).reshape(logits.shape)
+    symbols = (logits.shape[-1] - phones) // settings.outputs
+    slices = output_slices(settings, symbols=symbols, phones=phones).values()
+    log_probs = np.concatenate([log_softmax(logits[..., one]) for one in slices], axis=-1)
     return [one[:steps] for one, steps in zip(log_probs, step_counts(frame_counts, settings), strict=True)]
 
 

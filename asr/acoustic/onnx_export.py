@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from asr.acoustic.outputs import output_widths
 from asr.acoustic.steps import LAYER_NORM_EPSILON
 from asr.config import Cell, FrontEnd, ModelConfig
 
@@ -40,7 +41,9 @@ OPERATORS = frozenset(
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
-def export_onnx(weights: Weights, settings: ModelConfig, *, mels: int, symbols: int, quantized: bool = False) -> bytes:
+def export_onnx(
+    weights: Weights, settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0, quantized: bool = False
+) -> bytes:
     """The graph of a model, as the bytes of an ONNX file.
 
     Parameters
@@ -49,7 +52,9 @@ def export_onnx(weights: Weights, settings: ModelConfig, *, mels: int, symbols: 
         By the names that `acoustic.model.read_weights` gives.
     settings : ModelConfig
     mels, symbols : int > 0
-        Width of a frame and of an output layer.
+        Width of a frame and of an output layer over characters.
+    phones : int
+        Width of the output layer over phones, if the settings ask for one.
     quantized : bool
         Products of LSTMs and projections in integers: a quarter of the size, two to three times the speed. (There is no
         such operator for GRUs, which stay as they are.)
@@ -58,7 +63,7 @@ def export_onnx(weights: Weights, settings: ModelConfig, *, mels: int, symbols: 
     -------
     bytes
         A graph from `frames` float32 [shape=(batch, frames, mels)] and `frame_counts` int32 [shape=(batch,)] to
-        `log_probs` float32 [shape=(batch, steps, outputs * symbols)], natural log-probabilities, output after output.
+        `log_probs` float32 [shape=(batch, steps, total width)], natural log-probabilities, output after output.
     """
     graph = _Graph(weights, quantized)
     x, counts = "frames", "frame_counts"
@@ -96,10 +101,10 @@ def export_onnx(weights: Weights, settings: ModelConfig, *, mels: int, symbols: 
     for number in range(1, settings.depth + 1):
         x = graph.recurrent(x, counts, f"recurrent_{number}", settings)
         x = graph.project_and_normalize(x, f"recurrent_{number}", settings)
-    layers = ["symbols", "symbols_mmi"][: settings.outputs]
-    outputs = [graph.add("LogSoftmax", graph.dense(x, layer, quantized=False), axis=-1) for layer in layers]
+    widths = output_widths(settings, symbols=symbols, phones=phones)
+    outputs = [graph.add("LogSoftmax", graph.dense(x, layer, quantized=False), axis=-1) for layer in widths]
     graph.add("Concat", *outputs, axis=-1, output="log_probs")
-    return graph.serialize(mels, settings.outputs * symbols)
+    return graph.serialize(mels, sum(widths.values()))
 
 
 class _Graph:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from asr.acoustic.outputs import output_widths
 from asr.config import Cell, FrontEnd, ModelConfig
 
 
-def weight_shapes(settings: ModelConfig, *, mels: int, symbols: int) -> dict[str, tuple[int, ...]]:
+def weight_shapes(settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0) -> dict[str, tuple[int, ...]]:
     """The shape of every weight by name, equal to those of `acoustic.model.build_model`.
 
     Parameters
     ----------
     settings : ModelConfig
     mels, symbols : int > 0
-        Width of a frame and of an output layer, blank included.
+        Width of a frame and of an output layer over characters, blank included.
+    phones : int
+        Width of the output layer over phones, if the settings ask for one.
 
     Returns
     -------
@@ -48,6 +51,6 @@ def weight_shapes(settings: ModelConfig, *, mels: int, symbols: int) -> dict[str
         shapes[f"{name}/recurrent_kernel"] = (directions, units, gates * units)
         shapes[f"{name}/bias"] = (directions, 2, gates * units)
         width = project_and_normalize(directions * units, name)
-    for layer in ("symbols", "symbols_mmi")[: settings.outputs]:
-        shapes[f"{layer}/kernel"], shapes[f"{layer}/bias"] = (width, symbols), (symbols,)
+    for layer, size in output_widths(settings, symbols=symbols, phones=phones).items():
+        shapes[f"{layer}/kernel"], shapes[f"{layer}/bias"] = (width, size), (size,)
     return shapes

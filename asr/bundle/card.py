@@ -19,6 +19,8 @@ from asr.bounds import shown
 from asr.config import BeamConfig, FeatureConfig, ModelConfig, NormalizerConfig
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import BundleError, ConfigError
+from asr.pronunciation.packed import MOST_PHONES
+from asr.pronunciation.phones import PhoneSet
 from asr.text.alphabet import Alphabet
 
 FORMAT = 1
@@ -39,9 +41,12 @@ class Card:
     normalizer: NormalizerConfig
     alphabet: Alphabet
     model: ModelConfig
+    phones: PhoneSet | None
+    """of the model's output layer over phones, if it has one"""
     decoder: BeamConfig | None
-    """without the path of its language model"""
+    """without the paths of its language model and pronunciations"""
     has_language_model: bool
+    has_pronunciations: bool
     priors: tuple[float, ...]
     confidence: Mapping[str, Calibration]
     provenance: Mapping[str, Any]
@@ -72,15 +77,22 @@ def read_card(content: bytes, where: str) -> Card:
             "update asr"
         )
     alphabet = _alphabet(_object(card, "alphabet", where), where)
-    decoder, has_language_model = _decoder(card, where)
+    decoder, has_language_model, has_pronunciations = _decoder(card, where)
+    model = _settings(ModelConfig, card, "model", where)
+    phones = _phones(card, where) if model.phone_output else None
+    if has_pronunciations and phones is None:
+        raise BundleError(f"{where}: decoder.pronunciations without an output over phones (model.phone_output)")
+    width = phones.size if phones and has_pronunciations else alphabet.size
     checked = Card(
         features=_settings(FeatureConfig, card, "features", where),
         normalizer=_settings(NormalizerConfig, card, "normalizer", where),
         alphabet=alphabet,
-        model=_settings(ModelConfig, card, "model", where),
+        model=model,
+        phones=phones,
         decoder=decoder,
         has_language_model=has_language_model,
-        priors=_priors(card.get("priors", []), alphabet, f"{where}: priors"),
+        has_pronunciations=has_pronunciations,
+        priors=_priors(card.get("priors", []), width, f"{where}: priors"),
         confidence=_confidence(_object(card, "confidence", where, default={}), where),
         provenance=_object(card, "provenance", where, default={}),
         error_rates=_object(card, "error_rates", where, default={}),
@@ -95,6 +107,7 @@ def write_card(
     normalizer: NormalizerConfig,
     alphabet: Alphabet,
     model: ModelConfig,
+    phones: PhoneSet | None,
     decoder: BeamConfig | None,
     priors: Sequence[float],
     confidence: Mapping[str, Calibration],
@@ -109,6 +122,7 @@ def write_card(
         "normalizer": _plain(normalizer),
         "alphabet": {"symbols": alphabet.symbols},
         "model": _plain(model),
+        **({"phones": list(phones.phones)} if phones else {}),
         "decoder": _plain_decoder(decoder),
         "priors": [round(float(prior), 6) for prior in priors],
         "confidence": {kind: list(one.weights) for kind, one in confidence.items()},
@@ -206,24 +220,37 @@ def _alphabet(values: Mapping[str, Any], where: str) -> Alphabet:
         raise BundleError(f"{where}: {error}") from error
 
 
-def _decoder(card: Mapping[str, Any], where: str) -> tuple[BeamConfig | None, bool]:
-    """The decoder, and whether it has a language model."""
+def _phones(card: Mapping[str, Any], where: str) -> PhoneSet:
+    names = card.get("phones")
+    if not isinstance(names, list) or not all(isinstance(one, str) and one.isprintable() and one for one in names):
+        raise BundleError(f"{where}: phones must be a list of names (model.phone_output), not {shown(names)}")
+    if len(names) > MOST_PHONES:
+        raise BundleError(f"{where}: phones must be at most {MOST_PHONES}, not {len(names)}")
+    try:
+        return PhoneSet(tuple(names))
+    except ConfigError as error:
+        raise BundleError(f"{where}: phones: {error}") from error
+
+
+def _decoder(card: Mapping[str, Any], where: str) -> tuple[BeamConfig | None, bool, bool]:
+    """The decoder, whether it has a language model, and whether it has pronunciations."""
     if card.get("decoder") is None:
-        return None, False
+        return None, False, False
     values = dict(_object(card, "decoder", where))
-    has_language_model = values.pop("lm", False)
-    if not isinstance(has_language_model, bool):
-        raise BundleError(f"{where}: decoder.lm must be true or false, not {shown(has_language_model)}")
+    has = {name: values.pop(name, False) for name in ("lm", "pronunciations")}
+    for name, value in has.items():
+        if not isinstance(value, bool):
+            raise BundleError(f"{where}: decoder.{name} must be true or false, not {shown(value)}")
     for name in _NOT_KEPT:
         if name in values:
             raise BundleError(f"{where}: decoder has {name}, which a bundle does not keep")
-    return _settings(BeamConfig, {"decoder": values}, "decoder", where), has_language_model
+    return _settings(BeamConfig, {"decoder": values}, "decoder", where), has["lm"], has["pronunciations"]
 
 
-def _priors(values: Any, alphabet: Alphabet, where: str) -> tuple[float, ...]:
+def _priors(values: Any, width: int, where: str) -> tuple[float, ...]:
     shares = isinstance(values, list) and all(type(one) in (int, float) and 0 <= one <= 1 for one in values)
-    if not shares or len(values) not in (0, alphabet.size):
-        raise BundleError(f"{where} must be a list of {alphabet.size} shares, or empty, not {shown(values)}")
+    if not shares or len(values) not in (0, width):
+        raise BundleError(f"{where} must be a list of {width} shares, or empty, not {shown(values)}")
     return tuple(map(float, values))
 
 
@@ -244,8 +271,8 @@ def _plain(settings: Any) -> dict[str, Any]:
 
 
 def _plain_decoder(decoder: BeamConfig | None) -> dict[str, Any] | None:
-    """Without the files of this machine, but whether there is a language model."""
+    """Without the files of this machine, but whether there are a language model and pronunciations."""
     if decoder is None:
         return None
     kept = {name: value for name, value in _plain(decoder).items() if name not in (*_NOT_KEPT, "hotword_weight")}
-    return kept | {"lm": decoder.lm is not None}
+    return kept | {"lm": decoder.lm is not None, "pronunciations": decoder.pronunciations is not None}

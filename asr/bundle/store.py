@@ -4,6 +4,7 @@
     arrays.npz    the weights (float16) and the mel matrix, as plain arrays
     model.onnx    the graph that transcription runs, with weights of 7 bits
     language.lm   the language model, if the bundle has one
+    pronunciations.npz   the pronunciation lexicon, if it decodes phones
 
 A bundle is data, and may come from anywhere: its files are bounded in size, its settings checked one by one, its arrays
 plain, and its graph is looked through before it runs.
@@ -24,17 +25,29 @@ import numpy.typing as npt
 
 from asr.acoustic.engine import AcousticModel
 from asr.acoustic.onnx_engine import OnnxEngine
+from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES, output_slices, output_widths
 from asr.acoustic.weights import weight_shapes
 from asr.audio.features import LogMel
 from asr.bundle.arrays import Arrays, open_arrays, pack_arrays
 from asr.bundle.card import read_card, write_card
-from asr.config import BeamConfig, EngineKind, FeatureConfig, ModelConfig, Normalization, NormalizerConfig
+from asr.config import (
+    BeamConfig,
+    DecoderConfig,
+    EngineKind,
+    FeatureConfig,
+    ModelConfig,
+    Normalization,
+    NormalizerConfig,
+)
 from asr.decoding.confidence import Calibration
 from asr.errors import BundleError
 from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
+from asr.pronunciation.packed import load_dictionary
+from asr.pronunciation.phones import PhoneSet
 from asr.text.alphabet import Alphabet
 
 _JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
+_PRONUNCIATIONS = "pronunciations.npz"
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
 _LARGEST = {_JSON: 10 << 20, _ARRAYS: 1 << 30, _GRAPH: 1 << 30}
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
@@ -53,10 +66,13 @@ class Bundle:
     """how the texts it was trained on were spelled"""
     alphabet: Alphabet
     model: ModelConfig
+    phones: PhoneSet | None = None
+    """of the model's output layer over phones, if it has one"""
     decoder: BeamConfig | None = None
     """how to decode what it hears, with its own language model; None for greedy"""
     priors: tuple[float, ...] = ()
-    """share of each symbol in what the model says, the blank first, for the beam search; empty where it is unknown"""
+    """share of each symbol (of each phone, where the decoder reads phones) in what the model says, the blank first, for
+    the beam search; empty where it is unknown"""
     confidence: Mapping[str, Calibration] = field(default_factory=dict)
     """what the confidence of a word is worked out with, by the kind of decoder"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -82,12 +98,25 @@ class Bundle:
         BundleError
             If one is damaged, does not fit the settings, or holds infinite numbers.
         """
-        shapes = weight_shapes(self.model, mels=self.log_mel.settings.mels, symbols=self.alphabet.size)
+        shapes = weight_shapes(self.model, mels=self.log_mel.settings.mels, **self._widths)
         with _open_arrays(self.path) as arrays:
             return {
                 name: arrays.read(_MODEL_PREFIX + name, shapes[name], largest=_LARGEST_WEIGHT)
                 for name in _weight_names(arrays, shapes, str(self.path / _ARRAYS))
             }
+
+    @property
+    def _widths(self) -> dict[str, int]:
+        """Of the output layers over characters and over phones."""
+        return {"symbols": self.alphabet.size, "phones": self.phones.size if self.phones else 0}
+
+    def output_for(self, decoder: DecoderConfig) -> slice:
+        """Where the output layer that a decoder reads lies on the last axis of the model's log-probabilities."""
+        slices = output_slices(self.model, **self._widths)
+        if isinstance(decoder, BeamConfig) and decoder.pronunciations is not None and PHONES in slices:
+            return slices[PHONES]
+        has_model = isinstance(decoder, BeamConfig) and decoder.lm is not None
+        return slices[CHARACTERS_MMI if has_model and CHARACTERS_MMI in slices else CHARACTERS]
 
     def engine(self, kind: EngineKind = EngineKind.onnx) -> AcousticModel:
         """The model for transcription.
@@ -106,19 +135,22 @@ class Bundle:
         if kind is EngineKind.keras:
             from asr.acoustic.keras_engine import KerasEngine
 
-            return KerasEngine(self.keras_model(), self.model)
-        mels, symbols = self.log_mel.settings.mels, self.alphabet.size
+            return KerasEngine(self.keras_model(), self.model, phones=self._widths["phones"])
+        mels = self.log_mel.settings.mels
         if kind is EngineKind.onnx_float32:
             from asr.acoustic.onnx_export import export_onnx
 
-            graph = export_onnx(self.weights(), self.model, mels=mels, symbols=symbols)
+            widths = self._widths
+            graph = export_onnx(
+                self.weights(), self.model, mels=mels, symbols=widths["symbols"], phones=widths["phones"]
+            )
         else:
             graph = _read_bounded(self.path / _GRAPH)
             if self.path.parent != _shipped_folder():  # whose graph comes with this code
                 from asr.acoustic.onnx_check import check_graph
 
                 check_graph(graph, str(self.path / _GRAPH))
-        width = self.model.outputs * symbols
+        width = sum(output_widths(self.model, **self._widths).values())
         return OnnxEngine(graph, self.model, mels=mels, symbols=width, name=str(self.path / _GRAPH))
 
     def keras_model(self) -> Any:
@@ -131,7 +163,7 @@ class Bundle:
         """
         from asr.acoustic.model import build_model, write_weights
 
-        model = build_model(self.model, mels=self.log_mel.settings.mels, symbols=self.alphabet.size)
+        model = build_model(self.model, mels=self.log_mel.settings.mels, **self._widths)
         write_weights(model, self.weights())
         return model
 
@@ -180,9 +212,14 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         if not (path / _LANGUAGE).is_file():
             raise BundleError(f"{path}: {_LANGUAGE} is missing")
         decoder = replace(decoder, lm=str(path / _LANGUAGE))
+    if decoder is not None and card.has_pronunciations:
+        if not (path / _PRONUNCIATIONS).is_file():
+            raise BundleError(f"{path}: {_PRONUNCIATIONS} is missing")
+        decoder = replace(decoder, pronunciations=str(path / _PRONUNCIATIONS))
     with _open_arrays(path) as arrays:
         log_mel = _read_log_mel(arrays, card.features, str(path / _ARRAYS))
-        shapes = weight_shapes(card.model, mels=card.features.mels, symbols=card.alphabet.size)
+        phones = card.phones.size if card.phones else 0
+        shapes = weight_shapes(card.model, mels=card.features.mels, symbols=card.alphabet.size, phones=phones)
         _weight_names(arrays, shapes, str(path / _ARRAYS))  # their shapes are checked when they are read
     return Bundle(
         path=path,
@@ -190,6 +227,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         normalizer=card.normalizer,
         alphabet=card.alphabet,
         model=card.model,
+        phones=card.phones,
         decoder=decoder,
         priors=card.priors,
         confidence=card.confidence,
@@ -231,6 +269,7 @@ def save_bundle(
     normalizer: NormalizerConfig,
     alphabet: Alphabet,
     model: ModelConfig,
+    phones: PhoneSet | None = None,
     decoder: BeamConfig | None = None,
     priors: Sequence[float] = (),
     confidence: Mapping[str, Calibration] | None = None,
@@ -245,10 +284,10 @@ def save_bundle(
     path : str or Path
     weights : mapping of str to float32 arrays
         As `acoustic.model.read_weights` gives them.
-    log_mel, normalizer, alphabet, model
+    log_mel, normalizer, alphabet, model, phones
         What the model was trained with.
     decoder : BeamConfig, optional
-        How to decode what it hears; its language model, if any, is copied into the bundle.
+        How to decode its output; its language model and pronunciations, if any, are copied into the bundle.
     priors : sequence of float
         How often the model says each symbol, the blank first; empty where that is unknown.
     confidence : mapping of str to Calibration, optional
@@ -281,6 +320,7 @@ def save_bundle(
         normalizer=normalizer,
         alphabet=alphabet,
         model=model,
+        phones=phones,
         decoder=decoder,
         priors=priors,
         confidence=confidence or {},
@@ -289,13 +329,25 @@ def save_bundle(
     )
     # Read before anything is replaced: it may be the language model of an older bundle at the same path.
     language = typed_path(decoder.lm).read_bytes() if decoder is not None and decoder.lm is not None else b""
+    pronunciations = b""
+    if decoder is not None and decoder.pronunciations is not None:
+        pronunciations = load_dictionary(typed_path(decoder.pronunciations)).to_bytes()
     with folder_written_atomically(path, foreign=lambda old: _foreign(old, overwrite=overwrite)) as folder:
         (folder / _ARRAYS).write_bytes(pack_arrays(arrays))
         (folder / _GRAPH).write_bytes(
-            export_onnx(weights, model, mels=log_mel.settings.mels, symbols=alphabet.size, quantized=True)
+            export_onnx(
+                weights,
+                model,
+                mels=log_mel.settings.mels,
+                symbols=alphabet.size,
+                phones=phones.size if phones else 0,
+                quantized=True,
+            )
         )
         if decoder is not None and decoder.lm is not None:
             (folder / _LANGUAGE).write_bytes(language)
+        if pronunciations:
+            (folder / _PRONUNCIATIONS).write_bytes(pronunciations)
         (folder / _JSON).write_bytes(card)
 
 
@@ -303,6 +355,7 @@ def copy_bundle(
     source: Bundle,
     path: str | Path,
     *,
+    weights: Mapping[str, npt.NDArray[np.float32]] | None = None,
     decoder: BeamConfig | None = None,
     priors: Sequence[float] | None = None,
     confidence: Mapping[str, Calibration] | None = None,
@@ -313,11 +366,12 @@ def copy_bundle(
     """Write a bundle again under another path, with another card; arguments and errors as in `save_bundle`."""
     save_bundle(
         path,
-        weights=source.weights(),
+        weights=source.weights() if weights is None else weights,
         log_mel=source.log_mel,
         normalizer=source.normalizer,
         alphabet=source.alphabet,
         model=source.model,
+        phones=source.phones,
         decoder=source.decoder if decoder is None else decoder,
         priors=source.priors if priors is None else priors,
         confidence=source.confidence if confidence is None else confidence,
@@ -334,7 +388,7 @@ def check_bundle_output(path: str | Path, *, overwrite: bool = False) -> None:
 
 def _foreign(folder: Path, *, overwrite: bool) -> str | None:
     """What a folder holds besides a bundle, in words."""
-    names = {_JSON, _ARRAYS, _GRAPH, _LANGUAGE}
+    names = {_JSON, _ARRAYS, _GRAPH, _LANGUAGE, _PRONUNCIATIONS}
     found = foreign_entry(folder, lambda path: path.name in names and path.is_file() and not path.is_symlink())
     if found or overwrite or not any(folder.iterdir()):
         return found

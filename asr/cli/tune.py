@@ -97,11 +97,13 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             raise ConfigError("name the language model to be weighed: decoder.lm=FILE (`asr lm` makes one)")
         decoder = replace(decoder, n_best=1)
     # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
+    output = bundle.output_for(decoder)
     make_decoder(
         bundle.alphabet,
         decoder,
-        priors=[1.0] * bundle.alphabet.size if settings.output else bundle.priors,
+        priors=[1.0] * (output.stop - output.start) if settings.output else bundle.priors,
         normalizer=bundle.normalizer,
+        phones=bundle.phones,
     )
     transcriber = Transcriber(
         bundle, decoder=decoder, channel=settings.channel, track=settings.track, workers=settings.workers
@@ -127,7 +129,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     priors = measure_priors(heard) if settings.output else bundle.priors
     if isinstance(decoder, BeamConfig):
         decoder = _search(heard, references, settings, decoder, bundle, priors, report_dir)
-    made = make_decoder(bundle.alphabet, decoder, priors=priors, normalizer=bundle.normalizer)
+    made = make_decoder(bundle.alphabet, decoder, priors=priors, normalizer=bundle.normalizer, phones=bundle.phones)
     calibration = _calibrate(heard, references, speakers, settings, made, report_dir)
     if report_dir:
         _log.info("report written to %s", report_dir)
@@ -170,6 +172,7 @@ def _search(
         settings.normalizer,
         settings=decoder,
         spelling=bundle.normalizer,
+        phones=bundle.phones,
         priors=priors,
         seed=settings.seed,
         workers=cores,

@@ -42,6 +42,10 @@ class Batch:
     """[shape=(batch, symbols)], 0 past a label's end"""
     label_counts: npt.NDArray[np.int32]
     """[shape=(batch,)]"""
+    phones: npt.NDArray[np.int32] | None = None
+    """the same in phones, for a model that has an output layer over them [shape=(batch, symbols)]"""
+    phone_counts: npt.NDArray[np.int32] | None = None
+    """[shape=(batch,)]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,13 @@ class PlannedBatch:
     shape: Shape
 
 
-def collate(frames: Sequence[Frames], labels: Sequence[Sequence[int]], shape: Shape | None = None) -> Batch:
+def collate(
+    frames: Sequence[Frames],
+    labels: Sequence[Sequence[int]],
+    shape: Shape | None = None,
+    *,
+    phones: Sequence[Sequence[int]] | None = None,
+) -> Batch:
     """Pad utterances to the longest, or to a given shape.
 
     Parameters
@@ -62,23 +72,35 @@ def collate(frames: Sequence[Frames], labels: Sequence[Sequence[int]], shape: Sh
         One for each utterance; empty ones are allowed.
     shape : Shape, optional
         Empty rows and padding are added up to it. What is longer stays whole.
+    phones : sequence of sequences of int, optional
+        The labels in phones. Both kinds of labels are padded to one width.
 
     Returns
     -------
     Batch
     """
     rows = max(len(frames), shape.rows if shape else 0)
-    frame_counts, label_counts = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
+    longest = max(map(len, [*labels, *(phones or [])]))
+    width = max(1, longest, shape.symbols if shape else 0)
+    frame_counts = np.zeros(rows, np.int32)
     frame_counts[: len(frames)] = [len(one) for one in frames]
-    label_counts[: len(labels)] = [len(one) for one in labels]
-    length = max(frame_counts.max(), shape.frames if shape else 0)
-    symbols = max(1, label_counts.max(), shape.symbols if shape else 0)
-    padded_frames = np.zeros((rows, length, frames[0].shape[1]), np.float32)
-    padded_labels = np.zeros((rows, symbols), np.int32)
-    for row, (one, label) in enumerate(zip(frames, labels, strict=True)):
+    padded_frames = np.zeros(
+        (rows, max(frame_counts.max(), shape.frames if shape else 0), frames[0].shape[1]), np.float32
+    )
+    for row, one in enumerate(frames):
         padded_frames[row, : len(one)] = one
-        padded_labels[row, : len(label)] = label
-    return Batch(padded_frames, frame_counts, padded_labels, label_counts)
+    padded_phones = (None, None) if phones is None else _pad_labels(phones, rows, width)
+    return Batch(padded_frames, frame_counts, *_pad_labels(labels, rows, width), *padded_phones)
+
+
+def _pad_labels(
+    labels: Sequence[Sequence[int]], rows: int, width: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Labels [shape=(rows, width)], 0 past their ends, and how long each is [shape=(rows,)]."""
+    padded, counts = np.zeros((rows, width), np.int32), np.zeros(rows, np.int32)
+    for row, label in enumerate(labels):
+        padded[row, : len(label)], counts[row] = label, len(label)
+    return padded, counts
 
 
 def make_buckets(

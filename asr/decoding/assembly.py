@@ -14,8 +14,12 @@ from asr.decoding.hotwords import HotWords
 from asr.decoding.lexicon import Lexicon
 from asr.decoding.ngram import SPACE_WORD, SPECIAL_WORDS, UNKNOWN, NgramModel
 from asr.decoding.ngram_file import is_ngram_file, load_ngram
+from asr.decoding.pronunciation_lexicon import PronunciationLexicon
+from asr.decoding.pronunciation_scorer import PronunciationScorer
 from asr.errors import ConfigError, LanguageModelError
 from asr.files import typed_path
+from asr.pronunciation.packed import load_dictionary
+from asr.pronunciation.phones import PhoneSet
 from asr.text.alphabet import Alphabet, describe_character
 from asr.text.normalize import normalize_text
 
@@ -97,6 +101,44 @@ def make_scorers(
     if hotwords:
         scorers.append(HotWordScorer(HotWords.build(hotwords, alphabet), space=space))
     return scorers
+
+
+def make_pronunciation_scorer(phones: PhoneSet, settings: BeamConfig, model: NgramModel | None) -> PronunciationScorer:
+    """The scorer of words that are decoded as phones: those of the language model that have a pronunciation.
+
+    Raises
+    ------
+    ConfigError
+        If the lexicon has other phones than the model, or a setting is given that decoding phones does not know.
+    LanguageModelError
+        If the lexicon cannot be read, or lacks most words of the language model.
+    """
+    assert settings.pronunciations is not None
+    for name in ("lexicon", "hotwords", "hotwords_file"):
+        if getattr(settings, name):
+            raise ConfigError(f"decoder.{name} and decoder.pronunciations do not go together yet: set one of them")
+    path = typed_path(settings.pronunciations)
+    dictionary = load_dictionary(path)
+    spelled, owners = dictionary.numbers(phones), dictionary.owners
+    numbers, weights = np.full(len(dictionary.words), UNKNOWN, np.int64), np.ones(len(dictionary.words))
+    if model is not None:
+        numbers = np.array([model.numbers.get(word, UNKNOWN) for word in dictionary.words], np.int64)
+        weights = np.exp(np.asarray(model.log_probs[0][:], np.float64))[numbers]
+        known, wanted = int((numbers != UNKNOWN).sum()), len(model.words) - len(SPECIAL_WORDS)
+        if known < _LEAST_SPELLABLE * wanted:
+            raise LanguageModelError(path, f"has pronunciations of {known} of the language model's {wanted} words")
+        kept = numbers[owners] != UNKNOWN
+        spelled, owners = spelled[kept], owners[kept]
+    initial = np.zeros(phones.size, bool)
+    initial[list(phones.initial)] = True
+    return PronunciationScorer(
+        PronunciationLexicon.build(dictionary.words, owners, spelled, weights, initial),
+        numbers,
+        model,
+        weight=settings.lm_weight,
+        bonus=settings.word_bonus,
+        unknown_score=settings.unknown_score,
+    )
 
 
 def hotword_weights(

@@ -19,6 +19,7 @@ from asr.config import BeamConfig
 from asr.decoding.context import IMPOSSIBLE, Hashes, Scorer, mix
 from asr.decoding.history import History
 from asr.decoding.hypothesis import LogProbs
+from asr.decoding.pronunciation_scorer import PronunciationScorer, with_reading
 from asr.decoding.trie import NOT_FOUND
 from asr.text.alphabet import BLANK
 
@@ -45,6 +46,8 @@ class Beams:
     """what the scorers have given"""
     last: Ints
     """number of the last symbol; the blank's for an empty text"""
+    reading: Ints
+    """which reading of the word before the last symbol was chosen, where that symbol begins a word; else 0"""
     hash: Hashes
     """tells texts apart"""
     parent_hash: Hashes
@@ -68,6 +71,7 @@ class Beams:
             symbol=np.full(rows, IMPOSSIBLE),
             context=np.zeros(rows),
             last=np.full(rows, BLANK),
+            reading=nothing.copy(),
             hash=mix(np.arange(rows, dtype=np.uint64), nothing),
             parent_hash=np.zeros(rows, np.uint64),
             parent=np.full(rows, NOT_FOUND),
@@ -105,6 +109,7 @@ class BeamSearch:
         self._min_log_prob = settings.min_symbol_log_prob
         self._margin = settings.score_margin
         self._scorers = list(scorers)
+        self._reader = next((one for one in self._scorers if isinstance(one, PronunciationScorer)), None)
         self.merges = merges and any(scorer.forgets for scorer in self._scorers)
 
     @property
@@ -179,6 +184,7 @@ class BeamSearch:
             beams.symbol[slots],
             beams.context[slots],
             beams.last[slots],
+            beams.reading[slots],
             beams.hash[slots],
             beams.parent_hash[slots],
             now_at[beams.parent[slots]],
@@ -187,12 +193,25 @@ class BeamSearch:
             beams.history,
         )
 
-    def finish(self, beams: Beams) -> Floats:
-        """The score of every hypothesis if its utterance ends here, float64 [shape=(slots,)]."""
-        scores = beams.total + beams.context
+    def finish(self, beams: Beams) -> tuple[Ints, Ints, Floats]:
+        """The score of every hypothesis if its utterance ends here.
+
+        Returns
+        -------
+        slots, readings : int64 [shape=(endings,)]
+            A hypothesis whose last word can be read in several ways comes once for each; 0 for scorers without
+            readings, `NOT_FOUND` for a word that is cut off.
+        scores : float64 [shape=(endings,)]
+        """
+        slots = np.arange(len(beams.row))
+        readings, gains = np.zeros(len(slots), np.int64), np.zeros(len(slots))
+        if self._reader is not None:
+            slots, readings, gains = self._reader.endings(beams.states[self._scorers.index(self._reader)])
+        scores = (beams.total + beams.context)[slots] + gains
         for scorer, states in zip(self._scorers, beams.states, strict=True):
-            scores += scorer.finish(states)
-        return scores
+            if scorer is not self._reader:
+                scores += scorer.finish(states)[slots]
+        return slots, readings, scores
 
     def _step(self, beams: Beams, plan: _Plan, index: int, rows: int) -> Beams:
         now = plan.log_probs[index, :rows]
@@ -213,17 +232,25 @@ class BeamSearch:
         source = np.repeat(np.arange(slots), grow_count)
         which = np.arange(len(source)) + np.repeat(tried_start[row] - grow_start, grow_count)
         symbol = tried[which]
+        reading, first = np.zeros(len(source), np.int64), np.arange(len(source))
+        if self._reader is not None:
+            # A word that ends can be read in several ways: each is a candidate of its own.
+            ways = self._reader.readings(beams.states[self._scorers.index(self._reader)], source, symbol)
+            first = np.cumsum(ways) - ways
+            owner = np.repeat(np.arange(len(source)), ways)
+            reading, source, symbol = np.arange(len(owner)) - first[owner], source[owner], symbol[owner]
         # A symbol that is said twice needs a blank between.
         grown = np.where(symbol == last[source], beams.blank[source], total[source]) + now[row[source], symbol]
         # A hypothesis that grows into another one of the beam adds to that.
         place = np.zeros(now.shape, np.int64)
         place[tried_row, tried] = np.arange(len(tried)) - tried_start[tried_row]
         child = ((parent != NOT_FOUND) & plan.tried[index, row, last]).nonzero()[0]
-        meets = grow_start[parent[child]] + place[row[child], last[child]]
+        meets = first[grow_start[parent[child]] + place[row[child], last[child]]] + beams.reading[child]
         # Where it adds more than was there, this is the likelier way to the text, and its last symbol comes up now.
         later = child[grown[meets] > np.logaddexp(blank[child], held[child])]
         when, node = plan.step[index], beams.node.copy()
-        node[later] = beams.history.add(beams.node[parent[later]], last[later], when[row[later]], heard[later])
+        written = with_reading(last[later], beams.reading[later])
+        node[later] = beams.history.add(beams.node[parent[later]], written, when[row[later]], heard[later])
         held[child] = np.logaddexp(held[child], grown[meets])
         grown[meets] = IMPOSSIBLE
         stay_score = np.logaddexp(blank, held) + beams.context
@@ -232,11 +259,11 @@ class BeamSearch:
         best = np.maximum.reduceat(stay_score, row_start)
         floor = np.maximum(best - self._slack - _HEADROOM, IMPOSSIBLE / 10)
         candidate = (grown + beams.context[source] > floor[row[source]]).nonzero()[0]
-        source, symbol, grown = source[candidate], symbol[candidate], grown[candidate]
+        source, symbol, reading, grown = source[candidate], symbol[candidate], reading[candidate], grown[candidate]
         context = beams.context[source]
         extensions = []
         for scorer, states in zip(self._scorers, beams.states, strict=True):
-            gains, extension = scorer.extend(states, source, symbol)
+            gains, extension = scorer.extend(states, source, symbol, reading)
             context = context + gains
             extensions.append(extension)
         grown_score = grown + context
@@ -250,6 +277,7 @@ class BeamSearch:
         came_from = np.where(grew, source[chosen], kept) if len(source) else kept
         nothing = np.full(len(source), IMPOSSIBLE)
         beams.last = np.concatenate([last, symbol])[kept]
+        beams.reading = np.concatenate([beams.reading, reading])[kept]
         beams.row = row[came_from]
         beams.blank = np.concatenate([blank, nothing])[kept]
         beams.symbol = np.concatenate([held, grown])[kept]
@@ -258,7 +286,8 @@ class BeamSearch:
         grown_row, grown_last = beams.row[new], beams.last[new]
         parents = beams.node[came_from[new]]
         beams.node = node[came_from]
-        beams.node[new] = beams.history.add(parents, grown_last, when[grown_row], now[grown_row, grown_last])
+        written = with_reading(grown_last, beams.reading[new])
+        beams.node[new] = beams.history.add(parents, written, when[grown_row], now[grown_row, grown_last])
         beams.states = [
             scorer.select(states, extension, came_from, chosen)
             for scorer, states, extension in zip(self._scorers, beams.states, extensions, strict=True)
@@ -317,7 +346,7 @@ class BeamSearch:
         beams.parent_hash = beams.parent_hash[came_from]
         parent = kept_at[beams.parent[came_from]]
         beams.parent_hash[new] = beams.hash[new]
-        beams.hash[new] = mix(beams.hash[new], beams.last[new])
+        beams.hash[new] = mix(beams.hash[new], with_reading(beams.last[new], beams.reading[new]))
         parent[new] = kept_at[came_from[new]]
         # A text that had left the beam may have come back to a child that had not.
         orphans = ((parent == NOT_FOUND) & (beams.last != BLANK) & stayed).nonzero()[0]

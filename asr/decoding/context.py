@@ -48,8 +48,15 @@ class Scorer(Protocol):
     def begin(self, count: int) -> Any:
         """The states of that many empty hypotheses."""
 
-    def extend(self, states: Any, slots: Ints, symbols: Ints) -> tuple[Floats, Any]:
+    def extend(self, states: Any, slots: Ints, symbols: Ints, readings: Ints) -> tuple[Floats, Any]:
         """What candidates gain: hypothesis `slots[i]` grows by `symbols[i]`.
+
+        Parameters
+        ----------
+        states : anything
+        slots, symbols : int64 [shape=(candidates,)]
+        readings : int64 [shape=(candidates,)]
+            Of a word that ends by that, which of the words that are pronounced so it is; 0 for all else.
 
         Returns
         -------
@@ -173,7 +180,9 @@ class WordScorer:
             np.zeros((count, 0 if self._model is None else self._model.order - 1), np.int64),
         )
 
-    def extend(self, states: _WordStates, slots: Ints, symbols: Ints) -> tuple[Floats, Any]:
+    def extend(
+        self, states: _WordStates, slots: Ints, symbols: Ints, readings: Ints | None = None
+    ) -> tuple[Floats, Any]:
         before = states.node[slots]
         nodes = self._lexicon.follow(before, symbols)
         partial = np.where(nodes == NOT_FOUND, self._partial_unknown, self._partial[nodes])
@@ -270,7 +279,7 @@ class CharacterScorer:
     def begin(self, count: int) -> Ints:
         return self._model.begin(count)
 
-    def extend(self, states: Ints, slots: Ints, symbols: Ints) -> tuple[Floats, Ints]:
+    def extend(self, states: Ints, slots: Ints, symbols: Ints, readings: Ints | None = None) -> tuple[Floats, Ints]:
         scores, after = self._model.score(states[slots], self._numbers[symbols])
         return self._weight * scores + self._bonus, after
 
@@ -305,7 +314,7 @@ class HotWordScorer:
     def begin(self, count: int) -> Ints:
         return np.full(count, self._hotwords.start, np.int64)
 
-    def extend(self, states: Ints, slots: Ints, symbols: Ints) -> tuple[Floats, Ints]:
+    def extend(self, states: Ints, slots: Ints, symbols: Ints, readings: Ints | None = None) -> tuple[Floats, Ints]:
         after, gains = self._hotwords.step(states[slots], symbols)
         return gains, after
 

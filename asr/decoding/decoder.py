@@ -11,14 +11,17 @@ from typing import Protocol
 import numpy as np
 
 from asr.config import BeamConfig, DecoderConfig, GreedyConfig, LanguageUnit, NormalizerConfig
-from asr.decoding.assembly import load_language_model, make_scorers
+from asr.decoding.assembly import load_language_model, make_pronunciation_scorer, make_scorers
 from asr.decoding.beam import Beams, BeamSearch, Floats, Ints
-from asr.decoding.context import IMPOSSIBLE, WordScorer
+from asr.decoding.context import IMPOSSIBLE, Scorer, WordScorer
 from asr.decoding.greedy import decode_greedy
 from asr.decoding.history import Path
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs, divide_by_priors
 from asr.decoding.ngram import NgramModel
+from asr.decoding.pronunciation_scorer import PronunciationScorer, spell_words
+from asr.decoding.trie import NOT_FOUND
 from asr.errors import ConfigError
+from asr.pronunciation.phones import PhoneSet
 from asr.text.alphabet import Alphabet
 
 
@@ -90,6 +93,7 @@ def make_decoder(
     *,
     priors: Sequence[float] = (),
     normalizer: NormalizerConfig | None = None,
+    phones: PhoneSet | None = None,
 ) -> Decoder:
     """The decoder that some settings are for.
 
@@ -103,6 +107,8 @@ def make_decoder(
     normalizer : NormalizerConfig, optional
         Of the model's training texts: hot words and listed words are brought to their spelling. None takes them as they
         are.
+    phones : PhoneSet, optional
+        Of the model's output over phones, for `decoder.pronunciations`.
 
     Raises
     ------
@@ -121,16 +127,17 @@ def make_decoder(
         case GreedyConfig():
             return GreedyDecoder(alphabet)
         case BeamConfig():
-            return BeamDecoder(alphabet, settings, priors=priors, normalizer=normalizer)
+            return BeamDecoder(alphabet, settings, priors=priors, normalizer=normalizer, phones=phones)
         case _:
             raise ConfigError(f"no decoder for {type(settings).__name__}: use GreedyConfig or BeamConfig")
 
 
 def decoder_kind(settings: DecoderConfig) -> str:
-    """What a calibration of confidences goes by: greedy, beam, or beam with a language model."""
+    """The key of a calibration of confidences: greedy, beam or phones; the last two also with a language model."""
     if not isinstance(settings, BeamConfig):
         return "greedy"
-    return "beam" if settings.lm is None else "beam_lm"
+    kind = "beam" if settings.pronunciations is None else "phones"
+    return kind if settings.lm is None else f"{kind}_lm"
 
 
 def describe_decoder(settings: DecoderConfig) -> str:
@@ -154,8 +161,9 @@ def describe_decoder(settings: DecoderConfig) -> str:
         case GreedyConfig():
             return "greedy"
         case BeamConfig():
+            lexicon = f" over phones of {FilePath(settings.pronunciations).name}" if settings.pronunciations else ""
             model = f", language model {FilePath(settings.lm).name}" if settings.lm else ""
-            return f"beam of {settings.beam_width}{model}"
+            return f"beam of {settings.beam_width}{lexicon}{model}"
         case _:
             raise ConfigError(f"{type(settings).__name__} must be resolved for a bundle before it is described")
 
@@ -225,6 +233,8 @@ class BeamDecoder:
         A language model that is loaded already; else that of `settings.lm` is.
     normalizer : NormalizerConfig, optional
         As for `make_decoder`.
+    phones : PhoneSet, optional
+        As for `make_decoder`.
     """
 
     def __init__(
@@ -235,8 +245,16 @@ class BeamDecoder:
         priors: Sequence[float] = (),
         model: NgramModel | None = None,
         normalizer: NormalizerConfig | None = None,
+        phones: PhoneSet | None = None,
     ) -> None:
-        if settings.prior_weight and len(priors) != alphabet.size:
+        self._width = alphabet.size
+        if settings.pronunciations is not None:
+            if phones is None:
+                raise ConfigError(
+                    "decoder.pronunciations: the model has no output over phones (model.phone_output=true trains one)"
+                )
+            self._width = phones.size
+        if settings.prior_weight and len(priors) != self._width:
             raise ConfigError(
                 f"decoder.prior_weight={settings.prior_weight:g}: the bundle does not say how often its model says "
                 "each symbol. `asr tune ... output=BUNDLE` writes a copy that does"
@@ -245,7 +263,13 @@ class BeamDecoder:
         if model is None and settings.lm is not None:
             model = load_language_model(settings.lm)
         self._model = model
-        scorers = make_scorers(alphabet, settings, model, normalizer)
+        self._words: PronunciationScorer | None = None
+        scorers: list[Scorer] = []
+        if settings.pronunciations is not None and phones is not None:
+            self._words = make_pronunciation_scorer(phones, settings, model)
+            scorers = [self._words]
+        else:
+            scorers = make_scorers(alphabet, settings, model, normalizer)
         self._in_words = any(isinstance(scorer, WordScorer) for scorer in scorers)
         self._searches = [BeamSearch(settings, scorers)]
         if settings.n_best > 1 and self._searches[0].merges:
@@ -280,7 +304,7 @@ class BeamDecoder:
         return self._model.score_text(text.split())
 
     def _checked(self, log_probs: LogProbs) -> LogProbs:
-        check_log_probs(log_probs, self._alphabet)
+        check_log_probs(log_probs, self._width)
         if self._settings.prior_weight:
             return divide_by_priors(log_probs, self._priors, self._settings.prior_weight)
         return log_probs
@@ -288,34 +312,42 @@ class BeamDecoder:
     def _finish(
         self, search: BeamSearch, beams: Beams, before: Path | None = None
     ) -> list[tuple[int, list[Hypothesis]]]:
-        scores = search.finish(beams)
-        rows, starts = np.unique(beams.row, return_index=True)
-        ends = np.append(starts[1:], len(beams.row))
+        slots, readings, scores = search.finish(beams)
+        rows, starts = np.unique(beams.row[slots], return_index=True)
+        ends = np.append(starts[1:], len(slots))
         return [
-            (int(row), self._best(beams, np.arange(start, end), scores, before))
+            (int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before))
             for row, start, end in zip(rows, starts, ends, strict=True)
         ]
 
-    def _best(self, beams: Beams, slots: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
+    def _best(self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
         found: dict[str, Hypothesis] = {}
         # With words or pauses, a text with a space behind it is the same text; each may be in the beam.
         enough = 2 * self._settings.n_best if self._in_words or before is not None else self._settings.n_best
-        ranked = slots[np.argsort(-scores[slots], kind="stable")]
-        for slot in ranked[: enough + 1].tolist():
-            if scores[slot] <= IMPOSSIBLE / 10 and found:
+        if self._words is not None:
+            enough = len(scores)  # any number of pronunciations may make one text
+        for ending in np.argsort(-scores, kind="stable")[: enough + 1].tolist():
+            score = float(scores[ending])
+            if score <= IMPOSSIBLE / 10 and found:
                 break
-            path = beams.history.trace(beams.node[slot])
+            path = beams.history.trace(beams.node[slots[ending]])
             if before is not None:
                 path = before + path
-            text, score = self._alphabet.decode(path.symbols.tolist()), float(scores[slot])
-            if self._in_words or before is not None:
-                text = text.rstrip(" ")
-            if text in found:
-                found[text] = replace(found[text], score=float(np.logaddexp(score, found[text].score)))
-                continue
-            steps, log_probs = path.steps[: len(text)].tolist(), path.log_probs[: len(text)].tolist()
-            found[text] = Hypothesis(text, score, tuple(steps), tuple(log_probs))
+            if self._words is not None:
+                one = spell_words(path, int(readings[ending]), self._words.lexicon, score)
+            else:
+                one = self._spell_symbols(path, score, strip=self._in_words or before is not None)
+            if one.text in found:
+                one = replace(found[one.text], score=float(np.logaddexp(score, found[one.text].score)))
+            found[one.text] = one
         return self._ranked(found.values())
+
+    def _spell_symbols(self, path: Path, score: float, *, strip: bool) -> Hypothesis:
+        text = self._alphabet.decode(path.symbols.tolist())
+        if strip:
+            text = text.rstrip(" ")
+        steps, log_probs = path.steps[: len(text)].tolist(), path.log_probs[: len(text)].tolist()
+        return Hypothesis(text, score, tuple(steps), tuple(log_probs))
 
     def _united(self, lists: Sequence[list[Hypothesis]]) -> list[Hypothesis]:
         """What several searches found of one utterance; of a text that both found, what was more likely."""
@@ -326,8 +358,12 @@ class BeamDecoder:
         return self._ranked(found.values())
 
     def _ranked(self, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
-        ranked = sorted(hypotheses, key=lambda one: (-one.score, self._alphabet.encode(one.text)))
+        ranked = sorted(hypotheses, key=lambda one: (-one.score, self._rank(one.text)))
         return ranked[: self._settings.n_best]
+
+    def _rank(self, text: str) -> list[int]:
+        """Orders texts of equal scores: by symbol numbers, or by code points where words are decoded."""
+        return [ord(character) for character in text] if self._words else self._alphabet.encode(text)
 
 
 class BeamStream:
@@ -344,12 +380,19 @@ class BeamStream:
 
     def pause(self) -> None:
         for course in self._courses:
-            course.pause(self._decoder.alphabet.separator_number)
+            # Among phones, the beginning of the next word is mark enough.
+            course.pause(None if self._decoder._words else self._decoder.alphabet.separator_number)
 
     @property
     def settled(self) -> str:
         """The text so far that no later piece will change."""
-        texts = [self._decoder._alphabet.decode(course.settled.symbols.tolist()) for course in self._courses]
+        words, alphabet = self._decoder._words, self._decoder._alphabet
+        texts = [
+            spell_words(course.settled, NOT_FOUND, words.lexicon, 0.0).text
+            if words
+            else alphabet.decode(course.settled.symbols.tolist())
+            for course in self._courses
+        ]
         shared = itertools.takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
         return texts[0][: len(list(shared))]
 

@@ -36,7 +36,7 @@ def decode_greedy(log_probs: LogProbs, alphabet: Alphabet) -> Hypothesis:
     >>> decode_greedy(np.log([[.1, .8, .1], [.1, .8, .1], [.8, .1, .1], [.1, .8, .1]]), Alphabet("ab")).text
     'aa'
     """
-    check_log_probs(log_probs, alphabet)
+    check_log_probs(log_probs, alphabet.size)
     path = log_probs.argmax(axis=1)
     changed = np.diff(path, prepend=BLANK) != 0
     steps = np.flatnonzero(changed & (path != BLANK))

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.text.alphabet import Alphabet
-
 LogProbs = npt.NDArray[np.floating[Any]]
 
 _LEAST_PRIOR = 1e-4
@@ -28,7 +26,7 @@ class Hypothesis:
     """the natural log-probability of each character at its step"""
 
 
-def check_log_probs(log_probs: LogProbs, alphabet: Alphabet) -> None:
+def check_log_probs(log_probs: LogProbs, symbols: int) -> None:
     """Refuse what is not a matrix of log-probabilities; decoders never guess.
 
     Raises
@@ -37,8 +35,8 @@ def check_log_probs(log_probs: LogProbs, alphabet: Alphabet) -> None:
         Naming what is wrong: the shape, a value that is NaN or above 0, or a step whose probabilities do not add up
         to 1 (within 0.1 %).
     """
-    if log_probs.ndim != 2 or log_probs.shape[1] != alphabet.size:
-        raise ValueError(f"log_probs must have shape (steps, {alphabet.size}), not {log_probs.shape}")
+    if log_probs.ndim != 2 or log_probs.shape[1] != symbols:
+        raise ValueError(f"log_probs must have shape (steps, {symbols}), not {log_probs.shape}")
     if np.isnan(log_probs).any():
         raise ValueError("log_probs holds NaN")
     sums = np.exp(log_probs.astype(np.float64)).sum(axis=1)

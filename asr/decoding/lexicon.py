@@ -16,7 +16,7 @@ from asr.text.alphabet import Alphabet
 Ints = npt.NDArray[np.int64]
 
 # Up to so many entries of four bytes, the tree is kept as a table, in which a step is one look.
-_LARGEST_TABLE = 1 << 24
+LARGEST_TABLE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Lexicon:
 
     @cached_property
     def _table(self) -> npt.NDArray[np.int32] | None:
-        return self.trie.table(self.symbols) if len(self.word) * self.symbols <= _LARGEST_TABLE else None
+        return self.trie.table(self.symbols) if len(self.word) * self.symbols <= LARGEST_TABLE else None
 
     @classmethod
     def build(cls, words: Sequence[str], weights: npt.NDArray[np.floating[Any]], alphabet: Alphabet) -> Lexicon:
@@ -61,32 +61,54 @@ class Lexicon:
         alphabet : Alphabet
         """
         spelled, places = _spell(words, alphabet)
-        # Sorted, words that begin alike are neighbours, and each node of the tree is a run of them.
         sorting = np.lexsort(spelled.T[::-1])
         spelled, places = spelled[sorting], places[sorting]
-        lengths = (spelled > 0).sum(axis=1)
-        shared = np.zeros(len(spelled), np.int64)  # symbols in common with the word before
-        if len(spelled):
-            equal = spelled[1:] == spelled[:-1]
-            shared[1:] = np.where(equal.all(axis=1), spelled.shape[1], equal.argmin(axis=1))
-        levels: list[tuple[IntArray, IntArray]] = []
-        ends = np.full(len(spelled), NOT_FOUND, np.int64)
-        summed: list[npt.NDArray[Any]] = [np.array([weights[places].sum()])]
-        above, start = np.zeros(len(spelled), np.int64), 1
-        for depth in range(1, spelled.shape[1] + 1):
-            long_enough = lengths >= depth
-            new = long_enough & (shared < depth)
-            here = np.cumsum(new) - 1
-            levels.append((above[new], spelled[new, depth - 1]))
-            count = int(new.sum())
-            inside = here[long_enough]
-            summed.append(np.bincount(inside, weights=weights[places[long_enough]], minlength=count))
-            ending = lengths == depth
-            ends[ending] = start + here[ending]
-            above, start = here, start + count
-        word = np.full(start, NOT_FOUND, np.int64)
+        levels, ends, weight = build_tree(spelled, weights[places])
+        word = np.full(len(weight), NOT_FOUND, np.int64)
         word[ends] = places
-        return cls(Trie.from_levels(levels), word, np.concatenate(summed), alphabet.size)
+        return cls(Trie.from_levels(levels), word, weight, alphabet.size)
+
+
+def build_tree(
+    spelled: npt.NDArray[np.int32], weights: npt.NDArray[np.floating[Any]]
+) -> tuple[list[tuple[IntArray, IntArray]], Ints, npt.NDArray[np.float64]]:
+    """The levels of a tree of sequences, as `Trie.from_levels` takes them.
+
+    Parameters
+    ----------
+    spelled : int32 [shape=(sequences, longest)]
+        Symbol numbers from 1 on, 0 behind the last; sorted.
+    weights : float [shape=(sequences,)]
+
+    Returns
+    -------
+    levels : list of (parents, labels)
+    ends : int64 [shape=(sequences,)]
+        The node at which each sequence ends.
+    weight : float64 [shape=(nodes,)]
+        The summed weight of all sequences that pass through a node or end there.
+    """
+    # Sorted, sequences that begin alike are neighbours, and each node of the tree is a run of them.
+    lengths = (spelled > 0).sum(axis=1)
+    shared = np.zeros(len(spelled), np.int64)  # symbols in common with the sequence before
+    if len(spelled):
+        equal = spelled[1:] == spelled[:-1]
+        shared[1:] = np.where(equal.all(axis=1), spelled.shape[1], equal.argmin(axis=1))
+    levels: list[tuple[IntArray, IntArray]] = []
+    ends = np.full(len(spelled), NOT_FOUND, np.int64)
+    summed: list[npt.NDArray[Any]] = [np.array([weights.sum()])]
+    above, start = np.zeros(len(spelled), np.int64), 1
+    for depth in range(1, spelled.shape[1] + 1):
+        long_enough = lengths >= depth
+        new = long_enough & (shared < depth)
+        here = np.cumsum(new) - 1
+        levels.append((above[new], spelled[new, depth - 1]))
+        count = int(new.sum())
+        summed.append(np.bincount(here[long_enough], weights=weights[long_enough], minlength=count))
+        ending = lengths == depth
+        ends[ending] = start + here[ending]
+        above, start = here, start + count
+    return levels, ends, np.concatenate(summed)
 
 
 def _spell(words: Sequence[str], alphabet: Alphabet) -> tuple[npt.NDArray[np.int32], Ints]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ from keras import ops
 from asr.acoustic.denominator import Denominator
 from asr.acoustic.loss import CtcLoss, pack_targets, row_nats
 from asr.acoustic.model import build_model, freeze_layers, write_weights
+from asr.acoustic.outputs import CHARACTERS, PHONES, output_slices
 from asr.config import Precision, TrainConfig
 from asr.corpus.batching import Batch, collate
 from asr.training.devices import Devices, GuardedOptimizer, trace_once
@@ -42,12 +43,12 @@ class Engine:
     Parameters
     ----------
     settings : TrainConfig
-    symbols : int
-        Width of the model's output.
+    symbols, phones : int
+        Width of the model's output layers over characters and over phones.
     average_steps : float
         Steps of the optimizer over which `averaged` averages the weights; 0 for none.
-    denominator : Denominator, optional
-        What `training.mmi_weight` weighs.
+    denominators : mapping of str to Denominator, optional
+        What `training.mmi_weight` weighs, by the name of the output.
 
     Raises
     ------
@@ -60,16 +61,18 @@ class Engine:
         settings: TrainConfig,
         *,
         symbols: int,
+        phones: int = 0,
         average_steps: float = 0.0,
-        denominator: Denominator | None = None,
+        denominators: Mapping[str, Denominator] | None = None,
     ) -> None:
         training, optimizer = settings.training, settings.optimizer
         self._settings = settings
+        self._outputs = output_slices(settings.model, symbols=symbols, phones=phones)
         self._devices = Devices(training.devices, training.precision)
         keras.utils.clear_session()
         keras.utils.set_random_seed(training.seed)
         with self._devices.scope(), _precision(training.precision):
-            self.model = build_model(settings.model, mels=settings.features.mels, symbols=symbols)
+            self.model = build_model(settings.model, mels=settings.features.mels, symbols=symbols, phones=phones)
             freeze_layers(self.model, settings.frozen_layers)
             self._adam = keras.optimizers.AdamW(
                 optimizer.learning_rate,
@@ -89,7 +92,7 @@ class Engine:
             self._guard.build(self.model.trainable_variables)
             self.model.compile(
                 optimizer=self._guard,
-                loss=CtcLoss(training.accumulate, denominator, settings.mmi_weight, settings.model.outputs),
+                loss=CtcLoss(training.accumulate, denominators, settings.mmi_weight, self._outputs),
                 jit_compile="auto" if keras.backend.backend() == "jax" else training.jit_compile,
                 auto_scale_loss=False,
             )
@@ -100,7 +103,8 @@ class Engine:
             if self._devices.replicas > 1:
                 # Keras looks at the shapes of the first batch it is given, and cannot see those of parts on devices.
                 rows = np.zeros((training.devices, 4 * settings.model.subsampling, settings.features.mels), np.float32)
-                silence = collate(list(rows), [[1]] * training.devices)
+                labels = [[1]] * training.devices
+                silence = collate(list(rows), labels, phones=labels if PHONES in self._outputs else None)
                 self.model.test_on_batch([silence.frames, silence.frame_counts], pack_targets(silence, settings.model))
 
     @property
@@ -197,16 +201,17 @@ class Engine:
         self._guard.dynamic_scale.assign(1.0)
         return True
 
-    def logits(self, batch: Batch) -> npt.NDArray[np.float32]:
-        """float32 [shape=(batch, steps, symbols)] of the first output, without dropout."""
+    def logits(self, batch: Batch, output: str = CHARACTERS) -> npt.NDArray[np.float32]:
+        """float32 [shape=(batch, steps, symbols)] of an output, without dropout; the characters' by default."""
         with self._devices.scope():
             logits = np.asarray(self._predict(batch.frames, batch.frame_counts), np.float32)
-        symbols = logits.shape[-1] // self._settings.model.outputs
-        return logits[: len(batch.frames), :, :symbols]  # TensorFlow's replicas predict the whole batch each
+        return logits[
+            : len(batch.frames), :, self._outputs[output]
+        ]  # TensorFlow's replicas predict the whole batch each
 
     def nats(self, batch: Batch, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The CTC loss of every row of a batch [shape=(batch,)]."""
-        targets = pack_targets(batch, self._settings.model)
+        targets = pack_targets(replace(batch, phones=None), self._settings.model)
         return np.asarray(ops.convert_to_numpy(row_nats(targets, ops.convert_to_tensor(logits))), np.float32)
 
 

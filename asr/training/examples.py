@@ -117,6 +117,8 @@ class Examples:
     cache_dir : str, optional
         Folder for features of clean speech.
     seed : int
+    phone_labels : sequence of lists of int, optional
+        Of each utterance, for a model with an output layer over phones.
     """
 
     def __init__(
@@ -129,9 +131,11 @@ class Examples:
         augmenter: Augmenter | None = None,
         cache_dir: str | None = None,
         seed: int = 0,
+        phone_labels: Sequence[list[int]] | None = None,
     ) -> None:
         self.utterances = utterances
         self.labels = [alphabet.encode(utterance.text or "") for utterance in utterances]
+        self.phone_labels = phone_labels
         self._log_mel = log_mel
         self._model = model
         self._augmenter = augmenter
@@ -202,6 +206,13 @@ class Examples:
         companion = int(self.companions(epoch)[index])
         return self.labels[index] if companion == _ALONE else self._joined_label(index, companion)
 
+    def _phones(self, index: int, epoch: int) -> list[int]:
+        """The phones of an utterance, and of the one that follows it in the same example; none without such labels."""
+        if self.phone_labels is None:
+            return []
+        companion = int(self.companions(epoch)[index])
+        return self.phone_labels[index] + ([] if companion == _ALONE else self.phone_labels[companion])
+
     def _joined_label(self, first: int, second: int) -> list[int]:
         parts = [self.labels[index] for index in (first, second)]
         between = self._alphabet.encode(self._alphabet.separator) if all(parts) else []
@@ -228,13 +239,13 @@ class Examples:
         AudioError
             If none of the recordings can be read.
         """
-        frames, labels, indices, left_out = [], [], [], []
+        frames, labels, phones, indices, left_out = [], [], [], [], []
         failure: AudioError | None = None
         for index in planned.indices:
             try:
-                one, label = self._frames(index, epoch), self.label(index, epoch)
+                one, label, spoken = self._frames(index, epoch), self.label(index, epoch), self._phones(index, epoch)
                 steps = int(step_counts(len(one), self._model))
-                if steps < steps_needed(label):
+                if steps < max(steps_needed(label), steps_needed(spoken)):
                     # The header promised more audio than there is: CTC would give infinity.
                     path = self.utterances[index].audio_path
                     raise AudioError(path, f"makes {steps} steps, too few for its label")
@@ -244,10 +255,16 @@ class Examples:
             else:
                 frames.append(one)
                 labels.append(label)
+                phones.append(spoken)
                 indices.append(index)
         if failure and not frames:
             raise failure
-        batch = collate(frames, labels, planned.shape if fixed_shape else None)
+        batch = collate(
+            frames,
+            labels,
+            planned.shape if fixed_shape else None,
+            phones=None if self.phone_labels is None else phones,
+        )
         notes, self._notes = tuple(self._notes), []
         return Prepared(batch, tuple(indices), tuple(left_out), notes)
 

@@ -9,16 +9,18 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.bundle import Bundle
 from asr.config import AlphabetConfig, TrainConfig
 from asr.errors import ConfigError
+from asr.pronunciation.phones import PhoneSet
 from asr.text.alphabet import BLANK, Alphabet
 
 # Settings that a training may choose anew: they have no part in what the weights mean.
 _FREE = {"features.dither", "model.dropout"}
-_OUTPUT, _MMI_OUTPUT = "symbols/", "symbols_mmi/"
+_OUTPUT, _MMI_OUTPUT, _PHONE_OUTPUT = (f"{name}/" for name in (CHARACTERS, CHARACTERS_MMI, PHONES))
 # What may differ besides: an output layer is added or left out.
-_OPTIONAL = "model.mmi_output"
+_OPTIONAL = {"model.mmi_output", "model.phone_output"}
 
 Settings = TypeVar("Settings", bound=TrainConfig)
 
@@ -39,7 +41,7 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
         if prefix in chosen:
             return part
         # An output layer may be added by a recipe too; to leave one out, a user has to say so.
-        kept = {*chosen, *_FREE, *([_OPTIONAL] if settings.model.mmi_output else [])}
+        kept = {*chosen, *_FREE, *(name for name in _OPTIONAL if getattr(settings.model, name.removeprefix("model.")))}
         return replace(
             theirs, **{one.name: getattr(part, one.name) for one in fields(part) if f"{prefix}.{one.name}" in kept}
         )
@@ -70,7 +72,7 @@ def check_fits(settings: TrainConfig, bundle: Bundle) -> None:
         for one in fields(mine):
             name = f"{prefix}.{one.name}"
             wanted, found = getattr(theirs, one.name), getattr(mine, one.name)
-            if wanted != found and name not in {*_FREE, _OPTIONAL}:
+            if wanted != found and name not in _FREE | _OPTIONAL:
                 problems.append(f"{name} is {wanted} there and {found} here")
     if problems:
         raise ConfigError(
@@ -80,7 +82,7 @@ def check_fits(settings: TrainConfig, bundle: Bundle) -> None:
 
 
 def initial_weights(
-    bundle: Bundle, fresh: Mapping[str, npt.NDArray[np.float32]], alphabet: Alphabet
+    bundle: Bundle, fresh: Mapping[str, npt.NDArray[np.float32]], alphabet: Alphabet, phones: PhoneSet | None = None
 ) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
     """A bundle's weights for a model that writes another alphabet, or has another number of outputs.
 
@@ -91,6 +93,8 @@ def initial_weights(
         Weights of the new model as they were drawn.
     alphabet : Alphabet
         Of the new model.
+    phones : PhoneSet, optional
+        Of the new model's output over phones.
 
     Returns
     -------
@@ -104,7 +108,10 @@ def initial_weights(
     second = {name for name in fresh if name.startswith(_MMI_OUTPUT)}
     for name in second - weights.keys():
         weights[name] = weights[name.replace(_MMI_OUTPUT, _OUTPUT)]
-    weights = {name: array for name, array in weights.items() if name in second or not name.startswith(_MMI_OUTPUT)}
+    for name in [name for name in fresh if name.startswith(_PHONE_OUTPUT)]:
+        if phones != bundle.phones or name not in weights:
+            weights[name] = fresh[name]
+    weights = {name: array for name, array in weights.items() if name in fresh}
     if alphabet == bundle.alphabet:
         return weights, "all weights kept"
     pairs = [(BLANK, BLANK)] + [

@@ -33,6 +33,7 @@ import numpy as np
 
 from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.model import read_weights
+from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle
@@ -218,11 +219,14 @@ class _Run:
             self.engine = Engine(
                 settings,
                 symbols=corpus.alphabet.size,
+                phones=corpus.phones.size if corpus.phones else 0,
                 average_steps=training.average_epochs * steps / training.epochs,
-                denominator=self._denominator() if settings.mmi_weight else None,
+                denominators=self._denominators() if settings.mmi_weight else None,
             )
             if self.init:
-                weights, message = initial_weights(self.init, read_weights(self.engine.model), corpus.alphabet)
+                weights, message = initial_weights(
+                    self.init, read_weights(self.engine.model), corpus.alphabet, corpus.phones
+                )
                 self.engine.load(weights)
                 _log.info("starting from %s: %s", self.init.path, message)
         except BaseException:
@@ -252,14 +256,24 @@ class _Run:
             augmenter=augmenter,
             cache_dir=self.settings.data.cache_dir,
             seed=self.settings.training.seed,
+            phone_labels=self.corpus.phone_labels(utterances),
         )
 
-    def _denominator(self) -> Denominator:
-        """All that could have been said, as likely as its letters are to follow each other in the transcripts."""
-        alphabet, order = self.corpus.alphabet, self.settings.training.mmi_order
-        start = alphabet.separator_number or BLANK + 1
-        ngrams = symbol_ngrams(self.train_examples.labels, symbols=alphabet.size, start=start, order=order)
-        return Denominator(ngrams, start=start)
+    def _denominators(self) -> dict[str, Denominator]:
+        """Of each output trained by MMI: all sequences, as likely as the n-grams of the transcripts make them."""
+        corpus, order, found = self.corpus, self.settings.training.mmi_order, {}
+        if self.settings.model.mmi_output or not corpus.phones:
+            start = corpus.alphabet.separator_number or BLANK + 1
+            ngrams = symbol_ngrams(self.train_examples.labels, symbols=corpus.alphabet.size, start=start, order=order)
+            name = CHARACTERS_MMI if self.settings.model.mmi_output else CHARACTERS
+            found[name] = Denominator(ngrams, start=start)
+        if corpus.phones and self.train_examples.phone_labels:
+            # Any phone inside a word can stand for the beginning: repeated, it is a context of its own.
+            start = corpus.phones.size - 1
+            labels = self.train_examples.phone_labels
+            ngrams = symbol_ngrams(labels, symbols=corpus.phones.size, start=start, order=order)
+            found[PHONES] = Denominator(ngrams, start=start)
+        return found
 
     def _buckets(self, examples: Examples, epochs: int) -> list[Shape]:
         frames, symbols = examples.lengths(epochs)

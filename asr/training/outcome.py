@@ -111,6 +111,7 @@ def save_trained(
         log_mel=log_mel,
         normalizer=settings.normalizer,
         alphabet=corpus.alphabet,
+        phones=corpus.phones,
         model=settings.model,
         decoder=heir.decoder if heir else None,
         priors=heir.priors if heir else (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from asr.audio.segment import AudioSource
@@ -15,6 +15,8 @@ from asr.doctor.examination import Diagnosis, examine
 from asr.doctor.faults import KINDS, Fault, Severity
 from asr.errors import ConfigError, ManifestError
 from asr.files import typed_path
+from asr.pronunciation.dictionary import Pronunciations, read_dictionary
+from asr.pronunciation.phones import PHONES, PhoneSet
 from asr.text.alphabet import Alphabet
 
 # What so many utterances have, and such a share of them, is hardly their own fault.
@@ -42,6 +44,20 @@ class Corpus:
     """recordings of `augment.noise_manifests`"""
     rooms: list[AudioSource] = field(default_factory=list)
     """impulse responses of `augment.reverb_manifests`"""
+    phones: PhoneSet | None = None
+    """for a model with an output layer over phones"""
+    lexicon: Pronunciations | None = None
+    """of `data.lexicon`"""
+
+    def phone_labels(self, utterances: Sequence[Utterance]) -> list[list[int]] | None:
+        """The preferred pronunciation of each utterance's words; None for a model without an output over phones."""
+        if self.phones is None or self.lexicon is None:
+            return None
+        encoded = {
+            word: self.phones.encode(self.lexicon[word][0])
+            for word in {word for one in utterances for word in (one.text or "").split()}
+        }
+        return [[number for word in (one.text or "").split() for number in encoded[word]] for one in utterances]
 
 
 def read_corpus(settings: TrainConfig) -> Corpus:
@@ -93,9 +109,12 @@ def read_corpus(settings: TrainConfig) -> Corpus:
                 f"data.max_seconds={data.max_seconds}"
             ]
         )
+    phones, lexicon = _read_lexicon(settings, [one for part in fit for one in part])
     return Corpus(
         train=fit[0],
         valid=fit[1] if len(fit) > 1 else [],
+        phones=phones,
+        lexicon=lexicon,
         alphabet=diagnosis.alphabet,
         too_short=len(kinds["too_short"]),
         too_long=len(kinds["too_long"]),
@@ -104,6 +123,29 @@ def read_corpus(settings: TrainConfig) -> Corpus:
         noises=noises,
         rooms=rooms,
     )
+
+
+def _read_lexicon(
+    settings: TrainConfig, utterances: Sequence[Utterance]
+) -> tuple[PhoneSet | None, Pronunciations | None]:
+    """The phones and the lexicon of a model with an output layer over phones."""
+    if not settings.model.phone_output or not settings.data.lexicon:
+        return None, None
+    lexicon = read_dictionary(settings.data.lexicon)
+    lacking: dict[str, str] = {}
+    for one in utterances:
+        for word in (one.text or "").split():
+            if word not in lexicon:
+                lacking.setdefault(word, one.where)
+    if lacking:
+        raise ManifestError(
+            [f"{where}: {word!r} has no pronunciation" for word, where in list(lacking.items())[:_MANY]],
+            summary=[
+                f"data.lexicon={settings.data.lexicon} lacks {len(lacking)} words of the texts: "
+                "scripts/make_lexicon.py makes a lexicon of all words of some manifests"
+            ],
+        )
+    return PhoneSet(PHONES), lexicon
 
 
 def augmentation_recordings(settings: TrainConfig) -> tuple[list[AudioSource], list[AudioSource], list[str]]:

@@ -22,7 +22,7 @@ from asr.audio.load import LARGEST_VALUE, Samples
 from asr.audio.reading import Readers
 from asr.audio.segment import AudioSegment, AudioSource
 from asr.bundle import Bundle
-from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
+from asr.config import AutoConfig, DecoderConfig, GreedyConfig
 from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
@@ -188,16 +188,19 @@ class Transcriber:
         if isinstance(decoder, AutoConfig):
             decoder = decoder.resolve(bundle.decoder)
         try:
-            self._decoder = make_decoder(bundle.alphabet, decoder, priors=bundle.priors, normalizer=bundle.normalizer)
+            self._decoder = make_decoder(
+                bundle.alphabet,
+                decoder,
+                priors=bundle.priors,
+                normalizer=bundle.normalizer,
+                phones=bundle.phones,
+            )
         except (ConfigError, LanguageModelError) as error:
             if decoder is not bundle.decoder:
                 raise
             raise BundleError(f"{bundle.path}: the decoder of the bundle cannot be used: {error}") from error
         self._calibration = bundle.confidence.get(decoder_kind(decoder))
-        # Of a model with two output layers, the last is for decoding with a language model.
-        symbols, has_model = bundle.alphabet.size, isinstance(decoder, BeamConfig) and decoder.lm is not None
-        output = bundle.model.outputs - 1 if has_model else 0
-        self._output = slice(output * symbols, (output + 1) * symbols)
+        self._output = bundle.output_for(decoder)
         self._at_once = _STRETCHES_AT_ONCE if isinstance(decoder, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
         self._channel, self._track = channel, track
         self._workers = workers or available_cores()

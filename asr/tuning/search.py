@@ -12,6 +12,7 @@ from asr.config import BeamConfig, NormalizerConfig
 from asr.decoding.assembly import load_language_model
 from asr.decoding.decoder import BeamDecoder
 from asr.evaluation.scoring import Score, score
+from asr.pronunciation.phones import PhoneSet
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
 from asr.transcription.transcriber import Heard, decode_recordings
@@ -60,6 +61,8 @@ class Tuner:
         How often the model says each symbol; where that is unknown, `prior_weight` is not searched.
     spelling : NormalizerConfig, optional
         Of the model's training texts, for hot words and listed words.
+    phones : PhoneSet, optional
+        Of the model's output over phones.
     seed : int
     workers : int > 0
         Processes to try settings in; what is found does not depend on which of them is faster.
@@ -75,12 +78,13 @@ class Tuner:
         settings: BeamConfig,
         priors: Sequence[float] = (),
         spelling: NormalizerConfig | None = None,
+        phones: PhoneSet | None = None,
         seed: int,
         workers: int,
     ) -> None:
         self._settings, self._seed, self._workers = settings, seed, workers
         self._searched = {name: span for name, span in SEARCHED.items() if priors or name != "prior_weight"}
-        self._job = (heard, references, alphabet, normalizer, priors, spelling, settings.lm)
+        self._job = (heard, references, alphabet, normalizer, priors, spelling, phones, settings.lm)
 
     def __enter__(self) -> Tuner:
         self._pool = ProcessPoolExecutor(
@@ -150,7 +154,15 @@ def recommend(trials: Sequence[Trial]) -> Trial:
     return min((trial for trial in trials if trial.rate[0] <= best + _NEXT_TO_NOTHING), key=lambda one: one.seconds)
 
 
-_state: tuple[Sequence[Heard], Sequence[str], Alphabet, NormalizerConfig, Sequence[float], NormalizerConfig | None]
+_state: tuple[
+    Sequence[Heard],
+    Sequence[str],
+    Alphabet,
+    NormalizerConfig,
+    Sequence[float],
+    NormalizerConfig | None,
+    PhoneSet | None,
+]
 _model = None
 
 
@@ -161,16 +173,17 @@ def _prepare(
     normalizer: NormalizerConfig,
     priors: Sequence[float],
     spelling: NormalizerConfig | None,
+    phones: PhoneSet | None,
     lm: str | None,
 ) -> None:
     global _state, _model
-    _state = heard, references, alphabet, normalizer, priors, spelling
+    _state = heard, references, alphabet, normalizer, priors, spelling, phones
     _model = None if lm is None else load_language_model(lm)
 
 
 def _try_settings(settings: BeamConfig) -> Trial:
-    heard, references, alphabet, normalizer, priors, spelling = _state
-    decoder = BeamDecoder(alphabet, settings, priors=priors, model=_model, normalizer=spelling)
+    heard, references, alphabet, normalizer, priors, spelling, phones = _state
+    decoder = BeamDecoder(alphabet, settings, priors=priors, model=_model, normalizer=spelling, phones=phones)
     started = time.process_time()
     texts = [hypotheses[0].text for hypotheses in decode_recordings(heard, decoder)]
     seconds = time.process_time() - started

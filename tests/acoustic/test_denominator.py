@@ -9,6 +9,7 @@ import pytest
 from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
 from asr.acoustic.model import log_softmax
+from asr.acoustic.outputs import output_slices
 from asr.config import ModelConfig
 from asr.corpus.batching import Batch
 
@@ -121,7 +122,9 @@ def test_the_loss_weighs_it_beside_ctc(rng):
     letters = np.log([ngrams(3)[0, 0, 0] * ngrams(3)[0, 0, 1], ngrams(3)[0, 0, 2]])
     mmi = ctc + anything - letters
     assert (mmi > 0).all()
-    found = float(keras.ops.convert_to_numpy(CtcLoss(1, denominator, 0.7)(pack_targets(batch, settings), logits)))
+    found = float(
+        keras.ops.convert_to_numpy(CtcLoss(1, {"symbols": denominator}, 0.7)(pack_targets(batch, settings), logits))
+    )
     assert found == pytest.approx((0.3 * ctc + 0.7 * mmi).sum() / 3, rel=1e-5)
 
 
@@ -131,6 +134,25 @@ def test_of_two_outputs_the_first_learns_by_ctc_alone(rng):
     batch = Batch(rng.standard_normal((2, 24, 8)).astype(np.float32), np.array([24, 17], np.int32), labels, counts)
     first, second = rng.standard_normal((2, 2, 6, 4)).astype(np.float32)
     targets = pack_targets(batch, settings)
-    ctc, mmi = CtcLoss()(targets, first), CtcLoss(1, denominator, 0.9)(targets, second)
-    both = CtcLoss(1, denominator, 0.9, outputs=2)(targets, np.concatenate([first, second], axis=-1))
+    ctc, mmi = CtcLoss()(targets, first), CtcLoss(1, {"symbols": denominator}, 0.9)(targets, second)
+    outputs = output_slices(settings, symbols=4)
+    loss = CtcLoss(1, {"symbols_mmi": denominator}, 0.9, outputs)
+    both = loss(targets, np.concatenate([first, second], axis=-1))
     assert float(both) == pytest.approx((float(ctc) + float(mmi)) / 2, rel=1e-5)
+
+
+def test_an_output_over_phones_learns_labels_of_its_own(rng):
+    """Its nats are counted by the batch's characters, as those of the other output are."""
+    settings, denominator = ModelConfig(subsampling=4, phone_output=True), Denominator(ngrams(3), start=1)
+    frames, counts = rng.standard_normal((2, 24, 8)).astype(np.float32), np.array([24, 17], np.int32)
+    characters = np.array([[1, 2, 4], [3, 0, 0]], np.int32), np.array([3, 1], np.int32)
+    phones = np.array([[2, 0, 0], [1, 3, 0]], np.int32), np.array([1, 2], np.int32)
+    first, second = rng.standard_normal((2, 6, 5)).astype(np.float32), rng.standard_normal((2, 6, 4)).astype(np.float32)
+    alone = [
+        float(CtcLoss(1, denominators, 0.9)(pack_targets(Batch(frames, counts, *labels), settings, 4), logits))
+        for labels, denominators, logits in ((characters, {}, first), (phones, {"symbols": denominator}, second))
+    ]
+    outputs = output_slices(settings, symbols=5, phones=4)
+    targets = pack_targets(Batch(frames, counts, *characters, *phones), settings)
+    both = CtcLoss(1, {"phones": denominator}, 0.9, outputs)(targets, np.concatenate([first, second], axis=-1))
+    assert float(both) == pytest.approx(sum(alone) / 2, rel=1e-5)

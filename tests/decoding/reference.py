@@ -40,7 +40,7 @@ def decode_beam(log_probs: LogProbs, alphabet: Alphabet, settings: BeamConfig) -
     Source: A. Hannun et al., "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional
     Recurrent DNNs", 2014, algorithm 1, in the log domain and without a language model.
     """
-    check_log_probs(log_probs, alphabet)
+    check_log_probs(log_probs, alphabet.size)
     lowest = -math.inf if settings.min_symbol_log_prob is None else settings.min_symbol_log_prob
     margin = math.inf if settings.score_margin is None else settings.score_margin
     # For each prefix, the log-probability of its alignments that end in a blank, and of those that end in a symbol.

@@ -248,6 +248,8 @@ def test_a_label_names_the_decoder_that_is_used_and_none_is_given_before_it_is_k
     assert describe_decoder(GreedyConfig()) == "greedy"
     assert describe_decoder(BeamConfig(beam_width=8)) == "beam of 8"
     assert describe_decoder(BeamConfig(lm="~/models/english.lm")) == "beam of 32, language model english.lm"
+    phones = BeamConfig(pronunciations="lexicons/english.txt", lm="english.lm")
+    assert describe_decoder(phones) == "beam of 32 over phones of english.txt, language model english.lm"
     assert describe_decoder(AutoConfig().resolve(None)) == "greedy"
     assert describe_decoder(AutoConfig(beam_width=4).resolve(BeamConfig(lm="a.lm"))) == "beam of 4, language model a.lm"
     with pytest.raises(ConfigError, match="AutoConfig must be resolved"):

@@ -295,7 +295,7 @@ def test_of_hypotheses_with_one_future_only_the_best_is_carried_on(word_model):
     for settings, merges in ((narrow, False), (narrow, True), (wide, True)):
         search = BeamSearch(settings, make_scorers(LETTERS, settings, word_model), merges=merges)
         (beams,) = search.advance(search.begin(len(several)), several)
-        scores.append(sum(search.finish(beams)[beams.row == row].max() for row in range(len(several))))
+        scores.append(sum(search.finish(beams)[2][beams.row == row].max() for row in range(len(several))))
     assert scores[0] < scores[1] <= scores[2] + 1e-6
 
 

@@ -48,7 +48,7 @@ def test_mmi_is_learnt_beside_ctc(rng):
     frames, labels = utterances(rng, 4)
     denominator = Denominator(symbol_ngrams(labels, symbols=SYMBOLS, start=1, order=3), start=1)
     settings = replace(SETTINGS, training=TrainingConfig(mmi_weight=0.8))
-    one, batch = Engine(settings, symbols=SYMBOLS, denominator=denominator), collate(frames, labels)
+    one, batch = Engine(settings, symbols=SYMBOLS, denominators={"symbols": denominator}), collate(frames, labels)
     losses = [one.step(batch).loss for _ in range(20)]
     assert 0 < losses[-1] < 0.7 * losses[0]
 

@@ -1,0 +1,240 @@
+"""Scores words that are decoded as phones: by a pronunciation lexicon and a language model over words.
+
+A word ends where the next word-initial phone begins. Of words that are pronounced alike, each is a hypothesis of its
+own from there on: the language model chooses among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asr.decoding.context import IMPOSSIBLE, Floats, Hashes, Ints, mix, mix_columns
+from asr.decoding.history import Path
+from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.ngram import END, UNKNOWN, NgramModel
+from asr.decoding.pronunciation_lexicon import PronunciationLexicon
+from asr.decoding.trie import NOT_FOUND, ROOT
+
+# A symbol and a reading as one number, as histories keep them: more symbols than any alphabet has.
+_SYMBOLS = 1 << 24
+
+
+def with_reading(symbols: Ints, readings: Ints) -> Ints:
+    """Symbols, each with the reading of the word before it, as single numbers."""
+    return symbols + readings * _SYMBOLS
+
+
+def without_reading(numbers: Ints) -> tuple[Ints, Ints]:
+    """The symbols and the readings of numbers that `with_reading` made."""
+    return numbers % _SYMBOLS, numbers // _SYMBOLS
+
+
+@dataclass
+class _States:
+    node: Ints
+    """of the lexicon: the phones of the word so far"""
+    partial: Floats
+    """the look-ahead score of the word so far"""
+    ngram: Ints
+    """the language model's state before the word"""
+    context: Hashes
+    """distinguishes such states"""
+
+
+@dataclass
+class _Extension:
+    node: Ints
+    partial: Floats
+    ending: Ints
+    """[shape=(candidates,)] row of `after`, or `NOT_FOUND` for a candidate that ends no word"""
+    after: Ints
+    """[shape=(endings, order - 1)] the language model's state after a word that ends"""
+
+
+class PronunciationScorer:
+    """Scores hypotheses over phones.
+
+    Parameters
+    ----------
+    lexicon : PronunciationLexicon
+        Weighted by the words' unigram probabilities.
+    numbers : int64 [shape=(words,)]
+        The language model's number of each word; `UNKNOWN` for words that it lacks.
+    model : NgramModel or None
+    weight : float
+        Of the language model.
+    bonus : float
+        Added for every word.
+    unknown_score : float
+        Added to the language model's log-probability of a word that it lacks, and of a word that is cut off by the end
+        of the recording, which is left out of the text.
+
+    Notes
+    -----
+    The score of a partial word is the summed unigram probability of all words that it may become, as in `WordScorer`.
+    """
+
+    forgets = True
+
+    def __init__(
+        self,
+        lexicon: PronunciationLexicon,
+        numbers: Ints,
+        model: NgramModel | None,
+        *,
+        weight: float,
+        bonus: float,
+        unknown_score: float,
+    ) -> None:
+        self.lexicon, self._numbers, self._model = lexicon, numbers, model
+        self._weight, self._bonus, self._unknown_score = weight, bonus, unknown_score
+        self._partial = np.zeros(len(lexicon.weight))
+        if model is not None:
+            self._partial = weight * np.minimum(np.log(np.maximum(lexicon.weight, 1e-300)), 0)
+            self._partial[ROOT] = 0
+
+    def begin(self, count: int) -> _States:
+        return _States(
+            np.full(count, ROOT, np.int64),
+            np.zeros(count),
+            np.zeros((count, 0), np.int64) if self._model is None else self._model.begin(count),
+            np.zeros(count, np.uint64),
+        )
+
+    def readings(self, states: _States, slots: Ints, symbols: Ints) -> Ints:
+        """In how many ways each candidate can be read: as many as words end before a word-initial phone."""
+        counts = np.ones(len(slots), np.int64)
+        initial = np.flatnonzero(self.lexicon.initial[symbols])
+        node = states.node[slots[initial]]
+        counts[initial] = np.where(node == ROOT, 1, self.lexicon.counts[node])
+        return counts
+
+    def extend(
+        self, states: _States, slots: Ints, symbols: Ints, readings: Ints | None = None
+    ) -> tuple[Floats, _Extension]:
+        before, initial = states.node[slots], self.lexicon.initial[symbols]
+        node = self.lexicon.follow(np.where(initial, ROOT, before), symbols)
+        partial = self._partial[node]
+        gains = partial - states.partial[slots]
+        ending = np.full(len(slots), NOT_FOUND, np.int64)
+        ends = np.flatnonzero(initial & (before != ROOT))
+        after = states.ngram[:0]
+        if len(ends):
+            assert readings is not None
+            most = self.lexicon.most_readings
+            keys, ending[ends] = np.unique(slots[ends] * most + readings[ends], return_inverse=True)
+            word_gains, after = self._end_words(states, keys // most, keys % most)
+            gains[ends] += word_gains[ending[ends]]
+        gains[node == NOT_FOUND] = IMPOSSIBLE
+        return gains, _Extension(node, partial, ending, after)
+
+    def _end_words(self, states: _States, slots: Ints, readings: Ints) -> tuple[Floats, Ints]:
+        """What ending the words of some hypotheses gains, without their look-ahead scores, and the states after."""
+        gains = np.full(len(slots), self._bonus, np.float64)
+        if self._model is None:
+            return gains, states.ngram[slots]
+        numbers = self._numbers[self.lexicon.word(states.node[slots], readings)]
+        scores, after = self._model.score(states.ngram[slots], numbers)
+        return gains + self._weight * (scores + np.where(numbers == UNKNOWN, self._unknown_score, 0)), after
+
+    def futures(self, states: _States, extension: _Extension, slots: Ints) -> tuple[Hashes, Hashes]:
+        context = states.context[slots]
+        ends = np.flatnonzero(extension.ending != NOT_FOUND)
+        context[ends] = mix_columns(extension.after)[extension.ending[ends]]
+        return mix(states.context, states.node), mix(context, extension.node)
+
+    def take(self, states: _States, slots: Ints) -> _States:
+        return _States(states.node[slots], states.partial[slots], states.ngram[slots], states.context[slots])
+
+    def select(self, states: _States, extension: _Extension, slots: Ints, candidates: Ints) -> _States:
+        kept = self.take(states, slots)
+        grown = np.flatnonzero(candidates != NOT_FOUND)
+        chosen = candidates[grown]
+        kept.node[grown], kept.partial[grown] = extension.node[chosen], extension.partial[chosen]
+        ends = np.flatnonzero(extension.ending[chosen] != NOT_FOUND)
+        after = extension.after[extension.ending[chosen[ends]]]
+        kept.ngram[grown[ends]] = after
+        kept.context[grown[ends]] = mix_columns(after)
+        return kept
+
+    def finish(self, states: _States) -> Floats:
+        slots, _, gains = self.endings(states)
+        best = np.full(len(states.node), -np.inf)
+        np.maximum.at(best, slots, gains)
+        return best
+
+    def endings(self, states: _States) -> tuple[Ints, Ints, Floats]:
+        """The ways in which hypotheses can end here.
+
+        Returns
+        -------
+        slots : int64 [shape=(endings,)]
+            Hypotheses: at least one ending for each.
+        readings : int64 [shape=(endings,)]
+            Of the last word; `NOT_FOUND` where it is cut off.
+        gains : float64 [shape=(endings,)]
+        """
+        words = np.where(states.node == ROOT, 0, self.lexicon.counts[states.node])
+        ways = np.maximum(words, 1)
+        slots = np.repeat(np.arange(len(ways)), ways)
+        readings = np.arange(len(slots)) - np.repeat(np.cumsum(ways) - ways, ways)
+        ended = words[slots] > 0
+        gains, after = np.zeros(len(slots)), states.ngram[slots]
+        gains[ended], after[ended] = self._end_words(states, slots[ended], readings[ended])
+        cut_off = ~ended & (states.node[slots] != ROOT)
+        gains[cut_off], readings[cut_off] = self._cut_off, NOT_FOUND
+        return slots, readings, gains + self._end(after) - states.partial[slots]
+
+    @property
+    def _cut_off(self) -> float:
+        unknown = 0.0 if self._model is None else float(self._model.log_probs[0][UNKNOWN])
+        return self._weight * (unknown + self._unknown_score)
+
+    def _end(self, ngram: Ints) -> Floats:
+        """The weighted log-probability of the sentence's end."""
+        if self._model is None:
+            return np.zeros(len(ngram))
+        result: Any = self._weight * self._model.score(ngram, np.full(len(ngram), END))[0]
+        return np.asarray(result, np.float64)
+
+
+def spell_words(path: Path, last_reading: int, lexicon: PronunciationLexicon, score: float) -> Hypothesis:
+    """The text of a path of phones.
+
+    Parameters
+    ----------
+    path : Path
+        Symbols are those of `with_reading`.
+    last_reading : int
+        Of the last word; `NOT_FOUND` if it is cut off, and left out.
+    lexicon : PronunciationLexicon
+    score : float
+
+    Returns
+    -------
+    Hypothesis
+        The characters of a word share the steps of its phones, evenly; a space has that of the phone before it.
+    """
+    symbols, readings = without_reading(path.symbols)
+    starts = np.flatnonzero(lexicon.initial[symbols])
+    nodes = lexicon.read(symbols)
+    ends = np.append(starts, len(symbols))[1:]
+    words: list[str] = []
+    steps: list[int] = []
+    log_probs: list[float] = []
+    for number, (start, end, node) in enumerate(zip(starts.tolist(), ends.tolist(), nodes.tolist(), strict=True)):
+        reading = last_reading if number + 1 == len(starts) else int(readings[end])
+        if reading == NOT_FOUND:
+            break
+        if words:
+            steps.append(int(path.steps[start - 1]))
+            log_probs.append(float(path.log_probs[start - 1]))
+        word = lexicon.spellings[int(lexicon.word(np.array(node), np.array(reading)))]
+        phones = start + np.arange(len(word)) * (end - start) // len(word)
+        words.append(word)
+        steps += path.steps[phones].tolist()
+        log_probs += path.log_probs[phones].tolist()
+    return Hypothesis(" ".join(words), score, tuple(steps), tuple(log_probs))

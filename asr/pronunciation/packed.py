@@ -1,0 +1,134 @@
+"""A pronunciation dictionary as arrays: what a bundle keeps, since text would take longer to read than to use."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.errors import ConfigError, LanguageModelError
+from asr.pronunciation.dictionary import Pronunciation, read_dictionary
+from asr.pronunciation.phones import PhoneSet
+
+_MAGIC = b"PK\x03\x04"  # of a zip archive, which an .npz file is
+_LARGEST = 1 << 28
+MOST_PHONES = 255
+"""numbers of phones take a byte each"""
+# What NumPy and zipfile raise on damaged archives; RuntimeError is of one that claims to be encrypted.
+_DAMAGE = (ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
+
+
+@dataclass(frozen=True)
+class PackedDictionary:
+    """Words and their pronunciations; those of a word lie side by side, the preferred one first."""
+
+    words: Sequence[str]
+    phones: tuple[str, ...]
+    """the phones that are used, by number"""
+    sequences: npt.NDArray[np.uint8]
+    """[shape=(pronunciations, longest)] places in `phones`, from 1 on; 0 behind the last"""
+    owners: npt.NDArray[np.int32]
+    """[shape=(pronunciations,)] places in `words`, ascending"""
+
+    @classmethod
+    def pack(cls, pronunciations: Mapping[str, Sequence[Pronunciation]]) -> PackedDictionary:
+        """Pack a dictionary.
+
+        Raises
+        ------
+        ConfigError
+            If it has more than 255 phones, or a word holds a line break.
+        """
+        phones = sorted({phone for ways in pronunciations.values() for one in ways for phone in one})
+        if len(phones) > MOST_PHONES:
+            raise ConfigError(f"a dictionary of {len(phones)} phones: at most {MOST_PHONES} can be packed")
+        if broken := next((word for word in pronunciations if "\n" in word), None):
+            raise ConfigError(f"{broken!r} holds a line break")
+        places = {phone: place for place, phone in enumerate(phones, start=1)}
+        flat = [(owner, one) for owner, ways in enumerate(pronunciations.values()) for one in ways]
+        sequences = np.zeros((len(flat), max((len(one) for _, one in flat), default=0)), np.uint8)
+        for row, (_, one) in enumerate(flat):
+            sequences[row, : len(one)] = [places[phone] for phone in one]
+        owners = np.array([owner for owner, _ in flat], np.int32)
+        return cls(list(pronunciations), tuple(phones), sequences, owners)
+
+    def numbers(self, phones: PhoneSet) -> npt.NDArray[np.int32]:
+        """The sequences in the numbers of a phone set [shape=(pronunciations, longest)], 0 behind the last.
+
+        Raises
+        ------
+        ConfigError
+            If the set lacks a phone.
+        """
+        initial = np.array([0, *(phones.encode((phone,))[0] for phone in self.phones)], np.int32)
+        numbers = initial[self.sequences]
+        inside = numbers[:, 1:]
+        inside[inside > 0] += len(phones.phones)
+        return numbers
+
+    def to_bytes(self) -> bytes:
+        """As the content of a file."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            words=np.frombuffer("\n".join(self.words).encode(), np.uint8),
+            phones=np.frombuffer("\n".join(self.phones).encode(), np.uint8),
+            sequences=self.sequences,
+            owners=self.owners,
+        )
+        return buffer.getvalue()
+
+
+def load_dictionary(path: str | Path) -> PackedDictionary:
+    """Load a dictionary from its packed form or from text (see `read_dictionary`).
+
+    Raises
+    ------
+    LanguageModelError
+        If the file cannot be read, is damaged, or is neither.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            is_packed = file.read(len(_MAGIC)) == _MAGIC
+        if not is_packed:
+            return PackedDictionary.pack(read_dictionary(path))
+        if path.stat().st_size > _LARGEST:
+            raise LanguageModelError(path, "is too large for a pronunciation dictionary")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return _checked(arrays, path)
+    except FileNotFoundError:
+        raise LanguageModelError(path, "no such pronunciation dictionary") from None
+    except (*_DAMAGE, OSError) as error:
+        raise LanguageModelError(path, f"is a damaged pronunciation dictionary ({error})") from error
+
+
+def _checked(arrays: Any, path: Path) -> PackedDictionary:
+    words = arrays["words"].tobytes().decode("utf-8").split("\n")
+    phones = tuple(arrays["phones"].tobytes().decode("utf-8").split("\n"))
+    sequences, owners = arrays["sequences"], arrays["owners"]
+    fits = (
+        sequences.dtype == np.uint8
+        and owners.dtype == np.int32
+        and sequences.ndim == 2
+        and sequences.shape[:1] == owners.shape
+        and sequences.size > 0
+        and int(sequences.max()) <= len(phones)
+        and int(sequences[:, 0].min()) > 0
+        and not ((sequences[:, 1:] > 0) & (sequences[:, :-1] == 0)).any()
+        and int(owners.min()) >= 0
+        and int(owners.max()) < len(words)
+        and len(set(words)) == len(words)
+        and len(set(phones)) == len(phones)
+    )
+    if not fits:
+        raise LanguageModelError(path, "is a damaged pronunciation dictionary (its arrays do not fit together)")
+    return PackedDictionary(words, phones, sequences, owners)
