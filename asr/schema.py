@@ -117,6 +117,8 @@ class Composer:
 
     def __init__(self, command: str) -> None:
         self.command = command
+        # A composition takes a tenth of a second, and checking and composing want the same ones.
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __enter__(self) -> Composer:
         register_schemas()
@@ -205,14 +207,29 @@ class Composer:
                 safe.append(f"{name}={_quote(keys[name], value, multirun=multirun)}")
             else:
                 raise ConfigError(self._unknown_key(name, keys, groups))
-        for override in safe:
-            name = override.partition("=")[0]
-            if name in keys:
-                self._check_value(keys[name], override, choices, multirun=multirun)
+        typed = [(keys[name], override) for override in safe if (name := override.partition("=")[0]) in keys]
+        singles = [one for key, override in typed for one in self._single_values(key, override, multirun=multirun)]
+        if multirun or not self._composes(safe):
+            # Which value is at fault, a composition with each alone tells.
+            for key, single in singles:
+                self._check_value(key, single, choices)
         return safe
 
-    def _check_value(self, key: Key, override: str, choices: Sequence[str], *, multirun: bool) -> None:
-        """Refuse a value that its setting cannot have, in words that name both."""
+    def _composes(self, overrides: list[str]) -> bool:
+        try:
+            self._compose(overrides)
+        except ConfigError:
+            return False
+        return True
+
+    def _single_values(self, key: Key, override: str, *, multirun: bool) -> list[tuple[Key, str]]:
+        """The values of an override, one unless it is a sweep, as overrides of their own.
+
+        Raises
+        ------
+        ConfigError
+            If the value cannot be parsed, or is a sweep where none is allowed.
+        """
         try:
             parsed = OverridesParser.create().parse_override(override)
         except HydraException:
@@ -225,24 +242,24 @@ class Composer:
                 f"{override}: several values for one key; that is a sweep, for `asr {self.command} --multirun`, or "
                 f"a list: {key.name}=[a,b]"
             )
-        singles = (
-            [f"{key.name}={value}" for value in parsed.sweep_string_iterator()]
-            if parsed.is_sweep_override()
-            else [override]
-        )
-        for single in singles:
-            if key.is_text:
-                continue  # any text will do, and composing takes its time
-            try:
-                self._compose([*choices, single])
-            except ConfigError as error:
-                value = single.partition("=")[2]
-                if key.choices:
-                    raise ConfigError(
-                        f"{key.name} must be one of {', '.join(key.choices)}, not {value!r}"
-                        f"{_did_you_mean(value, key.choices)}"
-                    ) from None
-                raise ConfigError(f"{key.name} must be {_describe(key.kind)}, not {shown(value)}") from error
+        if not parsed.is_sweep_override():
+            return [(key, override)]
+        return [(key, f"{key.name}={value}") for value in parsed.sweep_string_iterator()]
+
+    def _check_value(self, key: Key, override: str, choices: Sequence[str]) -> None:
+        """Refuse a value that its setting cannot have, in words that name both."""
+        if key.is_text:
+            return  # any text will do
+        try:
+            self._compose([*choices, override])
+        except ConfigError as error:
+            value = override.partition("=")[2]
+            if key.choices:
+                raise ConfigError(
+                    f"{key.name} must be one of {', '.join(key.choices)}, not {value!r}"
+                    f"{_did_you_mean(value, key.choices)}"
+                ) from None
+            raise ConfigError(f"{key.name} must be {_describe(key.kind)}, not {shown(value)}") from error
 
     def _unknown_key(self, name: str, keys: dict[str, Key], groups: dict[str, list[str]]) -> str:
         message = f"`asr {self.command}` has no setting {name!r}"
@@ -258,10 +275,13 @@ class Composer:
         return f"{message}{near}; `asr {self.command} --help` lists all"
 
     def _compose(self, overrides: list[str]) -> DictConfig:
-        try:
-            return compose(self.command, overrides=overrides)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_first_line(error)) from error
+        known = tuple(overrides)
+        if known not in self._composed:
+            try:
+                self._composed[known] = compose(self.command, overrides=overrides)
+            except (HydraException, OmegaConfBaseException) as error:
+                raise ConfigError(_first_line(error)) from error
+        return self._composed[known]
 
 
 def to_settings(node: Any) -> Any:

@@ -216,3 +216,20 @@ def test_every_setting_that_a_message_or_a_document_tells_to_type_exists():
             if "decoder" in groups:
                 known[command] |= set(composer.keys(["decoder=beam"]))
     assert [one for one in commands if one[2] not in known[one[1]]] == []
+
+
+def test_many_overrides_cost_as_many_compositions_as_one(monkeypatch):
+    counts, plain = [], schema.compose
+
+    def counted(*arguments, **settings):
+        counts[-1] += 1
+        return plain(*arguments, **settings)
+
+    monkeypatch.setattr(schema, "compose", counted)
+    values = ["model.depth=2", "model.units=32", "model.dropout=0.1", "training.epochs=3", "training.seed=1"]
+    values += ["optimizer.learning_rate=1e-3", "features.mels=40", "data.hold_out=0.1", "augment.speeds=[1.0]"]
+    for overrides in (values[:1], values):
+        counts.append(0)
+        with Composer("train") as composer:
+            composer.compose(overrides)
+    assert counts[0] == counts[1]
