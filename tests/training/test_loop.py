@@ -156,7 +156,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(settings, whole_
     turned = bytearray(content)
     turned[len(turned) // 2] ^= 1
     with np.load(newest, allow_pickle=False) as arrays:
-        variables = {name: keras.Variable(arrays[name]) for name in arrays.files if name != "state"}
+        variables = {name: keras.Variable(arrays[name], trainable=False) for name in arrays.files if name != "state"}
     for damaged in (content[:-1000], b"", bytes(turned)):
         newest.write_bytes(damaged)
         caplog.clear()
