@@ -69,7 +69,7 @@ class Bundle:
     phones: PhoneSet | None = None
     """of the model's output layer over phones, if it has one"""
     decoder: BeamConfig | None = None
-    """how to decode what it hears, with its own language model; None for greedy"""
+    """how to decode the output of the model, with its own language model; None for greedy"""
     priors: tuple[float, ...] = ()
     """share of each symbol (of each phone, where the decoder reads phones) in what the model says, the blank first, for
     the beam search; empty where it is unknown"""
