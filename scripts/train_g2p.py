@@ -4,7 +4,8 @@
 
 A twentieth of the words is held out, chosen by a hash of each. Once their error rates are measured, training goes on
 for one more epoch with these words among the others, and the result of that is written. The file holds the error rates
-too. More threads than free cores make it many times slower.
+too. PyTorch's LSTM is several times as fast as TensorFlow's on sequences as short as words; more threads than free
+cores make it many times slower.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-# PyTorch's LSTM is several times as fast as TensorFlow's on sequences as short as words.
-os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
