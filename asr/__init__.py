@@ -15,28 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle, load_bundle
-    from asr.config import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
     from asr.errors import AsrError, AudioError, BundleError, ConfigError, ManifestError
     from asr.evaluation.scoring import ErrorCounts, Score, score
-    from asr.transcription.transcriber import Transcriber, Transcript
+    from asr.recognition.transcriber import Transcriber
+    from asr.settings.decoding import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
+    from asr.text.transcript import Transcript
 
     __version__: str
 
 _HOMES = {
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
-    "AutoConfig": "asr.config",
-    "BeamConfig": "asr.config",
+    "AutoConfig": "asr.settings.decoding",
+    "BeamConfig": "asr.settings.decoding",
     "Bundle": "asr.bundle",
     "BundleError": "asr.errors",
     "ConfigError": "asr.errors",
-    "DecoderConfig": "asr.config",
+    "DecoderConfig": "asr.settings.decoding",
     "ErrorCounts": "asr.evaluation.scoring",
-    "GreedyConfig": "asr.config",
+    "GreedyConfig": "asr.settings.decoding",
     "ManifestError": "asr.errors",
     "Score": "asr.evaluation.scoring",
-    "Transcriber": "asr.transcription.transcriber",
-    "Transcript": "asr.transcription.transcriber",
+    "Transcriber": "asr.recognition.transcriber",
+    "Transcript": "asr.recognition.transcriber",
     "load_bundle": "asr.bundle",
     "score": "asr.evaluation.scoring",
 }
@@ -104,7 +105,7 @@ def transcribe(
         If the bundle cannot be loaded.
     """
     from asr.bundle import Bundle, load_bundle
-    from asr.transcription.transcriber import Transcriber
+    from asr.recognition.transcriber import Transcriber
 
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     return Transcriber(loaded, decoder=decoder).transcribe(path)

@@ -46,9 +46,9 @@ Decode = Callable[[list[Any], dict[str, float], int], list[str]]
 
 
 def ours(symbols: str, words: list[str], arpa: str, lm: str, *, hotwords: int = 0) -> Decode:
-    from asr.config import BeamConfig
     from asr.decoding.assembly import load_language_model
     from asr.decoding.decoder import BeamDecoder
+    from asr.settings.decoding import BeamConfig
     from asr.text.alphabet import Alphabet
 
     alphabet, model = Alphabet(symbols), load_language_model(lm) if lm else None
@@ -318,10 +318,10 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[s
     """Write what the contenders need; returns the references of both halves, and the hours that are measured."""
     from asr.bundle import load_bundle
     from asr.corpus.manifest import read_manifest
-    from asr.decoding.arpa import write_arpa
-    from asr.decoding.ngram_file import load_ngram
+    from asr.language.arpa import write_arpa
+    from asr.language.ngram_file import load_ngram
+    from asr.recognition.transcriber import Heard, Transcriber
     from asr.text.normalize import normalize_text
-    from asr.transcription.transcriber import Heard, Transcriber
 
     bundle = load_bundle(options.bundle)
     utterances = read_manifest(options.manifest).utterances
@@ -447,8 +447,8 @@ def bench(options: argparse.Namespace, folder: Path) -> None:
 FIRST_RESULT = """
 import json, sys
 import numpy as np
-from asr.config import BeamConfig
 from asr.decoding import make_decoder
+from asr.settings.decoding import BeamConfig
 from asr.text.alphabet import Alphabet
 
 job = json.load(open(sys.argv[1] + "/job.json"))

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from asr.bundle import load_bundle
-from asr.config import BeamConfig
 from asr.evaluation.text import interval_text, rate_text
+from asr.settings.decoding import BeamConfig
 
 
 def main() -> int:

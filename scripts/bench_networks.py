@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from asr.config import ModelConfig, Precision, TrainConfig, TrainingConfig
 from asr.corpus.batching import Batch
+from asr.settings.commands import TrainConfig
+from asr.settings.model import ModelConfig
+from asr.settings.training import Precision, TrainingConfig
 from asr.training.engine import Engine
 
 MELS, SYMBOLS, FRAMES_A_SECOND, SYMBOLS_A_SECOND, WARM_UP = 80, 29, 100, 14, 2

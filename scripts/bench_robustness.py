@@ -27,14 +27,14 @@ from tqdm import tqdm
 from asr.audio.augment import add_noise, coloured_noise, reverberate, simulate_response, telephone
 from asr.audio.load import Samples, load_audio, save_flac
 from asr.bundle import load_bundle
-from asr.config import AutoConfig, GreedyConfig
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AudioError
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.scoring import Score, score
 from asr.evaluation.statistics import compare, enough_speakers, rate_intervals
 from asr.evaluation.text import chance, interval_text
-from asr.transcription.transcriber import Transcriber
+from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import AutoConfig, GreedyConfig
 
 RATE = 16000
 VOICES, REVERB_SECONDS, OPUS_BITS = 6, 0.5, 12_000

@@ -58,8 +58,11 @@ def make_arrays(options: argparse.Namespace) -> tuple[Any, ...]:
 
 def ours(options: argparse.Namespace, precision: str) -> Callable[[], float]:
     """The step that `asr train` takes, from arrays in memory."""
-    from asr.config import FeatureConfig, FrontEnd, ModelConfig, Precision, TrainConfig, TrainingConfig
     from asr.corpus.batching import Batch
+    from asr.settings.commands import TrainConfig
+    from asr.settings.features import FeatureConfig
+    from asr.settings.model import FrontEnd, ModelConfig
+    from asr.settings.training import Precision, TrainingConfig
     from asr.training.engine import Engine
 
     settings = TrainConfig(

@@ -56,7 +56,7 @@ from asr.audio.load import load_audio
 from asr.bundle import load_bundle
 from asr.bundle import load_bundle
 from asr.decoding.greedy import decode_greedy
-from asr.transcription.windows import WindowCutter
+from asr.recognition.windows import WindowCutter
 bundle = load_bundle(sys.argv[2])
 settings = bundle.log_mel.settings
 cutter = WindowCutter(settings.sample_rate, settings.hop_samples * bundle.model.subsampling)

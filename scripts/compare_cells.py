@@ -34,15 +34,16 @@ from asr.acoustic.model import build_model, read_weights
 from asr.audio.features import LogMel
 from asr.audio.segment import AudioSource
 from asr.bundle import load_bundle, save_bundle
-from asr.config import Cell, ModelConfig, TrainConfig
+from asr.cli.composition import Composer
 from asr.corpus.batching import collate
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError
 from asr.files import write_atomically
-from asr.schema import Composer
+from asr.recognition.transcriber import Transcriber
+from asr.settings.commands import TrainConfig
+from asr.settings.model import Cell, ModelConfig
 from asr.text.alphabet import Alphabet
 from asr.training.engine import Engine
-from asr.transcription.transcriber import Transcriber
 
 RECIPES_OWN = "BiLSTM"
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -26,12 +26,12 @@ from typing import Any
 from training_runs import read_history, run_training
 
 from asr.bundle import load_bundle
-from asr.config import GreedyConfig
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AudioError
 from asr.evaluation.scoring import score
 from asr.files import write_atomically
-from asr.transcription.transcriber import Transcriber
+from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import GreedyConfig
 
 SEED = 1
 LETTERS = "'" + string.ascii_lowercase

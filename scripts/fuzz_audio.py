@@ -26,11 +26,11 @@ import soundfile
 from tqdm import tqdm
 
 from asr.audio.load import Samples
-from asr.audio.reading import Limits, Readers
+from asr.audio.readers import Limits, Readers
 from asr.bundle import load_bundle
-from asr.config import GreedyConfig
 from asr.errors import AudioError
-from asr.transcription.transcriber import Transcriber
+from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import GreedyConfig
 
 RATE = 16000
 Mutation = Callable[[bytearray, np.random.Generator, bytes], bytes]

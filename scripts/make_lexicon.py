@@ -18,15 +18,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asr.config import NormalizerConfig
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.decoding.ngram import SPECIAL_WORDS
-from asr.decoding.ngram_file import load_ngram
 from asr.errors import AsrError, LanguageModelError, ManifestError
 from asr.files import open_decompressed
+from asr.language.ngram import SPECIAL_WORDS
+from asr.language.ngram_file import load_ngram
 from asr.pronunciation.dictionary import cmudict, read_dictionary, write_dictionary
 from asr.pronunciation.g2p import G2p
 from asr.pronunciation.lookup import Found, Source, look_up
+from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from asr.audio.load import probe_seconds
-from asr.config import NormalizerConfig
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.corpus.split import hold_out
 from asr.errors import AudioError, ManifestError
+from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text
 
 SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3", ".sph")

@@ -20,15 +20,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soundfile
+from asr.text.transcript import Word
 from bench_transcribe import run
 
 from asr.audio.load import Samples, load_audio
 from asr.bundle import load_bundle
-from asr.config import AutoConfig
 from asr.corpus.manifest import read_manifest
 from asr.evaluation.scoring import score
+from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import AutoConfig
 from asr.text.normalize import normalize_text
-from asr.transcription.transcriber import Transcriber, Word
 
 RATE = 16000
 

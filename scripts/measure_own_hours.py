@@ -33,8 +33,8 @@ from asr.corpus.split import hold_out
 from asr.errors import AudioError, ManifestError
 from asr.evaluation.scoring import score
 from asr.files import write_atomically
+from asr.recognition.transcriber import Transcriber
 from asr.text.normalize import normalize_text
-from asr.transcription.transcriber import Transcriber
 
 TEST_SHARE, CHOICE_SHARE = 0.15, 0.1
 

@@ -34,9 +34,9 @@ def main() -> None:
     import numpy as np
 
     from asr.acoustic.model import build_model
-    from asr.config import TrainConfig
+    from asr.cli.composition import Composer
     from asr.corpus.batching import collate
-    from asr.schema import Composer
+    from asr.settings.commands import TrainConfig
     from asr.training.engine import Engine
 
     with Composer("train") as composer:

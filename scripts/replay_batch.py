@@ -24,9 +24,9 @@ def main() -> None:
 
     from asr.acoustic.model import write_weights
     from asr.acoustic.steps import step_counts
-    from asr.config import TrainConfig
+    from asr.cli.composition import from_yaml
     from asr.corpus.batching import Batch
-    from asr.schema import from_yaml
+    from asr.settings.commands import TrainConfig
     from asr.training.engine import Engine
 
     config = path.parent.parent / "config.yaml"

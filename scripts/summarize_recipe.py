@@ -23,9 +23,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from asr.config import TrainConfig
+from asr.cli.composition import from_yaml
 from asr.files import write_atomically
-from asr.schema import from_yaml
+from asr.settings.commands import TrainConfig
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -120,7 +120,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from asr.acoustic.model import build_model, read_weights
     from asr.audio.features import LogMel
     from asr.bundle import save_bundle
-    from asr.config import FeatureConfig, ModelConfig, NormalizerConfig
+    from asr.settings.features import FeatureConfig
+    from asr.settings.model import ModelConfig
+    from asr.settings.text import NormalizerConfig
     from asr.text.alphabet import Alphabet
 
     keras.utils.set_random_seed(3)

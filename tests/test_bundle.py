@@ -12,8 +12,8 @@ import pytest
 
 from asr.bundle import bundle_argument, copy_bundle, is_bundle_name, load_bundle, save_bundle
 from asr.bundle.store import _LARGEST
-from asr.config import EngineKind
 from asr.errors import BundleError
+from asr.settings.model import EngineKind
 
 
 @pytest.fixture

@@ -18,12 +18,15 @@ from asr.acoustic.weights import weight_shapes
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle, save_bundle
 from asr.cli.info import _describe
-from asr.config import BeamConfig, FeatureConfig, ModelConfig, Normalization, NormalizerConfig
 from asr.decoding.confidence import FEATURES, Calibration
-from asr.decoding.ngram_file import save_ngram
 from asr.errors import BundleError
+from asr.language.ngram_file import save_ngram
+from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import BeamConfig
+from asr.settings.features import FeatureConfig, Normalization
+from asr.settings.model import ModelConfig
+from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
-from asr.transcription.transcriber import Transcriber
 
 from .decoding.conftest import SENTENCES, train
 

@@ -14,8 +14,8 @@ from asr.acoustic.ctc_kernels import ctc
 from asr.acoustic.denominator import Denominator
 from asr.acoustic.outputs import CHARACTERS, PHONES
 from asr.acoustic.steps import step_counts
-from asr.config import ModelConfig
 from asr.corpus.batching import Batch
+from asr.settings.model import ModelConfig
 
 
 def ctc_nats(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> Any:

@@ -19,8 +19,8 @@ from asr.acoustic.initializers import Drawn
 from asr.acoustic.outputs import output_slices, output_widths
 from asr.acoustic.rnn import Recurrent
 from asr.acoustic.steps import LAYER_NORM_EPSILON, step_counts
-from asr.config import FrontEnd, ModelConfig
 from asr.errors import BundleError
+from asr.settings.model import FrontEnd, ModelConfig
 
 
 def build_model(settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0) -> keras.Model:

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from asr.acoustic.outputs import output_widths
 from asr.acoustic.steps import LAYER_NORM_EPSILON
-from asr.config import Cell, FrontEnd, ModelConfig
+from asr.settings.model import Cell, FrontEnd, ModelConfig
 
 _OPSET = 17  # the first with LayerNormalization
 _IR_VERSION = 8

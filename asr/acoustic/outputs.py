@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asr.config import ModelConfig
+from asr.settings.model import ModelConfig
 
 CHARACTERS, CHARACTERS_MMI, PHONES = "symbols", "symbols_mmi", "phones"
 """names of the layers, as weights and graphs have them"""

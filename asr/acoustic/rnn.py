@@ -11,7 +11,7 @@ from keras import ops
 
 from asr.acoustic.initializers import Drawn
 from asr.acoustic.rnn_kernels import GATES, run_recurrence
-from asr.config import Cell
+from asr.settings.model import Cell
 
 
 def reverse_rows(inputs: Any, counts: Any) -> Any:

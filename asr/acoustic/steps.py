@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.features import frame_count
-from asr.config import FeatureConfig, ModelConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.model import ModelConfig
 from asr.text.alphabet import steps_needed
 
 LAYER_NORM_EPSILON = 1e-5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asr.acoustic.outputs import output_widths
-from asr.config import Cell, FrontEnd, ModelConfig
+from asr.settings.model import Cell, FrontEnd, ModelConfig
 
 
 def weight_shapes(settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0) -> dict[str, tuple[int, ...]]:

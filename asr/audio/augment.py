@@ -11,8 +11,8 @@ import numpy as np
 from asr.audio.features import Frames
 from asr.audio.load import Samples, load_audio, resample
 from asr.audio.segment import AudioSource, split_source
-from asr.config import AugmentConfig
 from asr.errors import AudioError
+from asr.settings.augment import AugmentConfig
 
 # Spectral exponents of made noise, from white (0) to brown (2); level of the direct sound against a simulated room.
 _COLOURS, _DIRECT_DB, _FIRST_REFLECTION_SECONDS = (0.0, 2.0), (-3.0, 12.0), (0.002, 0.02)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.load import Samples
-from asr.config import FeatureConfig, Normalization
 from asr.errors import ConfigError
+from asr.settings.features import FeatureConfig, Normalization
 
 Frames = npt.NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """Reads recordings of any common format into one shape: float32 samples of one channel at one rate.
 
-`asr.audio.formats` says what the file consists of, `asr.audio.decoding` decodes it. A recording that cannot be read
+`asr.audio.formats` says what the file consists of, `asr.audio.decode` decodes it. A recording that cannot be read
 whole is an `AudioError`, never a shorter recording: docs/audio-formats.md has the policy.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio.decoding import Block, Stream, count_seconds, open_link
+from asr.audio.decode import Block, Stream, count_seconds, open_link
 from asr.audio.formats import Link, find_links
 from asr.audio.segment import AudioSource, cut_segment, missing_file, split_source
 from asr.errors import AudioError

@@ -1,4 +1,4 @@
-"""The other end of `asr.audio.reading`: reads recordings for its parent, which may lose it at any time.
+"""The other end of `asr.audio.readers`: reads recordings for its parent, which may lose it at any time.
 
 Requests come on standard input, one line of JSON each: with a path, to open a recording; empty, for what comes next of
 it. Each is answered on standard output by one letter, a length, and as many bytes.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from asr.audio.load import open_audio
-from asr.audio.reading import BLOCK, END, GREETING, HEADER, PROMISE, REFUSAL
+from asr.audio.readers import BLOCK, END, GREETING, HEADER, PROMISE, REFUSAL
 from asr.audio.segment import AudioSegment, AudioSource
 from asr.errors import AudioError
 

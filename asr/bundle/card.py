@@ -1,7 +1,7 @@
 """The card of a bundle, `bundle.json`: settings, alphabet, decoder, measurements. Read with every value checked.
 
-A card may come from anywhere. Settings meet the same check as those of YAML and Python (`asr.bounds`); what else the
-card holds is checked here. Every problem is one `BundleError` that names the file, the key and what was wanted.
+A card may come from anywhere. Settings meet the same check as those of YAML and Python (`asr.settings.checks`); the
+rest of the card is checked here. Every problem is one `BundleError` that names the file, the key and what was wanted.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from enum import Enum
 from importlib import metadata
 from typing import Any, TypeVar
 
-from asr.bounds import shown
-from asr.config import BeamConfig, FeatureConfig, ModelConfig, NormalizerConfig
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import BundleError, ConfigError
 from asr.pronunciation.packed import MOST_PHONES
 from asr.pronunciation.phones import PhoneSet
+from asr.settings.checks import shown
+from asr.settings.decoding import BeamConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.model import ModelConfig
+from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
 
 FORMAT = 1

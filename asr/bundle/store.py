@@ -23,27 +23,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.acoustic.engine import AcousticModel
-from asr.acoustic.onnx_engine import OnnxEngine
 from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES, output_slices, output_widths
+from asr.acoustic.runtime import AcousticModel
+from asr.acoustic.runtimes.onnx_graph import OnnxEngine
 from asr.acoustic.weights import weight_shapes
 from asr.audio.features import LogMel
 from asr.bundle.arrays import Arrays, open_arrays, pack_arrays
 from asr.bundle.card import read_card, write_card
-from asr.config import (
-    BeamConfig,
-    DecoderConfig,
-    EngineKind,
-    FeatureConfig,
-    ModelConfig,
-    Normalization,
-    NormalizerConfig,
-)
 from asr.decoding.confidence import Calibration
 from asr.errors import BundleError
 from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
+from asr.settings.decoding import BeamConfig, DecoderConfig
+from asr.settings.features import FeatureConfig, Normalization
+from asr.settings.model import EngineKind, ModelConfig
+from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
 
 _JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
@@ -133,7 +128,7 @@ class Bundle:
             If the graph is damaged, or is not one that `save_bundle` could have written.
         """
         if kind is EngineKind.keras:
-            from asr.acoustic.keras_engine import KerasEngine
+            from asr.acoustic.runtimes.keras_network import KerasEngine
 
             return KerasEngine(self.keras_model(), self.model, phones=self._widths["phones"])
         mels = self.log_mel.settings.mels

@@ -13,20 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr.audio.reading import Limits, Readers
+from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
-from asr.cli.recordings import Recording, is_pipe, keep_stream
-from asr.config import AlignConfig, TranscriptFormat
+from asr.cli.inputs import Recording, is_pipe, keep_stream
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, OutputError, printable
 from asr.files import obstacle, output_error, typed_path
+from asr.settings.commands import AlignConfig
+from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
     from asr.cli.progress import HearingBar
-    from asr.transcription.aligner import Cut
-    from asr.transcription.journal import Journal
-    from asr.transcription.transcriber import Transcript
+    from asr.recognition.aligner import Cut
+    from asr.recognition.finished import Journal
+    from asr.text.transcript import Transcript
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig)
     if not tasks:
         return 1
     if len(tasks) > 1 and not settings.output_dir and not settings.cut_dir:
-        from asr.transcription.writers import APPENDABLE
+        from asr.writers.table import APPENDABLE
 
         if settings.format not in APPENDABLE:
             raise ConfigError(f"format={settings.format.value} is one document a recording: name output_dir=FOLDER")
@@ -115,8 +116,8 @@ def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]
 
 def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     from asr.cli.progress import HearingBar
-    from asr.transcription.journal import Journal
-    from asr.transcription.writers import format_transcript, json_text, transcript_object
+    from asr.recognition.finished import Journal
+    from asr.writers.table import format_transcript, json_text, transcript_object
 
     total, journal = len(tasks), Journal(overwrite=settings.overwrite)
     pairs = _without_obstacles(tasks, settings, journal)
@@ -170,7 +171,7 @@ def _without_obstacles(
     OutputError
         If nothing can be written.
     """
-    from asr.transcription.writers import output_paths
+    from asr.writers.table import output_paths
 
     outputs: Sequence[Path | None] = [None] * len(tasks)
     if settings.output_dir:
@@ -225,10 +226,10 @@ def _results(
 ) -> Iterator[Transcript | AsrError]:
     """The alignment of each task, or what is wrong with it."""
     from asr.bundle import load_bundle
-    from asr.config import GreedyConfig
     from asr.decoding.alignment import AlignmentError
-    from asr.transcription.aligner import align_text, spell
-    from asr.transcription.transcriber import Transcriber
+    from asr.recognition.aligner import align_text, spell
+    from asr.recognition.transcriber import Transcriber
+    from asr.settings.decoding import GreedyConfig
 
     readers.start()
     bundle = load_bundle(settings.bundle)
@@ -268,7 +269,7 @@ def _cut(
 ) -> int:
     """Write utterances and their manifest; returns the number of failures."""
     from asr.bundle import load_bundle
-    from asr.transcription.aligner import cut_utterances
+    from asr.recognition.aligner import cut_utterances
 
     folder = typed_path(settings.cut_dir or "")
     manifest = folder / _MANIFEST

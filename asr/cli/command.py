@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.arguments import Arguments
 from asr.cli.console import configure_logging, quiet_native_libraries
-from asr.config import BeamConfig, DecoderConfig, EngineKind, TrainConfig
 from asr.errors import ConfigError
+from asr.settings.commands import TrainConfig
+from asr.settings.decoding import BeamConfig, DecoderConfig
+from asr.settings.model import EngineKind
 
 if TYPE_CHECKING:
-    from asr.acoustic.engine import AcousticModel
+    from asr.acoustic.runtime import AcousticModel
     from asr.bundle import Bundle
 
 Settings = TypeVar("Settings", bound=TrainConfig)
@@ -31,7 +33,7 @@ def settings_or_answer(
     ConfigError
         For a setting that cannot be used, a flag of another command, or if no file is named.
     """
-    from asr.schema import Composer, to_yaml
+    from asr.cli.composition import Composer, to_yaml
 
     with Composer(command) as composer:
         if "--help" in split.flags:

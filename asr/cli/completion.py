@@ -84,8 +84,8 @@ def complete(words: Sequence[str]) -> int:
 
 def suggestions(words: Sequence[str]) -> list[str]:
     """What the last of the words after `asr` could become."""
+    from asr.cli.composition import ROOTS, Composer
     from asr.cli.main import COMMANDS
-    from asr.schema import ROOTS, Composer
 
     *before, word = words or [""]
     if not before:

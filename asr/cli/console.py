@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from asr.cli.streams import say
-from asr.config import LogStyle
+from asr.settings.commands import LogStyle
 
 
 class _TextFormatter(logging.Formatter):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer, with_init
-from asr.config import DoctorConfig, Normalization
 from asr.errors import ConfigError, ManifestError, OutputError
 from asr.files import OutputJournal, output_error, typed_path
+from asr.settings.commands import DoctorConfig
+from asr.settings.features import Normalization
 
 if TYPE_CHECKING:
     from asr.doctor.examination import Diagnosis
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check_outputs(settings: DoctorConfig) -> None:
     """Refuse what is in the way before every recording is read."""
-    from asr.doctor.report import REPORT_FILES
+    from asr.doctor.findings_report import REPORT_FILES
 
     journal = OutputJournal(overwrite=settings.overwrite)
     if settings.output_dir:
@@ -88,7 +89,7 @@ def _as_setting(arguments: Sequence[str]) -> list[str]:
 
 def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
     from asr.doctor.examination import examine
-    from asr.doctor.report import format_table, write_report
+    from asr.doctor.findings_report import format_table, write_report
 
     diagnosis = examine(settings, parts=manifests, workers=settings.workers)
     _refuse_what_is_no_manifest(diagnosis)

@@ -10,9 +10,11 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
 from asr.cli.page import MEDIA_FOLDER, PAGE, foreign_media, write_page
 from asr.cli.systems import gather_systems, resolved_decoder
-from asr.config import BeamConfig, EvaluateConfig, LanguageUnit
 from asr.errors import ConfigError
 from asr.files import OutputJournal, check_folder, typed_path
+from asr.settings.commands import EvaluateConfig
+from asr.settings.decoding import BeamConfig
+from asr.settings.language import LanguageUnit
 
 REGRESSION = 3
 

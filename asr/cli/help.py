@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from asr.cli.arguments import FLAGS, SHORT_FLAGS
-from asr.schema import Composer, Key
+from asr.cli.composition import Composer, Key
 
 
 def command_help(composer: Composer, *, usage: str, text: str, examples: str) -> str:

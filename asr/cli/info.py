@@ -55,7 +55,7 @@ def _describe(name: str) -> str:
     if bundle.decoder is not None:
         parts.append(("decoder", [f"beam search: {_settings(bundle.decoder)}"]))
         if bundle.decoder.lm is not None:
-            from asr.decoding.ngram_file import read_provenance
+            from asr.language.ngram_file import read_provenance
 
             parts.append(("language", _tree(read_provenance(bundle.decoder.lm))))
     parts.append(("trained", _tree(bundle.provenance)))

@@ -16,14 +16,14 @@ from typing import IO, TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.config import LmConfig
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import ConfigError, LanguageModelError, ManifestError
 from asr.files import check_file, open_decompressed, typed_path, write_atomically
+from asr.settings.commands import LmConfig
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
-    from asr.decoding.ngram import NgramModel
+    from asr.language.ngram import NgramModel
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _output(files: Sequence[str], settings: LmConfig) -> Path:
 def _train(files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[str, object]]:
     from tqdm import tqdm
 
-    from asr.decoding.ngram_training import steps_of_training, tokenize, train_ngram
+    from asr.language.ngram_training import steps_of_training, tokenize, train_ngram
 
     tokens = tokenize(_sentences(files, settings), settings)
     total = tokens.count
@@ -117,7 +117,7 @@ def _train(files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[s
 def _convert(name: str) -> tuple[NgramModel, dict[str, object]]:
     from tqdm import tqdm
 
-    from asr.decoding.arpa import read_arpa
+    from asr.language.arpa import read_arpa
 
     try:
         size = os.path.getsize(name)
@@ -168,8 +168,8 @@ def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
 
 
 def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[str, object]) -> None:
-    from asr.decoding.arpa import write_arpa
-    from asr.decoding.ngram_file import save_ngram
+    from asr.language.arpa import write_arpa
+    from asr.language.ngram_file import save_ngram
 
     check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)  # it may have come meanwhile
     if output.suffix == ".lm":
@@ -183,8 +183,8 @@ def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[
 
 def _is_language_model(path: Path) -> bool:
     """Whether a file is one that this command wrote."""
-    from asr.decoding.arpa import is_own_arpa
-    from asr.decoding.ngram_file import is_ngram_file
+    from asr.language.arpa import is_own_arpa
+    from asr.language.ngram_file import is_ngram_file
 
     return is_ngram_file(path) or is_own_arpa(path)
 
@@ -202,7 +202,7 @@ def _packed(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
 
 
 def _perplexity(model: NgramModel, settings: LmConfig) -> str:
-    from asr.decoding.ngram_training import measure_perplexity
+    from asr.language.ngram_training import measure_perplexity
 
     measured = measure_perplexity(model, _sentences(settings.valid, settings))
     if not measured.words:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.cli.command import load_engine
-from asr.config import EvaluateConfig, GreedyConfig
 from asr.errors import AudioError
 from asr.files import OutputJournal, foreign_entry, replace_folder, temporary_folder
+from asr.settings.commands import EvaluateConfig
+from asr.settings.decoding import GreedyConfig
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -95,8 +96,8 @@ def _spikes(
         return
     import numpy as np
 
+    from asr.recognition.transcriber import Transcriber
     from asr.text.alphabet import BLANK
-    from asr.transcription.transcriber import Transcriber
 
     transcriber = Transcriber(
         bundle,

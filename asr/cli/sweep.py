@@ -16,9 +16,9 @@ from typing import Any
 
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging
-from asr.config import LogStyle
 from asr.errors import AsrError, ConfigError
 from asr.files import OutputJournal
+from asr.settings.commands import LogStyle
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class _Job:
     def __call__(self, node: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
+        from asr.cli.composition import to_settings
         from asr.cli.train import train_run
-        from asr.schema import to_settings
 
         runtime = HydraConfig.get()
         run_dir = Path(runtime.runtime.output_dir)
@@ -74,7 +74,7 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
     """
     import hydra
 
-    from asr.schema import conf_dir, register_schemas
+    from asr.cli.composition import conf_dir, register_schemas
 
     if "hydra/launcher=joblib" in overrides and not _has_joblib_launcher():
         raise ConfigError("hydra/launcher=joblib needs a package: pip install hydra-joblib-launcher")

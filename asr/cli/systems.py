@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.cli.command import load_engine, warn_of_unused_model
-from asr.config import AutoConfig, DecoderConfig, EvaluateConfig, GreedyConfig
 from asr.errors import AudioError, ConfigError
+from asr.settings.commands import EvaluateConfig
+from asr.settings.decoding import AutoConfig, DecoderConfig, GreedyConfig
 
 if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
@@ -89,12 +90,12 @@ def _run(
     """
     from tqdm import tqdm
 
-    from asr.audio.reading import Readers
+    from asr.audio.readers import Readers
     from asr.bundle import load_bundle
     from asr.decoding import describe_decoder
     from asr.evaluation.sources import Output, System
     from asr.machine import describe_machine, usage
-    from asr.transcription.transcriber import Transcriber
+    from asr.recognition.transcriber import Transcriber
 
     missing = [one.where for one in utterances if one.audio_path == Path()]
     if missing:

@@ -16,9 +16,9 @@ from asr.cli.arguments import Arguments, split_arguments
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging, quiet_native_libraries
 from asr.cli.sweep import OUTCOME, error_rate, sweep
-from asr.config import TrainConfig
 from asr.errors import ConfigError, OutputError
 from asr.files import typed_path, write_atomically
+from asr.settings.commands import TrainConfig
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ _CONFIG = "config.yaml"
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     split = split_arguments(arguments)
-    from asr.schema import Composer, to_yaml
+    from asr.cli.composition import Composer, to_yaml
 
     multirun = "--multirun" in split.flags
     with Composer("train") as composer:
@@ -106,7 +106,7 @@ def _percent(rate: float | None) -> str:
 
 def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
     """Settings with the folder of the run filled in; those of the run itself, if its folder alone is given."""
-    from asr.schema import from_yaml, to_yaml
+    from asr.cli.composition import from_yaml, to_yaml
 
     if settings.run_dir is None:
         return replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
@@ -144,7 +144,7 @@ def _check_run_dir(run_dir: Path) -> None:
 
 def train_run(settings: TrainConfig) -> Any:
     """Import what is heavy, write the settings down, train."""
-    from asr.schema import to_yaml
+    from asr.cli.composition import to_yaml
 
     run_dir = Path(settings.run_dir or "")
     if not (run_dir / _CONFIG).exists():

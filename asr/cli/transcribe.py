@@ -13,18 +13,20 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from asr.audio.reading import Limits, Readers
+from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
-from asr.cli.recordings import Recording, find_recordings
-from asr.config import TranscribeConfig, TranscriptFormat
+from asr.cli.inputs import Recording, find_recordings
 from asr.errors import AudioError, ConfigError, OutputError, printable
 from asr.files import obstacle, output_error, typed_path
+from asr.settings.commands import TranscribeConfig
+from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
-    from asr.transcription.journal import Journal, Source
-    from asr.transcription.transcriber import Transcriber, Transcript
+    from asr.recognition.finished import Journal, Source
+    from asr.recognition.transcriber import Transcriber
+    from asr.text.transcript import Transcript
 
 Item = TypeVar("Item")
 
@@ -72,7 +74,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
     readers.start()  # it comes up while we load the rest
     try:
         from asr.bundle import load_bundle
-        from asr.transcription.transcriber import Transcriber
+        from asr.recognition.transcriber import Transcriber
 
         bundle = load_bundle(settings.bundle)
         warn_of_unused_model(bundle, settings.decoder)
@@ -116,7 +118,7 @@ def _shard(everything: Sequence[Item], shard: str | None) -> Sequence[Item]:
 
 
 def _check_format(settings: TranscribeConfig, count: int, *, alone: bool) -> None:
-    from asr.transcription.writers import APPENDABLE
+    from asr.writers.table import APPENDABLE
 
     if not (alone or count <= 1 or settings.output_dir or settings.beside or settings.format in APPENDABLE):
         raise ConfigError(
@@ -131,7 +133,7 @@ def _to_stdout(
     """Print transcripts; returns the number of failures."""
     from tqdm import tqdm
 
-    from asr.transcription.writers import json_text, transcript_object
+    from asr.writers.table import json_text, transcript_object
 
     objects, failed = [], 0
     for recording, result in _results(recordings, transcriber):
@@ -171,14 +173,14 @@ def _results(
 
 
 def _finished(result: Transcript, recording: Recording, settings: TranscribeConfig) -> Transcript:
-    from asr.transcription.writers import mark_doubtful
+    from asr.writers.table import mark_doubtful
 
     result = replace(result, path=str(recording.path) if recording.segment else recording.shown)
     return result if settings.mark_below is None else mark_doubtful(result, settings.mark_below)
 
 
 def _format(result: Transcript, recording: Recording, settings: TranscribeConfig) -> str:
-    from asr.transcription.writers import format_transcript
+    from asr.writers.table import format_transcript
 
     return format_transcript(result, settings.format, recording.id, channel=settings.channel)
 
@@ -194,7 +196,7 @@ class _Job:
 
 def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, transcriber: Transcriber) -> int:
     """Write a file a recording; returns the number of failures."""
-    from asr.transcription.journal import Journal
+    from asr.recognition.finished import Journal
 
     # Of all shards together: what a file is called depends on its namesakes.
     pairs = list(zip(recordings, _outputs(recordings, settings), strict=True))
@@ -219,7 +221,7 @@ def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, tra
 
 
 def _outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> list[Path]:
-    from asr.transcription.writers import output_paths
+    from asr.writers.table import output_paths
 
     if not settings.output_dir:
         return output_paths([one.place for one in recordings], settings.format, Path())
@@ -237,7 +239,7 @@ def _jobs(
     pairs: Sequence[tuple[Recording, Path]], settings: TranscribeConfig, journal: Journal, bundle: Bundle
 ) -> tuple[list[_Job], int, int]:
     """What is left to do; how many are finished; how many cannot be written."""
-    from asr.transcription.journal import Source
+    from asr.recognition.finished import Source
 
     digest = _settings_digest(settings, bundle)
     jobs, skipped, failed = [], 0, 0

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.config import AutoConfig, BeamConfig, TuneConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.errors import AudioError, ConfigError, ManifestError
 from asr.files import OutputJournal, typed_path
 from asr.machine import available_cores
+from asr.settings.commands import TuneConfig
+from asr.settings.decoding import AutoConfig, BeamConfig
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
     from asr.decoding import Decoder
     from asr.decoding.confidence import Calibration
-    from asr.transcription.transcriber import Heard
+    from asr.recognition.transcriber import Heard
     from asr.tuning.search import Trial
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
 
     from asr.bundle import bundle_argument, copy_bundle, load_bundle
     from asr.decoding import decoder_kind, make_decoder
-    from asr.transcription.transcriber import Transcriber
+    from asr.recognition.transcriber import Transcriber
     from asr.tuning.calibration import measure_priors
 
     bundle, decoder = load_bundle(settings.bundle), settings.decoder
@@ -209,7 +210,7 @@ def _calibrate(
     import numpy as np
 
     from asr.decoding.confidence import word_features
-    from asr.transcription.transcriber import decode_recordings
+    from asr.recognition.transcriber import decode_recordings
     from asr.tuning.calibration import draw_reliability, fit_calibration, measure_reliability, right_words
 
     features, right, owners = [], [], []
@@ -280,7 +281,7 @@ def _report(
     chosen: Trial,
     seconds: float,
 ) -> None:
-    from asr.schema import to_yaml
+    from asr.cli.composition import to_yaml
     from asr.tuning.search import SEARCHED
     from asr.tuning.surface import draw_surface
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.features import Frames
-from asr.config import TrainingConfig
+from asr.settings.training import TrainingConfig
 
 # Lengths between which the bounds of buckets are sought.
 _CANDIDATES = 128

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.bounds import declared_bounds
-from asr.config import BeamConfig, LanguageUnit, NormalizerConfig
-from asr.decoding.arpa import read_arpa
 from asr.decoding.context import CharacterScorer, HotWordScorer, Scorer, WordScorer
 from asr.decoding.hotwords import HotWords
-from asr.decoding.lexicon import Lexicon
-from asr.decoding.ngram import SPACE_WORD, SPECIAL_WORDS, UNKNOWN, NgramModel
-from asr.decoding.ngram_file import is_ngram_file, load_ngram
 from asr.decoding.pronunciation_lexicon import PronunciationLexicon
 from asr.decoding.pronunciation_scorer import PronunciationScorer
 from asr.errors import ConfigError, LanguageModelError
 from asr.files import typed_path
+from asr.language.arpa import read_arpa
+from asr.language.lexicon import Lexicon
+from asr.language.ngram import SPACE_WORD, SPECIAL_WORDS, UNKNOWN, NgramModel
+from asr.language.ngram_file import is_ngram_file, load_ngram
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
+from asr.settings.checks import declared_bounds
+from asr.settings.decoding import BeamConfig
+from asr.settings.language import LanguageUnit
+from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet, describe_character
 from asr.text.normalize import normalize_text
 

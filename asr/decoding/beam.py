@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.config import BeamConfig
 from asr.decoding.context import IMPOSSIBLE, Hashes, Scorer, mix
 from asr.decoding.history import History
 from asr.decoding.hypothesis import LogProbs
 from asr.decoding.pronunciation_scorer import PronunciationScorer, with_reading
-from asr.decoding.trie import NOT_FOUND
+from asr.language.trie import NOT_FOUND
+from asr.settings.decoding import BeamConfig
 from asr.text.alphabet import BLANK
 
 Ints = npt.NDArray[np.int64]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.decoding.hotwords import HotWords
-from asr.decoding.lexicon import Lexicon
-from asr.decoding.ngram import END, UNKNOWN, NgramModel
-from asr.decoding.trie import NOT_FOUND, ROOT
+from asr.language.lexicon import Lexicon
+from asr.language.ngram import END, UNKNOWN, NgramModel
+from asr.language.trie import NOT_FOUND, ROOT
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

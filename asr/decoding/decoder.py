@@ -10,18 +10,20 @@ from typing import Protocol
 
 import numpy as np
 
-from asr.config import BeamConfig, DecoderConfig, GreedyConfig, LanguageUnit, NormalizerConfig
 from asr.decoding.assembly import load_language_model, make_pronunciation_scorer, make_scorers
 from asr.decoding.beam import Beams, BeamSearch, Floats, Ints
 from asr.decoding.context import IMPOSSIBLE, Scorer, WordScorer
 from asr.decoding.greedy import decode_greedy
 from asr.decoding.history import Path
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs, divide_by_priors
-from asr.decoding.ngram import NgramModel
 from asr.decoding.pronunciation_scorer import PronunciationScorer, spell_words
-from asr.decoding.trie import NOT_FOUND
 from asr.errors import ConfigError
+from asr.language.ngram import NgramModel
+from asr.language.trie import NOT_FOUND
 from asr.pronunciation.phones import PhoneSet
+from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
+from asr.settings.language import LanguageUnit
+from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.decoding.lexicon import LARGEST_TABLE, build_tree
-from asr.decoding.trie import NOT_FOUND, ROOT, Trie
+from asr.language.lexicon import LARGEST_TABLE, build_tree
+from asr.language.trie import NOT_FOUND, ROOT, Trie
 
 Ints = npt.NDArray[np.int64]
 

@@ -14,9 +14,9 @@ import numpy as np
 from asr.decoding.context import IMPOSSIBLE, Floats, Hashes, Ints, mix, mix_columns
 from asr.decoding.history import Path
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.ngram import END, UNKNOWN, NgramModel
 from asr.decoding.pronunciation_lexicon import PronunciationLexicon
-from asr.decoding.trie import NOT_FOUND, ROOT
+from asr.language.ngram import END, UNKNOWN, NgramModel
+from asr.language.trie import NOT_FOUND, ROOT
 
 # A symbol and a reading as one number, as histories keep them: more symbols than any alphabet has.
 _SYMBOLS = 1 << 24

@@ -22,13 +22,13 @@ from asr.acoustic.steps import count_steps, fitting_speeds
 from asr.audio.load import probe_seconds
 from asr.audio.measure import Sound, measure_audio
 from asr.audio.segment import AudioSource
-from asr.config import TrainConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.corpus.split import hold_out
 from asr.doctor.faults import Fault, Severity
 from asr.errors import AudioError, ConfigError
 from asr.files import typed_path
 from asr.machine import available_cores
+from asr.settings.commands import TrainConfig
 from asr.text.alphabet import Alphabet, describe_character, steps_needed
 from asr.text.normalize import normalize_text
 

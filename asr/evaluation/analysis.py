@@ -17,7 +17,7 @@ from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import ErrorCounts, Score, UtteranceScore
 from asr.evaluation.sources import Output
 from asr.evaluation.statistics import Interval, rate_intervals
-from asr.transcription.transcriber import Word
+from asr.text.transcript import Word
 
 FEW_WORDS = 200
 """reference words below which a rate is marked as one of few"""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asr.corpus.manifest import Utterance
 from asr.evaluation.alternatives import NOTHING, Alternatives, Choice, Items, OptionalWord
-from asr.transcription.transcriber import Word
+from asr.text.transcript import Word
 
 Channel = tuple[str, str]
 """recording and channel"""

@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from asr.config import NormalizerConfig
 from asr.errors import ConfigError
 from asr.files import typed_path
+from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text, remove_invisible
 
 POLICY_VERSION = 2

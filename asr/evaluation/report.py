@@ -37,7 +37,7 @@ from asr.evaluation.sources import System
 from asr.evaluation.statistics import Comparison, compare, enough_speakers, is_regression, rate_intervals
 from asr.evaluation.text import format_alignments, format_report, format_summary
 from asr.files import OutputJournal, typed_path
-from asr.transcription.transcriber import Word
+from asr.text.transcript import Word
 
 REPORT_FORMAT = 2
 REPORT_FILES = ("report.json", "report.txt", "summary.md", "utterances.csv", "slices.csv", "confusions.csv")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-from asr.config import NormalizerConfig
 from asr.evaluation.alternatives import Alternatives
+from asr.settings.text import NormalizerConfig
 from asr.text.normalize import NORMALIZERS, normalize_text
 
 

@@ -23,8 +23,8 @@ from asr.evaluation.nist import (
     scored_lines,
     words_of_segments,
 )
+from asr.text.transcript import Word
 from asr.text.words import has_cut_words, join_words
-from asr.transcription.transcriber import Word
 
 HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", ".trn", ".txt")
 _WANTED = "JSON lines, trn, stm, ctm or a text a line"

@@ -17,9 +17,9 @@ from asr.acoustic.initializers import Drawn
 from asr.acoustic.loss import ctc_nats
 from asr.acoustic.model import Dropout
 from asr.acoustic.rnn import Recurrent
-from asr.config import Cell
 from asr.pronunciation.dictionary import Pronunciation
 from asr.pronunciation.g2p import G2p, G2pSettings
+from asr.settings.model import Cell
 from asr.text.alphabet import BLANK
 
 Ints = npt.NDArray[np.int32]

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from asr.bounds import shown
 from asr.errors import ConfigError
+from asr.settings.checks import shown
 from asr.text.words import cut_words
 
 BLANK = 0

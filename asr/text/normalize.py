@@ -10,7 +10,7 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import Literal
 
-from asr.config import NormalizerConfig, UnicodeForm
+from asr.settings.text import NormalizerConfig, UnicodeForm
 
 NORMALIZERS = {
     "none": NormalizerConfig(unicode_form=UnicodeForm.NFC, lowercase=False, strip_punctuation=False),

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from asr.config import Precision
 from asr.errors import ConfigError
+from asr.settings.training import Precision
 
 
 class Devices:

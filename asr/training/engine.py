@@ -16,8 +16,9 @@ from asr.acoustic.denominator import Denominator
 from asr.acoustic.loss import CtcLoss, pack_targets, row_nats
 from asr.acoustic.model import build_model, freeze_layers, write_weights
 from asr.acoustic.outputs import CHARACTERS, PHONES, output_slices
-from asr.config import Precision, TrainConfig
 from asr.corpus.batching import Batch, collate
+from asr.settings.commands import TrainConfig
+from asr.settings.training import Precision
 from asr.training.devices import Devices, GuardedOptimizer, trace_once
 
 # float16 reaches no further than 65,504: small gradients are lifted, and the scale is sought anew after so many steps.

@@ -17,11 +17,12 @@ from asr.audio.augment import Augmenter, Variation, change_speed, dither, mask_f
 from asr.audio.features import Frames, LogMel
 from asr.audio.load import Samples, load_audio
 from asr.audio.segment import AudioSource, split_source
-from asr.config import FeatureConfig, ModelConfig
 from asr.corpus.batching import Batch, PlannedBatch, collate
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError, ConfigError
 from asr.files import typed_path, write_atomically
+from asr.settings.features import FeatureConfig
+from asr.settings.model import ModelConfig
 from asr.text.alphabet import Alphabet, steps_needed
 
 # Tell the generators of speeds and of companions, one an epoch, from those of masks, one an utterance.

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.bundle import Bundle
-from asr.config import AlphabetConfig, TrainConfig
 from asr.errors import ConfigError
 from asr.pronunciation.phones import PhoneSet
+from asr.settings.commands import TrainConfig
+from asr.settings.text import AlphabetConfig
 from asr.text.alphabet import BLANK, Alphabet
 
 # Settings that a training may choose anew: they have no part in what the weights mean.

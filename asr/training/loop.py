@@ -37,13 +37,16 @@ from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle
-from asr.config import AugmentConfig, Normalization, TrainConfig
 from asr.corpus.batching import PlannedBatch, Shape, make_buckets, padding_share, plan_epoch
 from asr.corpus.manifest import write_manifest
 from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
 from asr.evaluation.scoring import Score
 from asr.files import clear_leftovers, write_atomically
+from asr.settings.augment import AugmentConfig
+from asr.settings.commands import TrainConfig
+from asr.settings.features import Normalization
 from asr.text.alphabet import BLANK
+from asr.training.batch_log import Journal
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.curves import draw_curves
 from asr.training.engine import Engine
@@ -51,7 +54,6 @@ from asr.training.epoch_bar import EpochBar
 from asr.training.examples import Examples, Prepared, corpus_statistics
 from asr.training.feed import Feed
 from asr.training.initial import check_fits, initial_weights
-from asr.training.journal import Journal
 from asr.training.outcome import BEST, LAST, VALIDATION, report_best, save_trained
 from asr.training.preflight import Corpus, read_corpus
 from asr.training.record import record_bundles, record_start

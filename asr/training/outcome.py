@@ -14,7 +14,6 @@ from tqdm import tqdm
 from asr.acoustic.model import read_weights
 from asr.audio.features import LogMel
 from asr.bundle import Bundle, check_bundle_output, load_bundle, save_bundle
-from asr.config import GreedyConfig, TrainConfig
 from asr.corpus.manifest import Utterance
 from asr.decoding import describe_decoder
 from asr.errors import AudioError
@@ -24,10 +23,12 @@ from asr.evaluation.report import REPORT_FILES, make_report, write_report
 from asr.evaluation.scoring import Score
 from asr.evaluation.sources import Output, System
 from asr.files import OutputJournal
+from asr.recognition.transcriber import Transcriber
+from asr.settings.commands import TrainConfig
+from asr.settings.decoding import GreedyConfig
 from asr.training.engine import Engine
 from asr.training.preflight import Corpus
 from asr.training.validation import DECODER
-from asr.transcription.transcriber import Transcriber
 
 BEST, LAST, VALIDATION = "best", "last", "validation"
 """of a run directory: the bundle with the lowest validation CER, that of the last epoch, the report of the best"""

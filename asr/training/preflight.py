@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from asr.audio.segment import AudioSource
-from asr.config import TrainConfig
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.doctor.examination import Diagnosis, examine
 from asr.doctor.faults import KINDS, Fault, Severity
@@ -17,6 +16,7 @@ from asr.errors import ConfigError, ManifestError
 from asr.files import typed_path
 from asr.pronunciation.dictionary import Pronunciations, read_dictionary
 from asr.pronunciation.phones import PHONES, PhoneSet
+from asr.settings.commands import TrainConfig
 from asr.text.alphabet import Alphabet
 
 # What so many utterances have, and such a share of them, is hardly their own fault.

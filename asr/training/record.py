@@ -16,10 +16,10 @@ from typing import Any
 import keras
 
 import asr
-from asr.config import TrainConfig
 from asr.errors import ConfigError
 from asr.files import typed_path, write_atomically
 from asr.machine import describe_machine
+from asr.settings.commands import TrainConfig
 
 _PACKAGES = ("asr", "keras", "tensorflow", "jax", "torch", "numpy", "librosa", "soundfile", "soxr", "onnx")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asr.config import OptimizerConfig, Schedule
+from asr.settings.training import OptimizerConfig, Schedule
 
 # Smith's one-cycle policy as it is commonly set: a rise over three tenths, from a twenty-fifth of the highest rate.
 _RISE_SHARE, _FIRST_SHARE = 0.3, 0.04

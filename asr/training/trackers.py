@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from asr.audio.features import Frames
-from asr.config import TrainConfig
 from asr.errors import ConfigError
 from asr.files import write_atomically
+from asr.settings.commands import TrainConfig
 
 _log = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from tqdm import tqdm
 
 from asr.acoustic.model import log_softmax
 from asr.acoustic.steps import step_counts
-from asr.config import GreedyConfig, ModelConfig
 from asr.corpus.batching import PlannedBatch
 from asr.decoding import make_decoder
 from asr.errors import TrainingError
 from asr.evaluation.scoring import Score, score
+from asr.settings.decoding import GreedyConfig
+from asr.settings.model import ModelConfig
 from asr.text.alphabet import BLANK, Alphabet
 from asr.training.engine import Engine
 from asr.training.examples import Examples

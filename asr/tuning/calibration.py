@@ -11,7 +11,7 @@ import numpy as np
 from asr.decoding.confidence import Calibration, Floats
 from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import score
-from asr.transcription.transcriber import Heard
+from asr.recognition.transcriber import Heard
 
 _MOST_FOLDS = 10
 _PENALTY = 1.0

@@ -8,14 +8,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
-from asr.config import BeamConfig, NormalizerConfig
 from asr.decoding.assembly import load_language_model
 from asr.decoding.decoder import BeamDecoder
 from asr.evaluation.scoring import Score, score
 from asr.pronunciation.phones import PhoneSet
+from asr.recognition.transcriber import Heard, decode_recordings
+from asr.settings.decoding import BeamConfig
+from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
-from asr.transcription.transcriber import Heard, decode_recordings
 
 SEARCHED = {
     "lm_weight": (0.0, 2.0),

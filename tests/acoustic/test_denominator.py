@@ -10,8 +10,8 @@ from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
 from asr.acoustic.model import log_softmax
 from asr.acoustic.outputs import output_slices
-from asr.config import ModelConfig
 from asr.corpus.batching import Batch
+from asr.settings.model import ModelConfig
 
 from .gradients import input_gradient, total
 

@@ -7,8 +7,8 @@ import pytest
 from asr.acoustic import model as model_module
 from asr.acoustic.model import build_model, predict_log_probs, read_weights, write_weights
 from asr.acoustic.steps import step_counts
-from asr.config import Cell, FrontEnd, ModelConfig
 from asr.errors import BundleError
+from asr.settings.model import Cell, FrontEnd, ModelConfig
 
 MELS, SYMBOLS = 12, 6
 

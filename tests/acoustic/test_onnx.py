@@ -7,13 +7,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from asr.acoustic.keras_engine import KerasEngine
 from asr.acoustic.model import read_weights
 from asr.acoustic.onnx_check import check_graph
-from asr.acoustic.onnx_engine import OnnxEngine
 from asr.acoustic.onnx_export import export_onnx
-from asr.config import ModelConfig
+from asr.acoustic.runtimes.keras_network import KerasEngine
+from asr.acoustic.runtimes.onnx_graph import OnnxEngine
 from asr.errors import BundleError
+from asr.settings.model import ModelConfig
 
 from .test_model import MELS, SYMBOLS, VARIANTS, alone, build, small
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asr.acoustic.rnn import Recurrent, reverse_rows
-from asr.config import Cell
+from asr.settings.model import Cell
 
 from .gradients import input_gradient, layer_gradients, total
 
@@ -88,8 +88,8 @@ def test_gradients_of_rows_in_company_add_up_to_those_of_each_alone(rng, cell):
 def test_bfloat16_is_close_to_float32_and_keeps_float32_weights(rng, cell):
     if keras.backend.backend() == "torch":
         pytest.importorskip("torch")
-        from asr.config import Precision
         from asr.errors import ConfigError
+        from asr.settings.training import Precision
         from asr.training.devices import Devices
 
         try:

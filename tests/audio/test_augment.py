@@ -16,8 +16,8 @@ from asr.audio.augment import (
     simulate_response,
     telephone,
 )
-from asr.config import AugmentConfig
 from asr.errors import AudioError, ConfigError
+from asr.settings.augment import AugmentConfig
 
 
 def test_speed_shortens_the_recording_and_raises_the_pitch():

@@ -5,8 +5,8 @@ import pytest
 
 from asr.audio.features import LogMel, frame_count, reference_log_mel
 from asr.audio.load import load_audio
-from asr.config import FeatureConfig, Normalization
 from asr.errors import ConfigError
+from asr.settings.features import FeatureConfig, Normalization
 
 from ..conftest import SAMPLES
 

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from asr.audio.load import load_audio
-from asr.audio.reading import Limits, Readers
+from asr.audio.readers import Limits, Readers
 from asr.errors import AudioError, ConfigError
 
 from ..conftest import RATE, REPOSITORY, SAMPLES
@@ -175,7 +175,7 @@ def test_nobody_waits_for_a_hanging_decoder_who_has_been_told_to_stop(write_audi
 def test_readers_end_with_the_process_that_started_them(write_audio):
     code = f"""
 import sys; sys.path.insert(0, {str(REPOSITORY)!r})
-from asr.audio.reading import Readers
+from asr.audio.readers import Readers
 readers = Readers()
 blocks = readers.read({str(write_audio("a.wav"))!r}, sample_rate=16000)
 next(blocks)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.audio.load import decode_audio, load_audio, open_audio, probe_seconds
-from asr.audio.reading import Limits, Readers
+from asr.audio.readers import Limits, Readers
 from asr.audio.segment import AudioSegment, cut_segment
 from asr.errors import AudioError
 
@@ -69,7 +69,7 @@ def test_what_lies_before_a_segment_is_skipped_where_that_is_exact(write_audio, 
         return block
 
     monkeypatch.setattr(soundfile.SoundFile, "read", count)
-    monkeypatch.setattr("asr.audio.decoding._BLOCK_VALUES", 8000)
+    monkeypatch.setattr("asr.audio.decode._BLOCK_VALUES", 8000)
     for offset, duration in ((100.25, 1.5), (119.5, None), (119.5, 0.5)):
         counts.clear()
         cut, _ = decode_audio(AudioSegment(path, offset, duration))

@@ -116,8 +116,8 @@ def test_the_text_itself_is_never_replaced(asr_command, text, tmp_path):
 @pytest.mark.skipif(not SHARED_SPEECH.exists(), reason="needs the LibriSpeech recordings that only developers have")
 def test_words_of_an_hour_are_where_they_are_in_its_utterances(tmp_path):
     from asr.bundle import load_bundle
-    from asr.transcription.aligner import align_text, spell
-    from asr.transcription.transcriber import Transcriber
+    from asr.recognition.aligner import align_text, spell
+    from asr.recognition.transcriber import Transcriber
 
     utterances = read_manifest(SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl").utterances
     bundle = load_bundle("en")

@@ -5,8 +5,8 @@ import lzma
 
 import pytest
 
-from asr.decoding.arpa import read_arpa
-from asr.decoding.ngram_file import load_ngram, read_provenance
+from asr.language.arpa import read_arpa
+from asr.language.ngram_file import load_ngram, read_provenance
 
 from ..conftest import SAMPLES, write_rows
 

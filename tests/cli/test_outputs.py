@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from asr.bundle import copy_bundle, load_bundle
-from asr.decoding.arpa import read_arpa
-from asr.decoding.ngram_file import is_ngram_file
 from asr.errors import OutputError
+from asr.language.arpa import read_arpa
+from asr.language.ngram_file import is_ngram_file
 
 from ..conftest import SAMPLES, smoke_manifests, write_rows
 
@@ -37,7 +37,7 @@ def no_work(monkeypatch) -> None:
         pytest.fail("this is work, before what is in the way was refused")
 
     monkeypatch.setattr("asr.bundle.load_bundle", work)
-    monkeypatch.setattr("asr.decoding.ngram_training.tokenize", work)
+    monkeypatch.setattr("asr.language.ngram_training.tokenize", work)
     monkeypatch.setattr("asr.doctor.examination.examine", work)
     monkeypatch.setattr("asr.cli.train._import_training", work)
 
@@ -292,10 +292,12 @@ def test_odd_ids_of_a_manifest_cost_themselves(transcribe, asr_command, tiny_bun
 @pytest.mark.parametrize("odd", ["a\0b", "half \ud83d"])
 def test_ids_that_no_file_can_be_called_cost_themselves(tiny_bundle, place, odd):
     # Below the reader of manifests, which may refuse such a row itself.
-    from asr.cli.recordings import Recording, inside
+    from asr.cli.inputs import Recording, inside
     from asr.cli.transcribe import _into_files
-    from asr.config import GreedyConfig, TranscribeConfig, TranscriptFormat
-    from asr.transcription.transcriber import Transcriber
+    from asr.recognition.transcriber import Transcriber
+    from asr.settings.commands import TranscribeConfig
+    from asr.settings.decoding import GreedyConfig
+    from asr.settings.transcripts import TranscriptFormat
 
     recordings = [Recording(SAMPLE, str(SAMPLE), inside(f"{one}.opus"), one) for one in (odd, "good")]
     settings = TranscribeConfig(output_dir=str(place / "out"), decoder=GreedyConfig(), format=TranscriptFormat.ctm)

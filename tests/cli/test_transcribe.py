@@ -341,7 +341,7 @@ def test_doubtful_words_are_marked_if_confidences_are_known(asr_command, bundle)
 
 
 def test_a_full_disk_costs_the_transcripts_it_has_no_room_for(asr_command, bundle, tmp_path, monkeypatch):
-    import asr.transcription.journal as journal
+    import asr.recognition.finished as journal
 
     honest = journal.write_atomically
 

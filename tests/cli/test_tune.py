@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from asr.bundle import load_bundle
-from asr.decoding.ngram_file import save_ngram
+from asr.language.ngram_file import save_ngram
 
 from ..conftest import SAMPLES, write_rows
 from ..decoding.conftest import SENTENCES, train

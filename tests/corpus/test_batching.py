@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.config import TrainingConfig
 from asr.corpus.batching import Shape, collate, make_buckets, padding_share, plan_epoch
+from asr.settings.training import TrainingConfig
 
 COUNTS = st.lists(st.integers(1, 3000), min_size=1, max_size=200)
 

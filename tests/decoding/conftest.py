@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asr.config import LanguageUnit, LmConfig
-from asr.decoding.ngram import NgramModel
-from asr.decoding.ngram_training import tokenize, train_ngram
+from asr.language.ngram import NgramModel
+from asr.language.ngram_training import tokenize, train_ngram
+from asr.settings.commands import LmConfig
+from asr.settings.language import LanguageUnit
 
 SENTENCES = """\
 the cat sat on the mat

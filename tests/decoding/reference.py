@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from asr.config import BeamConfig
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
+from asr.settings.decoding import BeamConfig
 from asr.text.alphabet import BLANK, Alphabet
 
 Prefix = tuple[int, ...]

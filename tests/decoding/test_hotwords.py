@@ -10,11 +10,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from asr.config import BeamConfig, NormalizerConfig
 from asr.decoding import hotwords as module
 from asr.decoding.assembly import hotword_weights, make_scorers
 from asr.decoding.hotwords import HotWords
 from asr.errors import ConfigError, LanguageModelError
+from asr.settings.decoding import BeamConfig
+from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
 
 ENGLISH = Alphabet(" 'abcdefghijklmnopqrstuvwxyz")

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.config import BeamConfig, GreedyConfig, LanguageUnit
 from asr.decoding import BeamDecoder, make_decoder
 from asr.decoding.assembly import make_scorers
 from asr.decoding.beam import BeamSearch
-from asr.decoding.ngram import SPECIAL_WORDS, UNKNOWN, NgramModel
-from asr.decoding.ngram_file import save_ngram
 from asr.errors import ConfigError, LanguageModelError
+from asr.language.ngram import SPECIAL_WORDS, UNKNOWN, NgramModel
+from asr.language.ngram_file import save_ngram
+from asr.settings.decoding import BeamConfig, GreedyConfig
+from asr.settings.language import LanguageUnit
 from asr.text.alphabet import Alphabet
 
 from .conftest import log_softmax, train

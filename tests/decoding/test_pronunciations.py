@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from asr.acoustic.model import log_softmax
-from asr.config import BeamConfig
 from asr.decoding import BeamDecoder
-from asr.decoding.ngram import NgramModel
 from asr.errors import ConfigError
+from asr.language.ngram import NgramModel
 from asr.pronunciation.phones import PhoneSet
+from asr.settings.decoding import BeamConfig
 from asr.text.alphabet import Alphabet
 
 from .conftest import train

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.config import AlphabetConfig, DataConfig, DoctorConfig, TrainConfig
 from asr.doctor.examination import examine
 from asr.doctor.faults import KINDS, Severity
-from asr.doctor.report import format_table, report_object, write_report
+from asr.doctor.findings_report import format_table, report_object, write_report
 from asr.errors import ConfigError
+from asr.settings.commands import DoctorConfig, TrainConfig
+from asr.settings.corpus import DataConfig
+from asr.settings.text import AlphabetConfig
 
 from ..conftest import RATE, SHARED_SPEECH, write_rows
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.config import NormalizerConfig
 from asr.evaluation.alternatives import Alternatives, Choice, Items, OptionalWord
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import make_report
 from asr.evaluation.scoring import ErrorCounts, score
 from asr.evaluation.sources import System, read_hypotheses, read_references
 from asr.evaluation.statistics import compare
+from asr.settings.text import NormalizerConfig
 
 from .sclite import score_by_sclite
 

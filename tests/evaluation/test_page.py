@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asr.text.transcript import Word
 
 from asr.audio.features import LogMel
-from asr.config import FeatureConfig, NormalizerConfig
 from asr.corpus.manifest import Utterance
 from asr.evaluation.page import Sound, render_page
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.recordings import Medium, draw_frames, write_media
 from asr.evaluation.report import make_report
 from asr.evaluation.sources import Output, System
-from asr.transcription.transcriber import Word
+from asr.settings.features import FeatureConfig
+from asr.settings.text import NormalizerConfig
 
 from ..conftest import oracle, oracle_module
 

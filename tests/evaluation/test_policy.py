@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from whisper_normalizer.english import EnglishTextNormalizer
 
-from asr.config import NormalizerConfig
 from asr.errors import ConfigError
 from asr.evaluation.policy import POLICY_VERSION, ScoringPolicy
+from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text
 
 TEXTS = [

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import asr
-from asr.config import NormalizerConfig
 from asr.corpus.manifest import read_manifest
 from asr.evaluation.scoring import ErrorCounts, score
+from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text
 
 from ..conftest import SAMPLES, oracle

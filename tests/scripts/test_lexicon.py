@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.config import LmConfig
-from asr.decoding.ngram_file import save_ngram
-from asr.decoding.ngram_training import tokenize, train_ngram
+from asr.language.ngram_file import save_ngram
+from asr.language.ngram_training import tokenize, train_ngram
 from asr.pronunciation.dictionary import read_dictionary
 from asr.pronunciation.g2p import G2p, G2pSettings
+from asr.settings.commands import LmConfig
 
 from ..conftest import REPOSITORY
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import TrainConfig, TrainingConfig
-from asr.schema import to_yaml
+from asr.cli.composition import to_yaml
+from asr.settings.commands import TrainConfig
+from asr.settings.training import TrainingConfig
 
 from ..conftest import REPOSITORY
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.config import NormalizerConfig, UnicodeForm
+from asr.settings.text import NormalizerConfig, UnicodeForm
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import NORMALIZERS, normalize_text, remove_invisible
 

@@ -19,8 +19,11 @@ else:
 import numpy as np  # noqa: E402
 
 from asr.acoustic.model import read_weights  # noqa: E402
-from asr.config import FeatureConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainingConfig  # noqa: E402
 from asr.corpus.batching import Batch  # noqa: E402
+from asr.settings.commands import TrainConfig  # noqa: E402
+from asr.settings.features import FeatureConfig  # noqa: E402
+from asr.settings.model import ModelConfig  # noqa: E402
+from asr.settings.training import OptimizerConfig, TrainingConfig  # noqa: E402
 from asr.training.engine import Engine  # noqa: E402
 
 settings = TrainConfig(

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from asr.config import Precision
 from asr.errors import ConfigError
+from asr.settings.training import Precision
 from asr.training.devices import Devices
 
 

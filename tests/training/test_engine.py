@@ -11,9 +11,12 @@ import pytest
 
 from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.model import read_weights
-from asr.config import FeatureConfig, ModelConfig, OptimizerConfig, Precision, TrainConfig, TrainingConfig
 from asr.corpus.batching import Batch, collate
 from asr.errors import ConfigError
+from asr.settings.commands import TrainConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.model import ModelConfig
+from asr.settings.training import OptimizerConfig, Precision, TrainingConfig
 from asr.training.engine import Engine
 
 SYMBOLS = 5

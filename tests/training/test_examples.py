@@ -11,10 +11,12 @@ from asr.acoustic.steps import fitting_speeds
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.audio.load import load_audio
-from asr.config import AugmentConfig, FeatureConfig, ModelConfig, Normalization
 from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError, ConfigError
+from asr.settings.augment import AugmentConfig
+from asr.settings.features import FeatureConfig, Normalization
+from asr.settings.model import ModelConfig
 from asr.text.alphabet import Alphabet
 from asr.training.examples import Examples, Prepared, corpus_statistics
 

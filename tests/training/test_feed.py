@@ -7,10 +7,12 @@ import pytest
 
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
-from asr.config import AugmentConfig, FeatureConfig, ModelConfig
 from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError, TrainingError
+from asr.settings.augment import AugmentConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.model import ModelConfig
 from asr.text.alphabet import Alphabet
 from asr.training.examples import Examples
 from asr.training.feed import Feed

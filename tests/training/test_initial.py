@@ -8,25 +8,21 @@ import pytest
 
 from asr.acoustic.model import build_model, read_weights
 from asr.bundle import copy_bundle, load_bundle, save_bundle
-from asr.config import (
-    AlphabetConfig,
-    BeamConfig,
-    DataConfig,
-    GreedyConfig,
-    ModelConfig,
-    NormalizerConfig,
-    TrainConfig,
-    TrainingConfig,
-)
 from asr.corpus.manifest import read_manifest
-from asr.decoding.ngram_file import save_ngram
 from asr.errors import ConfigError
+from asr.language.ngram_file import save_ngram
+from asr.recognition.transcriber import Transcriber
+from asr.settings.commands import TrainConfig
+from asr.settings.corpus import DataConfig
+from asr.settings.decoding import BeamConfig, GreedyConfig
+from asr.settings.model import ModelConfig
+from asr.settings.text import AlphabetConfig, NormalizerConfig
+from asr.settings.training import TrainingConfig
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
 from asr.training.engine import Engine
 from asr.training.initial import adopt_settings, check_fits, initial_weights
 from asr.training.loop import train
-from asr.transcription.transcriber import Transcriber
 
 from ..conftest import smoke_manifests
 from ..decoding.conftest import SENTENCES
@@ -108,8 +104,8 @@ def test_another_alphabet_keeps_the_blank_and_the_symbols_that_both_have(bundle)
     ("count", "still"), [(0, set()), (1, {"convolution", "front"}), (2, {"convolution", "front", "recurrent_1"})]
 )
 def test_frozen_layers_keep_their_weights(rng, count, still):
-    from asr.config import FeatureConfig
     from asr.corpus.batching import collate
+    from asr.settings.features import FeatureConfig
 
     settings = TrainConfig(
         features=FeatureConfig(mels=8),
@@ -178,7 +174,7 @@ def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_pat
 
 
 def test_statistics_of_the_corpus_stay_those_that_the_weights_were_trained_with(tiny_bundle, tmp_path):
-    from asr.config import Normalization
+    from asr.settings.features import Normalization
 
     manifests = smoke_manifests(tmp_path, train=8, valid=2)
     data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])

@@ -17,19 +17,15 @@ import numpy as np
 import pytest
 
 from asr.bundle import load_bundle
-from asr.config import (
-    AugmentConfig,
-    DataConfig,
-    FeatureConfig,
-    ModelConfig,
-    OptimizerConfig,
-    Schedule,
-    TrainConfig,
-    TrainingConfig,
-)
+from asr.cli.composition import to_yaml
 from asr.corpus.manifest import read_manifest
 from asr.errors import ConfigError, DivergenceError, TrainingError
-from asr.schema import to_yaml
+from asr.settings.augment import AugmentConfig
+from asr.settings.commands import TrainConfig
+from asr.settings.corpus import DataConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.model import ModelConfig
+from asr.settings.training import OptimizerConfig, Schedule, TrainingConfig
 from asr.training.checkpoints import Progress, find_checkpoints, load_checkpoint
 from asr.training.engine import Engine
 from asr.training.loop import train
@@ -388,7 +384,8 @@ def test_the_plateau_of_blanks_is_recognised(settings, tmp_path, caplog):
 
 
 def test_other_front_ends_cells_and_normalisations_train(settings, tmp_path):
-    from asr.config import Cell, FrontEnd, Normalization
+    from asr.settings.features import Normalization
+    from asr.settings.model import Cell, FrontEnd
 
     other = replace(
         settings,

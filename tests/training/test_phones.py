@@ -15,29 +15,25 @@ from asr.acoustic.steps import count_steps
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.bundle import copy_bundle, load_bundle
-from asr.config import (
-    AugmentConfig,
-    AutoConfig,
-    BeamConfig,
-    DataConfig,
-    EngineKind,
-    FeatureConfig,
-    ModelConfig,
-    TrainConfig,
-    TrainingConfig,
-)
 from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
-from asr.decoding.ngram_file import save_ngram
 from asr.errors import BundleError, ConfigError, ManifestError
+from asr.language.ngram_file import save_ngram
 from asr.pronunciation.dictionary import Pronunciations, read_dictionary, write_dictionary
 from asr.pronunciation.phones import PHONES, PhoneSet
+from asr.recognition.transcriber import Transcriber
+from asr.settings.augment import AugmentConfig
+from asr.settings.commands import TrainConfig
+from asr.settings.corpus import DataConfig
+from asr.settings.decoding import AutoConfig, BeamConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.model import EngineKind, ModelConfig
+from asr.settings.training import TrainingConfig
 from asr.text.alphabet import Alphabet
 from asr.training.examples import Examples
 from asr.training.initial import initial_weights
 from asr.training.loop import train
 from asr.training.preflight import read_corpus
-from asr.transcription.transcriber import Transcriber
 
 from ..conftest import SAMPLES, SMOKE, smoke_manifests
 from ..decoding.conftest import train as train_model

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from asr.config import AlphabetConfig, DataConfig, ModelConfig, TrainConfig
 from asr.errors import ConfigError, ManifestError
+from asr.settings.commands import TrainConfig
+from asr.settings.corpus import DataConfig
+from asr.settings.model import ModelConfig
+from asr.settings.text import AlphabetConfig
 from asr.training.preflight import read_corpus
 
 from ..conftest import SMOKE, write_rows

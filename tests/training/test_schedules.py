@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from asr.config import OptimizerConfig, Schedule
+from asr.settings.training import OptimizerConfig, Schedule
 from asr.training.schedules import LearningRates, plateau_scale
 
 

@@ -6,8 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asr.config import DataConfig, FeatureConfig, ModelConfig, TrackingConfig, TrainConfig, TrainingConfig
 from asr.errors import ConfigError
+from asr.settings.commands import TrainConfig
+from asr.settings.corpus import DataConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.model import ModelConfig
+from asr.settings.training import TrackingConfig, TrainingConfig
 from asr.training.loop import train
 from asr.training.trackers import MLflow, TensorBoard
 

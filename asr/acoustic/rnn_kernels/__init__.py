@@ -21,7 +21,7 @@ from typing import Any
 import keras
 
 from asr.acoustic.rnn_kernels import cudnn
-from asr.config import Cell
+from asr.settings.model import Cell
 
 GATES = {Cell.lstm: 4, Cell.gru: 3}
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from asr.config import Cell
+from asr.settings.model import Cell
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from asr.acoustic.rnn_kernels.steps import STEPS, project, recurrent_kernel_gradient
-from asr.config import Cell
+from asr.settings.model import Cell
 
 
 def run(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]:

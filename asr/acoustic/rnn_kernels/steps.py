@@ -15,7 +15,7 @@ from typing import Any
 
 from keras import ops
 
-from asr.config import Cell
+from asr.settings.model import Cell
 
 
 class Step(ABC):

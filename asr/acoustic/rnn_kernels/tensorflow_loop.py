@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from asr.acoustic.rnn_kernels import GATES
 from asr.acoustic.rnn_kernels.steps import STEPS, project, recurrent_kernel_gradient
-from asr.config import Cell
+from asr.settings.model import Cell
 
 
 def run(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]:

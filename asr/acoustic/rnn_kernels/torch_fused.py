@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from asr.config import Cell
+from asr.settings.model import Cell
 
 
 def run(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]:

@@ -1,0 +1,1 @@
+"""What runs an acoustic model: ONNX Runtime or Keras."""

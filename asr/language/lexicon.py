@@ -1,0 +1,131 @@
+"""The words a decoder knows, spelled in the symbols of a model, as a tree along which partial words are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.language.trie import NOT_FOUND, IntArray, Trie
+from asr.text.alphabet import Alphabet
+
+Ints = npt.NDArray[np.int64]
+
+# Up to so many entries of four bytes, the tree is kept as a table, in which a step is one look.
+LARGEST_TABLE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Words as paths of symbols.
+
+    Parameters
+    ----------
+    trie : Trie
+        Its labels are symbol numbers.
+    word : int [shape=(nodes,)]
+        The position, in the list it was made from, of the word that ends at a node; `NOT_FOUND` where none does.
+    weight : float [shape=(nodes,)]
+        The summed weight of all words that pass through a node or end there.
+    """
+
+    trie: Trie
+    word: Ints
+    weight: npt.NDArray[np.float64]
+    symbols: int
+    """of the alphabet it is spelled in, the blank among them"""
+
+    def follow(self, nodes: Ints, symbols: Ints) -> Ints:
+        """The nodes that symbols lead to from some nodes; `NOT_FOUND` where there is no such word, or from there."""
+        if self._table is None:
+            return self.trie.find(nodes, symbols)
+        return np.where(nodes == NOT_FOUND, NOT_FOUND, self._table[nodes, symbols])
+
+    @cached_property
+    def _table(self) -> npt.NDArray[np.int32] | None:
+        return self.trie.table(self.symbols) if len(self.word) * self.symbols <= LARGEST_TABLE else None
+
+    @classmethod
+    def build(cls, words: Sequence[str], weights: npt.NDArray[np.floating[Any]], alphabet: Alphabet) -> Lexicon:
+        """Spell words in an alphabet; those that it cannot spell are left out.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Distinct.
+        weights : float [shape=(words,)]
+        alphabet : Alphabet
+        """
+        spelled, places = _spell(words, alphabet)
+        sorting = np.lexsort(spelled.T[::-1])
+        spelled, places = spelled[sorting], places[sorting]
+        levels, ends, weight = build_tree(spelled, weights[places])
+        word = np.full(len(weight), NOT_FOUND, np.int64)
+        word[ends] = places
+        return cls(Trie.from_levels(levels), word, weight, alphabet.size)
+
+
+def build_tree(
+    spelled: npt.NDArray[np.int32], weights: npt.NDArray[np.floating[Any]]
+) -> tuple[list[tuple[IntArray, IntArray]], Ints, npt.NDArray[np.float64]]:
+    """The levels of a tree of sequences, as `Trie.from_levels` takes them.
+
+    Parameters
+    ----------
+    spelled : int32 [shape=(sequences, longest)]
+        Symbol numbers from 1 on, 0 behind the last; sorted.
+    weights : float [shape=(sequences,)]
+
+    Returns
+    -------
+    levels : list of (parents, labels)
+    ends : int64 [shape=(sequences,)]
+        The node at which each sequence ends.
+    weight : float64 [shape=(nodes,)]
+        The summed weight of all sequences that pass through a node or end there.
+    """
+    # Sorted, sequences that begin alike are neighbours, and each node of the tree is a run of them.
+    lengths = (spelled > 0).sum(axis=1)
+    shared = np.zeros(len(spelled), np.int64)  # symbols in common with the sequence before
+    if len(spelled):
+        equal = spelled[1:] == spelled[:-1]
+        shared[1:] = np.where(equal.all(axis=1), spelled.shape[1], equal.argmin(axis=1))
+    levels: list[tuple[IntArray, IntArray]] = []
+    ends = np.full(len(spelled), NOT_FOUND, np.int64)
+    summed: list[npt.NDArray[Any]] = [np.array([weights.sum()])]
+    above, start = np.zeros(len(spelled), np.int64), 1
+    for depth in range(1, spelled.shape[1] + 1):
+        long_enough = lengths >= depth
+        new = long_enough & (shared < depth)
+        here = np.cumsum(new) - 1
+        levels.append((above[new], spelled[new, depth - 1]))
+        count = int(new.sum())
+        summed.append(np.bincount(here[long_enough], weights=weights[long_enough], minlength=count))
+        ending = lengths == depth
+        ends[ending] = start + here[ending]
+        above, start = here, start + count
+    return levels, ends, np.concatenate(summed)
+
+
+def _spell(words: Sequence[str], alphabet: Alphabet) -> tuple[npt.NDArray[np.int32], Ints]:
+    """Symbol numbers [shape=(spelled words, longest)], 0 behind the last; and which words these are."""
+    joined = np.frombuffer("\n".join(words).encode("utf-32-le"), np.uint32)
+    symbols = np.frombuffer(alphabet.symbols.encode("utf-32-le"), np.uint32)
+    if not len(joined) or not len(words):
+        return np.zeros((0, 0), np.int32), np.zeros(0, np.int64)
+    sorting = np.argsort(symbols)
+    found = np.minimum(np.searchsorted(symbols[sorting], joined), len(symbols) - 1)
+    numbers = np.where(symbols[sorting][found] == joined, sorting[found] + 1, -1)
+    breaks = np.flatnonzero(joined == ord("\n"))
+    starts = np.concatenate([[0], breaks + 1])
+    lengths = np.concatenate([breaks, [len(joined)]]) - starts
+    owner = np.repeat(np.arange(len(words)), lengths)
+    places = np.delete(np.arange(len(joined)), breaks)
+    matrix = np.zeros((len(words), int(lengths.max(initial=0))), np.int32)
+    matrix[owner, places - starts[owner]] = numbers[places]
+    good = np.flatnonzero((matrix >= 0).all(axis=1) & (lengths > 0))
+    return matrix[good], good

@@ -1,0 +1,206 @@
+"""The file of a language model (.lm): mapped into memory, not read, so that a large one starts as fast as a small one.
+
+    8 bytes     magic
+    8 bytes     length of the header, little-endian
+    header      JSON: format number, unit, counts, provenance, and the type, length and place of each array
+    arrays      one behind the other, each starting at a multiple of 64 bytes
+
+It is data: reading it runs no code from it, and what does not fit together is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.errors import LanguageModelError
+from asr.files import check_file, write_atomically
+from asr.language.ngram import SPECIAL_WORDS, NgramModel, Numbers, Quantized, check_words, quantize
+from asr.language.trie import Trie
+from asr.settings.language import LanguageUnit
+
+FORMAT = 1
+_MAGIC = b"\x89asr-lm\n"
+_ALIGNMENT = 64
+_TYPES = {"uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "float32": np.float32}
+# By the last word of an array's name; all others hold numbers.
+_TYPES_OF = {"words": ("uint8",), "labels": ("uint16", "uint32"), "first": ("uint32",), "codes": ("uint8",)}
+_LARGEST_HEADER = 1 << 20
+
+
+def save_ngram(
+    path: str | Path,
+    model: NgramModel,
+    *,
+    quantized: bool = True,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a language model whole or not at all; an older one there is replaced, and nothing else.
+
+    Parameters
+    ----------
+    path : str or Path
+    model : NgramModel
+    quantized : bool
+        Keep the numbers of all orders but the first as one byte each instead of four: log-probabilities change by
+        about 0.01.
+    provenance : mapping, optional
+        How it was made; anything JSON can hold.
+    overwrite : bool
+        Replace any file.
+
+    Raises
+    ------
+    OutputError
+        If there is a file at `path` that is no language model of this format.
+    OSError
+        If the file cannot be written.
+    """
+    check_file(path, is_ours=is_ngram_file, overwrite=overwrite)
+    label_type = np.uint16 if len(model.words) <= 1 << 16 else np.uint32
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "words": np.frombuffer("\n".join(model.words).encode(), np.uint8),
+        "labels": model.trie.labels.astype(label_type),
+        "first": model.trie.first.astype(np.uint32),
+    }
+    for name, levels in (("log_probs", model.log_probs), ("backoffs", model.backoffs)):
+        for level, numbers in enumerate(levels, start=1):
+            if quantized and level > 1 and not isinstance(numbers, Quantized):
+                numbers = quantize(numbers)
+            if isinstance(numbers, Quantized):
+                arrays[f"{name}/{level}/codes"], arrays[f"{name}/{level}/values"] = numbers.codes, numbers.values
+            else:
+                arrays[f"{name}/{level}"] = numbers
+    places = {}
+    end = 0
+    for name, array in arrays.items():
+        places[name] = {"type": array.dtype.name, "length": len(array), "offset": end}
+        end += _padded(array.nbytes)
+    header = {
+        "format": FORMAT,
+        "unit": model.unit.value,
+        "counts": model.counts,
+        "provenance": dict(provenance or {}),
+        "arrays": places,
+    }
+    text = json.dumps(header, ensure_ascii=False).encode()
+    text += b" " * (_padded(len(_MAGIC) + 8 + len(text)) - len(_MAGIC) - 8 - len(text))
+    parts = [_MAGIC, len(text).to_bytes(8, "little"), text]
+    for array in arrays.values():
+        content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+        parts += [content, bytes(_padded(len(content)) - len(content))]
+    write_atomically(path, b"".join(parts))
+
+
+def is_ngram_file(path: str | Path) -> bool:
+    """Whether a file begins as those that `save_ngram` writes."""
+    with open(path, "rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def load_ngram(path: str | Path) -> NgramModel:
+    """Map a language model into memory; nothing is read before it is needed but the tree's outline.
+
+    Raises
+    ------
+    LanguageModelError
+        If it is not a whole file that `save_ngram` wrote, its parts do not fit together, or it knows no words.
+    OSError
+        If it cannot be opened.
+    """
+    header, arrays = _read(path)
+
+    def numbers(name: str) -> Numbers:
+        if f"{name}/codes" in arrays:
+            codes, values = arrays[f"{name}/codes"], arrays[f"{name}/values"]
+            if len(codes) and int(codes.max()) >= len(values):
+                raise LanguageModelError(path, f"its array {name} is damaged")
+            return Quantized(codes, values)
+        return arrays[name]
+
+    try:
+        unit = LanguageUnit(header["unit"])
+        words = arrays["words"].tobytes().decode().split("\n")
+        trie = Trie(arrays["labels"], arrays["first"])
+        order = len(header["counts"])
+        log_probs = tuple(numbers(f"log_probs/{level}") for level in range(1, order + 1))
+        backoffs = tuple(numbers(f"backoffs/{level}") for level in range(1, order))
+    except (KeyError, ValueError, TypeError) as error:
+        raise LanguageModelError(path, f"its header is damaged ({error})") from error
+    model = NgramModel(unit, words, trie, log_probs, backoffs)
+    for name, levels in (("log_probs", log_probs), ("backoffs", backoffs)):
+        for level in levels:
+            values = level.values if isinstance(level, Quantized) else level
+            if not np.isfinite(values).all() or (name == "log_probs" and values.max(initial=0) > 1e-5):
+                raise LanguageModelError(path, f"its array {name} holds what cannot be")
+    inner = 1 + sum(model.counts[:-1])
+    fits = (
+        list(model.counts) == header["counts"]
+        and len(words) == model.counts[0]
+        and tuple(words[:3]) == SPECIAL_WORDS
+        and len(trie.labels) == 1 + sum(model.counts)
+        and [len(level) for level in backoffs] == list(model.counts[:-1])
+        and len(trie.first) == inner + 1
+        and trie.first[0] == 1
+        and trie.first[-1] == len(trie.labels)
+        and bool((trie.first[1:] >= trie.first[:-1]).all())
+        and int(trie.labels.max()) < len(words)
+    )
+    if not fits:
+        raise LanguageModelError(path, "its parts do not fit together; make it again with `asr lm`")
+    check_words(path, words)
+    return model
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """How a language model was made, as `save_ngram` was told; errors as in `load_ngram`."""
+    return dict(_read(path)[0].get("provenance", {}))
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    with open(path, "rb") as file:
+        opening = file.read(len(_MAGIC) + 8)
+        if not opening.startswith(_MAGIC):
+            raise LanguageModelError(path, "not a language model that `asr lm` wrote")
+        length = int.from_bytes(opening[len(_MAGIC) :], "little")
+        if length > _LARGEST_HEADER:
+            raise LanguageModelError(path, "its header is damaged")
+        try:
+            header = json.loads(file.read(length))
+            if type(header["format"]) is not int or header["format"] < 1:
+                raise ValueError("its format is no number")
+            if header["format"] > FORMAT:
+                raise LanguageModelError(
+                    path, f"written by a newer version of asr (format {header['format']}): update asr"
+                )
+            if not isinstance(header.get("provenance", {}), dict):
+                raise ValueError("its provenance is no object")
+            places = {
+                name: (_TYPES[one["type"]], one["length"], one["offset"]) for name, one in header["arrays"].items()
+            }
+            for name, one in header["arrays"].items():
+                if one["type"] not in _TYPES_OF.get(name.rpartition("/")[2], ("float32",)):
+                    raise ValueError(f"its array {name} is of type {one['type']}")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise LanguageModelError(path, f"its header is damaged ({error})") from error
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    start = len(opening) + length
+    arrays = {}
+    for name, (kind, count, offset) in places.items():
+        if type(count) is not int or type(offset) is not int or count < 0 or offset < 0:
+            raise LanguageModelError(path, f"its header is damaged (place of the array {name})")
+        if start + offset + _padded(count * np.dtype(kind).itemsize) > len(content):
+            raise LanguageModelError(path, f"the file is cut short, or its array {name} is damaged")
+        arrays[name] = np.frombuffer(content, np.dtype(kind).newbyteorder("<"), count, start + offset)
+    return header, arrays
+
+
+def _padded(length: int) -> int:
+    return -(-length // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,196 @@
+"""Finds where in a recording a known text is said, how sure that is, and where both can be cut into utterances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.bundle import Bundle
+from asr.decoding.alignment import Alignment, AlignmentError, align_symbols
+from asr.recognition.transcriber import Heard
+from asr.recognition.windows import LogProbs
+from asr.text.alphabet import BLANK
+from asr.text.normalize import normalize_text
+from asr.text.transcript import Transcript, Word
+
+# A symbol that is impossible counts as this, a natural log-probability.
+_LOWEST = -50.0
+# An utterance keeps some of the silence around it.
+_MARGIN_SECONDS = 0.2
+# None is cut shorter than this part of the longest, if there is a choice.
+_SHORTEST_PART = 1 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """A text as a model spells it."""
+
+    words: tuple[str, ...]
+    """as they are written, each with at least one symbol of the model's"""
+    labels: tuple[str, ...]
+    """each in the model's symbols"""
+    unknown: tuple[str, ...]
+    """words with characters that the model does not know, which are passed over"""
+    spaces: tuple[str, ...]
+    """what stands before each word in the text: a space, or nothing"""
+
+    @property
+    def text(self) -> str:
+        """The words as they are written."""
+        return "".join(space + word for space, word in zip(self.spaces, self.words, strict=True))
+
+
+def spell(text: str, bundle: Bundle) -> Spelling:
+    """Cut a text into words as a bundle's alphabet does, and spell them as its training texts were."""
+    known = set(bundle.alphabet.symbols)
+    text = " ".join(text.split())
+    words: list[str] = []
+    labels: list[str] = []
+    spaces: list[str] = []
+    unknown = []
+    before, position = "", 0  # what no word was there yet to take
+    for start, end in bundle.alphabet.words(text):
+        word, space = text[start:end], text[position:start]
+        position = end
+        normal = normalize_text(word, bundle.normalizer)
+        label = "".join(character for character in normal if character in known)
+        if label != normal:
+            unknown.append(word)
+        if label:
+            spaces.append(space if words else "")
+            words.append(f"{before}{space}{word}" if before else word)
+            labels.append(label)
+            before = ""
+        elif words:  # a dash, a number: it stays with the word before, or else with the first one
+            words[-1] += space + word
+        else:
+            before += space + word
+    return Spelling(tuple(words), tuple(labels), tuple(unknown), tuple(spaces))
+
+
+def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: float) -> Transcript:
+    """Where each word of a text is said.
+
+    Parameters
+    ----------
+    heard : Heard
+        The recording, as the bundle's model heard it.
+    spelling : Spelling
+    bundle : Bundle
+    step_seconds : float > 0
+        Of the model.
+
+    Returns
+    -------
+    Transcript
+        Of the words as they are written. Their confidence is a score from 0 to 1: how much of its probability the model
+        gives up, a character, for hearing this word and nothing else there. Wrong labels have low ones.
+
+    Raises
+    ------
+    AlignmentError
+        If the text does not fit the recording, or has no words.
+    """
+    if not spelling.words:
+        raise AlignmentError("the text has no words that the model could hear")
+    separator = bundle.alphabet.separator
+    gaps = [separator if space else "" for space in spelling.spaces]
+    labels = bundle.alphabet.encode("".join(map(str.__add__, gaps, spelling.labels)))
+    blocks = heard.blocks()
+    alignment = align_symbols(blocks, labels)
+    behind = _shortfall(blocks, labels, alignment)
+    words, position = [], 0
+    for text, label, gap in zip(spelling.words, spelling.labels, gaps, strict=True):
+        position += len(gap)
+        first, last = alignment.first[position], alignment.last[position + len(label) - 1] + 1
+        score = float(np.exp(-(behind[last] - behind[first]) / len(label)))
+        start, end = float(first) * step_seconds, min(float(last) * step_seconds, heard.duration)
+        words.append(Word(text, round(min(start, end), 3), round(end, 3), round(score, 3)))
+        position += len(label)
+    return Transcript(heard.path, spelling.text, heard.duration, alignment.score, tuple(words), (), notes=heard.notes)
+
+
+def _shortfall(blocks: Sequence[LogProbs], labels: Sequence[int], alignment: Alignment) -> npt.NDArray[np.float64]:
+    """How far the symbols of an alignment are behind the likeliest ones, summed up to each step.
+
+    Returns
+    -------
+    float64 [shape=(steps + 1,)]
+        Natural logarithms.
+    """
+    symbols = np.full(sum(map(len, blocks)), BLANK)
+    for number, first, last in zip(labels, alignment.first, alignment.last, strict=True):
+        symbols[first : last + 1] = number
+    parts = [np.zeros(1)]
+    position = 0
+    for block in blocks:
+        explained = block[np.arange(len(block)), symbols[position : position + len(block)]].astype(np.float64)
+        parts.append(block.max(axis=1) - np.maximum(explained, _LOWEST))
+        position += len(block)
+    return np.cumsum(np.concatenate(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An utterance to be cut out of a recording."""
+
+    start: float
+    """seconds"""
+    end: float
+    words: tuple[Word, ...]
+    text: str
+
+    @property
+    def score(self) -> float:
+        """The mean of its words'."""
+        return float(np.mean([word.confidence or 0.0 for word in self.words]))
+
+
+def cut_utterances(
+    words: Sequence[Word], *, longest: float, duration: float, spaces: Sequence[str] | None = None
+) -> list[Cut]:
+    """Cut an aligned recording in its longest pauses.
+
+    Parameters
+    ----------
+    words : sequence of Word
+    longest : float > 0
+        Seconds of an utterance, if no word is longer.
+    duration : float
+        Seconds of the recording.
+    spaces : sequence of str, optional
+        What stands before each word; a space by default.
+
+    Returns
+    -------
+    list of Cut
+        Side by side or with silence between, with all words.
+    """
+    gaps = [" "] * len(words) if spaces is None else spaces
+    cuts = []
+    first = 0
+    while first < len(words):
+        # Ends that are not too far, by the pause behind them.
+        ends = [first + 1]
+        for end in range(first + 2, len(words) + 1):
+            if words[end - 1].end - words[first].start + 2 * _MARGIN_SECONDS > longest:
+                break
+            ends.append(end)
+        if ends[-1] < len(words):
+            pauses = {end: words[end].start - words[end - 1].end for end in ends}
+            long_enough = [end for end in ends if words[end - 1].end - words[first].start >= _SHORTEST_PART * longest]
+            last = max(long_enough or ends[-1:], key=lambda end: (pauses[end], end))
+        else:
+            last = ends[-1]
+        # Some of the silence around, but no more than half of what is there.
+        begins, ends_at = words[first].start, words[last - 1].end
+        before = (words[first - 1].end + begins) / 2 if first else 0.0
+        after = (ends_at + words[last].start) / 2 if last < len(words) else duration
+        start, stop = max(begins - _MARGIN_SECONDS, before), min(ends_at + _MARGIN_SECONDS, after)
+        text = "".join(gap + word.text for gap, word in zip(gaps[first:last], words[first:last], strict=True))
+        cuts.append(Cut(round(start, 3), round(max(stop, ends_at), 3), tuple(words[first:last]), text.lstrip()))
+        first = last
+    return cuts

@@ -1,0 +1,474 @@
+"""Turns recordings into transcripts, with any acoustic model that gives log-probabilities.
+
+Reading, hearing and decoding go on at the same time: readers are processes (`asr.audio.readers`), each fed by a thread
+that cuts what it reads into windows; a pool of threads runs the model over windows; the caller's thread joins them and
+decodes. All of them take turns on as many processor cores as one asked for.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from asr.acoustic.runtime import AcousticModel
+from asr.audio.load import LARGEST_VALUE, Samples
+from asr.audio.readers import Readers
+from asr.audio.segment import AudioSegment, AudioSource
+from asr.bundle import Bundle
+from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
+from asr.decoding.confidence import word_features
+from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
+from asr.machine import available_cores
+from asr.recognition.windows import LogProbs, Stitcher, Stretch, Window, WindowCutter, is_silent
+from asr.settings.decoding import AutoConfig, DecoderConfig, GreedyConfig
+from asr.text.alphabet import BLANK
+from asr.text.transcript import Transcript, Word
+
+Part = TypeVar("Part")
+
+# Stretches that are decoded together: a beam search gains by company, a greedy one only makes the first result late.
+_STRETCHES_AT_ONCE, _STRETCHES_AT_ONCE_BEAM = 1, 32
+# Recordings that are begun before they are needed, at least, and windows of each that may wait.
+_FILES_AHEAD, _WINDOWS_AHEAD = 8, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A recording, as the model heard it."""
+
+    path: str
+    duration: float
+    """seconds"""
+    stretches: tuple[Stretch, ...]
+    """one behind the other; silence is left out"""
+    notes: tuple[str, ...] = ()
+    """as of a `Transcript`"""
+
+    def log_probs(self) -> LogProbs:
+        """All steps from the first one on [shape=(steps, symbols)], with sure blanks where there is silence."""
+        blocks = self.blocks()
+        return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
+
+    def blocks(self) -> list[LogProbs]:
+        """The same without a copy: consecutive blocks [shape=(steps, symbols)], which must not be changed."""
+        blocks: list[LogProbs] = []
+        position = 0
+        for one in self.stretches:
+            if one.first_step > position:
+                blank = np.full(one.log_probs.shape[1], -np.inf, np.float32)
+                blank[BLANK] = 0
+                blocks.append(np.broadcast_to(blank, (one.first_step - position, len(blank))))
+            blocks.append(one.log_probs)
+            position = one.first_step + len(one.log_probs)
+        return blocks
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Nothing more comes of a recording."""
+
+    duration: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Feed:
+    """A recording on its way from its reader to the model."""
+
+    source: AudioSource
+    windows: queue.Queue[tuple[Window, Future[LogProbs | None], float] | _End | AudioError | BaseException] = field(
+        default_factory=lambda: queue.Queue(_WINDOWS_AHEAD)
+    )
+    """with how many seconds the recording's header promises, or 0"""
+
+
+@dataclass
+class _Writing:
+    """A recording whose stretches are being decoded."""
+
+    source: AudioSource
+    stretches: int = 0
+    decoded: list[tuple[list[tuple[str, float]], tuple[Word, ...]]] = field(default_factory=list)
+    """of each stretch its texts with their scores, best first, and the words of the first"""
+    outcome: _End | AudioError | None = None
+
+    @property
+    def complete(self) -> bool:
+        return isinstance(self.outcome, AudioError) or (
+            self.outcome is not None and len(self.decoded) == self.stretches
+        )
+
+
+Progress = Callable[[int, float, float], object]
+"""told the number of a recording, the seconds of it that the model has heard, and their share (0 where unknown)"""
+
+
+class Transcriber:
+    """Transcribes recordings with a bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    decoder : DecoderConfig, optional
+        The bundle's own by default.
+    channel : str
+        "mix" or the number of a channel, from 1.
+    track : int > 0, optional
+        The number of an audio track, from 1; the default one of each recording by default.
+    workers : int >= 0
+        Processor cores to use; 0 for all.
+    engine : AcousticModel, optional
+        Another way to run the model; ONNX Runtime on the bundle's graph by default.
+    readers : Readers, optional
+        Those that read the recordings; processes of its own by default.
+
+    Examples
+    --------
+    >>> from asr import load_bundle, Transcriber
+    >>> transcriber = Transcriber(load_bundle("en"))
+    >>> transcript = transcriber.transcribe("interview.wav")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        decoder: DecoderConfig | None = None,
+        channel: str = "mix",
+        track: int | None = None,
+        workers: int = 0,
+        engine: AcousticModel | None = None,
+        readers: Readers | None = None,
+    ) -> None:
+        self.bundle = bundle
+        decoder = decoder or AutoConfig()
+        if isinstance(decoder, AutoConfig):
+            decoder = decoder.resolve(bundle.decoder)
+        try:
+            self._decoder = make_decoder(
+                bundle.alphabet,
+                decoder,
+                priors=bundle.priors,
+                normalizer=bundle.normalizer,
+                phones=bundle.phones,
+            )
+        except (ConfigError, LanguageModelError) as error:
+            if decoder is not bundle.decoder:
+                raise
+            raise BundleError(f"{bundle.path}: the decoder of the bundle cannot be used: {error}") from error
+        self._calibration = bundle.confidence.get(decoder_kind(decoder))
+        self._output = bundle.output_for(decoder)
+        self._at_once = _STRETCHES_AT_ONCE if isinstance(decoder, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
+        self._channel, self._track = channel, track
+        self._workers = workers or available_cores()
+        self._cores = threading.Semaphore(self._workers)
+        self._engine = engine or bundle.engine()
+        self._readers = readers or Readers()
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds of a step of the model."""
+        return self.bundle.log_mel.settings.hop_seconds * self.bundle.model.subsampling
+
+    def transcribe(self, path: AudioSource) -> Transcript:
+        """Transcribe one recording of any length, or a segment of one.
+
+        Raises
+        ------
+        AudioError
+            If it cannot be read.
+        """
+        (result,) = self.transcribe_files([path])
+        if isinstance(result, AudioError):
+            raise result
+        return result
+
+    def transcribe_samples(self, samples: Samples) -> Transcript:
+        """Transcribe samples [shape=(samples,)] at the rate of `bundle.log_mel.settings.sample_rate`.
+
+        Raises
+        ------
+        AudioError
+            If they are not floating-point numbers of one channel, full scale being 1, or one is NaN or infinite.
+        """
+        heard = self.hear_samples(samples)
+        writing = _Writing("", len(heard.stretches), outcome=_End(heard.duration))
+        self._decode([(writing, one) for one in heard.stretches])
+        return self._transcript(writing, heard.duration)
+
+    def transcribe_files(
+        self, paths: Iterable[AudioSource], *, progress: Progress | None = None
+    ) -> Iterator[Transcript | AudioError]:
+        """Transcribe recordings in order.
+
+        Parameters
+        ----------
+        paths : iterable of str, Path or AudioSegment
+        progress : callable, optional
+            See `Progress`.
+
+        Yields
+        ------
+        Transcript or AudioError
+            One for each path: an unreadable file does not keep the rest back.
+        """
+        writings: deque[_Writing] = deque()
+        waiting: list[tuple[_Writing, Stretch]] = []
+        for source, event in self._hear(paths, progress):
+            if not writings or writings[-1].outcome is not None:
+                writings.append(_Writing(source))
+            now = writings[-1]
+            if isinstance(event, Stretch):
+                now.stretches += 1
+                waiting.append((now, event))
+            else:
+                now.outcome = event
+            if len(waiting) >= self._at_once:
+                self._decode(waiting)
+                waiting = []
+            yield from self._finished(writings)
+        self._decode(waiting)
+        yield from self._finished(writings)
+
+    def hear_files(
+        self, paths: Iterable[AudioSource], *, progress: Progress | None = None
+    ) -> Iterator[Heard | AudioError]:
+        """Run the model over recordings, in order, without decoding what it hears; as `transcribe_files` else."""
+        stretches: list[Stretch] = []
+        for source, event in self._hear(paths, progress):
+            if isinstance(event, Stretch):
+                stretches.append(event)
+                continue
+            yield (
+                event
+                if isinstance(event, AudioError)
+                else Heard(str(source), event.duration, tuple(stretches), event.notes)
+            )
+            stretches = []
+
+    def hear_samples(self, samples: Samples) -> Heard:
+        """Run the model over samples; as `transcribe_samples` else."""
+        samples = _checked(samples)
+        cutter, stitcher = self._cutter(), Stitcher(self.step_seconds)
+        stretches: list[Stretch] = []
+        for windows in (cutter.push(samples), cutter.finish()):
+            for window in windows:
+                stretches += stitcher.push(window, self._run(window))
+        stretches += stitcher.finish()
+        return Heard("", len(samples) / self.bundle.log_mel.settings.sample_rate, tuple(stretches))
+
+    def _cutter(self) -> WindowCutter:
+        settings = self.bundle.log_mel.settings
+        return WindowCutter(settings.sample_rate, settings.hop_samples * self.bundle.model.subsampling)
+
+    def _hear(
+        self, paths: Iterable[AudioSource], progress: Progress | None
+    ) -> Iterator[tuple[AudioSource, Stretch | _End | AudioError]]:
+        """What the model hears in recordings, in order; each ends with its duration or an error."""
+        remaining = iter(paths)
+        jobs: queue.SimpleQueue[_Feed | None] = queue.SimpleQueue()
+        stopped = threading.Event()
+        feeds: deque[_Feed] = deque()
+        feeders: list[threading.Thread] = []
+
+        def begin_next() -> None:
+            for path in remaining:
+                feed = _Feed(path)
+                feeds.append(feed)
+                jobs.put(feed)
+                if len(feeders) < min(self._workers, len(feeds)):
+                    feeders.append(threading.Thread(target=self._feed, args=(jobs, pool, stopped), daemon=True))
+                    feeders[-1].start()
+                break
+
+        pool = ThreadPoolExecutor(self._workers)
+        try:
+            for _ in range(max(_FILES_AHEAD, 2 * self._workers)):
+                begin_next()
+            number = 0
+            while feeds:
+                feed = feeds.popleft()
+                stitcher = Stitcher(self.step_seconds)
+                while not isinstance(item := feed.windows.get(), _End | BaseException):
+                    window, future, promised = item
+                    for stretch in stitcher.push(window, future.result()):
+                        yield feed.source, stretch
+                    if progress:
+                        seconds = window.end * self.step_seconds
+                        progress(number, seconds, min(1.0, seconds / promised) if promised else 0.0)
+                if isinstance(item, BaseException) and not isinstance(item, AudioError):
+                    raise item
+                if isinstance(item, _End):
+                    for stretch in stitcher.finish():
+                        yield feed.source, stretch
+                begin_next()
+                yield feed.source, item
+                number += 1
+        finally:
+            stopped.set()
+            for _ in feeders:
+                jobs.put(None)
+            pool.shutdown(wait=True, cancel_futures=True)
+            for feeder in feeders:
+                feeder.join()
+
+    def _feed(self, jobs: queue.SimpleQueue[_Feed | None], pool: ThreadPoolExecutor, stopped: threading.Event) -> None:
+        """A thread that reads recordings and hands their windows to the pool."""
+        while (feed := jobs.get()) is not None and not stopped.is_set():
+            try:
+                for item in self._windows(feed.source, pool, stopped):
+                    if not _put(feed.windows, item, stopped):
+                        break
+            except BaseException as error:
+                _put(feed.windows, error, stopped)
+
+    def _windows(
+        self, path: AudioSource, pool: ThreadPoolExecutor, stopped: threading.Event
+    ) -> Iterator[tuple[Window, Future[LogProbs | None], float] | _End]:
+        rate = self.bundle.log_mel.settings.sample_rate
+        cutter, promised = self._cutter(), 0.0
+        notes: tuple[str, ...] = ()
+        blocks = self._readers.read(
+            path, sample_rate=rate, channel=self._channel, track=self._track, turn=self._cores, stopped=stopped
+        )
+        for block in blocks:
+            promised, notes = block.promised_seconds, block.notes
+            for window in cutter.push(block.samples):
+                yield window, pool.submit(self._run, window), promised
+        for window in cutter.finish():
+            yield window, pool.submit(self._run, window), promised
+        yield _End(cutter.samples / rate, notes)
+
+    def _run(self, window: Window) -> LogProbs | None:
+        if is_silent(window.samples):
+            return None
+        with self._cores:
+            return self._engine.log_probs(self.bundle.log_mel(window.samples))[:, self._output]
+
+    def _decode(self, waiting: Sequence[tuple[_Writing, Stretch]]) -> None:
+        with self._cores:
+            found = self._decoder.decode([stretch.log_probs for _, stretch in waiting])
+            for (writing, stretch), hypotheses in zip(waiting, found, strict=True):
+                texts = [(self.bundle.alphabet.join([one.text]), one.score) for one in hypotheses]
+                writing.decoded.append((texts, self._words(stretch, hypotheses[0])))
+
+    def _finished(self, writings: deque[_Writing]) -> Iterator[Transcript | AudioError]:
+        while writings and writings[0].complete:
+            writing = writings.popleft()
+            if isinstance(writing.outcome, AudioError):
+                yield writing.outcome
+            elif writing.outcome is not None:
+                yield replace(self._transcript(writing, writing.outcome.duration), notes=writing.outcome.notes)
+
+    def _transcript(self, writing: _Writing, duration: float) -> Transcript:
+        joined = _best_combinations([texts for texts, _ in writing.decoded])
+        texts = list(dict.fromkeys(self.bundle.alphabet.join(parts) for parts, _ in joined))
+        # The last step may reach beyond the end.
+        words = (
+            replace(word, start=min(word.start, round(duration, 3)), end=min(word.end, round(duration, 3)))
+            for _, words in writing.decoded
+            for word in words
+        )
+        source = writing.source
+        path, offset = (source.path, source.offset) if isinstance(source, AudioSegment) else (source, None)
+        return Transcript(str(path), texts[0], duration, joined[0][1], tuple(words), tuple(texts[1:]), offset)
+
+    def _words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
+        """A word lasts from its first symbol's step to the end of its last symbol's step."""
+        spans = self.bundle.alphabet.words(hypothesis.text)
+        words = [
+            Word(
+                hypothesis.text[start:end],
+                round((stretch.first_step + hypothesis.steps[start]) * self.step_seconds, 3),
+                round((stretch.first_step + hypothesis.steps[end - 1] + 1) * self.step_seconds, 3),
+            )
+            for start, end in spans
+        ]
+        if self._calibration is None:
+            return tuple(words)
+        language = self._decoder.language_scores(hypothesis.text)
+        features = word_features(hypothesis, stretch.log_probs, language, spans=spans)
+        confidences = self._calibration.confidences(features).round(3).tolist()
+        return tuple(replace(word, confidence=sure) for word, sure in zip(words, confidences, strict=True))
+
+
+def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:
+    """The texts of recordings, best first, with the steps of the whole recording."""
+    found = iter(decoder.decode([stretch.log_probs for one in recordings for stretch in one.stretches]))
+    separator = decoder.alphabet.separator
+    return [_join([(stretch.first_step, next(found)) for stretch in one.stretches], separator) for one in recordings]
+
+
+def _join(stretches: Sequence[tuple[int, list[Hypothesis]]], separator: str) -> list[Hypothesis]:
+    """The best texts of a recording from those of its stretches, given with their first steps."""
+    joined = []
+    for parts, score in _best_combinations([[(one, one.score) for one in found] for _, found in stretches]):
+        text: list[str] = []
+        steps: list[int] = []
+        log_probs: list[float] = []
+        for (first, _), part in zip(stretches, parts, strict=True):
+            if separator and text and part.text:
+                # The model did not write this separator: it is put at the step before the second text.
+                text.append(separator)
+                steps.append(max(first - 1, steps[-1]))
+                log_probs.append(0.0)
+            text.append(part.text)
+            steps += [first + step for step in part.steps]
+            log_probs += part.log_probs
+        joined.append(Hypothesis("".join(text), score, tuple(steps), tuple(log_probs)))
+    return joined
+
+
+def _best_combinations(choices: Sequence[Sequence[tuple[Part, float]]]) -> list[tuple[tuple[Part, ...], float]]:
+    """The combinations of one of each with the highest sums of scores, best first: as many as the longest has."""
+    count = max((len(some) for some in choices), default=1)
+    if count == 1:
+        return [(tuple(part for ((part, _),) in choices), float(sum(score for ((_, score),) in choices)))]
+    best: list[tuple[tuple[Part, ...], float]] = [((), 0.0)]
+    for some in choices:
+        longer = [((*parts, part), score + more) for parts, score in best for part, more in some]
+        best = sorted(longer, key=lambda one: -one[1])[:count]
+    return best
+
+
+def _checked(samples: Samples) -> Samples:
+    """Refuse what are not samples of one channel.
+
+    Raises
+    ------
+    AudioError
+        Naming the shape, the type or the first value that cannot be used.
+    """
+    wanted = "floating-point numbers [shape=(samples,)], full scale being 1"
+    values = np.asarray(samples)
+    if values.ndim != 1:
+        raise AudioError("samples", f"an array of shape {values.shape}: wanted are {wanted}, of one channel")
+    if len(values) == 0:
+        return np.zeros(0, np.float32)
+    if not np.issubdtype(values.dtype, np.floating):
+        hint = f" (divide by {2 ** (8 * values.dtype.itemsize - 1)})" if values.dtype.kind == "i" else ""
+        raise AudioError("samples", f"an array of {values.dtype}: wanted are {wanted}{hint}")
+    with np.errstate(over="ignore"):
+        checked: Samples = values.astype(np.float32)
+    bad = np.flatnonzero(~(np.abs(checked) <= LARGEST_VALUE))  # NaN is no less than any number
+    if len(bad):
+        raise AudioError("samples", f"sample {bad[0]} is {values[bad[0]]}: wanted are {wanted}")
+    return checked
+
+
+def _put(target: queue.Queue[Any], item: object, stopped: threading.Event) -> bool:
+    """Put something into a queue as soon as there is room; not if nobody wants it any more."""
+    while not stopped.is_set():
+        try:
+            target.put(item, timeout=0.1)
+        except queue.Full:
+            continue
+        return True
+    return False

@@ -1,0 +1,311 @@
+"""Settings of the commands, each made of those of the rooms it uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asr.errors import ConfigError
+from asr.settings.augment import AugmentConfig
+from asr.settings.checks import LARGEST_SEED, ConfigEnum, at_least, between, check_settings, require
+from asr.settings.corpus import DataConfig
+from asr.settings.decoding import AutoConfig, DecoderConfig
+from asr.settings.features import FeatureConfig
+from asr.settings.language import LanguageUnit
+from asr.settings.model import EngineKind, ModelConfig
+from asr.settings.text import AlphabetConfig, NormalizerConfig
+from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
+from asr.settings.transcripts import TranscriptFormat
+
+# Of the second output where a model has one: a little of CTC keeps the blank where it is.
+_MMI_WEIGHT = 0.9
+_TRACK = at_least(1, at_most=1000)
+# A year of audio. A day: timers of the operating system count no more seconds than 32 bits hold.
+_HOURS = between(0.0, 8784.0, low_open=True)
+_TIMEOUT = between(0.0, 86_400.0, low_open=True, unit="seconds (a day)")
+
+
+class LogStyle(ConfigEnum):
+    """How messages are written on stderr."""
+
+    text = "text"
+    json = "json"
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """`asr train`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    alphabet: AlphabetConfig = field(default_factory=AlphabetConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    init: str | None = None
+    """start from this bundle instead of fresh weights: the name of one that ships, or its path. Its features, model,
+    normaliser and alphabet are taken where none are given here; of another alphabet, the new symbols alone are learnt
+    from nothing"""
+    frozen_layers: int = field(default=0, metadata=at_least(0, at_most=101))
+    """with init: layers that keep their weights, from below: 1 is the front end, 2 the first recurrent layer too"""
+    run_dir: str | None = None
+    """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        most = self.model.depth + 1
+        require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
+        if self.frozen_layers and not self.init:
+            raise ConfigError("frozen_layers without init would keep weights that know nothing: give init=BUNDLE")
+        if self.model.phone_output and not self.data.lexicon:
+            raise ConfigError(
+                "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
+                "(scripts/make_lexicon.py makes one)"
+            )
+
+    @property
+    def mmi_weight(self) -> float:
+        """`training.mmi_weight`, or what null means."""
+        if self.training.mmi_weight is not None:
+            return self.training.mmi_weight
+        return _MMI_WEIGHT if self.model.mmi_output or self.model.phone_output else 0.0
+
+
+@dataclass(kw_only=True)
+class DoctorConfig(TrainConfig):
+    """`asr doctor`: what a training takes, so that it can be asked about the very data that one is to see."""
+
+    output_dir: str | None = None
+    """folder for report.html, report.json and quarantine.jsonl; null writes the table to stdout only"""
+    show_augmented: str | None = None
+    """folder for a few augmented utterances: sound, and pictures of the features"""
+    overwrite: bool = False
+    """replace files in these folders that were not written by this command, or changed since"""
+    show_count: int = field(default=5, metadata=at_least(1, at_most=100_000))
+    """utterances to show there"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+
+
+def _check_channel(channel: str) -> None:
+    ok = channel == "mix" or (channel.isdecimal() and int(channel) >= 1)
+    require(ok, "channel", "mix or the number of a channel, from 1", channel)
+
+
+def check_limits(max_hours: float, timeout: float) -> None:
+    """Refuse limits of a recording's length and of a decoder's silence that are none."""
+    TranscribeConfig(max_hours=max_hours, timeout=timeout)
+
+
+@dataclass(kw_only=True)
+class TranscribeConfig:
+    """`asr transcribe`."""
+
+    bundle: str = "en"
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
+    format: TranscriptFormat = TranscriptFormat.txt
+    """txt (the text), json (one document) or jsonl (one line a recording) with times and scores, srt or vtt
+    (subtitles), tsv (a table of them), ctm or stm (for scoring programs), textgrid (for Praat)"""
+    output_dir: str | None = None
+    """write one file a recording here instead of writing to stdout; what is finished there is skipped"""
+    beside: bool = False
+    """write one file beside each recording instead"""
+    overwrite: bool = False
+    """transcribe again what is finished, and replace files that were not written by this command, or changed since"""
+    files_from: str | None = None
+    """a file that lists recordings, one a line; - for standard input"""
+    shard: str | None = None
+    """3/20 for the third of twenty parts of the job, each for a process or machine of its own"""
+    mark_below: float | None = field(default=None, metadata=between(0.0, 1.0))
+    """mark words whose confidence is lower as [word?]; a share, such as 0.5"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = field(default=None, metadata=_TRACK)
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+    max_hours: float = field(default=24.0, metadata=_HOURS)
+    """a longer recording is an error"""
+    timeout: float = field(default=60.0, metadata=_TIMEOUT)
+    """seconds after which a recording whose decoder does not move on is given up"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        _check_channel(self.channel)
+        if self.shard is not None:
+            part, slash, parts = self.shard.partition("/")
+            ok = bool(slash) and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)
+            require(ok, "shard", "part/parts, such as 3/20", self.shard)
+        if self.beside and self.output_dir is not None:
+            raise ConfigError("output_dir and beside are two places for the same files: name one")
+
+
+@dataclass(kw_only=True)
+class AlignConfig:
+    """`asr align`."""
+
+    bundle: str = "en"
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    format: TranscriptFormat = TranscriptFormat.json
+    """txt, json (one document), jsonl, srt, vtt, tsv, ctm, stm or textgrid, as in `asr transcribe`; a word's score
+    takes the place of its confidence"""
+    output_dir: str | None = None
+    """write one file a recording here instead of writing to stdout"""
+    cut_dir: str | None = None
+    """cut the recordings in pauses into utterances to train on, and write them and their manifest here"""
+    overwrite: bool = False
+    """replace files in these folders that were not written by this command, or changed since"""
+    cut_seconds: float = field(default=15.0, metadata=between(1.0, 3600.0))
+    """length of the longest of them"""
+    min_score: float = field(default=0.0, metadata=between(0.0, 1.0))
+    """utterances whose words have a lower score on average are left out, and counted"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = field(default=None, metadata=_TRACK)
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+    max_hours: float = field(default=24.0, metadata=_HOURS)
+    """a longer recording is an error"""
+    timeout: float = field(default=60.0, metadata=_TIMEOUT)
+    """seconds after which a recording whose decoder does not move on is given up"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        _check_channel(self.channel)
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig:
+    """`asr evaluate`."""
+
+    bundle: str = "en"
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    hypotheses: str | None = None
+    """score the texts of this file instead of running a model: JSON lines with `id` or `audio_filepath`, and `text`;
+    .ctm or .trn, also where the references are .stm; or .txt where the references are .txt too"""
+    against: list[str] = field(default_factory=list)
+    """other systems to compare with on the same recordings: files of hypotheses, bundles, or greedy (the same bundle
+    without a beam search), as in against=[greedy,other.ctm]"""
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    english: bool = False
+    """also make contractions, numbers, fillers and British spellings alike, as OpenAI's Whisper is scored"""
+    scoring_rules: str | None = None
+    """file of `regular expression => replacement`, one a line, for references and hypotheses"""
+    synonyms: str | None = None
+    """file of words that count as equal, parted by commas, one group a line: ok, okay, o k"""
+    slice_by: list[str] = field(default_factory=list)
+    """fields of the manifests to slice by, besides those of few values, which are found"""
+    vocabulary: str | None = None
+    """language model or word list that tells known words from others; that of the decoder by default"""
+    output_dir: str | None = None
+    """folder for report.html, report.json, report.txt, summary.md (for a pull request), utterances.csv, slices.csv and
+    confusions.csv; null writes the totals to stdout only"""
+    overwrite: bool = False
+    """replace files in it that were not written by this command, or changed since"""
+    page_audio: bool = True
+    """have report.html play the recordings and show their spectrograms"""
+    embed_megabytes: float = field(default=16.0, metadata=at_least(0, at_most=10_000))
+    """recordings and pictures up to this size go into report.html itself, more into a folder beside it"""
+    baseline: str | None = None
+    """report.json of an earlier evaluation of the same utterances, to compare with"""
+    max_regression: float = field(default=0.0, metadata=at_least(0, at_most=1000))
+    """points of WER that may be lost against the baseline: exit code 3 if significantly more are (p < 0.05)"""
+    worst: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
+    """utterances with the most errors to show"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = field(default=None, metadata=_TRACK)
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        _check_channel(self.channel)
+
+
+@dataclass(kw_only=True)
+class LmConfig:
+    """`asr lm`."""
+
+    order: int = field(default=3, metadata=at_least(1, at_most=10))
+    """words of the longest n-gram"""
+    unit: LanguageUnit = LanguageUnit.words
+    """words, or characters: for languages written without spaces, and for models that write none"""
+    vocabulary: int = field(default=60000, metadata=at_least(1, at_most=100_000_000))
+    """the most frequent words are kept, up to this many; the others count as unknown"""
+    min_count: int | None = field(default=None, metadata=at_least(1, at_most=1_000_000_000))
+    """words seen less often than this count as unknown; null is 2, and 1 for texts of fewer than 10,000 words, where
+    every word matters"""
+    max_ngrams: int | None = field(default=None, metadata=at_least(0, at_most=10_000_000_000))
+    """n-grams of two words and more that are kept: those that matter most; null keeps all"""
+    threshold: float = field(default=0.0, metadata=at_least(0, at_most=1000))
+    """n-grams that change the model by less than this (relative entropy) are dropped; 1e-9 drops few, 1e-7 many"""
+    quantized: bool = True
+    """keep log-probabilities as one byte each: a third of the size, at next to no cost"""
+    valid: list[str] = field(default_factory=list)
+    """texts or manifests that are not trained on, to measure the perplexity on"""
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    output: str | None = None
+    """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); null names it after the first text"""
+    overwrite: bool = False
+    """replace a file of that name that is no language model of `asr lm`"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(kw_only=True)
+class TuneConfig:
+    """`asr tune`."""
+
+    bundle: str = "en"
+    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    trials: int = field(default=60, metadata=at_least(1, at_most=1_000_000))
+    """combinations of lm_weight, word_bonus, unknown_score and prior_weight to try"""
+    beam_widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64, 128], metadata=between(1, 65_536))
+    """beam widths to try with the best of them; the narrowest that costs next to nothing is recommended"""
+    seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
+    """of the search"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = field(default=None, metadata=_TRACK)
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+    output: str | None = None
+    """folder for a copy of the bundle that decodes so by itself, its language model included"""
+    report_dir: str | None = None
+    """folder for all trials (trials.csv), their picture (surface.png) and the best settings (decoder.yaml)"""
+    overwrite: bool = False
+    """replace files in report_dir that were not written by this command, or changed since, and a damaged bundle; never
+    a folder with files of others"""
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        _check_channel(self.channel)

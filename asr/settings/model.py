@@ -1,0 +1,89 @@
+"""Settings of the acoustic model, and of what runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asr.settings.checks import ConfigEnum, at_least, between, check_settings, require
+
+
+class FrontEnd(ConfigEnum):
+    """How frames are subsampled to steps."""
+
+    conv = "conv"
+    stack = "stack"
+
+
+class Cell(ConfigEnum):
+    """The recurrent cell."""
+
+    lstm = "lstm"
+    gru = "gru"
+
+
+class EngineKind(ConfigEnum):
+    """What runs the acoustic model."""
+
+    onnx = "onnx"
+    onnx_float32 = "onnx_float32"
+    keras = "keras"
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """The acoustic model: a subsampling front end, a stack of recurrent layers, a linear layer to symbols."""
+
+    front_end: FrontEnd = FrontEnd.conv
+    """conv (strided two-dimensional convolutions) or stack (neighbouring frames concatenated)"""
+    subsampling: int = field(default=4, metadata=at_least(1, at_most=64))
+    """frames a step; a power of two with the conv front end"""
+    channels: int = field(default=32, metadata=at_least(1, at_most=4096))
+    """channels of each convolution"""
+    kernel: int = field(default=3, metadata=at_least(1, at_most=63))
+    """width of each convolution in frames and in mel bands, odd"""
+    cell: Cell = Cell.lstm
+    """lstm or gru"""
+    bidirectional: bool = True
+    """false gives a causal model: no step sees a later frame"""
+    depth: int = field(default=3, metadata=at_least(1, at_most=100))
+    """recurrent layers"""
+    units: int = field(default=256, metadata=at_least(1, at_most=16_384))
+    """units of each recurrent layer and direction"""
+    projection: int = field(default=256, metadata=at_least(0, at_most=16_384))
+    """width that the front end and every recurrent layer are projected to; 0 for none"""
+    layer_normalization: bool = True
+    """normalise the output of the front end and of every recurrent layer"""
+    dropout: float = field(default=0.1, metadata=between(0.0, 1.0, high_open=True))
+    """share of the output of every recurrent layer that is dropped in training"""
+    mmi_output: bool = False
+    """a second output layer, for decoding with a language model, which training.mmi_weight is about; the first is for
+    all else, such as greedy decoding"""
+    phone_output: bool = False
+    """an output layer over phones, for decoding with a pronunciation lexicon and a language model; training it needs
+    data.lexicon"""
+
+    def __post_init__(self) -> None:
+        check_settings(self, "model")
+        require(self.kernel % 2 == 1, "model.kernel", "odd", self.kernel)
+        if self.front_end is FrontEnd.conv:
+            require(
+                self.subsampling & (self.subsampling - 1) == 0,
+                "model.subsampling",
+                "a power of two with model.front_end=conv",
+                self.subsampling,
+            )
+
+    @property
+    def outputs(self) -> int:
+        """Output layers over characters."""
+        return 2 if self.mmi_output else 1
+
+    @property
+    def directions(self) -> int:
+        """2 for a bidirectional model, 1 for a causal one."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def convolutions(self) -> int:
+        """Strided convolutions of the conv front end, each halving the time axis."""
+        return self.subsampling.bit_length() - 1

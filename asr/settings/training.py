@@ -1,0 +1,118 @@
+"""Settings of the optimizer, of the course of a training, and of its trackers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asr.settings.checks import LARGEST_SEED, ConfigEnum, above, at_least, between, check_settings
+
+
+class Precision(ConfigEnum):
+    """The type of the large products in training."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Schedule(ConfigEnum):
+    """How the learning rate goes after the warm-up."""
+
+    cosine = "cosine"
+    one_cycle = "one_cycle"
+    plateau = "plateau"
+    constant = "constant"
+
+
+@dataclass(kw_only=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up and a schedule."""
+
+    learning_rate: float = field(default=1e-3, metadata=above(0, at_most=100))
+    """the highest rate, reached after the warm-up"""
+    schedule: Schedule = Schedule.cosine
+    """cosine (half a cosine down to final_share), one_cycle (three tenths of the training up, the rest down; no other
+    warm-up), plateau (falls when validation CER no longer does) or constant"""
+    warmup_steps: int = field(default=500, metadata=at_least(0, at_most=1_000_000_000))
+    """steps over which the rate rises from 0; at most a tenth of the training is used"""
+    final_share: float = field(default=0.01, metadata=between(0.0, 1.0))
+    """the last rate, as a share of the highest; the plateau schedule goes no lower either"""
+    plateau_epochs: int = field(default=2, metadata=at_least(1, at_most=1_000_000))
+    """plateau schedule: validations without a better CER after which the rate falls"""
+    plateau_factor: float = field(default=0.5, metadata=between(0.0, 1.0, low_open=True, high_open=True))
+    """plateau schedule: what the rate is multiplied by when it falls"""
+    weight_decay: float = field(default=0.01, metadata=at_least(0, at_most=100))
+    """decoupled weight decay, on matrices only"""
+    clip_norm: float = field(default=1.0, metadata=above(0, at_most=1_000_000_000))
+    """the gradient's norm is clipped to this"""
+
+    def __post_init__(self) -> None:
+        check_settings(self, "optimizer")
+
+
+@dataclass(kw_only=True)
+class TrainingConfig:
+    """How long and in what portions to train."""
+
+    epochs: int = field(default=30, metadata=at_least(1, at_most=1_000_000))
+    """passes over the training data"""
+    batch_size: int = field(default=32, metadata=at_least(1, at_most=65_536))
+    """most utterances in a batch"""
+    batch_seconds: float = field(default=160.0, metadata=above(0, at_most=1_000_000))
+    """most audio in a batch, padding included"""
+    buckets: int = field(default=10, metadata=at_least(1, at_most=1000))
+    """shapes of batches, at most: more mean less padding, and more shapes to compile for"""
+    accumulate: int = field(default=1, metadata=at_least(1, at_most=10_000))
+    """batches that make one step of the optimizer together: a large batch in the memory of a small one"""
+    sorted_first_epoch: bool = True
+    """take the first epoch from the shortest utterance to the longest, which shortens the all-blank plateau of CTC"""
+    average_epochs: float = field(default=0.0, metadata=at_least(0, at_most=1_000_000))
+    """validate and save the exponential moving average of the weights over about so many epochs, which errs less than
+    the weights of any one step; 0 takes the weights as they are"""
+    valid_every: int = field(default=1, metadata=at_least(1, at_most=1_000_000))
+    """epochs from one validation to the next; the last epoch is always validated"""
+    patience: int = field(default=10, metadata=at_least(0, at_most=1_000_000))
+    """stop after this many epochs without a better validation CER; 0 never stops early"""
+    seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
+    """seeds weights, order and augmentation"""
+    workers: int = field(default=1, metadata=at_least(0, at_most=1024))
+    """processes that prepare batches; 0 prepares them in between, in the training process"""
+    checkpoint_minutes: float = field(default=10.0, metadata=at_least(0, at_most=1_000_000))
+    """a checkpoint is written at the end of every epoch and whenever this much time has passed; 0 after every batch"""
+    precision: Precision = Precision.float32
+    """type of the large products: bfloat16 is faster on a processor or GPU that has it, float16 on an older GPU;
+    weights, states of the recurrence, and the CTC loss stay float32"""
+    devices: int = field(default=1, metadata=at_least(1, at_most=1024))
+    """devices of this machine that share every batch (TensorFlow and JAX)"""
+    jit_compile: bool = False
+    """compile the whole training step with XLA (TensorFlow; JAX always does), not just the recurrence"""
+    mmi_weight: float | None = field(default=None, metadata=between(0.0, 1.0))
+    """share of lattice-free MMI in what is minimised: it wants the transcript to stand out among all other texts, where
+    CTC, the rest, wants it likely. For the last epochs of a model that decodes with a language model: greedy decoding
+    loses by it, unless that has an output of its own (model.mmi_output). null: 0.9 with such an output, 0 without"""
+    mmi_order: int = field(default=4, metadata=between(3, 5))
+    """letters in a row that say how likely another text is, from 3 to 5"""
+    skip_batches: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
+    """batches without a finite loss and gradient that are passed over, with a message, before training stops"""
+    overfit: int = field(default=0, metadata=at_least(0, at_most=1_000_000))
+    """learn this many utterances by heart and say whether it worked, to prove the wiring; 0 trains as usual"""
+
+    def __post_init__(self) -> None:
+        check_settings(self, "training")
+
+
+@dataclass(kw_only=True)
+class TrackingConfig:
+    """Where a run can be watched."""
+
+    tensorboard: bool = True
+    """write curves, decoded examples and pictures of features to the run's folder, for `tensorboard --logdir runs`"""
+    mlflow: str | None = None
+    """also send them to this MLflow server or database (http://..., sqlite:///mlflow.db); needs `pip install mlflow`"""
+    mlflow_experiment: str = "asr"
+    """name of the experiment there"""
+    examples: int = field(default=4, metadata=at_least(0, at_most=10_000))
+    """validation utterances whose texts are shown after every epoch"""
+
+    def __post_init__(self) -> None:
+        check_settings(self, "tracking")

@@ -1,0 +1,1 @@
+"""Transcripts as files: one table of formats."""
