@@ -128,7 +128,7 @@ class G2p:
             raise LanguageModelError(path, "no such model of pronunciations") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ConfigError) as error:
             raise LanguageModelError(
-                path, f"not a model of pronunciations, as scripts/train_g2p.py writes it ({error})"
+                path, f"not a model of pronunciations, as scripts/research/train_g2p.py writes it ({error})"
             ) from error
 
     def save(self, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:

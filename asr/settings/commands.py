@@ -64,7 +64,7 @@ class TrainConfig:
         if self.model.phone_output and not self.data.lexicon:
             raise ConfigError(
                 "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
-                "(scripts/make_lexicon.py makes one)"
+                "(scripts/research/make_lexicon.py makes one)"
             )
 
     @property

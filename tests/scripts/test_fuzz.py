@@ -1,4 +1,4 @@
-"""A small share of what `python scripts/fuzz_audio.py` does."""
+"""A small share of what `python scripts/research/fuzz_audio.py` does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from ..conftest import REPOSITORY
 
-sys.path.insert(0, str(REPOSITORY / "scripts"))
+sys.path.insert(0, str(REPOSITORY / "scripts" / "research"))
 
 from fuzz_audio import fuzz, write_seeds
 

@@ -21,7 +21,7 @@ from ..conftest import REPOSITORY
 
 
 def run_script(name: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "scripts" / name), *map(str, arguments)]
+    command = [sys.executable, str(REPOSITORY / "scripts" / "research" / name), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 

@@ -15,7 +15,7 @@ def test_every_kind_of_sound_is_made_twice_alike_with_an_empty_text(tmp_path):
     contents = []
     for name in ("one", "two"):
         folder = tmp_path / name
-        command = [sys.executable, str(REPOSITORY / "scripts/make_nonspeech.py"), str(folder), "--count", "16"]
+        command = [sys.executable, str(REPOSITORY / "scripts/research/make_nonspeech.py"), str(folder), "--count", "16"]
         done = subprocess.run([*command, "--seconds", "0.5", "1"], capture_output=True, text=True, check=True)
         assert "16 recordings" in done.stdout
         reading = read_manifest(folder / "nonspeech.jsonl")
@@ -30,7 +30,7 @@ def test_every_kind_of_sound_is_made_twice_alike_with_an_empty_text(tmp_path):
 
 
 def test_a_babble_is_made_of_speech(tmp_path):
-    command = [sys.executable, str(REPOSITORY / "scripts/make_nonspeech.py"), str(tmp_path), "--count", "3"]
+    command = [sys.executable, str(REPOSITORY / "scripts/research/make_nonspeech.py"), str(tmp_path), "--count", "3"]
     subprocess.run([*command, "--speech", str(SAMPLES / "samples.jsonl")], capture_output=True, check=True)
     babble = read_manifest(tmp_path / "babble.jsonl").utterances
     assert [one.id for one in babble] == ["babble-0000", "babble-0001", "babble-0002"]

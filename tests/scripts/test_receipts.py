@@ -34,7 +34,7 @@ def fake_run(folder: Path, *, seed: int, rates: list[float | None], epochs: int 
 
 
 def summarize(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "scripts" / "summarize_recipe.py"), *map(str, arguments)]
+    command = [sys.executable, str(REPOSITORY / "scripts" / "research" / "summarize_recipe.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -62,7 +62,7 @@ def test_a_run_that_has_not_come_to_its_end_is_refused(tmp_path):
 
 
 def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "scripts" / "compare_settings.py"), *map(str, arguments)]
+    command = [sys.executable, str(REPOSITORY / "scripts" / "research" / "compare_settings.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

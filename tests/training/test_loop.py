@@ -304,7 +304,7 @@ def test_a_loss_that_is_no_number_names_its_utterance_saves_the_batch_and_is_pas
         assert "weights/symbols/bias" in arrays.files
 
     (tmp_path / "config.yaml").write_text(to_yaml(settings))
-    script = [sys.executable, REPOSITORY / "scripts" / "replay_batch.py", saved[0]]
+    script = [sys.executable, REPOSITORY / "scripts" / "research" / "replay_batch.py", saved[0]]
     replayed = subprocess.run(script, capture_output=True, text=True, check=False)
     assert replayed.returncode == 0, replayed.stderr
     rows = {line.split()[0]: line.split()[4:] for line in replayed.stdout.splitlines()[1:4]}

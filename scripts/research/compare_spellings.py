@@ -1,14 +1,14 @@
 """Do other symbols serve better? Short trainings that spell words otherwise, and what each came to, spelled back.
 
-    python scripts/compare_spellings.py docs/recipes/spellings doubled initials both
+    python scripts/research/compare_spellings.py docs/recipes/spellings doubled initials both
 
 A letter that comes twice can be one symbol, which needs no blank in between (doubled); the first letter of a word can
 be a symbol of its own, which needs no space before it (initials); or both. Source: G. Zweig, C. Yu, J. Droppo, A.
 Stolcke, "Advances in All-Neural Speech Recognition", ICASSP 2017, section 3.
 
 Every spelling is trained by experiment=short and decoded greedily after its last epoch; texts are spelled back before
-they are scored, so that the figures compare with those of scripts/compare_settings.py. Results are added to a JSON
-file; the last line is JSON.
+they are scored, so that the figures compare with those of scripts/research/compare_settings.py. Results are added to a
+JSON file; the last line is JSON.
 """
 
 from __future__ import annotations

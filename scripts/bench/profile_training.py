@@ -5,8 +5,8 @@ The network is trained as far as its front end, then as far as its first recurre
 adds to a step is its share (forward and backward). What the whole step of `asr train` takes more is the loss, the
 optimizer and the guard. The pieces take turns, round by round, and medians count.
 
-    python scripts/profile_training.py
-    KERAS_BACKEND=torch python scripts/profile_training.py --rows 8 --seconds 12 model=small
+    python scripts/bench/profile_training.py
+    KERAS_BACKEND=torch python scripts/bench/profile_training.py --rows 8 --seconds 12 model=small
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What models cost on one processor core: size, memory, speed, and the errors that one gets for it.
 
-    python scripts/bench_footprint.py dev-clean-heldout.jsonl --bundles en tiny
-    python scripts/bench_footprint.py data/samples/samples.jsonl
+    python scripts/bench/footprint.py dev-clean-heldout.jsonl --bundles en tiny
+    python scripts/bench/footprint.py data/samples/samples.jsonl
 
 Every model is evaluated by `asr evaluate` with `workers=1`, in a process of its own, greedily and, where its bundle
 recommends another decoder, with that. Size is that of the files that are read to transcribe: the integer graph, the

@@ -1,7 +1,7 @@
 """Does a setting matter? Short trainings that differ from a recipe in one thing each, and what each came to.
 
-    python scripts/compare_settings.py docs/recipes/settings --seeds 1 2 3          # the recipe itself
-    python scripts/compare_settings.py docs/recipes/settings model.dropout=0 'model.depth=4 model.units=96'
+    python scripts/research/compare_settings.py docs/recipes/settings --seeds 1 2 3          # the recipe itself
+    python scripts/research/compare_settings.py docs/recipes/settings model.dropout=0 'model.depth=4 model.units=96'
 
 trains the recipe with every change and seed (a change is one argument: settings of `asr train`, parted by spaces), adds
 what came out to docs/recipes/settings.json, draws settings.png, and prints a table, then one line of JSON. Changes that

@@ -1,11 +1,11 @@
 """Makes a pronunciation lexicon: the phones of every word of manifests, texts, word lists or language models.
 
-    python scripts/make_lexicon.py train.jsonl english.lm --g2p g2p.npz --output lexicon.txt
-    python scripts/make_lexicon.py books.txt.xz --most 100000 --g2p g2p.npz --output lexicon.txt
+    python scripts/research/make_lexicon.py train.jsonl english.lm --g2p g2p.npz --output lexicon.txt
+    python scripts/research/make_lexicon.py books.txt.xz --most 100000 --g2p g2p.npz --output lexicon.txt
 
 A word has all its pronunciations of CMUdict; else those that follow by rule from its stem's; else the one or two that a
-model predicts from its letters (scripts/train_g2p.py makes that). How many words and running words came from where is
-printed. Files may be packed (.gz, .bz2, .xz); texts are normalised as training texts are.
+model predicts from its letters (scripts/research/train_g2p.py makes that). How many words and running words came from
+where is printed. Files may be packed (.gz, .bz2, .xz); texts are normalised as training texts are.
 """
 
 from __future__ import annotations

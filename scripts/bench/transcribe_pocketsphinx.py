@@ -1,7 +1,7 @@
 """Transcribes a manifest with PocketSphinx and its own model, for `asr evaluate` to compare with.
 
     python -m venv sphinx && sphinx/bin/pip install pocketsphinx soundfile
-    python scripts/transcribe_pocketsphinx.py dev-clean-heldout.jsonl sphinx.jsonl --python sphinx/bin/python
+    python scripts/bench/transcribe_pocketsphinx.py dev-clean-heldout.jsonl sphinx.jsonl --python sphinx/bin/python
     asr evaluate dev-clean-heldout.jsonl against=[sphinx.jsonl]
 
 PocketSphinx reads what we decode (16 kHz, 16 bits), one utterance at a time, with its own settings. What it

@@ -1,6 +1,7 @@
 """Bidirectional LSTM, LSTM and bidirectional GRU of equal size: error, speed of training, speed of transcription.
 
-    python scripts/compare_cells.py docs/recipes/cells --experiment an4 --seeds 1 2 3 --recipe docs/recipes/an4.json
+    python scripts/research/compare_cells.py docs/recipes/cells --experiment an4 --seeds 1 2 3 \\
+        --recipe docs/recipes/an4.json
 
 trains a recipe with each network (their units chosen so that all have as many weights as the recipe's own network, to
 a percent), times their gradient steps on one batch and their transcription of some recordings, the networks taking

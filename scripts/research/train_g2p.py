@@ -1,6 +1,6 @@
 """Trains the model that predicts phones from letters, on CMUdict, and measures it on words that it was not trained on.
 
-    KERAS_BACKEND=torch OMP_NUM_THREADS=1 python scripts/train_g2p.py g2p.npz
+    KERAS_BACKEND=torch OMP_NUM_THREADS=1 python scripts/research/train_g2p.py g2p.npz
 
 A twentieth of the words is held out, chosen by a hash of each. Once their error rates are measured, training goes on
 for one more epoch with these words among the others, and the result of that is written. The file holds the error rates

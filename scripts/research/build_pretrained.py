@@ -1,7 +1,7 @@
 """Makes a bundle that ships from a finished run: tunes decoder and confidences, measures, and writes the rates into it.
 
-    python scripts/build_pretrained.py runs/en asr/models/en dev-clean-heldout.jsonl --lm english.lm
-    python scripts/build_pretrained.py runs/tiny asr/models/tiny dev-clean-heldout.jsonl --recipe tiny
+    python scripts/research/build_pretrained.py runs/en asr/models/en dev-clean-heldout.jsonl --lm english.lm
+    python scripts/research/build_pretrained.py runs/tiny asr/models/tiny dev-clean-heldout.jsonl --recipe tiny
 
 It calls `asr tune` and `asr evaluate`, and leaves the report of the latter where `--report` says.
 """

@@ -1,7 +1,7 @@
 """Times `asr transcribe` from the command line, beside PocketSphinx and Keras, all in fresh processes taking turns.
 
     pip install pocketsphinx
-    python scripts/bench_transcribe.py [MANIFEST]
+    python scripts/bench/transcribe.py [MANIFEST]
 
 Without a manifest the hour is joined from the samples of the repository, over and over: good enough for times. Every
 contender transcribes the same FLAC files: ten seconds, for the time from a cold start to the text, and an hour. The
@@ -33,7 +33,7 @@ from asr.bundle import load_bundle
 from asr.corpus.manifest import read_manifest
 
 RATE = 16000
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 POCKETSPHINX = """
 import sys, soundfile

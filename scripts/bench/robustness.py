@@ -1,7 +1,7 @@
 """Measures a model's errors on recordings made worse: noise, babble, rooms, telephones, low bit rates, several voices.
 
-    python scripts/bench_robustness.py dev-clean-heldout.jsonl
-    python scripts/bench_robustness.py dev-clean-heldout.jsonl --bundle runs/mine/best --limit 100
+    python scripts/bench/robustness.py dev-clean-heldout.jsonl
+    python scripts/bench/robustness.py dev-clean-heldout.jsonl --bundle runs/mine/best --limit 100
 
 Every condition is applied to the same utterances, from a seed. Noise is pink; babble is six other speakers of the
 manifest at once; a room has half a second of reverberation (Polack's statistical model, which also trains

@@ -3,13 +3,13 @@
 A model that has only ever heard speech writes words under music. With these among its training data it learns to write
 nothing there. Everything is synthesised from a seed; nothing is downloaded.
 
-    python scripts/make_nonspeech.py data/nonspeech
+    python scripts/research/make_nonspeech.py data/nonspeech
     asr train data.train='[mine.jsonl,data/nonspeech/nonspeech.jsonl]' ...
 
 They serve as noise behind speech too. With --speech, a babble of several voices at once is made of its recordings, in a
 manifest of its own, which is for noise alone:
 
-    python scripts/make_nonspeech.py data/nonspeech --speech train.jsonl
+    python scripts/research/make_nonspeech.py data/nonspeech --speech train.jsonl
     asr train augment.noise_manifests='[data/nonspeech/nonspeech.jsonl,data/nonspeech/babble.jsonl]' ...
 """
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the models that ship: language model, three legs of `en`, `tiny`; tunes them and measures them.
 #
-#   scripts/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
+#   scripts/research/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
 #
 # SPEECH holds the manifests of data/README.md, TEXT books.txt.xz and librispeech-train-clean-100.txt.xz; OUTPUT gets runs,
 # bundles and reports. Every SETTING goes to every training, such as training.precision=bfloat16. What is

@@ -1,7 +1,7 @@
 """Times a training step of networks of several sizes: what a wider or deeper one costs, before one trains it.
 
-    python scripts/bench_networks.py --precision bfloat16
-    python scripts/bench_networks.py --networks depth=4 units=320,projection=320 --rows 24
+    python scripts/bench/networks.py --precision bfloat16
+    python scripts/bench/networks.py --networks depth=4 units=320,projection=320 --rows 24
 
 Networks take turns, on the same batch; the median step of each counts. The last line is JSON.
 """

@@ -8,7 +8,7 @@ one thread, ready before anything is timed; they take turns, round by round, and
     python -m venv peers
     peers/bin/pip install "numpy<2" pyctcdecode==0.5.0 kenlm flashlight-text==0.0.7 fast-ctc-decode==0.3.7
     asr lm books.txt.xz max_ngrams=4500000 output=books.lm
-    python scripts/bench_decoders.py dev-clean-heldout.jsonl --lm books.lm --peers peers/bin/python --plot decoders.png
+    python scripts/bench/decoders.py dev-clean-heldout.jsonl --lm books.lm --peers peers/bin/python --plot decoders.png
 
 Peers that are not installed are left out. Prints a table, then one line of JSON.
 """

@@ -1,6 +1,6 @@
 """Throws damaged recordings of every supported format at transcription, and counts what comes of them.
 
-    python scripts/fuzz_audio.py --count 100000
+    python scripts/research/fuzz_audio.py --count 100000
 
 Every input must end in a transcript or in one `AudioError` that says why. A decoder that breaks down or hangs costs its
 reader process and one recording; ours must never. Inputs on which that happened are kept in --keep, to be looked at.

@@ -1,6 +1,6 @@
 """Draws the picture of a report that the README shows: its head, and one utterance.
 
-    python scripts/picture_report.py docs/sample-report/report.html docs/pictures/report.png
+    python scripts/research/picture_report.py docs/sample-report/report.html docs/pictures/report.png
 
 Needs Chromium, and Playwright from the test dependencies.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Takes a batch that a training passed over, with the weights of that moment, and shows what was wrong with it.
 
-    python scripts/replay_batch.py runs/mine/non_finite/epoch2-batch17.npz
+    python scripts/research/replay_batch.py runs/mine/non_finite/epoch2-batch17.npz
 
 For every utterance: frames, steps, label symbols, its loss, and whether its features hold numbers that are not finite.
 """

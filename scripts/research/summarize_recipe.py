@@ -1,6 +1,6 @@
 """Receipts of a recipe: what its runs came to, with mean and spread, as a table, JSON and a picture of the curves.
 
-    python scripts/summarize_recipe.py docs/recipes/an4 runs/an4-1 runs/an4-2 runs/an4-3
+    python scripts/research/summarize_recipe.py docs/recipes/an4 runs/an4-1 runs/an4-2 runs/an4-3
 
 writes docs/recipes/an4.json and an4.png, and prints the table, then one line of JSON. The runs must be of the same
 settings but for their seeds; with --add, those that an earlier call wrote there are kept beside the new ones. Error

@@ -1,6 +1,6 @@
 """Measures what length costs: word errors, word times and memory of recordings joined from known utterances.
 
-    python scripts/measure_long.py ../shared/speech/librispeech/dev-clean-heldout.jsonl
+    python scripts/bench/long_recording.py ../shared/speech/librispeech/dev-clean-heldout.jsonl
 
 The utterances are joined in random order, without a pause, and transcribed as one recording; errors are compared with
 those of the utterances alone. Times of words that both write alike are compared with their times in the utterances,
@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from asr.text.transcript import Word
-from bench_transcribe import run
+from transcribe import run
 
 from asr.audio.load import Samples, load_audio
 from asr.bundle import load_bundle
@@ -30,6 +29,7 @@ from asr.evaluation.scoring import score
 from asr.recognition.transcriber import Transcriber
 from asr.settings.decoding import AutoConfig
 from asr.text.normalize import normalize_text
+from asr.text.transcript import Word
 
 RATE = 16000
 

@@ -1,6 +1,6 @@
 """How much of one's own speech is enough? Error on a test set of one's own against minutes to train on.
 
-    python scripts/measure_own_hours.py BUNDLE own.jsonl docs/recipes/own-hours --minutes 3 10 30 60
+    python scripts/research/measure_own_hours.py BUNDLE own.jsonl docs/recipes/own-hours --minutes 3 10 30 60
 
 holds a test set out of a manifest, takes nested random parts of the rest, fine-tunes the bundle on each
 (`asr train experiment=finetune init=BUNDLE`), trains on the largest from nothing too, and measures all on the test set,

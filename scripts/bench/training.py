@@ -7,8 +7,8 @@ the median round of each counts. The network is 3 bidirectional LSTMs of 256 uni
 forward, CTC with true lengths, backward, clipping and AdamW. Speed is steps of the network (rows times time steps) a
 second. Contenders whose library is not installed are left out.
 
-    python scripts/bench_training.py
-    python scripts/bench_training.py --rounds 9 --rows 32 --steps 200
+    python scripts/bench/training.py
+    python scripts/bench/training.py --rounds 9 --rows 32 --steps 200
 """
 
 from __future__ import annotations
