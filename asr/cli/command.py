@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asr.cli.arguments import Arguments
 from asr.cli.console import configure_logging, quiet_native_libraries
 from asr.errors import ConfigError
-from asr.settings.commands import TrainConfig
+from asr.settings.commands import ExperimentConfig
 from asr.settings.decoding import BeamConfig, DecoderConfig
 from asr.settings.model import EngineKind
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asr.acoustic.runtime import AcousticModel
     from asr.bundle import Bundle
 
-Settings = TypeVar("Settings", bound=TrainConfig)
+Settings = TypeVar("Settings", bound=ExperimentConfig)
 
 _log = logging.getLogger(__name__)
 

@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -66,10 +64,11 @@ def conf_dir() -> Path:
     raise ConfigError(f"the configuration files are missing from {package / 'conf'}: install asr again")
 
 
-def register_schemas() -> None:
-    """Tell Hydra the dataclasses; doing it again changes nothing."""
+def register_schemas(*names: str) -> None:
+    """Register the dataclasses of commands, of all by default, with Hydra; doing it again changes nothing."""
     store = ConfigStore.instance()
-    for command, kind in ROOTS.items():
+    for command in names or ROOTS:
+        kind = ROOTS[command]
         # A group's option may only replace its base class, not a sibling.
         bases = {one.name: decoding.DecoderConfig() for one in fields(kind) if one.name == "decoder"}
         store.store(name=f"{command}_schema", node=kind(**bases))
@@ -121,7 +120,7 @@ class Composer:
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __enter__(self) -> Composer:
-        register_schemas()
+        register_schemas(self.command)
         GlobalHydra.instance().clear()
         self._hydra = initialize_config_dir(str(conf_dir()), version_base="1.3", job_name=self.command)
         self._hydra.__enter__()
@@ -133,12 +132,12 @@ class Composer:
     @cached_property
     def groups(self) -> dict[str, list[str]]:
         """The groups whose options this command takes, and their options."""
-        loader = _loader()
-        names = [name for name in loader.get_group_options("", ObjectType.GROUP) if name != "hydra"]
+        folders = sorted(folder for folder in conf_dir().iterdir() if folder.is_dir())
+        defaults = self._group_defaults()
         return {
-            name: [option for option in loader.get_group_options(name) if not option.endswith("_schema")]
-            for name in sorted(names)
-            if name in self._group_defaults()
+            folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+            for folder in folders
+            if folder.name in defaults
         }
 
     def _group_defaults(self) -> dict[str, Any]:
@@ -179,8 +178,34 @@ class Composer:
         ConfigError
             For an unknown key, group, option or value, naming the nearest valid one.
         """
-        safe = self.check(overrides, multirun=multirun)
-        return to_settings(self._compose([] if multirun else safe))
+        if multirun:
+            self.check(overrides, multirun=True)
+            return to_settings(self._compose([]))
+        try:
+            return to_settings(self._compose(self._quoted_for_hydra(overrides)))
+        except (ConfigError, ValueError):  # ValueError: a whole number of more digits than Python reads
+            self.check(overrides)  # says which one is wrong, and what is near it
+            raise
+
+    def _quoted_for_hydra(self, overrides: Sequence[str]) -> list[str]:
+        """Overrides as Hydra's grammar reads them; unknown keys as they are.
+
+        The types of the keys are those of the dataclasses, so that nothing is composed for it: with every class that a
+        group can stand for, since an option that an experiment chooses is not known before the composition.
+        """
+        keys: dict[str, Key] = {}
+        for group, options in _GROUP_SCHEMAS.items():
+            if group in ROOTS[self.command].__dataclass_fields__:
+                for kind in options.values():
+                    keys |= {key.name: key for key in walk_keys(ROOTS[self.command](**{group: kind()}))}
+        keys = keys or {key.name: key for key in walk_keys(ROOTS[self.command]())}
+        pairs = [_split_override(override) for override in overrides]
+        for name, _ in pairs:
+            if name.startswith(("hydra.", "hydra/")):
+                raise ConfigError(f"`asr {self.command}` has no setting {name!r}")
+        return [
+            f"{name}={_quote(keys[name], value, multirun=False) if name in keys else value}" for name, value in pairs
+        ]
 
     def check(self, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:
         """Refuse what cannot be used, and spell the rest so that Hydra reads it as it was meant; as in `compose`."""
@@ -325,16 +350,23 @@ def from_yaml(kind: type[Settings], text: str, where: str) -> Settings:
 def walk_keys(settings: Any, prefix: str = "") -> list[Key]:
     """All settings of a dataclass and of those within it, with the docstring under each field."""
     kind = type(settings)
-    types = typing.get_type_hints(kind)
+    types = typing.get_type_hints(decoding.BeamSettings if kind is decoding.AutoConfig else kind)
     helps = _field_docs(kind)
     keys = []
-    for one in fields(settings):
-        value = getattr(settings, one.name)
+    for name in _in_order_of_help(kind):
+        value = getattr(settings, name)
         if is_dataclass(value):
-            keys += walk_keys(value, f"{prefix}{one.name}.")
+            keys += walk_keys(value, f"{prefix}{name}.")
         else:
-            keys.append(Key(prefix + one.name, types[one.name], value, helps.get(one.name, "")))
+            keys.append(Key(prefix + name, types[name], value, helps.get(name, "")))
     return keys
+
+
+def _in_order_of_help(kind: type[Any]) -> list[str]:
+    """The fields of a dataclass: first the bundle, then the others, those that it shares with other commands last."""
+    names = [one.name for one in fields(kind)]
+    shared = {one.name for base in kind.__bases__ if is_dataclass(base) for one in fields(base)}
+    return sorted(names, key=lambda name: (name != "bundle", name in shared if shared != set(names) else False))
 
 
 def _field_docs(kind: type[Any]) -> dict[str, str]:
@@ -347,8 +379,6 @@ def _field_docs(kind: type[Any]) -> dict[str, str]:
     for base in kind.__bases__:
         if is_dataclass(base):
             docs |= _field_docs(base)
-    if kind is decoding.AutoConfig:  # has the settings of a beam search, by the same names
-        docs |= _field_docs(decoding.BeamConfig)
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     body = typing.cast(ast.ClassDef, definition).body
     for statement, following in itertools.pairwise(body):
@@ -360,12 +390,6 @@ def _field_docs(kind: type[Any]) -> dict[str, str]:
         ):
             docs[statement.target.id] = " ".join(str(following.value.value).split())
     return docs
-
-
-def _loader() -> ConfigLoader:
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None  # initialize_config_dir made it
-    return hydra.config_loader
 
 
 def _split_override(override: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from asr.cli.arguments import FLAGS, SHORT_FLAGS
 from asr.cli.composition import Composer, Key
+from asr.settings.decoding import FROM_BUNDLE
 
 
 def command_help(composer: Composer, *, usage: str, text: str, examples: str) -> str:
@@ -31,7 +32,9 @@ def command_help(composer: Composer, *, usage: str, text: str, examples: str) ->
             default = defaults[group]
             rows.append((f"{group}=", f"{' | '.join(options)}  [{'null' if default is None else default}]"))
         parts.append("Choices (group=option, default in brackets):\n" + _columns(rows, width))
-    parts.append("Settings (key=value, default in brackets):\n" + _columns([_row(key) for key in keys.values()], width))
+    note = "; bundle: as the bundle has it" if any(key.default == FROM_BUNDLE for key in keys.values()) else ""
+    rows = [_row(key) for key in keys.values()]
+    parts.append(f"Settings (key=value, default in brackets{note}):\n" + _columns(rows, width))
     for group, options in groups.items():
         for option in options:
             if group in {"experiment", "normalizer", "model", "augment", "training"}:
@@ -50,8 +53,7 @@ def command_help(composer: Composer, *, usage: str, text: str, examples: str) ->
 
 
 def _row(key: Key) -> tuple[str, str]:
-    has_none = key.default is None and key.name.startswith("decoder.")  # so decoder=auto, which asks the bundle
-    return f"{key.name}=", f"{key.help} [{'as the bundle has it' if has_none else shown_value(key.default)}]"
+    return f"{key.name}=", f"{key.help} [{shown_value(key.default)}]"
 
 
 def shown_value(value: Any) -> str:

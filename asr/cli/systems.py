@@ -90,7 +90,7 @@ def _run(
     """
     from tqdm import tqdm
 
-    from asr.audio.readers import Readers
+    from asr.audio.readers import Limits, Readers
     from asr.bundle import load_bundle
     from asr.decoding import describe_decoder
     from asr.evaluation.sources import Output, System
@@ -103,7 +103,7 @@ def _run(
     bundle = load_bundle(name)
     warn_of_unused_model(bundle, decoder)
     before, started = usage(), time.monotonic()
-    readers = Readers()
+    readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
     transcriber = Transcriber(
         bundle,
         decoder=decoder,

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
-from asr.cli.command import settings_or_answer
+from asr.cli.command import load_engine, settings_or_answer
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.errors import AudioError, ConfigError, ManifestError
 from asr.files import OutputJournal, typed_path
 from asr.machine import available_cores
 from asr.settings.commands import TuneConfig
-from asr.settings.decoding import AutoConfig, BeamConfig
+from asr.settings.decoding import FROM_BUNDLE, AutoConfig, BeamConfig
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if settings.output:
         for name in ("lexicon", "hotwords", "hotwords_file"):
-            if getattr(settings.decoder, name, None):
+            if getattr(settings.decoder, name, None) not in (None, [], FROM_BUNDLE):
                 raise ConfigError(f"a bundle does not keep decoder.{name}: leave it away, or leave away output")
     _check_outputs(settings)
     reading = read_manifests([Path(name) for name in split.files])
@@ -84,6 +84,7 @@ def _check_outputs(settings: TuneConfig) -> None:
 def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     from tqdm import tqdm
 
+    from asr.audio.readers import Limits, Readers
     from asr.bundle import bundle_argument, copy_bundle, load_bundle
     from asr.decoding import decoder_kind, make_decoder
     from asr.recognition.transcriber import Transcriber
@@ -107,7 +108,13 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         phones=bundle.phones,
     )
     transcriber = Transcriber(
-        bundle, decoder=decoder, channel=settings.channel, track=settings.track, workers=settings.workers
+        bundle,
+        decoder=decoder,
+        channel=settings.channel,
+        track=settings.track,
+        workers=settings.workers,
+        engine=load_engine(bundle, settings.engine),
+        readers=Readers(Limits(hours=settings.max_hours, timeout=settings.timeout)),
     )
     heard, references, speakers, failed = [], [], [], 0
     results = transcriber.hear_files(one.audio for one in utterances)

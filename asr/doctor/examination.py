@@ -28,7 +28,7 @@ from asr.doctor.faults import Fault, Severity
 from asr.errors import AudioError, ConfigError
 from asr.files import typed_path
 from asr.machine import available_cores
-from asr.settings.commands import TrainConfig
+from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet, describe_character, steps_needed
 from asr.text.normalize import normalize_text
 
@@ -100,13 +100,13 @@ class Diagnosis:
 
 
 def examine(
-    settings: TrainConfig, *, parts: Sequence[str | Path] = (), listen: bool = True, workers: int = 0
+    settings: ExperimentConfig, *, parts: Sequence[str | Path] = (), listen: bool = True, workers: int = 0
 ) -> Diagnosis:
     """Find out what is wrong with some data.
 
     Parameters
     ----------
-    settings : TrainConfig
+    settings : ExperimentConfig
         Names the data (`data.train` against `data.valid`, or what `data.hold_out` takes from the one for the other)
         and what is to be trained on them.
     parts : sequence of str or Path
@@ -193,7 +193,7 @@ def _in_quarantine(utterances: Sequence[Utterance], quarantine: Mapping[Place, s
     }
 
 
-def _read_parts(settings: TrainConfig, parts: Sequence[str | Path]) -> tuple[list[Part], list[Fault]]:
+def _read_parts(settings: ExperimentConfig, parts: Sequence[str | Path]) -> tuple[list[Part], list[Fault]]:
     sides: list[tuple[str, list[str | Path], bool]]
     if parts:
         sides = [(str(path), [path], True) for path in parts]
@@ -219,7 +219,7 @@ def _line_fault(problem: str) -> Fault:
     return Fault("line" if re.search(r":\d+$", where) else "manifest", where, message)
 
 
-def _alphabet(settings: TrainConfig, parts: Sequence[Part]) -> Alphabet:
+def _alphabet(settings: ExperimentConfig, parts: Sequence[Part]) -> Alphabet:
     if not settings.alphabet.from_data:
         return Alphabet(settings.alphabet.symbols)
     trained = [part for part in parts if part.trained]
@@ -244,7 +244,7 @@ def _look_at(
 
 
 def _examine_utterance(
-    utterance: Utterance, found: Sound | float | AudioError, part: Part, alphabet: Alphabet, settings: TrainConfig
+    utterance: Utterance, found: Sound | float | AudioError, part: Part, alphabet: Alphabet, settings: ExperimentConfig
 ) -> tuple[Utterance, list[Fault]]:
     """An utterance with its true duration, and what is wrong with it, taken by itself."""
     if isinstance(found, AudioError):
@@ -257,7 +257,7 @@ def _examine_utterance(
     return utterance, [*faults, *_label_faults(utterance, part, alphabet, settings)]
 
 
-def _sound_faults(utterance: Utterance, sound: Sound, settings: TrainConfig) -> Iterator[Fault]:
+def _sound_faults(utterance: Utterance, sound: Sound, settings: ExperimentConfig) -> Iterator[Fault]:
     def fault(kind: str, message: str) -> Fault:
         return Fault(kind, utterance.where, f"{utterance.audio}: {message}", utterance)
 
@@ -282,7 +282,7 @@ def _duration_faults(utterance: Utterance, seconds: float) -> Iterator[Fault]:
         yield Fault("duration", utterance.where, message, utterance)
 
 
-def _label_faults(utterance: Utterance, part: Part, alphabet: Alphabet, settings: TrainConfig) -> Iterator[Fault]:
+def _label_faults(utterance: Utterance, part: Part, alphabet: Alphabet, settings: ExperimentConfig) -> Iterator[Fault]:
     def fault(kind: str, message: str) -> Fault:
         return Fault(kind, utterance.where, message, utterance)
 

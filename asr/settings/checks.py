@@ -28,6 +28,7 @@ KINDS: Mapping[type, str] = MappingProxyType(
 LARGEST_SEED = 2**32 - 1
 
 _KEY = "bounds"
+_NOTHING = object()
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 80
 
@@ -94,7 +95,9 @@ def declared_bounds(kind: type[Any]) -> dict[str, Bounds | None]:
     return {one.name: one.metadata.get(_KEY) for one in fields(kind)}
 
 
-def check_settings(settings: Any, section: str = "", *, declared: type[Any] | None = None) -> None:
+def check_settings(
+    settings: Any, section: str = "", *, declared: type[Any] | None = None, unset: object = _NOTHING
+) -> None:
     """Check the type and the bounds of every field, and bring what is spelled otherwise to its declared type.
 
     A whole number becomes a float where one is declared, a name the member of an enumeration, a path a text, a tuple a
@@ -106,16 +109,21 @@ def check_settings(settings: Any, section: str = "", *, declared: type[Any] | No
     section : str
         What opens the names of its fields in messages, as in `decoder.beam_width`.
     declared : type, optional
-        A dataclass with the same fields that declares their bounds; that of `settings` by default.
+        A dataclass with the same fields that declares their types and bounds; that of `settings` by default.
+    unset : object
+        A value that is not checked.
 
     Raises
     ------
     ConfigError
         Names the setting, what it must be, and what came.
     """
-    types = _types(settings.__class__)
-    for name, bounds in declared_bounds(declared or type(settings)).items():
+    kind: Any = declared or type(settings)
+    types = _types(kind)
+    for name, bounds in declared_bounds(kind).items():
         value = getattr(settings, name)
+        if value == unset:
+            continue
         checked = _checked(value, types[name], bounds, f"{section}.{name}" if section else name)
         if checked is not value:
             setattr(settings, name, checked)

@@ -18,10 +18,8 @@ from asr.settings.transcripts import TranscriptFormat
 
 # Of the second output where a model has one: a little of CTC keeps the blank where it is.
 _MMI_WEIGHT = 0.9
-_TRACK = at_least(1, at_most=1000)
-# A year of audio. A day: timers of the operating system count no more seconds than 32 bits hold.
-_HOURS = between(0.0, 8784.0, low_open=True)
-_TIMEOUT = between(0.0, 86_400.0, low_open=True, unit="seconds (a day)")
+# Timers of the operating system count no more seconds than 32 bits hold.
+_YEAR_HOURS, _DAY_SECONDS = 8784.0, 86_400.0
 
 
 class LogStyle(ConfigEnum):
@@ -32,8 +30,19 @@ class LogStyle(ConfigEnum):
 
 
 @dataclass(kw_only=True)
-class TrainConfig:
-    """`asr train`."""
+class Messages:
+    """What every command takes."""
+
+    log: LogStyle = LogStyle.text
+    """messages on stderr as text or as json lines"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(kw_only=True)
+class ExperimentConfig(Messages):
+    """What an experiment file may set: the data, the model and its training."""
 
     data: DataConfig = field(default_factory=DataConfig)
     alphabet: AlphabetConfig = field(default_factory=AlphabetConfig)
@@ -50,17 +59,13 @@ class TrainConfig:
     from nothing"""
     frozen_layers: int = field(default=0, metadata=at_least(0, at_most=101))
     """with init: layers that keep their weights, from below: 1 is the front end, 2 the first recurrent layer too"""
-    run_dir: str | None = None
-    """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
-    log: LogStyle = LogStyle.text
-    """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         most = self.model.depth + 1
         require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
         if self.frozen_layers and not self.init:
-            raise ConfigError("frozen_layers without init would keep weights that know nothing: give init=BUNDLE")
+            raise ConfigError("frozen_layers without init would keep random weights: give init=BUNDLE")
         if self.model.phone_output and not self.data.lexicon:
             raise ConfigError(
                 "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
@@ -76,8 +81,16 @@ class TrainConfig:
 
 
 @dataclass(kw_only=True)
-class DoctorConfig(TrainConfig):
-    """`asr doctor`: what a training takes, so that it can be asked about the very data that one is to see."""
+class TrainConfig(ExperimentConfig):
+    """`asr train`."""
+
+    run_dir: str | None = None
+    """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
+
+
+@dataclass(kw_only=True)
+class DoctorConfig(ExperimentConfig):
+    """`asr doctor`: takes the settings of an experiment, so that it examines the very data that a training will use."""
 
     output_dir: str | None = None
     """folder for report.html, report.json and quarantine.jsonl; null writes the table to stdout only"""
@@ -91,22 +104,46 @@ class DoctorConfig(TrainConfig):
     """processor cores to use; 0 for all"""
 
 
-def _check_channel(channel: str) -> None:
-    ok = channel == "mix" or (channel.isdecimal() and int(channel) >= 1)
-    require(ok, "channel", "mix or the number of a channel, from 1", channel)
-
-
-def check_limits(max_hours: float, timeout: float) -> None:
-    """Refuse limits of a recording's length and of a decoder's silence that are none."""
-    TranscribeConfig(max_hours=max_hours, timeout=timeout)
-
-
 @dataclass(kw_only=True)
-class TranscribeConfig:
-    """`asr transcribe`."""
+class RecognitionJob(Messages):
+    """What the commands take that run a bundle over recordings."""
 
     bundle: str = "en"
     """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = field(default=None, metadata=at_least(1, at_most=1000))
+    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+    max_hours: float = field(default=24.0, metadata=between(0.0, _YEAR_HOURS, low_open=True))
+    """a longer recording is an error"""
+    timeout: float = field(default=60.0, metadata=between(0.0, _DAY_SECONDS, low_open=True, unit="seconds (a day)"))
+    """seconds without progress after which a recording is given up"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ok = self.channel == "mix" or (self.channel.isdecimal() and int(self.channel) >= 1)
+        require(ok, "channel", "mix or the number of a channel, from 1", self.channel)
+
+
+def check_limits(max_hours: float, timeout: float) -> None:
+    """Check the limits of a recording's length and of the time without progress, as settings are checked.
+
+    Raises
+    ------
+    ConfigError
+        If one is out of its bounds.
+    """
+    RecognitionJob(max_hours=max_hours, timeout=timeout)
+
+
+@dataclass(kw_only=True)
+class TranscribeConfig(RecognitionJob):
+    """`asr transcribe`."""
+
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     format: TranscriptFormat = TranscriptFormat.txt
     """txt (the text), json (one document) or jsonl (one line a recording) with times and scores, srt or vtt
@@ -123,24 +160,9 @@ class TranscribeConfig:
     """3/20 for the third of twenty parts of the job, each for a process or machine of its own"""
     mark_below: float | None = field(default=None, metadata=between(0.0, 1.0))
     """mark words whose confidence is lower as [word?]; a share, such as 0.5"""
-    channel: str = "mix"
-    """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = field(default=None, metadata=_TRACK)
-    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
-    engine: EngineKind = EngineKind.onnx
-    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
-    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
-    """processor cores to use; 0 for all"""
-    max_hours: float = field(default=24.0, metadata=_HOURS)
-    """a longer recording is an error"""
-    timeout: float = field(default=60.0, metadata=_TIMEOUT)
-    """seconds after which a recording whose decoder does not move on is given up"""
-    log: LogStyle = LogStyle.text
-    """messages on stderr as text or as json lines"""
 
     def __post_init__(self) -> None:
-        check_settings(self)
-        _check_channel(self.channel)
+        super().__post_init__()
         if self.shard is not None:
             part, slash, parts = self.shard.partition("/")
             ok = bool(slash) and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)
@@ -150,11 +172,9 @@ class TranscribeConfig:
 
 
 @dataclass(kw_only=True)
-class AlignConfig:
+class AlignConfig(RecognitionJob):
     """`asr align`."""
 
-    bundle: str = "en"
-    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     format: TranscriptFormat = TranscriptFormat.json
     """txt, json (one document), jsonl, srt, vtt, tsv, ctm, stm or textgrid, as in `asr transcribe`; a word's score
     takes the place of its confidence"""
@@ -168,32 +188,12 @@ class AlignConfig:
     """length of the longest of them"""
     min_score: float = field(default=0.0, metadata=between(0.0, 1.0))
     """utterances whose words have a lower score on average are left out, and counted"""
-    channel: str = "mix"
-    """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = field(default=None, metadata=_TRACK)
-    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
-    engine: EngineKind = EngineKind.onnx
-    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
-    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
-    """processor cores to use; 0 for all"""
-    max_hours: float = field(default=24.0, metadata=_HOURS)
-    """a longer recording is an error"""
-    timeout: float = field(default=60.0, metadata=_TIMEOUT)
-    """seconds after which a recording whose decoder does not move on is given up"""
-    log: LogStyle = LogStyle.text
-    """messages on stderr as text or as json lines"""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        _check_channel(self.channel)
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(RecognitionJob):
     """`asr evaluate`."""
 
-    bundle: str = "en"
-    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     hypotheses: str | None = None
     """score the texts of this file instead of running a model: JSON lines with `id` or `audio_filepath`, and `text`;
     .ctm or .trn, also where the references are .stm; or .txt where the references are .txt too"""
@@ -227,24 +227,10 @@ class EvaluateConfig:
     """points of WER that may be lost against the baseline: exit code 3 if significantly more are (p < 0.05)"""
     worst: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
     """utterances with the most errors to show"""
-    channel: str = "mix"
-    """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = field(default=None, metadata=_TRACK)
-    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
-    engine: EngineKind = EngineKind.onnx
-    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
-    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
-    """processor cores to use; 0 for all"""
-    log: LogStyle = LogStyle.text
-    """messages on stderr as text or as json lines"""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        _check_channel(self.channel)
 
 
 @dataclass(kw_only=True)
-class LmConfig:
+class LmConfig(Messages):
     """`asr lm`."""
 
     order: int = field(default=3, metadata=at_least(1, at_most=10))
@@ -269,19 +255,12 @@ class LmConfig:
     """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); null names it after the first text"""
     overwrite: bool = False
     """replace a file of that name that is no language model of `asr lm`"""
-    log: LogStyle = LogStyle.text
-    """messages on stderr as text or as json lines"""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 @dataclass(kw_only=True)
-class TuneConfig:
+class TuneConfig(RecognitionJob):
     """`asr tune`."""
 
-    bundle: str = "en"
-    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     trials: int = field(default=60, metadata=at_least(1, at_most=1_000_000))
@@ -290,12 +269,6 @@ class TuneConfig:
     """beam widths to try with the best of them; the narrowest that costs next to nothing is recommended"""
     seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
     """of the search"""
-    channel: str = "mix"
-    """mix (the mean of all channels) or the number of one channel, from 1"""
-    track: int | None = field(default=None, metadata=_TRACK)
-    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
-    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
-    """processor cores to use; 0 for all"""
     output: str | None = None
     """folder for a copy of the bundle that decodes so by itself, its language model included"""
     report_dir: str | None = None
@@ -303,9 +276,3 @@ class TuneConfig:
     overwrite: bool = False
     """replace files in report_dir that were not written by this command, or changed since, and a damaged bundle; never
     a folder with files of others"""
-    log: LogStyle = LogStyle.text
-    """messages on stderr as text or as json lines"""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        _check_channel(self.channel)

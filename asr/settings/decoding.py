@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from asr.settings.checks import above, at_least, at_most, below, between, check_settings, require
+
+FROM_BUNDLE = "bundle"
+"""the value of a setting that is taken from the bundle; a file of this name is ./bundle"""
+
+Settings = TypeVar("Settings")
 
 
 @dataclass(kw_only=True)
@@ -18,8 +24,8 @@ class GreedyConfig(DecoderConfig):
 
 
 @dataclass(kw_only=True)
-class BeamConfig(DecoderConfig):
-    """Prefix beam search: adds up all alignments of a text, so that it finds the likelier text."""
+class BeamSettings(DecoderConfig):
+    """The settings of a beam search, in their types, bounds and words; see `BeamConfig`."""
 
     beam_width: int = field(default=32, metadata=between(1, 65_536))
     """prefixes kept at every step"""
@@ -30,8 +36,8 @@ class BeamConfig(DecoderConfig):
     score_margin: float | None = field(default=10.0, metadata=above(0, at_most=1_000_000))
     """prefixes whose score is this far behind the best are dropped; null keeps as many as fit"""
     prior_weight: float = field(default=0.0, metadata=at_least(0, at_most=100))
-    """divide what the model hears by how often it says each symbol at all, to this power: a model that is not sure says
-    what is frequent, blanks above all. The bundle says how often that is (`asr tune`)"""
+    """divide the model's probabilities by the average probability of each symbol, to this power: where the model is
+    unsure it prefers frequent symbols, blanks above all. The averages are in the bundle (`asr tune`)"""
     lm: str | None = None
     """language model: the file of `asr lm`, or an ARPA file (.arpa, .gz, .xz)"""
     lm_weight: float = field(default=0.5, metadata=at_least(0, at_most=1000))
@@ -55,6 +61,11 @@ class BeamConfig(DecoderConfig):
     hotword_weight: float = field(default=5.0, metadata=between(-1000.0, 1000.0))
     """added to the score for a word of decoder.hotwords that names no weight"""
 
+
+@dataclass(kw_only=True)
+class BeamConfig(BeamSettings):
+    """Prefix beam search: adds up all alignments of a text, so that it finds the likelier text."""
+
     def __post_init__(self) -> None:
         check_settings(self, "decoder")
         require(
@@ -62,34 +73,33 @@ class BeamConfig(DecoderConfig):
         )
 
 
-@dataclass(kw_only=True)
-class AutoConfig(DecoderConfig):
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+def taken_from_bundle(kind: type[Settings]) -> type[Settings]:
+    """Make a dataclass of a class that inherits settings: each may also be `FROM_BUNDLE`, which is its default."""
+    (base,) = kind.__bases__
+    types = get_type_hints(base)
+    for one in fields(base):
+        declared: Any = types[one.name]
+        if one.default_factory is list:
+            continue
+        setattr(kind, one.name, field(default=FROM_BUNDLE, metadata=one.metadata))
+        # OmegaConf takes a whole number for a float only where a union says so.
+        kind.__annotations__[one.name] = declared | str | int if declared in (float, float | None) else declared | str
+    return dataclass(kw_only=True)(kind)
+
+
+@taken_from_bundle
+class AutoConfig(BeamSettings):
     """The decoder that the bundle recommends: a beam search with its language model, or greedy where it has none.
 
-    Whatever is given here takes the place of the bundle's setting, and makes it a beam search in any case. The settings
-    are those of `BeamConfig`; null is the bundle's, or the default of `BeamConfig` where the bundle recommends none.
+    The settings are those of `BeamConfig`. Each is "bundle" by default: as the bundle has it, or the default of
+    `BeamConfig` where the bundle recommends none. Any other value replaces the bundle's, and makes the decoder a beam
+    search in any case: `lm=None` is a beam search without a language model. An empty list of hot words counts as not
+    given.
     """
 
-    beam_width: int | None = None
-    n_best: int | None = None
-    min_symbol_log_prob: float | None = None
-    """symbols whose log-probability is below this at a step are not tried there"""
-    score_margin: float | None = None
-    """prefixes whose score is this far behind the best are dropped"""
-    prior_weight: float | None = None
-    lm: str | None = None
-    lm_weight: float | None = None
-    word_bonus: float | None = None
-    unknown_score: float | None = None
-    pronunciations: str | None = None
-    lexicon: str | None = None
-    open_vocabulary: bool | None = None
-    hotwords: list[str] = field(default_factory=list)
-    hotwords_file: str | None = None
-    hotword_weight: float | None = None
-
     def __post_init__(self) -> None:
-        check_settings(self, "decoder", declared=BeamConfig)
+        check_settings(self, "decoder", declared=BeamSettings, unset=FROM_BUNDLE)
         self.resolve(None)  # which refuses settings that do not fit together
 
     def resolve(self, recommended: BeamConfig | None) -> BeamConfig | GreedyConfig:
@@ -101,12 +111,12 @@ class AutoConfig(DecoderConfig):
             If a setting is out of its bounds.
         """
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        given = {name: value for name, value in values.items() if value not in (None, [])}
+        given = {name: value for name, value in values.items() if value not in (FROM_BUNDLE, [])}
         if not given:
             return recommended or GreedyConfig()
         base = recommended or BeamConfig()
-        if self.n_best and self.beam_width is None:
-            given["beam_width"] = max(base.beam_width, self.n_best)
-        if self.pronunciations and not base.pronunciations:
+        if "beam_width" not in given:
+            given["beam_width"] = max(base.beam_width, given.get("n_best", 1))
+        if given.get("pronunciations") and not base.pronunciations:
             given.setdefault("prior_weight", 0.0)  # the bundle's priors are those of another output
         return replace(base, **given)

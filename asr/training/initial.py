@@ -13,7 +13,7 @@ from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.bundle import Bundle
 from asr.errors import ConfigError
 from asr.pronunciation.phones import PhoneSet
-from asr.settings.commands import TrainConfig
+from asr.settings.commands import ExperimentConfig
 from asr.settings.text import AlphabetConfig
 from asr.text.alphabet import BLANK, Alphabet
 
@@ -23,7 +23,7 @@ _OUTPUT, _MMI_OUTPUT, _PHONE_OUTPUT = (f"{name}/" for name in (CHARACTERS, CHARA
 # What may differ besides: an output layer is added or left out.
 _OPTIONAL = {"model.mmi_output", "model.phone_output"}
 
-Settings = TypeVar("Settings", bound=TrainConfig)
+Settings = TypeVar("Settings", bound=ExperimentConfig)
 
 
 def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) -> Settings:
@@ -31,7 +31,7 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
 
     Parameters
     ----------
-    settings : TrainConfig
+    settings : ExperimentConfig
     bundle : Bundle
     chosen : collection of str
         Names of settings and groups that the user gave (`model.depth`, `normalizer`): these stay as they are, so that
@@ -57,7 +57,7 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
     )
 
 
-def check_fits(settings: TrainConfig, bundle: Bundle) -> None:
+def check_fits(settings: ExperimentConfig, bundle: Bundle) -> None:
     """Refuse a bundle that was made for other features or another model.
 
     Raises

@@ -16,7 +16,7 @@ from asr.errors import ConfigError, ManifestError
 from asr.files import typed_path
 from asr.pronunciation.dictionary import Pronunciations, read_dictionary
 from asr.pronunciation.phones import PHONES, PhoneSet
-from asr.settings.commands import TrainConfig
+from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet
 
 # What so many utterances have, and such a share of them, is hardly their own fault.
@@ -60,12 +60,12 @@ class Corpus:
         return [[number for word in (one.text or "").split() for number in encoded[word]] for one in utterances]
 
 
-def read_corpus(settings: TrainConfig) -> Corpus:
+def read_corpus(settings: ExperimentConfig) -> Corpus:
     """Read the manifests and examine every utterance, in the doctor's short form.
 
     Parameters
     ----------
-    settings : TrainConfig
+    settings : ExperimentConfig
 
     Returns
     -------
@@ -126,7 +126,7 @@ def read_corpus(settings: TrainConfig) -> Corpus:
 
 
 def _read_lexicon(
-    settings: TrainConfig, utterances: Sequence[Utterance]
+    settings: ExperimentConfig, utterances: Sequence[Utterance]
 ) -> tuple[PhoneSet | None, Pronunciations | None]:
     """The phones and the lexicon of a model with an output layer over phones."""
     if not settings.model.phone_output or not settings.data.lexicon:
@@ -148,7 +148,7 @@ def _read_lexicon(
     return PhoneSet(PHONES), lexicon
 
 
-def augmentation_recordings(settings: TrainConfig) -> tuple[list[AudioSource], list[AudioSource], list[str]]:
+def augmentation_recordings(settings: ExperimentConfig) -> tuple[list[AudioSource], list[AudioSource], list[str]]:
     """Recordings of noise and of rooms, and what is wrong with their manifests."""
     found: list[list[AudioSource]] = []
     problems: list[str] = []

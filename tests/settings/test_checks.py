@@ -18,7 +18,7 @@ from asr.settings.augment import AugmentConfig
 from asr.settings.checks import Bounds, above, at_least, at_most, below, between, check_settings, declared_bounds
 from asr.settings.commands import TrainConfig
 from asr.settings.corpus import DataConfig
-from asr.settings.decoding import AutoConfig, BeamConfig, DecoderConfig
+from asr.settings.decoding import AutoConfig, BeamConfig, BeamSettings, DecoderConfig
 from asr.settings.model import Cell, ModelConfig
 
 from .conftest import settings_names
@@ -26,7 +26,7 @@ from .conftest import settings_names
 KINDS = [
     kind
     for kind in settings_names().values()
-    if isinstance(kind, type) and is_dataclass(kind) and kind not in (Bounds, DecoderConfig)
+    if isinstance(kind, type) and is_dataclass(kind) and kind not in (AutoConfig, BeamSettings, Bounds, DecoderConfig)
 ]
 
 
@@ -50,11 +50,10 @@ def make(kind: type[Any], name: str, value: Any, several: bool) -> Any:
 
 @pytest.mark.parametrize(("kind", "name", "wanted", "several"), NUMBERS)
 def test_every_number_has_two_bounds_and_its_default_lies_within(kind, name, wanted, several):
-    declared = BeamConfig if kind is AutoConfig else kind
-    bounds = declared_bounds(declared)[name]
+    bounds = declared_bounds(kind)[name]
     assert bounds is not None
     assert -math.inf < bounds.low < bounds.high < math.inf
-    default = getattr(declared(), name)
+    default = getattr(kind(), name)
     for value in default if several else [default]:
         assert value is None or bounds.problem(value) is None
 
