@@ -1,15 +1,15 @@
 """Prefix beam search over many utterances at once, as passes over flat arrays: NumPy only, no compiler.
 
-The hypotheses of all utterances lie one behind the other in each array: a *slot* is the place of one, a *row* an
-utterance. One call of a NumPy function then moves thousands of hypotheses on by a step, so that its price does not
-count. What a hypothesis is worth beyond what was heard is asked of scorers (see context), and what an utterance comes
-to does not depend on its company.
+Read `asr.decoding.reference` first: it is the same search of one utterance in sixty lines. Here the hypotheses of all
+utterances lie one behind the other in each array: a *slot* is the place of one, a *row* an utterance. One call of a
+NumPy function then advances thousands of hypotheses by a step. Scorers (see `context`) add the scores of language
+models and hot words. The result of an utterance does not depend on the others that are searched with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -214,24 +214,27 @@ class BeamSearch:
         return slots, readings, scores
 
     def _step(self, beams: Beams, plan: _Plan, index: int, rows: int) -> Beams:
-        now = plan.log_probs[index, :rows]
+        """One step: every hypothesis stays and grows, equal texts are added up, and the best are chosen."""
+        now, tried, when = plan.log_probs[index, :rows], plan.tried[index, :rows], plan.step[index]
         _hold(beams, plan.before[index][beams.row])
-        row, last, parent = beams.row, beams.last, beams.parent
-        slots = len(row)
-        total = beams.total
-        # Staying: by a blank, or by holding the last symbol.
-        blank = total + now[row, BLANK]
-        heard = now[row, last]
-        held = beams.symbol + heard
-        # Growing: every hypothesis by every symbol that is tried in its row.
-        tried_row, tried = np.nonzero(plan.tried[index, :rows])
-        tried_count = np.bincount(tried_row, minlength=rows)
+        staying = _stay(beams, now)
+        growing = self._grow(beams, now, tried)
+        _add_up(beams, staying, growing, tried, when)
+        # The best that stays is a lower bound of the best.
+        best = np.maximum.reduceat(staying.score, np.searchsorted(beams.row, np.arange(rows)))
+        growing = self._scored(beams, growing, best)
+        chosen = self._choose(beams, staying, growing, best)
+        return self._keep(beams, staying, growing, chosen, now, when)
+
+    def _grow(self, beams: Beams, now: Floats, tried: npt.NDArray[np.bool_]) -> _Growing:
+        """Every hypothesis extended by every symbol that is tried in its row, in the order of both."""
+        tried_row, tried_symbol = np.nonzero(tried)
+        tried_count = np.bincount(tried_row, minlength=len(tried))
         tried_start = np.cumsum(tried_count) - tried_count
-        grow_count = tried_count[row]
-        grow_start = np.cumsum(grow_count) - grow_count
-        source = np.repeat(np.arange(slots), grow_count)
-        which = np.arange(len(source)) + np.repeat(tried_start[row] - grow_start, grow_count)
-        symbol = tried[which]
+        count = tried_count[beams.row]
+        start = np.cumsum(count) - count
+        source = np.repeat(np.arange(len(count)), count)
+        symbol = tried_symbol[np.arange(len(source)) + np.repeat(tried_start[beams.row] - start, count)]
         reading, first = np.zeros(len(source), np.int64), np.arange(len(source))
         if self._reader is not None:
             # A word that ends can be read in several ways: each is a candidate of its own.
@@ -240,57 +243,52 @@ class BeamSearch:
             owner = np.repeat(np.arange(len(source)), ways)
             reading, source, symbol = np.arange(len(owner)) - first[owner], source[owner], symbol[owner]
         # A symbol that is said twice needs a blank between.
-        grown = np.where(symbol == last[source], beams.blank[source], total[source]) + now[row[source], symbol]
-        # A hypothesis that grows into another one of the beam adds to that.
-        place = np.zeros(now.shape, np.int64)
-        place[tried_row, tried] = np.arange(len(tried)) - tried_start[tried_row]
-        child = ((parent != NOT_FOUND) & plan.tried[index, row, last]).nonzero()[0]
-        meets = first[grow_start[parent[child]] + place[row[child], last[child]]] + beams.reading[child]
-        # Where it adds more than was there, this is the likelier way to the text, and its last symbol comes up now.
-        later = child[grown[meets] > np.logaddexp(blank[child], held[child])]
-        when, node = plan.step[index], beams.node.copy()
-        written = with_reading(last[later], beams.reading[later])
-        node[later] = beams.history.add(beams.node[parent[later]], written, when[row[later]], heard[later])
-        held[child] = np.logaddexp(held[child], grown[meets])
-        grown[meets] = IMPOSSIBLE
-        stay_score = np.logaddexp(blank, held) + beams.context
-        # The best that stays is a lower bound of the best.
-        row_start = np.searchsorted(row, np.arange(rows))
-        best = np.maximum.reduceat(stay_score, row_start)
+        before = np.where(symbol == beams.last[source], beams.blank[source], beams.total[source])
+        return _Growing(source, symbol, reading, before + now[beams.row[source], symbol], start, first)
+
+    def _scored(self, beams: Beams, growing: _Growing, best: Floats) -> _Growing:
+        """The candidates that come near the best of their row, with what the scorers give them."""
         floor = np.maximum(best - self._slack - _HEADROOM, IMPOSSIBLE / 10)
-        candidate = (grown + beams.context[source] > floor[row[source]]).nonzero()[0]
-        source, symbol, reading, grown = source[candidate], symbol[candidate], reading[candidate], grown[candidate]
-        context = beams.context[source]
-        extensions = []
+        near = growing.log_prob + beams.context[growing.source] > floor[beams.row[growing.source]]
+        growing = growing.take(near.nonzero()[0])
+        context = beams.context[growing.source]
         for scorer, states in zip(self._scorers, beams.states, strict=True):
-            gains, extension = scorer.extend(states, source, symbol, reading)
+            gains, extension = scorer.extend(states, growing.source, growing.symbol, growing.reading)
             context = context + gains
-            extensions.append(extension)
-        grown_score = grown + context
-        likely = (grown_score >= (best - self._slack)[row[source]]).nonzero()[0]
-        futures = self._futures(beams, extensions, source, symbol, likely) if self.merges else None
-        rows_of_all = np.concatenate([row, row[source[likely]]])
-        chosen = self._choose(rows_of_all, np.concatenate([stay_score, grown_score[likely]]), best, futures)
-        kept = np.concatenate([np.arange(slots), slots + likely])[chosen]
-        grew = kept >= slots
-        chosen = np.where(grew, kept - slots, NOT_FOUND)
-        came_from = np.where(grew, source[chosen], kept) if len(source) else kept
-        nothing = np.full(len(source), IMPOSSIBLE)
-        beams.last = np.concatenate([last, symbol])[kept]
-        beams.reading = np.concatenate([beams.reading, reading])[kept]
-        beams.row = row[came_from]
-        beams.blank = np.concatenate([blank, nothing])[kept]
-        beams.symbol = np.concatenate([held, grown])[kept]
-        beams.context = np.concatenate([beams.context, context])[kept]
+            growing.extensions.append(extension)
+        growing.context = context
+        return growing
+
+    def _choose(self, beams: Beams, staying: _Staying, growing: _Growing, best: Floats) -> Ints:
+        """The places of the best hypotheses of each row: those that stay first, then those that grow."""
+        score = growing.score
+        likely = (score >= (best - self._slack)[beams.row[growing.source]]).nonzero()[0]
+        futures = self._futures(beams, growing, likely) if self.merges else None
+        row = np.concatenate([beams.row, beams.row[growing.source[likely]]])
+        ranked = self._rank(row, np.concatenate([staying.score, score[likely]]), best, futures)
+        return np.concatenate([np.arange(len(beams.row)), len(beams.row) + likely])[ranked]
+
+    def _keep(self, beams: Beams, staying: _Staying, growing: _Growing, chosen: Ints, now: Floats, when: Ints) -> Beams:
+        """Make the chosen hypotheses the beam."""
+        slots = len(beams.row)
+        grew = chosen >= slots
+        candidate = np.where(grew, chosen - slots, NOT_FOUND)
+        came_from = np.where(grew, growing.source[candidate], chosen) if len(growing.source) else chosen
         new = grew.nonzero()[0]
-        grown_row, grown_last = beams.row[new], beams.last[new]
+        beams.last = np.concatenate([beams.last, growing.symbol])[chosen]
+        beams.reading = np.concatenate([beams.reading, growing.reading])[chosen]
+        beams.row = beams.row[came_from]
+        beams.blank = np.concatenate([staying.blank, np.full(len(growing.source), IMPOSSIBLE)])[chosen]
+        beams.symbol = np.concatenate([staying.symbol, growing.log_prob])[chosen]
+        beams.context = np.concatenate([staying.context, growing.context])[chosen]
         parents = beams.node[came_from[new]]
-        beams.node = node[came_from]
-        written = with_reading(grown_last, beams.reading[new])
-        beams.node[new] = beams.history.add(parents, written, when[grown_row], now[grown_row, grown_last])
+        beams.node = staying.node[came_from]
+        written = with_reading(beams.last[new], beams.reading[new])
+        at_step = now[beams.row[new], beams.last[new]]
+        beams.node[new] = beams.history.add(parents, written, when[beams.row[new]], at_step)
         beams.states = [
-            scorer.select(states, extension, came_from, chosen)
-            for scorer, states, extension in zip(self._scorers, beams.states, extensions, strict=True)
+            scorer.select(states, extension, came_from, candidate)
+            for scorer, states, extension in zip(self._scorers, beams.states, growing.extensions, strict=True)
         ]
         self._relate(beams, came_from, new, slots)
         return beams
@@ -299,20 +297,20 @@ class BeamSearch:
     def _slack(self) -> float:
         return np.inf if self._margin is None else self._margin
 
-    def _futures(self, beams: Beams, extensions: Sequence[Any], source: Ints, symbol: Ints, likely: Ints) -> Hashes:
-        """Numbers that tell apart what can still come of hypotheses, for all slots and the likely candidates."""
+    def _futures(self, beams: Beams, growing: _Growing, likely: Ints) -> Hashes:
+        """Hashes of what determines the future scores, of all hypotheses that stay and of the likely candidates."""
         slots = len(beams.row)
-        futures = np.concatenate([beams.last, symbol[likely]]).astype(np.uint64)
-        for scorer, states, extension in zip(self._scorers, beams.states, extensions, strict=True):
-            stay, grow = scorer.futures(states, extension, source)
+        futures = np.concatenate([beams.last, growing.symbol[likely]]).astype(np.uint64)
+        for scorer, states, extension in zip(self._scorers, beams.states, growing.extensions, strict=True):
+            stay, grow = scorer.futures(states, extension, growing.source)
             futures[:slots] = mix(futures[:slots], stay)
             futures[slots:] = mix(futures[slots:], grow[likely])
         return futures
 
-    def _choose(self, row: Ints, score: Floats, reference: Floats, futures: Hashes | None) -> Ints:
-        """The best of each row, in order: those of one row by falling score, equal ones by their place.
+    def _rank(self, row: Ints, score: Floats, reference: Floats, futures: Hashes | None) -> Ints:
+        """The best of each row, in order: by falling score, equal ones by their place.
 
-        Of those with one future, only the best: all others would stay behind it for ever.
+        Of hypotheses with the same future scores only the best is kept: the others could never overtake it.
         """
         # One number a hypothesis, to be sorted: row, how far it is behind the best, place. float32 keeps the order of
         # what differs in seven digits, and its bits, as a whole number, the order of the floats.
@@ -357,6 +355,87 @@ class BeamSearch:
             same = hashes[found] == beams.parent_hash[orphans]
             parent[orphans[same]] = new[sorting[found[same]]]
         beams.parent = parent
+
+
+@dataclass
+class _Staying:
+    """Hypotheses whose text stays as it is at a step; all arrays have shape (slots,)."""
+
+    blank: Floats
+    """natural log-probability of the alignments that now end in a blank"""
+    symbol: Floats
+    """of those that end in the last symbol"""
+    context: Floats
+    node: Ints
+    """of the history"""
+    at_step: Floats
+    """log-probability of the last symbol at this step"""
+
+    @property
+    def score(self) -> Floats:
+        """Natural log-probability of all alignments, with what the scorers have given."""
+        return np.logaddexp(self.blank, self.symbol) + self.context
+
+
+@dataclass
+class _Growing:
+    """Candidates: hypotheses extended by a symbol; arrays of shape (candidates,) unless another one is given."""
+
+    source: Ints
+    """slot of the hypothesis that is extended"""
+    symbol: Ints
+    reading: Ints
+    log_prob: Floats
+    """natural log-probability of the alignments that arrive by the symbol"""
+    start: Ints
+    """[shape=(slots,)] first extension of each slot, where readings are not counted"""
+    first: Ints
+    """[shape=(extensions,)] first candidate of each extension"""
+    context: Floats = field(default_factory=lambda: np.zeros(0))
+    """what the scorers have given"""
+    extensions: list[Any] = field(default_factory=list)
+    """of each scorer"""
+
+    @property
+    def score(self) -> Floats:
+        """With what the scorers have given."""
+        return self.log_prob + self.context
+
+    def take(self, candidates: Ints) -> _Growing:
+        """Some of the candidates, before they are scored."""
+        return replace(
+            self,
+            source=self.source[candidates],
+            symbol=self.symbol[candidates],
+            reading=self.reading[candidates],
+            log_prob=self.log_prob[candidates],
+            extensions=[],
+        )
+
+
+def _stay(beams: Beams, now: Floats) -> _Staying:
+    """Every hypothesis with a blank after it, or with its last symbol held."""
+    at_step = now[beams.row, beams.last]
+    blank = beams.total + now[beams.row, BLANK]
+    return _Staying(blank, beams.symbol + at_step, beams.context, beams.node.copy(), at_step)
+
+
+def _add_up(beams: Beams, staying: _Staying, growing: _Growing, tried: npt.NDArray[np.bool_], when: Ints) -> None:
+    """Add a candidate whose text is in the beam already to the hypothesis of that text."""
+    tried_row, tried_symbol = np.nonzero(tried)
+    place = np.zeros(tried.shape, np.int64)
+    place[tried_row, tried_symbol] = np.arange(len(tried_row)) - np.searchsorted(tried_row, tried_row)
+    child = ((beams.parent != NOT_FOUND) & tried[beams.row, beams.last]).nonzero()[0]
+    extension = growing.start[beams.parent[child]] + place[beams.row[child], beams.last[child]]
+    same = growing.first[extension] + beams.reading[child]
+    arriving = growing.log_prob[same]
+    # Where more arrives than was there, this is the likelier way to the text, and its last symbol is at this step.
+    later = child[arriving > np.logaddexp(staying.blank[child], staying.symbol[child])]
+    written = with_reading(beams.last[later], beams.reading[later])
+    parents = beams.node[beams.parent[later]]
+    staying.node[later] = beams.history.add(parents, written, when[beams.row[later]], staying.at_step[later])
+    staying.symbol[child] = np.logaddexp(staying.symbol[child], arriving)
+    growing.log_prob[same] = IMPOSSIBLE
 
 
 @dataclass(frozen=True)

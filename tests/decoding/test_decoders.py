@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from asr.decoding import Hypothesis, decode_greedy, describe_decoder, make_decoder
+from asr.decoding import Hypothesis, decode_greedy, describe_decoder, make_decoder, reference
 from asr.decoding.hypothesis import divide_by_priors
 from asr.errors import ConfigError
 from asr.settings.decoding import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
 from asr.text.alphabet import Alphabet
 
-from . import reference
 from .alignment import align_symbols
 from .conftest import log_softmax
 
