@@ -44,9 +44,7 @@ ROOTS: dict[str, type[Any]] = {
 }
 """The settings of each command that has any."""
 
-_GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {
-    "decoder": {"auto": decoding.AutoConfig, "greedy": decoding.GreedyConfig, "beam": decoding.BeamConfig},
-}
+_GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {"decoder": dict(decoding.DECODERS)}
 
 
 def conf_dir() -> Path:

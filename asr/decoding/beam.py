@@ -217,20 +217,24 @@ class BeamSearch:
         """One step: every hypothesis stays and grows, equal texts are added up, and the best are chosen."""
         now, tried, when = plan.log_probs[index, :rows], plan.tried[index, :rows], plan.step[index]
         _hold(beams, plan.before[index][beams.row])
-        staying = _stay(beams, now)
-        growing = self._grow(beams, now, tried)
+        total = beams.total
+        staying = _stay(beams, total, now)
+        growing = self._grow(beams, total, now, tried)
         _add_up(beams, staying, growing, tried, when)
+        score = staying.score
         # The best that stays is a lower bound of the best.
-        best = np.maximum.reduceat(staying.score, np.searchsorted(beams.row, np.arange(rows)))
+        best = np.maximum.reduceat(score, np.searchsorted(beams.row, np.arange(rows)))
         growing = self._scored(beams, growing, best)
-        chosen = self._choose(beams, staying, growing, best)
+        chosen = self._choose(beams, score, growing, best)
         return self._keep(beams, staying, growing, chosen, now, when)
 
-    def _grow(self, beams: Beams, now: Floats, tried: npt.NDArray[np.bool_]) -> _Growing:
+    def _grow(self, beams: Beams, total: Floats, now: Floats, tried: npt.NDArray[np.bool_]) -> _Growing:
         """Every hypothesis extended by every symbol that is tried in its row, in the order of both."""
         tried_row, tried_symbol = np.nonzero(tried)
         tried_count = np.bincount(tried_row, minlength=len(tried))
         tried_start = np.cumsum(tried_count) - tried_count
+        place = np.zeros(tried.shape, np.int64)
+        place[tried_row, tried_symbol] = np.arange(len(tried_row)) - tried_start[tried_row]
         count = tried_count[beams.row]
         start = np.cumsum(count) - count
         source = np.repeat(np.arange(len(count)), count)
@@ -243,8 +247,8 @@ class BeamSearch:
             owner = np.repeat(np.arange(len(source)), ways)
             reading, source, symbol = np.arange(len(owner)) - first[owner], source[owner], symbol[owner]
         # A symbol that is said twice needs a blank between.
-        before = np.where(symbol == beams.last[source], beams.blank[source], beams.total[source])
-        return _Growing(source, symbol, reading, before + now[beams.row[source], symbol], start, first)
+        before = np.where(symbol == beams.last[source], beams.blank[source], total[source])
+        return _Growing(source, symbol, reading, before + now[beams.row[source], symbol], start, place, first)
 
     def _scored(self, beams: Beams, growing: _Growing, best: Floats) -> _Growing:
         """The candidates that come near the best of their row, with what the scorers give them."""
@@ -259,13 +263,13 @@ class BeamSearch:
         growing.context = context
         return growing
 
-    def _choose(self, beams: Beams, staying: _Staying, growing: _Growing, best: Floats) -> Ints:
-        """The places of the best hypotheses of each row: those that stay first, then those that grow."""
+    def _choose(self, beams: Beams, staying: Floats, growing: _Growing, best: Floats) -> Ints:
+        """The places of the best hypotheses: first those that stay (given by their scores), then those that grow."""
         score = growing.score
         likely = (score >= (best - self._slack)[beams.row[growing.source]]).nonzero()[0]
         futures = self._futures(beams, growing, likely) if self.merges else None
         row = np.concatenate([beams.row, beams.row[growing.source[likely]]])
-        ranked = self._rank(row, np.concatenate([staying.score, score[likely]]), best, futures)
+        ranked = self._rank(row, np.concatenate([staying, score[likely]]), best, futures)
         return np.concatenate([np.arange(len(beams.row)), len(beams.row) + likely])[ranked]
 
     def _keep(self, beams: Beams, staying: _Staying, growing: _Growing, chosen: Ints, now: Floats, when: Ints) -> Beams:
@@ -389,6 +393,8 @@ class _Growing:
     """natural log-probability of the alignments that arrive by the symbol"""
     start: Ints
     """[shape=(slots,)] first extension of each slot, where readings are not counted"""
+    place: Ints
+    """[shape=(rows, symbols)] of each symbol among those that are tried in a row"""
     first: Ints
     """[shape=(extensions,)] first candidate of each extension"""
     context: Floats = field(default_factory=lambda: np.zeros(0))
@@ -413,20 +419,17 @@ class _Growing:
         )
 
 
-def _stay(beams: Beams, now: Floats) -> _Staying:
+def _stay(beams: Beams, total: Floats, now: Floats) -> _Staying:
     """Every hypothesis with a blank after it, or with its last symbol held."""
     at_step = now[beams.row, beams.last]
-    blank = beams.total + now[beams.row, BLANK]
+    blank = total + now[beams.row, BLANK]
     return _Staying(blank, beams.symbol + at_step, beams.context, beams.node.copy(), at_step)
 
 
 def _add_up(beams: Beams, staying: _Staying, growing: _Growing, tried: npt.NDArray[np.bool_], when: Ints) -> None:
     """Add a candidate whose text is in the beam already to the hypothesis of that text."""
-    tried_row, tried_symbol = np.nonzero(tried)
-    place = np.zeros(tried.shape, np.int64)
-    place[tried_row, tried_symbol] = np.arange(len(tried_row)) - np.searchsorted(tried_row, tried_row)
     child = ((beams.parent != NOT_FOUND) & tried[beams.row, beams.last]).nonzero()[0]
-    extension = growing.start[beams.parent[child]] + place[beams.row[child], beams.last[child]]
+    extension = growing.start[beams.parent[child]] + growing.place[beams.row[child], beams.last[child]]
     same = growing.first[extension] + beams.reading[child]
     arriving = growing.log_prob[same]
     # Where more arrives than was there, this is the likelier way to the text, and its last symbol is at this step.

@@ -120,3 +120,7 @@ class AutoConfig(BeamSettings):
         if given.get("pronunciations") and not base.pronunciations:
             given.setdefault("prior_weight", 0.0)  # the bundle's priors are those of another output
         return replace(base, **given)
+
+
+DECODERS: dict[str, type[DecoderConfig]] = {"auto": AutoConfig, "greedy": GreedyConfig, "beam": BeamConfig}
+"""the settings of each option of the group `decoder`"""
