@@ -9,22 +9,24 @@ from asr.settings.checks import above, at_least, between, check_settings, requir
 
 @dataclass(kw_only=True)
 class AugmentConfig:
-    """How training utterances are varied, anew in every epoch: speed, room, noise, telephone, level, company, masks."""
+    """How training utterances are varied, differently in every epoch: speed, room, noise, telephone, level, a second
+    utterance behind, masks."""
 
     speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1], metadata=between(0.25, 4.0))
     """speeds to resample by, one drawn for each utterance and epoch; [1.0] for none"""
     speed_probability: float = field(default=1.0, metadata=between(0.0, 1.0))
     """share of utterances whose speed is drawn; the others keep theirs"""
     reverb_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
-    """share of utterances that are moved into a room"""
+    """share of utterances that get the reverberation of a room"""
     reverb_manifests: list[str] = field(default_factory=list)
-    """manifests of recorded room impulse responses; none has rooms simulated"""
+    """manifests of recorded room impulse responses; without one, rooms are simulated"""
     reverb_seconds: list[float] = field(default_factory=lambda: [0.15, 0.7], metadata=above(0, at_most=60))
     """shortest and longest reverberation time (60 dB) of simulated rooms"""
     noise_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
     """share of utterances that noise is added to"""
     noise_manifests: list[str] = field(default_factory=list)
-    """manifests of recorded noise (minutes rather than hours a file); none has noise made, from white to brown"""
+    """manifests of recorded noise (minutes rather than hours per file); without one, noise from white to brown is
+    synthesised"""
     noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 25.0], metadata=between(-100.0, 100.0))
     """lowest and highest ratio of speech to noise, in dB"""
     telephone_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
@@ -34,10 +36,10 @@ class AugmentConfig:
     gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0], metadata=between(-100.0, 100.0))
     """lowest and highest change of level, in dB"""
     join_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
-    """share of utterances that another one, of any speaker and at a level of its own, follows in the same example: a
-    model that has only ever heard one voice at a time loses its way where voices change"""
+    """share of utterances that are joined with another one, of any speaker and at its own level, in one example: a
+    model trained on single voices makes errors where voices change"""
     join_seconds: float = field(default=20.0, metadata=at_least(0, at_most=86_400))
-    """longest two joined utterances"""
+    """longest example made of two joined utterances"""
     mask_probability: float = field(default=1.0, metadata=between(0.0, 1.0))
     """share of utterances that SpecAugment masks"""
     frequency_masks: int = field(default=2, metadata=at_least(0, at_most=1000))
@@ -49,7 +51,7 @@ class AugmentConfig:
     time_mask_frames: int = field(default=40, metadata=at_least(0, at_most=1_000_000))
     """SpecAugment: longest span, in frames"""
     time_mask_share: float = field(default=0.15, metadata=between(0.0, 1.0))
-    """SpecAugment: longest span as a share of the utterance; the shorter of the two bounds holds"""
+    """SpecAugment: longest span as a share of the utterance; the shorter of the two limits applies"""
 
     def __post_init__(self) -> None:
         check_settings(self, "augment")

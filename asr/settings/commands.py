@@ -16,7 +16,7 @@ from asr.settings.text import AlphabetConfig, NormalizerConfig
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
 from asr.settings.transcripts import TranscriptFormat
 
-# Of the second output where a model has one: a little of CTC keeps the blank where it is.
+# Of the second output, where a model has one: some CTC keeps the blank probabilities stable.
 _MMI_WEIGHT = 0.9
 # Timers of the operating system count no more seconds than 32 bits hold.
 _YEAR_HOURS, _DAY_SECONDS = 8784.0, 86_400.0
@@ -31,7 +31,7 @@ class LogStyle(ConfigEnum):
 
 @dataclass(kw_only=True)
 class Messages:
-    """What every command takes."""
+    """The settings that every command has."""
 
     log: LogStyle = LogStyle.text
     """messages on stderr as text or as json lines"""
@@ -54,11 +54,12 @@ class ExperimentConfig(Messages):
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     init: str | None = None
-    """start from this bundle instead of fresh weights: the name of one that ships, or its path. Its features, model,
-    normaliser and alphabet are taken where none are given here; of another alphabet, the new symbols alone are learnt
-    from nothing"""
+    """start from the weights of this bundle: the name of one that ships, or its path. Its features, model, normaliser
+    and alphabet are used where none are given here; with another alphabet, only the new symbols start from random
+    weights"""
     frozen_layers: int = field(default=0, metadata=at_least(0, at_most=101))
-    """with init: layers that keep their weights, from below: 1 is the front end, 2 the first recurrent layer too"""
+    """with init: layers whose weights stay as they are, from the input: 1 is the front end, 2 also the first recurrent
+    layer"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,7 +75,7 @@ class ExperimentConfig(Messages):
 
     @property
     def mmi_weight(self) -> float:
-        """`training.mmi_weight`, or what null means."""
+        """`training.mmi_weight`, or the value that null stands for."""
         if self.training.mmi_weight is not None:
             return self.training.mmi_weight
         return _MMI_WEIGHT if self.model.mmi_output or self.model.phone_output else 0.0
@@ -85,7 +86,7 @@ class TrainConfig(ExperimentConfig):
     """`asr train`."""
 
     run_dir: str | None = None
-    """folder of the run; null makes runs/<date>-<time>. A run that was interrupted goes on when its folder is given"""
+    """folder of the run; null makes runs/<date>-<time>. An interrupted run resumes when its folder is given"""
 
 
 @dataclass(kw_only=True)
@@ -95,18 +96,18 @@ class DoctorConfig(ExperimentConfig):
     output_dir: str | None = None
     """folder for report.html, report.json and quarantine.jsonl; null writes the table to stdout only"""
     show_augmented: str | None = None
-    """folder for a few augmented utterances: sound, and pictures of the features"""
+    """folder for a few augmented utterances: audio, and pictures of the features"""
     overwrite: bool = False
-    """replace files in these folders that were not written by this command, or changed since"""
+    """replace files in these folders that this command did not write, or that were changed since"""
     show_count: int = field(default=5, metadata=at_least(1, at_most=100_000))
-    """utterances to show there"""
+    """number of utterances to write there"""
     workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
 
 
 @dataclass(kw_only=True)
 class RecognitionJob(Messages):
-    """What the commands take that run a bundle over recordings."""
+    """The settings of commands that run a bundle on recordings."""
 
     bundle: str = "en"
     """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
@@ -146,18 +147,19 @@ class TranscribeConfig(RecognitionJob):
 
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     format: TranscriptFormat = TranscriptFormat.txt
-    """txt (the text), json (one document) or jsonl (one line a recording) with times and scores, srt or vtt
+    """txt (the text), json (one document) or jsonl (one line per recording) with times and scores, srt or vtt
     (subtitles), tsv (a table of them), ctm or stm (for scoring programs), textgrid (for Praat)"""
     output_dir: str | None = None
-    """write one file a recording here instead of writing to stdout; what is finished there is skipped"""
+    """write one file per recording to this folder instead of stdout; recordings that are finished there are skipped"""
     beside: bool = False
     """write one file beside each recording instead"""
     overwrite: bool = False
-    """transcribe again what is finished, and replace files that were not written by this command, or changed since"""
+    """transcribe finished recordings again, and replace files that this command did not write, or that were changed
+    since"""
     files_from: str | None = None
-    """a file that lists recordings, one a line; - for standard input"""
+    """a file that lists recordings, one per line; - for standard input"""
     shard: str | None = None
-    """3/20 for the third of twenty parts of the job, each for a process or machine of its own"""
+    """do one part of the job: 3/20 is the third of twenty parts, each for its own process or machine"""
     mark_below: float | None = field(default=None, metadata=between(0.0, 1.0))
     """mark words whose confidence is lower as [word?]; a share, such as 0.5"""
 
@@ -179,15 +181,15 @@ class AlignConfig(RecognitionJob):
     """txt, json (one document), jsonl, srt, vtt, tsv, ctm, stm or textgrid, as in `asr transcribe`; a word's score
     takes the place of its confidence"""
     output_dir: str | None = None
-    """write one file a recording here instead of writing to stdout"""
+    """write one file per recording to this folder instead of stdout"""
     cut_dir: str | None = None
-    """cut the recordings in pauses into utterances to train on, and write them and their manifest here"""
+    """cut the recordings at pauses into utterances for training, and write them and their manifest to this folder"""
     overwrite: bool = False
-    """replace files in these folders that were not written by this command, or changed since"""
+    """replace files in these folders that this command did not write, or that were changed since"""
     cut_seconds: float = field(default=15.0, metadata=between(1.0, 3600.0))
-    """length of the longest of them"""
+    """longest utterance, in seconds"""
     min_score: float = field(default=0.0, metadata=between(0.0, 1.0))
-    """utterances whose words have a lower score on average are left out, and counted"""
+    """utterances whose words have a lower mean score are left out, and counted"""
 
 
 @dataclass(kw_only=True)
@@ -203,28 +205,28 @@ class EvaluateConfig(RecognitionJob):
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     english: bool = False
-    """also make contractions, numbers, fillers and British spellings alike, as OpenAI's Whisper is scored"""
+    """also normalise contractions, numbers, fillers and British spellings, as OpenAI's Whisper is scored"""
     scoring_rules: str | None = None
-    """file of `regular expression => replacement`, one a line, for references and hypotheses"""
+    """file of `regular expression => replacement`, one per line, applied to references and hypotheses"""
     synonyms: str | None = None
-    """file of words that count as equal, parted by commas, one group a line: ok, okay, o k"""
+    """file of words that count as equal, separated by commas, one group per line: ok, okay, o k"""
     slice_by: list[str] = field(default_factory=list)
-    """fields of the manifests to slice by, besides those of few values, which are found"""
+    """fields of the manifests to slice by, besides those with few values, which are found automatically"""
     vocabulary: str | None = None
-    """language model or word list that tells known words from others; that of the decoder by default"""
+    """language model or word list that defines the known words; the decoder's by default"""
     output_dir: str | None = None
     """folder for report.html, report.json, report.txt, summary.md (for a pull request), utterances.csv, slices.csv and
     confusions.csv; null writes the totals to stdout only"""
     overwrite: bool = False
-    """replace files in it that were not written by this command, or changed since"""
+    """replace files in it that this command did not write, or that were changed since"""
     page_audio: bool = True
-    """have report.html play the recordings and show their spectrograms"""
+    """let report.html play the recordings and show their spectrograms"""
     embed_megabytes: float = field(default=16.0, metadata=at_least(0, at_most=10_000))
-    """recordings and pictures up to this size go into report.html itself, more into a folder beside it"""
+    """recordings and pictures up to this total size are embedded in report.html, more go to a folder beside it"""
     baseline: str | None = None
     """report.json of an earlier evaluation of the same utterances, to compare with"""
     max_regression: float = field(default=0.0, metadata=at_least(0, at_most=1000))
-    """points of WER that may be lost against the baseline: exit code 3 if significantly more are (p < 0.05)"""
+    """allowed increase of WER over the baseline, in points: exit code 3 if it is significantly larger (p < 0.05)"""
     worst: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
     """utterances with the most errors to show"""
 
@@ -238,23 +240,23 @@ class LmConfig(Messages):
     unit: LanguageUnit = LanguageUnit.words
     """words, or characters: for languages written without spaces, and for models that write none"""
     vocabulary: int = field(default=60000, metadata=at_least(1, at_most=100_000_000))
-    """the most frequent words are kept, up to this many; the others count as unknown"""
+    """number of most frequent words that are kept; the others count as unknown"""
     min_count: int | None = field(default=None, metadata=at_least(1, at_most=1_000_000_000))
     """words seen less often than this count as unknown; null is 2, and 1 for texts of fewer than 10,000 words, where
     every word matters"""
     max_ngrams: int | None = field(default=None, metadata=at_least(0, at_most=10_000_000_000))
-    """n-grams of two words and more that are kept: those that matter most; null keeps all"""
+    """number of n-grams of two words and more that are kept: those that change the model most; null keeps all"""
     threshold: float = field(default=0.0, metadata=at_least(0, at_most=1000))
     """n-grams that change the model by less than this (relative entropy) are dropped; 1e-9 drops few, 1e-7 many"""
     quantized: bool = True
-    """keep log-probabilities as one byte each: a third of the size, at next to no cost"""
+    """store log-probabilities in one byte each: a third of the size, with almost no loss"""
     valid: list[str] = field(default_factory=list)
-    """texts or manifests that are not trained on, to measure the perplexity on"""
+    """held-out texts or manifests on which the perplexity is measured"""
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     output: str | None = None
     """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); null names it after the first text"""
     overwrite: bool = False
-    """replace a file of that name that is no language model of `asr lm`"""
+    """replace a file of that name that is not a language model of `asr lm`"""
 
 
 @dataclass(kw_only=True)
@@ -266,13 +268,13 @@ class TuneConfig(RecognitionJob):
     trials: int = field(default=60, metadata=at_least(1, at_most=1_000_000))
     """combinations of lm_weight, word_bonus, unknown_score and prior_weight to try"""
     beam_widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64, 128], metadata=between(1, 65_536))
-    """beam widths to try with the best of them; the narrowest that costs next to nothing is recommended"""
+    """beam widths to try with the best settings; the narrowest that loses almost no accuracy is recommended"""
     seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
-    """of the search"""
+    """seed of the search"""
     output: str | None = None
-    """folder for a copy of the bundle that decodes so by itself, its language model included"""
+    """folder for a copy of the bundle with the best settings and its language model"""
     report_dir: str | None = None
     """folder for all trials (trials.csv), their picture (surface.png) and the best settings (decoder.yaml)"""
     overwrite: bool = False
-    """replace files in report_dir that were not written by this command, or changed since, and a damaged bundle; never
-    a folder with files of others"""
+    """replace files in report_dir that this command did not write, or that were changed since, and a damaged bundle;
+    never a folder with other files"""

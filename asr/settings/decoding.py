@@ -15,7 +15,7 @@ Settings = TypeVar("Settings")
 
 @dataclass(kw_only=True)
 class DecoderConfig:
-    """How log-probabilities become text; one subclass a decoder."""
+    """How log-probabilities become text; one subclass per decoder."""
 
 
 @dataclass(kw_only=True)
@@ -30,7 +30,7 @@ class BeamSettings(DecoderConfig):
     beam_width: int = field(default=32, metadata=between(1, 65_536))
     """prefixes kept at every step"""
     n_best: int = field(default=1, metadata=at_least(1, at_most=65_536))
-    """texts returned for an utterance, best first (in json and jsonl)"""
+    """texts returned per utterance, best first (in json and jsonl)"""
     min_symbol_log_prob: float | None = field(default=-5.0, metadata=below(0, at_least=-1000))
     """symbols whose log-probability is below this at a step are not tried there; null tries all"""
     score_margin: float | None = field(default=10.0, metadata=above(0, at_most=1_000_000))
@@ -49,17 +49,17 @@ class BeamSettings(DecoderConfig):
     pronunciations: str | None = None
     """pronunciation lexicon in CMUdict's format: decode the model's output over phones into its words"""
     lexicon: str | None = None
-    """file of words to know, one a line: besides those of the language model, or, with decoder.open_vocabulary=false,
-    the only ones"""
+    """file of words, one per line: added to those of the language model, or, with decoder.open_vocabulary=false, the
+    only ones"""
     open_vocabulary: bool = True
-    """whether words may be written that neither the language model nor decoder.lexicon knows"""
+    """whether words may be written that are neither in the language model nor in decoder.lexicon"""
     hotwords: list[str] = field(default_factory=list)
-    """words and phrases to expect, with weights of their own if wanted: [Kathleen,New York:8]. They are brought to
-    the model's spelling"""
+    """words and phrases that are likely to occur, optionally with their own weight: [Kathleen,New York:8]. They are
+    normalised as the training texts were"""
     hotwords_file: str | None = None
-    """file of such words and phrases, one a line"""
+    """file of such words and phrases, one per line"""
     hotword_weight: float = field(default=5.0, metadata=between(-1000.0, 1000.0))
-    """added to the score for a word of decoder.hotwords that names no weight"""
+    """added to the score for a word of decoder.hotwords without its own weight"""
 
 
 @dataclass(kw_only=True)

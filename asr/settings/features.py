@@ -32,7 +32,7 @@ class FeatureConfig:
     fmax: float = field(default=7600.0, metadata=above(0, at_most=96_000))
     """Hz, upper edge of the highest band; at most half the sample rate"""
     log_floor: float = field(default=1e-8, metadata=between(1e-30, 1.0))
-    """smallest mel power that is told from silence; the logarithm is taken of max(power, log_floor)"""
+    """smallest mel power: the logarithm is taken of max(power, log_floor)"""
     dither: float = field(default=0.0, metadata=between(0.0, 1.0))
     """standard deviation of white noise added to the samples in training (full scale is 1); 0 is none"""
     normalization: Normalization = Normalization.utterance

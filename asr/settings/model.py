@@ -44,7 +44,7 @@ class ModelConfig:
     cell: Cell = Cell.lstm
     """lstm or gru"""
     bidirectional: bool = True
-    """false gives a causal model: no step sees a later frame"""
+    """false gives a causal model: no step depends on a later frame"""
     depth: int = field(default=3, metadata=at_least(1, at_most=100))
     """recurrent layers"""
     units: int = field(default=256, metadata=at_least(1, at_most=16_384))
@@ -56,8 +56,8 @@ class ModelConfig:
     dropout: float = field(default=0.1, metadata=between(0.0, 1.0, high_open=True))
     """share of the output of every recurrent layer that is dropped in training"""
     mmi_output: bool = False
-    """a second output layer, for decoding with a language model, which training.mmi_weight is about; the first is for
-    all else, such as greedy decoding"""
+    """a second output layer for decoding with a language model, trained with training.mmi_weight; the first is used
+    for everything else, such as greedy decoding"""
     phone_output: bool = False
     """an output layer over phones, for decoding with a pronunciation lexicon and a language model; training it needs
     data.lexicon"""

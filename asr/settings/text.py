@@ -16,7 +16,7 @@ class UnicodeForm(ConfigEnum):
 
 @dataclass(kw_only=True)
 class NormalizerConfig:
-    """How text is brought to one spelling, for labels and for scoring. Invisible characters are removed in any case."""
+    """Text normalisation, for labels and for scoring. Invisible characters are removed in any case."""
 
     unicode_form: UnicodeForm = UnicodeForm.NFKC
     """Unicode normalisation form"""
@@ -36,7 +36,7 @@ class AlphabetConfig:
     """The symbols a model can write. The blank of CTC is not among them: it is always number 0."""
 
     symbols: str = " 'abcdefghijklmnopqrstuvwxyz"
-    """the characters, in the order of their numbers from 1 on"""
+    """the characters, in the order of their symbol numbers, which start at 1"""
     from_data: bool = False
     """collect the characters of the (normalised) training texts instead of using `symbols`"""
 

@@ -16,7 +16,7 @@ class Precision(ConfigEnum):
 
 
 class Schedule(ConfigEnum):
-    """How the learning rate goes after the warm-up."""
+    """The course of the learning rate after the warm-up."""
 
     cosine = "cosine"
     one_cycle = "one_cycle"
@@ -29,22 +29,22 @@ class OptimizerConfig:
     """AdamW with a linear warm-up and a schedule."""
 
     learning_rate: float = field(default=1e-3, metadata=above(0, at_most=100))
-    """the highest rate, reached after the warm-up"""
+    """the peak rate, reached after the warm-up"""
     schedule: Schedule = Schedule.cosine
     """cosine (half a cosine down to final_share), one_cycle (three tenths of the training up, the rest down; no other
-    warm-up), plateau (falls when validation CER no longer does) or constant"""
+    warm-up), plateau (falls when the validation CER stops falling) or constant"""
     warmup_steps: int = field(default=500, metadata=at_least(0, at_most=1_000_000_000))
     """steps over which the rate rises from 0; at most a tenth of the training is used"""
     final_share: float = field(default=0.01, metadata=between(0.0, 1.0))
-    """the last rate, as a share of the highest; the plateau schedule goes no lower either"""
+    """the final rate, as a share of the peak; also the lower limit of the plateau schedule"""
     plateau_epochs: int = field(default=2, metadata=at_least(1, at_most=1_000_000))
     """plateau schedule: validations without a better CER after which the rate falls"""
     plateau_factor: float = field(default=0.5, metadata=between(0.0, 1.0, low_open=True, high_open=True))
-    """plateau schedule: what the rate is multiplied by when it falls"""
+    """plateau schedule: factor by which the rate falls"""
     weight_decay: float = field(default=0.01, metadata=at_least(0, at_most=100))
     """decoupled weight decay, on matrices only"""
     clip_norm: float = field(default=1.0, metadata=above(0, at_most=1_000_000_000))
-    """the gradient's norm is clipped to this"""
+    """largest norm of the gradient; a larger gradient is scaled down to it"""
 
     def __post_init__(self) -> None:
         check_settings(self, "optimizer")
@@ -52,7 +52,7 @@ class OptimizerConfig:
 
 @dataclass(kw_only=True)
 class TrainingConfig:
-    """How long and in what portions to train."""
+    """Length of a training, its batches, checkpoints and numerics."""
 
     epochs: int = field(default=30, metadata=at_least(1, at_most=1_000_000))
     """passes over the training data"""
@@ -61,41 +61,41 @@ class TrainingConfig:
     batch_seconds: float = field(default=160.0, metadata=above(0, at_most=1_000_000))
     """most audio in a batch, padding included"""
     buckets: int = field(default=10, metadata=at_least(1, at_most=1000))
-    """shapes of batches, at most: more mean less padding, and more shapes to compile for"""
+    """largest number of batch shapes: more mean less padding, and more shapes to compile"""
     accumulate: int = field(default=1, metadata=at_least(1, at_most=10_000))
-    """batches that make one step of the optimizer together: a large batch in the memory of a small one"""
+    """batches per step of the optimizer (gradient accumulation): a large batch in the memory of a small one"""
     sorted_first_epoch: bool = True
-    """take the first epoch from the shortest utterance to the longest, which shortens the all-blank plateau of CTC"""
+    """order the first epoch from the shortest utterance to the longest, which shortens the all-blank phase of CTC"""
     average_epochs: float = field(default=0.0, metadata=at_least(0, at_most=1_000_000))
-    """validate and save the exponential moving average of the weights over about so many epochs, which errs less than
-    the weights of any one step; 0 takes the weights as they are"""
+    """validate and save the exponential moving average of the weights over about this many epochs, which makes fewer
+    errors than the weights of any one step; 0 takes the weights as they are"""
     valid_every: int = field(default=1, metadata=at_least(1, at_most=1_000_000))
     """epochs from one validation to the next; the last epoch is always validated"""
     patience: int = field(default=10, metadata=at_least(0, at_most=1_000_000))
     """stop after this many epochs without a better validation CER; 0 never stops early"""
     seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
-    """seeds weights, order and augmentation"""
+    """seed of the initial weights, the order of utterances and the augmentation"""
     workers: int = field(default=1, metadata=at_least(0, at_most=1024))
-    """processes that prepare batches; 0 prepares them in between, in the training process"""
+    """processes that prepare batches; 0 prepares them in the training process, between steps"""
     checkpoint_minutes: float = field(default=10.0, metadata=at_least(0, at_most=1_000_000))
     """a checkpoint is written at the end of every epoch and whenever this much time has passed; 0 after every batch"""
     precision: Precision = Precision.float32
     """type of the large products: bfloat16 is faster on a processor or GPU that has it, float16 on an older GPU;
     weights, states of the recurrence, and the CTC loss stay float32"""
     devices: int = field(default=1, metadata=at_least(1, at_most=1024))
-    """devices of this machine that share every batch (TensorFlow and JAX)"""
+    """devices of this machine that divide every batch between them (TensorFlow and JAX)"""
     jit_compile: bool = False
     """compile the whole training step with XLA (TensorFlow; JAX always does), not just the recurrence"""
     mmi_weight: float | None = field(default=None, metadata=between(0.0, 1.0))
-    """share of lattice-free MMI in what is minimised: it wants the transcript to stand out among all other texts, where
-    CTC, the rest, wants it likely. For the last epochs of a model that decodes with a language model: greedy decoding
-    loses by it, unless that has an output of its own (model.mmi_output). null: 0.9 with such an output, 0 without"""
+    """weight of the lattice-free MMI loss; CTC has the rest. MMI raises the transcript above all other texts, which
+    helps decoding with a language model and harms greedy decoding, unless the latter has an output of its own
+    (model.mmi_output). For the last epochs. null: 0.9 with such an output, 0 without"""
     mmi_order: int = field(default=4, metadata=between(3, 5))
-    """letters in a row that say how likely another text is, from 3 to 5"""
+    """order of the n-gram over symbols that weighs the other texts in MMI, from 3 to 5"""
     skip_batches: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
-    """batches without a finite loss and gradient that are passed over, with a message, before training stops"""
+    """batches without a finite loss and gradient that are skipped, with a message, before training stops"""
     overfit: int = field(default=0, metadata=at_least(0, at_most=1_000_000))
-    """learn this many utterances by heart and say whether it worked, to prove the wiring; 0 trains as usual"""
+    """overfit this many utterances and report whether it worked, as a test of the whole setup; 0 trains as usual"""
 
     def __post_init__(self) -> None:
         check_settings(self, "training")
@@ -103,7 +103,7 @@ class TrainingConfig:
 
 @dataclass(kw_only=True)
 class TrackingConfig:
-    """Where a run can be watched."""
+    """Where the progress of a run is written."""
 
     tensorboard: bool = True
     """write curves, decoded examples and pictures of features to the run's folder, for `tensorboard --logdir runs`"""
@@ -112,7 +112,7 @@ class TrackingConfig:
     mlflow_experiment: str = "asr"
     """name of the experiment there"""
     examples: int = field(default=4, metadata=at_least(0, at_most=10_000))
-    """validation utterances whose texts are shown after every epoch"""
+    """validation utterances whose decoded texts are written after every epoch"""
 
     def __post_init__(self) -> None:
         check_settings(self, "tracking")
