@@ -1,4 +1,4 @@
-"""Manifests: one utterance a line, as JSON. Only this module knows their keys.
+"""Manifests: one utterance per line, as JSON. Only this module knows their keys.
 
 A line holds `audio_filepath` (relative to the manifest, a literal name), `text`, and optionally `duration` in seconds,
 `offset` in seconds, `id` and `speaker`; any other key is kept. The keys are those of NVIDIA NeMo's manifests: a line
@@ -20,12 +20,12 @@ from asr.audio.segment import AudioSegment, is_address
 from asr.errors import ManifestError
 from asr.files import write_atomically
 
-# Text has no zero bytes; recordings have some early on.
+# Text has no zero bytes; recordings have some near the beginning.
 _LOOKED_AT = 4096
 
-# One half of a pair that stands for a character in UTF-16; by itself it can be written to no file.
+# Half of a surrogate pair of UTF-16; alone it cannot be written to a file.
 _HALF = re.compile("[\ud800-\udfff]")
-# More than 30 years: a mistake.
+# More than 30 years is a mistake.
 _MOST_SECONDS = 1e9
 _DEEPEST = 50
 
@@ -34,7 +34,7 @@ MANIFEST_SUFFIXES = frozenset({".jsonl", ".json"})
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recording, or a segment of one, and what is said in it."""
+    """One recording, or a segment of one, and its transcript."""
 
     id: str
     """see `utterance_id`"""
@@ -53,13 +53,13 @@ class Utterance:
 
     @property
     def audio(self) -> Path | AudioSegment:
-        """What is to be read: the recording, or a segment of it."""
+        """The recording, or the segment of it, to read."""
         return self.audio_path if self.offset is None else AudioSegment(self.audio_path, self.offset, self.duration)
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestReading:
-    """What came of reading a manifest: the good utterances, and a line for every bad one."""
+    """The utterances of a manifest, and a message for every unusable line."""
 
     utterances: list[Utterance]
     problems: list[str]
@@ -102,10 +102,10 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
     except OSError as error:
         raise ManifestError([f"{path}: cannot be read ({error.strerror or error})"]) from error
     if b"\0" in content[:_LOOKED_AT]:
-        raise ManifestError([f"{path}: not a text file: a manifest, JSON lines that name recordings, is wanted"])
+        raise ManifestError([f"{path}: not a text file: expected a manifest, JSON lines that name recordings"])
     rows: list[tuple[str, dict[str, Any]]] = []
     problems: list[str] = []
-    # Not splitlines(): a text may hold U+2028 and its kin, which JSON allows unescaped.
+    # Not splitlines(): a text may hold U+2028 and similar characters, which JSON allows unescaped.
     for number, line in enumerate(content.split(b"\n"), start=1):
         where = f"{path}:{number}"
         if not line.strip():
@@ -119,7 +119,7 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
             problems.append(f"{where}: not JSON ({error})")
             continue
         if not isinstance(row, dict):
-            problems.append(f"{where}: a JSON object is wanted, not {type(row).__name__}")
+            problems.append(f"{where}: expected a JSON object, not {type(row).__name__}")
             continue
         if unusable := _unusable_value(row):
             problems.append(f"{where}: {unusable}")
@@ -131,7 +131,7 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
 
 
 def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestReading:
-    """Read a manifest, collecting everything that is wrong with it instead of stopping at the first.
+    """Read a manifest, collecting all problems instead of stopping at the first.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestRe
     Returns
     -------
     ManifestReading
-        An utterance's text is as in the file: nothing here normalises.
+        Texts are as in the file, not normalised.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestRe
             continue
         name = utterance_id(row)
         if name in first_seen:
-            problems.append(f"{where}: the id {name!r} is that of {first_seen[name]} already")
+            problems.append(f"{where}: the id {name!r} is already used by {first_seen[name]}")
             continue
         first_seen[name] = where
         known = {"audio_filepath", "text", "duration", "offset", "id", "speaker"}
@@ -230,17 +230,17 @@ def _is_seconds(value: object) -> bool:
 
 
 def _unusable_value(row: Mapping[str, Any]) -> str | None:
-    """What JSON may hold, but no file name, text or report: zero bytes, half characters, numbers without end."""
+    """Values that JSON allows, but no file name, text or report: zero bytes, half characters, infinite numbers."""
     waiting: list[tuple[str, Any, int]] = [(key, [key, value], -1) for key, value in row.items()]
     while waiting:
         key, value, depth = waiting.pop()
         if isinstance(value, str):
             if "\0" in value:
-                return f"{key!r} holds a zero byte, which no name and no text may have"
+                return f"{key!r} holds a zero byte, which is not allowed in names and texts"
             if half := _HALF.search(value):
                 return f"{key!r} holds half a character (\\u{ord(half[0]):04x}, one of the two that UTF-16 writes)"
         elif isinstance(value, float) and not math.isfinite(value):
-            return f"{key!r} holds {value}, which is no number in JSON"
+            return f"{key!r} holds {value}, which is not a number in JSON"
         elif isinstance(value, dict | list):
             if depth >= _DEEPEST:
                 return f"{key!r} is nested more than {_DEEPEST} levels deep"
@@ -250,7 +250,7 @@ def _unusable_value(row: Mapping[str, Any]) -> str | None:
 
 
 def _shortened(value: object) -> str:
-    """A value for a message, however long."""
+    """A value for a message, shortened if it is long."""
     text = repr(value) if not isinstance(value, int) or abs(value) < 1e15 else "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -261,7 +261,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
     Raises
     ------
     OSError
-        If the file cannot be written; an older one of that name is then left as it was.
+        If the file cannot be written; an older file of that name then stays as it was.
     """
     utterances = list(utterances)
     write_atomically(path, manifest_content(utterances, Path(path).parent))
@@ -269,7 +269,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
 
 
 def manifest_content(utterances: Iterable[Utterance], folder: Path) -> bytes:
-    """Utterances as the content of a manifest that is going to lie in a folder."""
+    """Utterances as the content of a manifest in a folder."""
     folder = folder.resolve()
     lines = []
     for utterance in utterances:
@@ -288,5 +288,5 @@ def manifest_content(utterances: Iterable[Utterance], folder: Path) -> bytes:
             row["speaker"] = utterance.speaker
         row.update(utterance.other)
         lines.append(json.dumps(row, ensure_ascii=False))
-    # What is no valid text, such as an undecodable file name, becomes an escape of JSON.
+    # Invalid text, such as an undecodable file name, becomes an escape of JSON.
     return "".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Holds utterances out of a corpus, to validate on: whole speakers where they are known."""
+"""Holds out utterances of a corpus for validation: whole speakers where they are known."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def hold_out(utterances: Sequence[Utterance], share: float) -> tuple[list[Uttera
     Returns
     -------
     kept, held : lists of Utterance
-        In the order given. Which speaker is held out depends on the speakers' names and numbers of utterances alone:
-        it is the same in every run, whatever its seed.
+        In the order given. Which speakers are held out depends only on their names and numbers of utterances: it is
+        the same in every run, with any seed.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def hold_out(utterances: Sequence[Utterance], share: float) -> tuple[list[Uttera
     order = sorted(groups, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest())
     wanted, held, count = share * len(utterances), set[str](), 0
     for name in order:
-        # A speaker of half the corpus is not a tenth of it: the next one may be.
+        # A speaker with half the corpus is too much for a tenth of it: the next one may fit.
         if count < wanted and count + len(groups[name]) <= 1.5 * wanted:
             held.add(name)
             count += len(groups[name])

@@ -1,4 +1,4 @@
-"""Where in a recording a known text is said: the likeliest CTC alignment, for an utterance or for hours."""
+"""Forced alignment: the likeliest CTC alignment of a known text, for an utterance or for hours."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from asr.text.alphabet import BLANK
 
 Ints = npt.NDArray[np.int64]
 
-# States farther behind the best one are dropped. Wrong guesses of where one is in a text cost far more in the end.
+# States farther behind the best one are dropped. A path at a wrong place of the text falls behind much farther.
 _BEAMS = (300.0, 3000.0)
-# Up to this size of the trellis all of it is searched, if need be.
+# A trellis up to this size is searched in full if the beam fails.
 _FEW_CELLS = 50_000_000
-# Steps between two looks for states that can be dropped.
+# Steps between two searches for states that can be dropped.
 _TRIM_STEPS = 4
 _LOWEST = float(np.finfo(np.float64).min)
-# Steps between two looks for what all paths have in common, which is then settled.
+# Steps between two searches for the common beginning of all paths, which is then settled.
 _SETTLE_STEPS = 500
 _NEVER = np.int64(-1)
 
 
 class AlignmentError(AsrError):
-    """A text that does not fit its recording."""
+    """The text does not fit the recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Where each symbol of a text is."""
+    """The steps of each symbol of a text."""
 
     first: Ints
-    """the step at which each symbol comes up [shape=(symbols,)]"""
+    """the first step of each symbol [shape=(symbols,)]"""
     last: Ints
-    """the last step at which it is held [shape=(symbols,)]"""
+    """its last step [shape=(symbols,)]"""
     score: float
     """natural log-probability of the alignment"""
 
@@ -59,12 +59,12 @@ def align_symbols(log_probs: LogProbs | Sequence[LogProbs], numbers: Sequence[in
     Raises
     ------
     AlignmentError
-        If the text needs more steps than there are, or is another one.
+        If the text needs more steps than there are, or does not fit.
 
     Notes
     -----
-    Source: Viterbi's algorithm over the trellis of A. Graves et al., ICML 2006, section 4.1. States that are far behind
-    the best are dropped, and what all paths that are left have in common is settled on the way: time and memory go with
+    Source: Viterbi's algorithm over the trellis of A. Graves et al., ICML 2006, section 4.1. States far behind the
+    best are dropped, and the common beginning of all remaining paths is settled on the way: time and memory grow with
     the length of the recording, not with its square.
     """
     labels = np.asarray(numbers, np.int64)
@@ -92,11 +92,11 @@ def align_symbols(log_probs: LogProbs | Sequence[LogProbs], numbers: Sequence[in
 
 
 def _best_path(blocks: Sequence[LogProbs], labels: Ints, beam: float) -> tuple[Ints | None, float]:
-    """The state at every step, and the score of the path; no path if the beam has lost the text's end."""
+    """The state at every step, and the score of the path; no path if the beam has dropped the end of the text."""
     count = 2 * len(labels) + 1
     symbols = np.full(count, BLANK)
     symbols[1::2] = labels
-    skip = np.full(count, -np.inf)  # what it costs to go on by two states, where no blank is needed between
+    skip = np.full(count, -np.inf)  # the cost of advancing by two states, where no blank is needed between
     skip[3::2] = np.where(labels[1:] != labels[:-1], 0.0, -np.inf)
     # The score of state i is at i + 2. States from `low` to `high` - 1 are searched, all others are impossible. Before
     # the first step, all is at the first blank.
@@ -109,7 +109,7 @@ def _best_path(blocks: Sequence[LogProbs], labels: Ints, beam: float) -> tuple[I
         for now in block:
             high = min(high + 2, count)
             best = scores[low + 2 : high + 2].copy()
-            # Of equal scores, the path that moves least is taken.
+            # Of equal scores, the path that advances least is taken.
             one_on, two_on = scores[low + 1 : high + 1], scores[low:high] + skip[low:high]
             came_from = (one_on > best).view(np.uint8)
             np.maximum(best, one_on, out=best)
@@ -125,7 +125,7 @@ def _best_path(blocks: Sequence[LogProbs], labels: Ints, beam: float) -> tuple[I
             first, last = int(kept.argmax()), len(kept) - int(kept[::-1].argmax())
             scores[low + 2 : low + 2 + first] = scores[low + 2 + last : high + 2] = -np.inf
             low, high = low + first, low + last
-            # No step leads on by more than two states: from here, the end is out of reach.
+            # No step advances by more than two states: from here, the end cannot be reached.
             if not kept.any() or high - 1 + 2 * remaining < count - 2:
                 return None, -np.inf
             path.settle(low, high - 1)
@@ -135,16 +135,16 @@ def _best_path(blocks: Sequence[LogProbs], labels: Ints, beam: float) -> tuple[I
 
 
 class _Path:
-    """Where each state came from, step by step, as long as it is not settled."""
+    """The predecessor of each state, step by step, as long as it is not settled."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, npt.NDArray[np.uint8]]] = []
-        """of each step that is not settled the lowest state, and how far each state from there on went"""
+        """of each step that is not settled the lowest state, and by how much each state from there on advanced"""
         self._settled: list[Ints] = []
         self._enough = _SETTLE_STEPS
 
     def settle(self, low: int, high: int) -> None:
-        """Settle what the paths to two states have in common. Paths do not cross: so have all between them."""
+        """Settle the common beginning of the paths to two states. Paths do not cross, so all paths between share it."""
         if len(self.steps) < self._enough:
             return
         lowest, highest = self._back(low), self._back(high)
@@ -153,7 +153,7 @@ class _Path:
             end = int(together[-1]) + 1
             self._settled.append(lowest[:end])
             del self.steps[:end]
-        # Where little is settled, looking for it at every turn would take time with the square of the length.
+        # Where little is settled, searching every time would take time with the square of the length.
         self._enough = 2 * len(self.steps) + _SETTLE_STEPS
 
     def _back(self, state: int) -> Ints:

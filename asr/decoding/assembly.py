@@ -1,4 +1,4 @@
-"""Puts together what the settings of a beam search name: language model, word list, hot words."""
+"""Loads what the settings of a beam search name: language model, word list, hot words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet, describe_character
 from asr.text.normalize import normalize_text
 
-# A language model whose words an alphabet mostly cannot spell was made for another one.
+# A language model most of whose words cannot be spelled in the alphabet was made for another one.
 _LEAST_SPELLABLE = 0.5
 
 
@@ -45,7 +45,7 @@ def load_language_model(path: str | Path) -> NgramModel:
 
 
 def read_word_list(path: str | Path) -> list[str]:
-    """The words of a text file, one a line, as they are written there; empty lines are passed over.
+    """The words of a text file, one per line, as written; empty lines are skipped.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def read_word_list(path: str | Path) -> list[str]:
 def make_scorers(
     alphabet: Alphabet, settings: BeamConfig, model: NgramModel | None, normalizer: NormalizerConfig | None = None
 ) -> list[Scorer]:
-    """What hypotheses are scored by beyond what was heard.
+    """The scorers of hypotheses beyond the acoustic model.
 
     Parameters
     ----------
@@ -75,14 +75,14 @@ def make_scorers(
     settings : BeamConfig
     model : NgramModel or None
     normalizer : NormalizerConfig, optional
-        Of the model's training texts: hot words and listed words are brought to their spelling.
+        Of the model's training texts: hot words and listed words are normalised in the same way.
 
     Raises
     ------
     ConfigError
-        If a hot word cannot be spelled in the alphabet, or settings do not go together.
+        If a hot word cannot be spelled in the alphabet, or settings contradict each other.
     LanguageModelError
-        If a word list cannot be read, or the language model is not made for such an alphabet.
+        If a word list cannot be read, or the language model does not fit the alphabet.
     """
     hotwords = hotword_weights(settings, alphabet, normalizer)
     space = alphabet.separator_number
@@ -94,7 +94,7 @@ def make_scorers(
     if over_words or listed is not None or not settings.open_vocabulary:
         if space is None:
             raise ConfigError(
-                "the model writes no spaces, so it has no words to look up: take a language model over characters "
+                "the model writes no spaces, so there are no words to look up: use a language model over characters "
                 "(asr lm unit=characters), and no decoder.lexicon"
             )
         if model is None and listed is None:
@@ -111,7 +111,7 @@ def make_pronunciation_scorer(phones: PhoneSet, settings: BeamConfig, model: Ngr
     Raises
     ------
     ConfigError
-        If the lexicon has other phones than the model, or a setting is given that decoding phones does not know.
+        If the lexicon has other phones than the model, or a setting is given that cannot be used with phones.
     LanguageModelError
         If the lexicon cannot be read, or lacks most words of the language model.
     """
@@ -146,13 +146,13 @@ def make_pronunciation_scorer(phones: PhoneSet, settings: BeamConfig, model: Ngr
 def hotword_weights(
     settings: BeamConfig, alphabet: Alphabet | None = None, normalizer: NormalizerConfig | None = None
 ) -> dict[str, float]:
-    """The words and phrases that the settings name, in the model's spelling, and the weight of each.
+    """The hot words and phrases of the settings, normalised, and the weight of each.
 
     Parameters
     ----------
     settings : BeamConfig
     alphabet : Alphabet, optional
-        That the phrases must be spelled in.
+        The phrases must be spelled in it.
     normalizer : NormalizerConfig, optional
         As for `make_scorers`.
 
@@ -184,7 +184,7 @@ def hotword_weights(
         if bounds and (problem := bounds.problem(weight)):
             raise ConfigError(f"{source}: the weight of {entry!r} must be {problem}")
         if not phrase:
-            raise ConfigError(f"{source}: of {entry!r} nothing is left in the model's spelling: leave it out")
+            raise ConfigError(f"{source}: nothing is left of {entry!r} after normalisation: leave it out")
         if unknown := alphabet.unknown(phrase) if alphabet else []:
             names = ", ".join(map(describe_character, unknown))
             raise ConfigError(f"{source}: {given.strip()!r} has {names}, which the model cannot write")
@@ -193,10 +193,10 @@ def hotword_weights(
 
 
 def _listed_words(path: str, normalizer: NormalizerConfig | None) -> list[str]:
-    """The words of a list in the model's spelling, in which one may become two."""
+    """The words of a list, normalised, by which one word may become two."""
     words = [word for entry in read_word_list(path) for word in _spelled(entry, normalizer).split()]
     if not words:
-        raise LanguageModelError(path, "holds no words that the model could write")
+        raise LanguageModelError(path, "holds no words that the model can write")
     return list(dict.fromkeys(words))
 
 
@@ -212,7 +212,7 @@ def _word_scorer(
     hotwords: dict[str, float],
     space: int,
 ) -> WordScorer:
-    # In an open vocabulary, a list adds to the words of the language model; else it says which there are.
+    # With an open vocabulary, a list adds to the words of the language model; else it replaces them.
     from_model = [] if model is None or (listed is not None and not settings.open_vocabulary) else model.words
     words = list(from_model)
     for more in (listed or [], [word for phrase in hotwords for word in phrase.split()]):
@@ -251,7 +251,7 @@ def _character_scorer(alphabet: Alphabet, settings: BeamConfig, model: NgramMode
     if len(lacking) > _LEAST_SPELLABLE * len(names):
         raise LanguageModelError(
             settings.lm or "language model",
-            f"it knows none of {len(lacking)} of the model's {len(names)} characters, such as {lacking[0]!r}",
+            f"it lacks {len(lacking)} of the model's {len(names)} characters, such as {lacking[0]!r}",
         )
     numbers = np.array([UNKNOWN, *(model.numbers.get(name, UNKNOWN) for name in names)], np.int64)
     return CharacterScorer(numbers, model, weight=settings.lm_weight, bonus=settings.word_bonus)

@@ -1,4 +1,4 @@
-"""How sure one can be of a word that a decoder wrote, as the share of such words that are right."""
+"""Confidences: for each decoded word, the share of such words that are right."""
 
 from __future__ import annotations
 
@@ -39,25 +39,26 @@ def word_features(
     *,
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> Floats:
-    """What tells right words from wrong ones.
+    """The features from which the confidence of each word is computed.
 
     Parameters
     ----------
     hypothesis : Hypothesis
     log_probs : float [shape=(steps, symbols)]
-        What it was decoded from; steps as the hypothesis counts them.
+        The log-probabilities that were decoded; steps as in the hypothesis.
     language : float [shape=(words + 1,)], optional
         Natural log-probability of each word between spaces after those before it, and of the end.
     spans : sequence of (start, end), optional
-        The words, as the alphabet cuts them; by default what stands between white space and is of spaced scripts.
+        The words, as the alphabet separates them; by default those between white space.
 
     Returns
     -------
     float64 [shape=(words, features)]
-        As `FEATURES` names them: 1; the mean and the least log-probability of the word's characters where they come
-        up, and the least as a probability; how far the word's steps are behind the likeliest symbols, by character, as
-        a logarithm, and at worst; the logarithm of its length in characters, and of its steps by character; the mean
-        of all characters; what the language model thinks of it, and of what comes next.
+        In the order of `FEATURES`: 1; mean and minimum of the log-probabilities of the word's characters at their
+        steps, and the minimum as a probability; the distance of the word's steps from the likeliest symbols, per
+        character, as a logarithm, and its maximum; the logarithms of its length in characters and of its steps per
+        character; the mean over all characters of the text; the log-probabilities of the word and of the following
+        word in the language model.
     """
     spans = cut_words(hypothesis.text) if spans is None else spans
     if not spans:
@@ -65,7 +66,7 @@ def word_features(
     starts, ends = np.array(spans).T
     steps = np.array(hypothesis.steps)
     heard = np.maximum(np.array(hypothesis.log_probs), _LOWEST)
-    # Where no character comes up, it is a blank that explains a step.
+    # At a step without a new character, the blank is the symbol of the alignment.
     explained = np.maximum(log_probs[:, BLANK].astype(np.float64), _LOWEST)
     explained[steps] = heard
     behind = np.maximum(log_probs.max(axis=1) - explained, 0)
@@ -75,7 +76,7 @@ def word_features(
     mean = np.add.reduceat(heard, np.stack([starts, ends], axis=1).ravel()[:-1])[::2] / length
     least = np.array([heard[start:end].min() for start, end in zip(starts, ends, strict=True)])
     deficit = (summed[last] - summed[first]) / length
-    # The language model's words are those between spaces; words that no space separates share what it thinks of them.
+    # The language model scores words between spaces; words that no space separates share such a score.
     spaced = np.concatenate([[0], np.cumsum(starts[1:] > ends[:-1])])
     if language is None:
         language = np.zeros(spaced[-1] + 2)

@@ -1,4 +1,4 @@
-"""What a hypothesis is worth beyond what was heard: language models, word lists and hot words, behind one interface."""
+"""Scores of hypotheses beyond the acoustic model: language models, word lists and hot words, behind one interface."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ IMPOSSIBLE = -1e30
 
 
 def mix(hashes: Hashes, numbers: Ints | Hashes) -> Hashes:
-    """Numbers of 64 bits that tell sequences of numbers apart, each longer by one."""
+    """Hashes of 64 bits of sequences of numbers, each longer by one."""
     mixed = (hashes + numbers.astype(np.uint64) + np.uint64(1)) * _FACTOR
     return mixed ^ (mixed >> _SHIFT)
 
 
 def mix_columns(numbers: Ints) -> Hashes:
-    """Numbers of 64 bits that tell the rows of a matrix apart."""
+    """Hashes of 64 bits of the rows of a matrix."""
     hashes = np.zeros(len(numbers), np.uint64)
     for column in numbers.T:
         hashes = mix(hashes, column)
@@ -43,31 +43,31 @@ class Scorer(Protocol):
 
     @property
     def forgets(self) -> bool:
-        """Whether different texts come to the same state before long."""
+        """Whether the state depends on the last few symbols only, so that different texts reach the same state."""
 
     def begin(self, count: int) -> Any:
         """The states of that many empty hypotheses."""
 
     def extend(self, states: Any, slots: Ints, symbols: Ints, readings: Ints) -> tuple[Floats, Any]:
-        """What candidates gain: hypothesis `slots[i]` grows by `symbols[i]`.
+        """The scores of candidates: hypothesis `slots[i]` is extended by `symbols[i]`.
 
         Parameters
         ----------
         states : anything
         slots, symbols : int64 [shape=(candidates,)]
         readings : int64 [shape=(candidates,)]
-            Of a word that ends by that, which of the words that are pronounced so it is; 0 for all else.
+            Which of the words with one pronunciation is meant, where a word ends; else 0.
 
         Returns
         -------
         gains : float64 [shape=(candidates,)]
-            Natural log; `IMPOSSIBLE` for what may not be.
+            Natural log; `IMPOSSIBLE` for candidates that are not allowed.
         extension : anything
             For `select`.
         """
 
     def futures(self, states: Any, extension: Any, slots: Ints) -> tuple[Hashes, Hashes]:
-        """Numbers that tell hypotheses apart whose later gains may differ.
+        """Hashes of the states: different wherever later scores may differ.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Scorer(Protocol):
         """
 
     def finish(self, states: Any) -> Floats:
-        """What hypotheses gain if they end here, float64 [shape=(hypotheses,)]."""
+        """The scores of hypotheses for ending here, float64 [shape=(hypotheses,)]."""
 
 
 @dataclass
@@ -104,19 +104,19 @@ class _WordStates:
     node: Ints
     """of the lexicon: the word so far; `NOT_FOUND` in a word that is not in it"""
     partial: Floats
-    """what the word so far has been given in advance"""
+    """the look-ahead score of the word so far"""
     ngram: Ints
     """the language model's state before the word"""
     context: Hashes
-    """tells such states apart"""
+    """a hash of that state"""
     gain: Floats
-    """what ending the word here gains; NaN before it is asked for"""
+    """the score for ending the word here; NaN until it is computed"""
     after: Ints
-    """the language model's state after the word, where the gain is known"""
+    """the language model's state after the word, where that score is computed"""
 
 
 class WordScorer:
-    """Scores words by a lexicon, a language model over words, or both, and partial words by what they may become.
+    """Scores words by a lexicon, a language model over words, or both, and partial words by their possible completions.
 
     Parameters
     ----------
@@ -138,10 +138,10 @@ class WordScorer:
 
     Notes
     -----
-    A partial word is worth the probability of all words it may become, by their unigram probabilities (the factored
-    language model of S. Ortmanns, H. Ney, A. Eiden, "Language-Model Look-Ahead for Large Vocabulary Speech
-    Recognition", ICSLP 1996, with the sum for the maximum); when the word ends, its own probability in its context
-    takes the place of that.
+    The score of a partial word is the probability of all words that begin with it, by their unigram probabilities (the
+    factored language model of S. Ortmanns, H. Ney, A. Eiden, "Language-Model Look-Ahead for Large Vocabulary Speech
+    Recognition", ICSLP 1996, with a sum instead of the maximum); when the word ends, its own probability in its context
+    replaces that score.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class WordScorer:
         return gains, (nodes, partial, ended)
 
     def _end_words(self, states: _WordStates, slots: Ints) -> None:
-        """Find out what it gains to end the words of some hypotheses, where that is not known yet."""
+        """Compute the scores for ending the words of some hypotheses, where they are not known yet."""
         new = slots[np.isnan(states.gain[slots])]
         if not len(new):
             return

@@ -1,4 +1,4 @@
-"""Makes the decoder that some settings ask for, and turns what it finds into texts."""
+"""Makes a decoder from its settings, and texts from the hypotheses that it finds."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from asr.text.alphabet import Alphabet
 
 
 class Decoder(Protocol):
-    """Turns log-probabilities into texts."""
+    """Decodes log-probabilities into texts."""
 
     @property
     def alphabet(self) -> Alphabet:
-        """What the texts are written in."""
+        """The symbols of the texts."""
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         """Decode some utterances.
@@ -45,19 +45,19 @@ class Decoder(Protocol):
         Returns
         -------
         list of list of Hypothesis
-            For each utterance its texts, best first; never none.
+            For each utterance its texts, best first; at least one.
 
         Raises
         ------
         ValueError
-            If the log-probabilities are none: NaN, not normalised, or of another width than the alphabet's.
+            If the log-probabilities are NaN, not normalised, or of another width than the alphabet.
         """
 
     def stream(self) -> Stream:
-        """Begin a recording that comes piece by piece, of any length."""
+        """Begin to decode a recording of any length piece by piece."""
 
     def language_scores(self, text: str) -> Floats | None:
-        """What its language model, if it has one over words, thinks of a text.
+        """The scores of a text in its language model, if it has one over words.
 
         Returns
         -------
@@ -80,13 +80,13 @@ class Stream(Protocol):
     """
 
     def advance(self, log_probs: LogProbs) -> None:
-        """Go on by natural log-probabilities [shape=(steps, symbols)]; errors as in `Decoder.decode`."""
+        """Decode the next natural log-probabilities [shape=(steps, symbols)]; errors as in `Decoder.decode`."""
 
     def pause(self) -> None:
-        """Say that a word ends here, if there is one. It counts as a step."""
+        """End a word here, if there is one. It counts as a step."""
 
     def finish(self) -> list[Hypothesis]:
-        """The texts of the whole recording, best first; the steps of all pieces and pauses are counted on."""
+        """The texts of the whole recording, best first; steps are counted through all pieces and pauses."""
 
 
 def make_decoder(
@@ -97,27 +97,27 @@ def make_decoder(
     normalizer: NormalizerConfig | None = None,
     phones: PhoneSet | None = None,
 ) -> Decoder:
-    """The decoder that some settings are for.
+    """Make a decoder from its settings.
 
     Parameters
     ----------
     alphabet : Alphabet
-        Of the model whose log-probabilities are to be decoded.
+        Of the model whose log-probabilities will be decoded.
     settings : GreedyConfig or BeamConfig
     priors : sequence of float
-        How often the model says each symbol, the blank first, for `decoder.prior_weight`.
+        Mean probability of each symbol, the blank first, for `decoder.prior_weight`.
     normalizer : NormalizerConfig, optional
-        Of the model's training texts: hot words and listed words are brought to their spelling. None takes them as they
-        are.
+        Of the model's training texts: hot words and listed words are normalised in the same way. None takes them as
+        they are.
     phones : PhoneSet, optional
         Of the model's output over phones, for `decoder.pronunciations`.
 
     Raises
     ------
     ConfigError
-        If a hot word cannot be spelled in the alphabet, or priors are asked for and unknown.
+        If a hot word cannot be spelled in the alphabet, or priors are needed and unknown.
     LanguageModelError
-        If the language model or the word list cannot be read, or is not made for such an alphabet.
+        If the language model or the word list cannot be read, or does not fit the alphabet.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def decoder_kind(settings: DecoderConfig) -> str:
 
 
 def describe_decoder(settings: DecoderConfig) -> str:
-    """A resolved decoder in a few words, for reports: all that names a decoder takes its text from here.
+    """A resolved decoder in a few words: the only source of the names of decoders in reports and tables.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class GreedyDecoder:
 
 
 class GreedyStream:
-    """See `Stream`. Pieces have nothing to say to each other: a symbol held across a border is written twice."""
+    """See `Stream`. Pieces are decoded independently: a symbol that continues over a border is written twice."""
 
     def __init__(self, alphabet: Alphabet) -> None:
         self._alphabet = alphabet
@@ -258,8 +258,8 @@ class BeamDecoder:
             self._width = phones.size
         if settings.prior_weight and len(priors) != self._width:
             raise ConfigError(
-                f"decoder.prior_weight={settings.prior_weight:g}: the bundle does not say how often its model says "
-                "each symbol. `asr tune ... output=BUNDLE` writes a copy that does"
+                f"decoder.prior_weight={settings.prior_weight:g}: the bundle has no mean probabilities of symbols. "
+                "`asr tune ... output=BUNDLE` writes a copy with them"
             )
         self._alphabet, self._settings, self._priors = alphabet, settings, tuple(priors)
         if model is None and settings.lm is not None:
@@ -275,7 +275,7 @@ class BeamDecoder:
         self._in_words = any(isinstance(scorer, WordScorer) for scorer in scorers)
         self._searches = [BeamSearch(settings, scorers)]
         if settings.n_best > 1 and self._searches[0].merges:
-            # Merging leaves room for the best text, and drops what differs from it in the distant past alone.
+            # Recombination drops texts that differ from a better one in the distant past only; alternatives need these.
             self._searches.append(BeamSearch(settings, scorers, merges=False))
 
     @property
@@ -324,7 +324,7 @@ class BeamDecoder:
 
     def _best(self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
         found: dict[str, Hypothesis] = {}
-        # With words or pauses, a text with a space behind it is the same text; each may be in the beam.
+        # With words or pauses, a text with and without a final space is one text; both may be in the beam.
         enough = 2 * self._settings.n_best if self._in_words or before is not None else self._settings.n_best
         if self._words is not None:
             enough = len(scores)  # any number of pronunciations may make one text
@@ -352,7 +352,7 @@ class BeamDecoder:
         return Hypothesis(text, score, tuple(steps), tuple(log_probs))
 
     def _united(self, lists: Sequence[list[Hypothesis]]) -> list[Hypothesis]:
-        """What several searches found of one utterance; of a text that both found, what was more likely."""
+        """The texts that several searches found for one utterance, each with its higher score."""
         found: dict[str, Hypothesis] = {}
         for one in itertools.chain(*lists):
             if one.text not in found or found[one.text].score < one.score:
@@ -369,45 +369,45 @@ class BeamDecoder:
 
 
 class BeamStream:
-    """See `Stream`. All hypotheses are carried on; what they agree on is settled and set aside."""
+    """See `Stream`. All hypotheses are kept; their common beginning is settled and removed from the search."""
 
     def __init__(self, decoder: BeamDecoder) -> None:
         self._decoder = decoder
-        self._courses = [_Course(search) for search in decoder._searches]
+        self._searches = [_StreamSearch(search) for search in decoder._searches]
 
     def advance(self, log_probs: LogProbs) -> None:
         checked = self._decoder._checked(log_probs)
-        for course in self._courses:
-            course.advance(checked)
+        for search in self._searches:
+            search.advance(checked)
 
     def pause(self) -> None:
-        for course in self._courses:
-            # Among phones, the beginning of the next word is mark enough.
-            course.pause(None if self._decoder._words else self._decoder.alphabet.separator_number)
+        for search in self._searches:
+            # With phones, the word-initial phone already marks the next word.
+            search.pause(None if self._decoder._words else self._decoder.alphabet.separator_number)
 
     @property
     def settled(self) -> str:
-        """The text so far that no later piece will change."""
+        """The beginning of the text that later pieces cannot change."""
         words, alphabet = self._decoder._words, self._decoder._alphabet
         texts = [
-            spell_words(course.settled, NOT_FOUND, words.lexicon, 0.0).text
+            spell_words(search.settled, NOT_FOUND, words.lexicon, 0.0).text
             if words
-            else alphabet.decode(course.settled.symbols.tolist())
-            for course in self._courses
+            else alphabet.decode(search.settled.symbols.tolist())
+            for search in self._searches
         ]
         shared = itertools.takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
         return texts[0][: len(list(shared))]
 
     def finish(self) -> list[Hypothesis]:
         found = []
-        for course in self._courses:
-            ((_, hypotheses),) = self._decoder._finish(course.search, course.beams, course.settled)
+        for search in self._searches:
+            ((_, hypotheses),) = self._decoder._finish(search.search, search.beams, search.settled)
             found.append(hypotheses)
         return self._decoder._united(found)
 
 
-class _Course:
-    """One search of a stream, and how far it has come."""
+class _StreamSearch:
+    """The state of one search of a stream."""
 
     def __init__(self, search: BeamSearch) -> None:
         self.search = search

@@ -1,4 +1,4 @@
-"""How the hypotheses of a search came about: a tree of symbols, from which texts are read backwards."""
+"""The histories of hypotheses: a tree of symbols, from which texts are read backwards."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Path:
 
     symbols: Ints
     steps: Ints
-    """the model step at which each symbol comes up on the likeliest way"""
+    """the model step of each symbol on the likeliest path"""
     log_probs: npt.NDArray[np.float64]
-    """its natural log-probability there"""
+    """its natural log-probability at that step"""
 
     def __add__(self, other: Path) -> Path:
         return Path(
@@ -46,7 +46,7 @@ class History:
         return self._count
 
     def add(self, parents: Ints, symbols: Ints, steps: Ints, log_probs: npt.NDArray[np.float64]) -> Ints:
-        """Let some texts grow by a symbol each; returns the new nodes."""
+        """Extend some texts by a symbol each; returns the new nodes."""
         start, self._count = self._count, self._count + len(parents)
         if self._count > len(self._parent):
             size = 2 * self._count
@@ -70,19 +70,19 @@ class History:
         return self._path(nodes)
 
     def settle(self, nodes: Ints) -> tuple[Path, Ints]:
-        """Forget what no living text needs.
+        """Remove the nodes that no living text needs.
 
         Parameters
         ----------
         nodes : int64 [shape=(texts,)]
-            The living texts.
+            Those of the hypotheses that are still searched.
 
         Returns
         -------
         path : Path
-            What all of them begin with; it is taken out of the tree.
+            Their common beginning; it is removed from the tree.
         nodes : int64 [shape=(texts,)]
-            The same texts, without that.
+            The same texts, without it.
         """
         # Parents have lower numbers: walking down from the highest, the texts meet at what they have in common.
         pending = set(nodes.tolist())

@@ -1,4 +1,4 @@
-"""Words and phrases that a user expects: found in growing hypotheses by one automaton, however many there are."""
+"""Hot words: words and phrases that a user expects, found in growing hypotheses by one automaton."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _ROOT = 0
-# Up to so many entries of four bytes, the transitions are kept as a table, in which a step is one look.
+# Up to this many entries of four bytes, the transitions are kept as a table, in which a step is one look-up.
 _LARGEST_TABLE = 1 << 22
 
 
 @dataclass(frozen=True)
 class HotWords:
-    """An automaton that reads symbols and says what each adds to the score of a hypothesis.
+    """An automaton that reads symbols and gives the score that each adds to a hypothesis.
 
     Parameters
     ----------
@@ -30,10 +30,10 @@ class HotWords:
     targets : int32 [shape=(states - 1,)]
         The state that each leads to.
     back : int32 [shape=(states,)]
-        Where to look on if a state has no transition for a symbol: the longest other state whose phrase it ends with.
+        The state to fall back to without a transition for a symbol: that of the longest proper suffix (failure link).
     earned : float64 [shape=(states,)]
-        What unfinished phrases have earned so far, natural log: a phrase earns its weight symbol by symbol, and what an
-        abandoned one has earned is taken back.
+        The part of their weights that unfinished phrases have added so far, natural log: a phrase adds its weight
+        symbol by symbol, and if it is abandoned that part is subtracted again.
     won : float64 [shape=(states,)]
         The weights of all phrases that are complete in a state.
     symbols : int
@@ -128,7 +128,7 @@ class HotWords:
             found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
             known = self.keys[found] == wanted
             after[waiting[known]] = self.targets[found[known]]
-            # The root has nowhere to fall back to.
+            # The root has no fall-back.
             on = ~known & (before != _ROOT)
             waiting, before = waiting[on], self.back[before[on]].astype(np.int64)
         return after
@@ -153,7 +153,7 @@ class HotWords:
 
 
 def _fall_back(edges: dict[int, int], size: int, earned: list[float], won: list[float]) -> list[int]:
-    """The state to fall back to from each; what is won and earned there is added to `won` and `earned`.
+    """The fall-back state of each state; the weights `won` and `earned` there are added to its own.
 
     Edges are in the order in which phrases were added; a state is handled after all that are nearer the root.
     """

@@ -1,4 +1,4 @@
-"""What every decoder returns, and the check of what every decoder is given."""
+"""The result of every decoder, and the check of its input."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Hypothesis:
     score: float
     """natural log-probability: of the best alignment (greedy), or of all alignments that were kept (beam)"""
     steps: tuple[int, ...]
-    """the model step at which each character of `text` comes up, ascending"""
+    """the model step of each character of `text`, ascending"""
     log_probs: tuple[float, ...] = ()
     """the natural log-probability of each character at its step"""
 
 
 def check_log_probs(log_probs: LogProbs, symbols: int) -> None:
-    """Refuse what is not a matrix of log-probabilities; decoders never guess.
+    """Refuse arrays that are not matrices of log-probabilities.
 
     Raises
     ------
@@ -49,16 +49,16 @@ def check_log_probs(log_probs: LogProbs, symbols: int) -> None:
 
 
 def divide_by_priors(log_probs: LogProbs, priors: npt.ArrayLike, weight: float) -> LogProbs:
-    """Divide probabilities by those of the symbols at large, and make them add up to 1 again.
+    """Divide probabilities by the prior probabilities of the symbols, and normalise them again.
 
     Parameters
     ----------
     log_probs : float [shape=(steps, symbols)]
         Natural, normalised; not changed.
     priors : float [shape=(symbols,)]
-        How often each symbol is said, the blank first; what is said less than once in 10,000 steps counts as that.
+        Mean probability of each symbol, the blank first; lower values than 1 in 10,000 count as that.
     weight : float >= 0
-        The power of the priors; 0 changes nothing.
+        Exponent of the priors; 0 changes nothing.
 
     Returns
     -------

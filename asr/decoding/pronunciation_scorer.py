@@ -105,7 +105,7 @@ class PronunciationScorer:
         )
 
     def readings(self, states: _States, slots: Ints, symbols: Ints) -> Ints:
-        """In how many ways each candidate can be read: as many as words end before a word-initial phone."""
+        """The number of readings of each candidate: of the words that end before a word-initial phone, else 1."""
         counts = np.ones(len(slots), np.int64)
         initial = np.flatnonzero(self.lexicon.initial[symbols])
         node = states.node[slots[initial]]
@@ -132,7 +132,7 @@ class PronunciationScorer:
         return gains, _Extension(node, partial, ending, after)
 
     def _end_words(self, states: _States, slots: Ints, readings: Ints) -> tuple[Floats, Ints]:
-        """What ending the words of some hypotheses gains, without their look-ahead scores, and the states after."""
+        """The scores for ending the words of some hypotheses, without their look-ahead scores, and the states after."""
         gains = np.full(len(slots), self._bonus, np.float64)
         if self._model is None:
             return gains, states.ngram[slots]
@@ -167,7 +167,7 @@ class PronunciationScorer:
         return best
 
     def endings(self, states: _States) -> tuple[Ints, Ints, Floats]:
-        """The ways in which hypotheses can end here.
+        """The readings with which hypotheses can end here.
 
         Returns
         -------

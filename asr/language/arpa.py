@@ -24,10 +24,10 @@ from asr.language.trie import NOT_FOUND, Trie
 from asr.settings.language import LanguageUnit
 
 _LN10 = math.log(10)
-# What KenLM takes for <unk> in a model without one, and SRILM writes for a probability of 0.
+# The value of <unk> that KenLM assumes in a model without it, and that SRILM writes for a probability of 0.
 _NO_UNKNOWN, _ZERO = -100.0, -99.0
 _KENLM_BINARY = b"mmap lm http://kheafield.com/code"
-# Text before \data\ is a comment; KenLM wants it to begin like this.
+# Text before \data\ is a comment; KenLM requires it to begin like this.
 _MARK = "# written by asr lm"
 _UNKNOWN_SPELLINGS = ("<unk>", "<UNK>")
 # More n-grams of one order than any file holds, and backoffs beyond those of any model.
@@ -44,7 +44,7 @@ def read_arpa(path: str | Path, *, watch: Callable[[int], object] | None = None)
     path : str or Path
         Plain, or compressed by gzip, bzip2 or xz.
     watch : callable, optional
-        Told now and then how many bytes of the file have been read.
+        Called now and then with the number of bytes that have been read.
 
     Returns
     -------
@@ -55,8 +55,8 @@ def read_arpa(path: str | Path, *, watch: Callable[[int], object] | None = None)
     Raises
     ------
     LanguageModelError
-        Naming the line: not an ARPA file, cut short, counts that are wrong, a value that is no log-probability, an
-        n-gram with a word or a context that the file does not list, one that comes twice, or no words at all.
+        Naming the line: not an ARPA file, cut short, counts that are wrong, a value that is not a log-probability,
+        an n-gram with a word or a context that the file does not list, a duplicate n-gram, or no words at all.
     OSError
         If it cannot be opened.
     """
@@ -101,7 +101,7 @@ class _Reader:
             raise LanguageModelError(self.path, "the file is cut short: \\end\\ is missing")
         if last != b"\\end\\":
             self._fail(
-                f"here \\end\\ must be, after {counts[-1]} {len(counts)}-grams, not {last.decode(errors='replace')!r}"
+                f"expected \\end\\ here, after {counts[-1]} {len(counts)}-grams, not {last.decode(errors='replace')!r}"
             )
         return self._build(words, levels)
 
@@ -141,7 +141,7 @@ class _Reader:
                 self._fail(f"{found[2][:30].decode()} n-grams cannot be in a file")
             counts.append(int(found[2]))
         if not counts:
-            raise LanguageModelError(self.path, "not an ARPA file: it says of no order how many n-grams there are")
+            raise LanguageModelError(self.path, "not an ARPA file: the number of n-grams of each order is missing")
         self._heading = line.strip()
         return counts
 
@@ -151,7 +151,7 @@ class _Reader:
         """The words of 1-grams, or the numbers of those of longer ones one after the other; and their values."""
         heading = self._heading if order == 1 else next(lines, b"").strip()
         if heading != b"\\%d-grams:" % order:
-            self._fail(f"here \\{order}-grams: must begin, not {heading.decode(errors='replace')!r}")
+            self._fail(f"expected \\{order}-grams: here, not {heading.decode(errors='replace')!r}")
         words: list[Any] = []
         values = array.array("d")
         for row, line in enumerate(itertools.islice(lines, count), start=1):
@@ -162,9 +162,9 @@ class _Reader:
             except ValueError as error:
                 self._fail(f"{error}, in the {order}-gram number {row} of {count}")
             if len(fields) not in (order + 1, order + 2):
-                self._fail(f"here the {order}-gram number {row} of {count} must be, not {_shown_line(line)}")
+                self._fail(f"expected the {order}-gram number {row} of {count} here, not {_shown_line(line)}")
             if not (log_prob <= 1e-6 and -math.inf < backoff <= _LARGEST_BACKOFF):
-                self._fail(f"a log10-probability of {log_prob:g} with a backoff of {backoff:g} cannot be")
+                self._fail(f"a log10-probability of {log_prob:g} with a backoff of {backoff:g} is impossible")
             values.extend((max(log_prob, _ZERO), max(backoff, _ZERO)))
             if order == 1:
                 try:
@@ -189,7 +189,7 @@ class _Reader:
         words = [*SPECIAL_WORDS, *sorted(set(known) - set(SPECIAL_WORDS))]
         if len(set(known)) < len(known):
             ((twice, _),) = Counter(known).most_common(1)
-            raise LanguageModelError(self.path, f"the word {twice!r} comes twice")
+            raise LanguageModelError(self.path, f"the word {twice!r} is listed twice")
         for word in SPECIAL_WORDS[1:]:
             if word not in known:
                 raise LanguageModelError(self.path, f"the 1-grams lack {word}: it was not trained on sentences")
@@ -216,7 +216,7 @@ class _Reader:
             same = np.flatnonzero((np.diff(parents) == 0) & (np.diff(labels) == 0))
             if same.size:
                 gram = [words[number] for number in grams[sorting[same[0]]]]
-                raise LanguageModelError(self.path, f"the {order}-gram {' '.join(gram)!r} comes twice")
+                raise LanguageModelError(self.path, f"the {order}-gram {' '.join(gram)!r} is listed twice")
             start = len(trie.labels)
             placed.append((parents, labels))
             trie = Trie.from_levels(placed)

@@ -1,4 +1,4 @@
-"""The words a decoder knows, spelled in the symbols of a model, as a tree along which partial words are followed."""
+"""The lexicon of a decoder: its words as paths of symbols in a prefix tree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asr.text.alphabet import Alphabet
 
 Ints = npt.NDArray[np.int64]
 
-# Up to so many entries of four bytes, the tree is kept as a table, in which a step is one look.
+# Up to this many entries of four bytes, the tree is kept as a table, in which a step is one look-up.
 LARGEST_TABLE = 1 << 24
 
 

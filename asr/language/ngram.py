@@ -1,6 +1,6 @@
 """A backoff n-gram model over words or characters, scored for many hypotheses in one call.
 
-It does not train (see ngram_training), read ARPA files (arpa) or know its own file's layout (ngram_file).
+Training is in `ngram_training`, ARPA files in `arpa`, the layout of its own file in `ngram_file`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from asr.settings.language import LanguageUnit
 UNKNOWN, START, END = 0, 1, 2
 SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
 SPACE_WORD = "<space>"
-"""how a character model writes the space"""
+"""the space in a model over characters"""
 
 States = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """Numbers kept as one byte each, and what the bytes stand for."""
+    """Numbers stored in one byte each, and the table of their values."""
 
     codes: npt.NDArray[np.uint8]
     values: npt.NDArray[np.float32]
@@ -60,7 +60,8 @@ class NgramModel:
     log_probs : float32 [shape=(nodes,)] or Quantized, per order
         Natural log-probability of the last word of each n-gram after the words before it.
     backoffs : the same, for every order but the highest
-        What is added to the log-probability by the shorter context where the longer one has not seen a word.
+        Natural log of the backoff weight: added to the log-probability in the shorter context where the longer
+        context has no n-gram with the word.
 
     Notes
     -----
@@ -177,7 +178,7 @@ class NgramModel:
 
 
 def check_words(path: str | Path, words: Iterable[str]) -> None:
-    """Refuse the language model of a file that knows no word: it could do nothing but score all words alike.
+    """Refuse a language model without words, which would score all words alike.
 
     Raises
     ------
@@ -187,12 +188,12 @@ def check_words(path: str | Path, words: Iterable[str]) -> None:
     if not set(words) - {*SPECIAL_WORDS, SPACE_WORD}:
         raise LanguageModelError(
             path,
-            f"knows no word but {', '.join(SPECIAL_WORDS)}: make it anew (`asr lm TEXT`; min_count=1 keeps rare words)",
+            f"has no words but {', '.join(SPECIAL_WORDS)}: make it again (`asr lm TEXT`; min_count=1 keeps rare words)",
         )
 
 
 def quantize(numbers: npt.NDArray[np.float32]) -> Quantized:
-    """Round numbers to 256 values, such that each stands for about as many: the mean of its share of the sorted list.
+    """Round numbers to 256 values, each the mean of an equal share of the sorted numbers.
 
     Source: M. Federico and N. Bertoldi, "How Many Bits Are Needed To Store Probabilities for Phrase-Based
     Translation?", WMT 2006, section 3 (the binning method).

@@ -5,7 +5,7 @@
     header      JSON: format number, unit, counts, provenance, and the type, length and place of each array
     arrays      one behind the other, each starting at a multiple of 64 bytes
 
-It is data: reading it runs no code from it, and what does not fit together is refused.
+It holds data, no code; a file whose parts do not fit together is refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def save_ngram(
     provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a language model whole or not at all; an older one there is replaced, and nothing else.
+    """Write a language model atomically; it replaces an older language model, and no other file.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def save_ngram(
         Keep the numbers of all orders but the first as one byte each instead of four: log-probabilities change by
         about 0.01.
     provenance : mapping, optional
-        How it was made; anything JSON can hold.
+        How it was made; any JSON object.
     overwrite : bool
         Replace any file.
 
@@ -106,7 +106,7 @@ def is_ngram_file(path: str | Path) -> bool:
 
 
 def load_ngram(path: str | Path) -> NgramModel:
-    """Map a language model into memory; nothing is read before it is needed but the tree's outline.
+    """Map a language model into memory; only the outline of the tree is read at once.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def load_ngram(path: str | Path) -> NgramModel:
         for level in levels:
             values = level.values if isinstance(level, Quantized) else level
             if not np.isfinite(values).all() or (name == "log_probs" and values.max(initial=0) > 1e-5):
-                raise LanguageModelError(path, f"its array {name} holds what cannot be")
+                raise LanguageModelError(path, f"its array {name} holds impossible values")
     inner = 1 + sum(model.counts[:-1])
     fits = (
         list(model.counts) == header["counts"]
@@ -160,7 +160,7 @@ def load_ngram(path: str | Path) -> NgramModel:
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """How a language model was made, as `save_ngram` was told; errors as in `load_ngram`."""
+    """The provenance that `save_ngram` was given; errors as in `load_ngram`."""
     return dict(_read(path)[0].get("provenance", {}))
 
 

@@ -17,7 +17,7 @@ from asr.language.trie import IntArray, Trie
 from asr.settings.commands import LmConfig
 from asr.settings.language import LanguageUnit
 
-# Running words below which a word that is seen once is kept.
+# Number of running words below which words that occur once are kept.
 _SMALL_TEXT = 10_000
 
 Ints = npt.NDArray[np.int64]
@@ -33,33 +33,33 @@ class Tokens:
 
     @property
     def sentences(self) -> int:
-        """How many there are."""
+        """Their number."""
         return int((self.numbers == START).sum())
 
     @property
     def count(self) -> int:
-        """How many words there are."""
+        """Number of words."""
         return len(self.numbers) - 2 * self.sentences
 
     @property
     def unknown(self) -> int:
-        """How many of its words are not in the vocabulary."""
+        """Number of its words that are not in the vocabulary."""
         return int((self.numbers == UNKNOWN).sum())
 
 
 def tokenize(sentences: Iterable[str], settings: LmConfig) -> Tokens:
-    """Number the words of a text, in the vocabulary that the settings ask for.
+    """Number the words of a text, with the vocabulary of the settings.
 
     Parameters
     ----------
     sentences : iterable of str
-        Normalised; empty ones are passed over.
+        Normalised; empty ones are skipped.
     settings : LmConfig
 
     Raises
     ------
     ConfigError
-        If there is not a word in it, or none is seen often enough to be known.
+        If it holds no word, or none that occurs often enough.
     """
     found: defaultdict[str, int] = defaultdict(lambda: len(found) + len(SPECIAL_WORDS))
     numbers = array.array("i")
@@ -73,9 +73,9 @@ def tokenize(sentences: Iterable[str], settings: LmConfig) -> Tokens:
             numbers.append(END)
     for special in SPECIAL_WORDS:
         if special in found:
-            raise ConfigError(f"the text holds {special!r}, which language models keep for themselves")
+            raise ConfigError(f"the text holds {special!r}, which is reserved in language models")
     if not found:
-        raise ConfigError("there is not a word in the text")
+        raise ConfigError("the text holds no words")
     drawn = np.frombuffer(numbers, np.int32)
     counts = np.bincount(drawn)[len(SPECIAL_WORDS) :]
     listed = list(found)
@@ -116,7 +116,7 @@ class _Level:
     from_start: npt.NDArray[np.bool_]
     """whether it begins with `START`"""
     raw: Ints
-    """how often it was seen"""
+    """its count"""
     kept: npt.NDArray[np.bool_]
 
 
@@ -129,7 +129,7 @@ def train_ngram(tokens: Tokens, settings: LmConfig, *, watch: Callable[[str], ob
     settings : LmConfig
         `order`, `max_ngrams` and `threshold` are used.
     watch : callable
-        Told what is being done, `steps_of_training` times.
+        Called with a description of each of the `steps_of_training` steps.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def train_ngram(tokens: Tokens, settings: LmConfig, *, watch: Callable[[str], ob
 
 
 def steps_of_training(settings: LmConfig) -> int:
-    """How often `train_ngram` says what it is doing."""
+    """The number of steps that `train_ngram` reports."""
     return settings.order + (2 if _prunes(settings) else 0)
 
 
@@ -205,22 +205,22 @@ def _count(tokens: Tokens, order: int, watch: Callable[[str], object]) -> list[_
 
 
 def _adjusted(levels: Sequence[_Level]) -> list[Ints]:
-    """The counts that Kneser-Ney smoothing is made of: of the highest order, how often an n-gram was seen; below, how
-    many n-grams one longer end in it. One that was dropped counts in full, since only the shorter one is left of it.
+    """The counts of Kneser-Ney smoothing: for the highest order, occurrences; below, the number of different n-grams
+    one longer that end in it. A dropped one counts with all its occurrences, since only the shorter one is left.
     """
     counts = [level.raw for level in levels]
     for shorter in range(len(levels) - 2, -1, -1):
         longer = levels[shorter + 1]
         weights = np.where(longer.kept, 1, counts[shorter + 1])
         continued = np.bincount(longer.suffixes, weights=weights, minlength=len(levels[shorter].raw)).astype(np.int64)
-        # Nothing comes before the start of a sentence.
+        # Nothing precedes the start of a sentence.
         counts[shorter] = np.where(levels[shorter].from_start, levels[shorter].raw, continued)
     counts[0][START] = 0
     return counts
 
 
 def _discounts(counts: Ints) -> Floats:
-    """What is taken from n-grams that were counted once, twice, and more often; [0] is 0."""
+    """The discounts of n-grams with counts of one, two, and more; [0] is 0."""
     of_counts = np.bincount(np.minimum(counts, 5), minlength=5)[:5].astype(np.float64)
     once, twice = of_counts[1], of_counts[2]
     discounts = np.zeros(4)
@@ -229,7 +229,7 @@ def _discounts(counts: Ints) -> Floats:
         for number in (1, 2, 3):
             if of_counts[number]:
                 discounts[number] = number - (number + 1) * share * of_counts[number + 1] / of_counts[number]
-    # Texts too small or too even for the estimate, which then is none or out of bounds.
+    # For small or uniform texts the estimate does not exist or is out of bounds.
     fallback = np.array([0, 0.5, 1.0, 1.5])
     bounds = np.array([0, 1, 2, 3])
     return np.where((discounts > 0) & (discounts < bounds), discounts, fallback)
@@ -237,7 +237,7 @@ def _discounts(counts: Ints) -> Floats:
 
 @dataclass
 class _Model:
-    """Of each order, what `_estimate` found."""
+    """The estimates of one order."""
 
     probs: list[Floats]
     backoffs: list[Floats]
@@ -252,7 +252,7 @@ def _estimate(levels: Sequence[_Level], discounts: Sequence[Floats]) -> _Model:
         total = np.bincount(level.parents, weights=counts, minlength=contexts)
         taken = np.where(level.kept, np.minimum(discounts[position][np.minimum(counts, 3)], counts), counts)
         with np.errstate(invalid="ignore"):
-            # A context in which nothing was seen leaves all to the shorter one.
+            # A context without counts gives all its probability to the shorter one.
             left = np.where(total > 0, np.bincount(level.parents, weights=taken, minlength=contexts) / total, 1.0)
         own = (counts - taken) / np.maximum(total, 1)[level.parents]
         if position == 0:
@@ -318,7 +318,7 @@ def _build(words: Sequence[str], levels: Sequence[_Level], model: _Model, unit: 
         kept = np.flatnonzero(level.kept)
         placed.append((places[level.parents[kept]], level.labels[kept]))
         with np.errstate(divide="ignore"):
-            # The probability of START is never asked for; ARPA files write -99 for it.
+            # The probability of START is never used; ARPA files write -99 for it.
             log_probs.append(np.maximum(np.log(probs[kept]), -99 * math.log(10)).astype(np.float32))
             if position < len(model.backoffs):
                 weights = np.maximum(np.log(model.backoffs[position][kept]), -99 * math.log(10))
@@ -338,11 +338,11 @@ class Perplexity:
     log_prob: float
     """natural, of all words and ends"""
     log_prob_unknown: float
-    """the part of unknown words in it"""
+    """the share of unknown words in it"""
 
     @property
     def perplexity(self) -> float:
-        """Per word and end of sentence, unknown words left out, as is the custom."""
+        """Per word and end of sentence, unknown words left out, as is usual."""
         return math.exp(-(self.log_prob - self.log_prob_unknown) / max(self.words + self.sentences - self.unknown, 1))
 
 

@@ -23,7 +23,7 @@ class Trie:
     Parameters
     ----------
     labels : int [shape=(nodes,)]
-        What is written on the edge that leads to a node (the root's means nothing); ascending among siblings.
+        The label of the edge that leads to a node (that of the root is unused); ascending among siblings.
     first : int [shape=(inner nodes + 1,)]
         The children of node `i` are `first[i]` to `first[i + 1]`. Nodes from `len(first) - 1` on have none.
     """
@@ -50,7 +50,7 @@ class Trie:
         return cls(labels, first.astype(np.uint32))
 
     def find(self, nodes: IntArray, labels: IntArray) -> npt.NDArray[np.int64]:
-        """The children that lead on from some nodes.
+        """The children of some nodes by label.
 
         Parameters
         ----------

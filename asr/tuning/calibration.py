@@ -1,4 +1,4 @@
-"""Fits confidences to how often words are right, and measures how well they tell."""
+"""Calibrates confidences: fits them to the share of right words, and measures their calibration."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PENALTY = 1.0
 
 
 def measure_priors(heard: Sequence[Heard]) -> tuple[float, ...]:
-    """How often a model says each symbol, the blank first: the mean of its probabilities over all that it heard.
+    """The mean probability of each symbol, the blank first, over all steps.
 
-    Empty where it heard nothing.
+    Empty without steps.
     """
     stretches = [stretch.log_probs for one in heard for stretch in one.stretches]
     if not stretches:
@@ -36,7 +36,7 @@ def right_words(reference: str, hypothesis: str, words: Sequence[str] | None = N
     ----------
     reference, hypothesis : str
     words : sequence of str, optional
-        Of the hypothesis, as its alphabet cuts them; by default what stands between spaces. Words that no space
+        Of the hypothesis, as its alphabet separates them; by default those between spaces. Words that no space
         separates are right if all of their characters are.
     """
     (utterance,) = score([reference], [hypothesis]).utterances
@@ -69,7 +69,7 @@ def fit_calibration(features: Floats, right: Floats) -> Calibration:
     """
     center, scale = features.mean(axis=0), features.std(axis=0)
     center[0], scale[0] = 0, 1
-    scale[scale < 1e-9] = np.inf  # a feature that is always the same says nothing
+    scale[scale < 1e-9] = np.inf  # a constant feature carries no information
     scaled = (features - center) / scale
     weights = np.zeros(features.shape[1])
     for _ in range(100):
@@ -88,7 +88,7 @@ def fit_calibration(features: Floats, right: Floats) -> Calibration:
 def measure_reliability(
     features: Sequence[Floats], right: Sequence[Floats], speakers: Sequence[str]
 ) -> tuple[Reliability, int]:
-    """How well confidences tell of speakers that they were not fitted on, by cross-validation.
+    """Measure the calibration of confidences on speakers that they were not fitted on, by cross-validation.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def measure_reliability(
     -------
     Reliability
     folds : int
-        Into how many parts the speakers (or, without any, the recordings) were split.
+        The number of parts that the speakers (or, without any, the recordings) were split into.
     """
     names = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
     folds = min(len(names), _MOST_FOLDS)
@@ -116,8 +116,8 @@ def measure_reliability(
 
 
 def draw_reliability(reliability: Reliability) -> bytes:
-    """Draw how often words of a confidence are right, as a PNG."""
-    # Figure and canvas by hand: pyplot would pick a window system and keep global state.
+    """Draw the share of right words over the confidence (reliability diagram), as a PNG."""
+    # Not pyplot: it would choose a window system and keep global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter

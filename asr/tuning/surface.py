@@ -1,4 +1,4 @@
-"""Draws where the good settings of a decoder lie."""
+"""Draws the results of tuning a decoder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from asr.tuning.search import Trial
 
 
 def draw_surface(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, audio_seconds: float) -> bytes:
-    """Draw the word error rate of all trials over what was searched, and of each beam width against its time, as a PNG.
+    """Draw the word error rate of all trials over the searched settings, and of beam widths over their time, as a PNG.
 
     Parameters
     ----------
     trials, widths : sequences of Trial
         Of the search, and of the beam widths.
     chosen : Trial
-        Is marked.
+        The one that is marked.
     audio_seconds : float
-        How much was decoded.
+        Seconds of audio that were decoded.
     """
-    # Figure and canvas by hand: pyplot would pick a window system and keep global state.
+    # Not pyplot: it would choose a window system and keep global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
@@ -29,7 +29,7 @@ def draw_surface(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial
     FigureCanvasAgg(figure)
     surface, priors, speed = figure.subplots(1, 3)
     rates = [trial.rate[0] for trial in trials]
-    # What is far from the best would take all the colours for itself.
+    # Trials far from the best would otherwise take most of the colour scale.
     ceiling = sorted(rates)[int(0.7 * (len(rates) - 1))]
     points = surface.scatter(
         [trial.settings.lm_weight for trial in trials],

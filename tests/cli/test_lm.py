@@ -67,7 +67,7 @@ def test_arpa_files_are_written_and_converted(asr_command, text, name):
         (["pets.arpa", "pets.txt"], "is converted on its own"),
         (["latin.txt"], "latin.txt:1: this line is not UTF-8 text"),
         (["cut.xz"], "cut.xz: cannot be read"),
-        (["empty.txt"], "there is not a word in the text"),
+        (["empty.txt"], "the text holds no words"),
         ([], "no file is named"),
     ],
 )

@@ -41,14 +41,14 @@ def test_every_broken_line_is_reported_with_its_number(tmp_path):
     text = "\n".join(reading.problems)
     for expected in (
         "not JSON",
-        "object is wanted",
+        "expected a JSON object",
         "audio_filepath is missing",
         "text is missing",
         "not 5",
         "not 'long'",
     ):
         assert expected in text
-    assert f"the id 'ok' is that of {path}:1 already" in text
+    assert f"the id 'ok' is already used by {path}:1" in text
     assert "not UTF-8" in text
 
 
@@ -110,7 +110,7 @@ def test_a_line_with_an_offset_is_a_segment(tmp_path):
 def test_two_segments_of_one_place_share_an_id_and_are_reported(tmp_path):
     rows = [{"audio_filepath": "a.wav", "offset": 1.5, "duration": seconds, "text": "t"} for seconds in (2, 3)]
     path = write_rows(tmp_path / "m.jsonl", rows)
-    assert read_manifest(path).problems == [f"{path}:2: the id 'a@1.5' is that of {path}:1 already"]
+    assert read_manifest(path).problems == [f"{path}:2: the id 'a@1.5' is already used by {path}:1"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_two_segments_of_one_place_share_an_id_and_are_reported(tmp_path):
         ('"speaker": "\\udc00"', r"'speaker' holds half a character (\udc00"),
         ('"mood": [{"x": "\\udfff"}]', r"'mood' holds half a character (\udfff"),
         ('"mo\\u0000od": 1', "holds a zero byte"),
-        ('"duration": NaN', "'duration' holds nan, which is no number in JSON"),
+        ('"duration": NaN', "'duration' holds nan, which is not a number in JSON"),
         ('"duration": -Infinity', "'duration' holds -inf"),
         ('"duration": 1e999', "'duration' holds inf"),
         ('"snr": NaN', "'snr' holds nan"),

@@ -78,7 +78,7 @@ def test_a_symbol_that_was_never_said_is_not_made_certain():
 
 
 def test_priors_that_are_not_known_are_refused():
-    with pytest.raises(ConfigError, match=r"prior_weight=0\.5: the bundle does not say.*`asr tune"):
+    with pytest.raises(ConfigError, match=r"prior_weight=0\.5: the bundle has no mean probabilities.*`asr tune"):
         make_decoder(AB, BeamConfig(prior_weight=0.5))
 
 

@@ -124,7 +124,7 @@ def test_hot_words_of_a_script_without_spaces_have_none():
     [
         ("R2D2", r"names.txt: 'R2D2' has '2' \(U\+0032, DIGIT TWO\), which the model cannot write"),
         ("Zoë", r"'Zoë' has 'ë'"),
-        ("--", "of '--' nothing is left in the model's spelling"),
+        ("--", "nothing is left of '--' after normalisation"),
     ],
 )
 def test_a_hot_word_that_the_model_still_cannot_write_is_named(tmp_path, name, message):
@@ -145,5 +145,5 @@ def test_listed_words_are_brought_to_the_models_spelling(tmp_path):
             nodes = lexicon.follow(nodes, np.array([number]))
         assert lexicon.word[nodes[0]] >= 0
     path.write_text("\u2014\n", "utf-8")
-    with pytest.raises(LanguageModelError, match="holds no words that the model could write"):
+    with pytest.raises(LanguageModelError, match="holds no words that the model can write"):
         make_scorers(ENGLISH, settings, None, NormalizerConfig())

@@ -173,7 +173,7 @@ def test_what_no_hypothesis_disputes_is_settled(rng, word_model):
     stream = decoder.stream()
     for _ in range(50):
         stream.advance(random_log_probs(rng, 20))
-    assert len(stream._courses[0].beams.history) < 500
+    assert len(stream._searches[0].beams.history) < 500
     assert len(stream.settled) > 100
 
 
@@ -239,13 +239,13 @@ def test_a_language_model_of_another_alphabet_is_refused(tmp_path):
     with pytest.raises(LanguageModelError, match=r"capitals.lm: the model cannot write 4 of its 4 words, such as 'A'"):
         make_decoder(LETTERS, BeamConfig(lm=str(tmp_path / "capitals.lm")))
     save_ngram(tmp_path / "letters.lm", train(["THE CAT SAT"], unit=LanguageUnit.characters))
-    with pytest.raises(LanguageModelError, match="it knows none of 2 of the model's 3 characters, such as 'a'"):
+    with pytest.raises(LanguageModelError, match="it lacks 2 of the model's 3 characters, such as 'a'"):
         make_decoder(LETTERS, BeamConfig(lm=str(tmp_path / "letters.lm")))
 
 
 def test_a_model_without_spaces_needs_a_language_model_over_characters(tmp_path, word_model):
     save_ngram(tmp_path / "words.lm", word_model)
-    with pytest.raises(ConfigError, match="it has no words to look up: take a language model over characters"):
+    with pytest.raises(ConfigError, match="there are no words to look up: use a language model over characters"):
         make_decoder(Alphabet("ab"), BeamConfig(lm=str(tmp_path / "words.lm")))
 
 

@@ -102,16 +102,16 @@ def test_a_file_of_characters_is_known_as_such(character_model, tmp_path):
         (lambda text: text.replace("\\data\\", ""), r"lm.arpa: neither a language model of .asr lm. nor an ARPA file"),
         (lambda text: text.replace("\\end\\", ""), r"cut short: \\end\\ is missing"),
         (lambda text: text[: text.index("-0.1 a a")], "cut short: 2 of 3 2-grams are there"),
-        (lambda text: text.replace("ngram 2=3", "ngram 2=2"), r"lm.arpa:17: here .end. must be, after 2 2-grams"),
+        (lambda text: text.replace("ngram 2=3", "ngram 2=2"), r"lm.arpa:17: expected .end. here, after 2 2-grams"),
         (lambda text: text.replace("-0.3 a b", "-0.3 a c"), r"lm.arpa:16: the word 'c' is not among the 1-grams"),
         (lambda text: text.replace("-0.3 a b", "0.3 a b"), r"lm.arpa:16: a log10-probability of 0.3"),
         (lambda text: text.replace("-0.3 a b", "nan a b"), r"lm.arpa:16: a log10-probability of nan"),
         (lambda text: text.replace("-0.3 a b", "x a b"), r"lm.arpa:16: could not convert"),
-        (lambda text: text.replace("-0.3 a b", "-0.2 a a"), "the 2-gram 'a a' comes twice"),
-        (lambda text: text.replace("-0.6\tb", "-0.6\ta"), "the word 'a' comes twice"),
+        (lambda text: text.replace("-0.3 a b", "-0.2 a a"), "the 2-gram 'a a' is listed twice"),
+        (lambda text: text.replace("-0.6\tb", "-0.6\ta"), "the word 'a' is listed twice"),
         (lambda text: text.replace("-0.7\t</s>", "-0.7\tc"), "the 1-grams lack </s>"),
         (lambda text: text.replace("ngram 1=5", "ngram 2=5"), "the counts must be of orders 1, 2, 3"),
-        (lambda text: text.replace("ngram 1=5\nngram 2=3", "nothing"), "says of no order"),
+        (lambda text: text.replace("ngram 1=5\nngram 2=3", "nothing"), "number of n-grams of each order is missing"),
         (lambda text: text.replace("ngram 1=5", "ngram 1=" + 20 * "9"), r"lm.arpa:4: 9+ n-grams cannot be"),
         (lambda text: text.replace("ngram 1=5", "ngram 1=" + 5000 * "9"), r"lm.arpa:4: 9+ n-grams cannot be"),
         (lambda text: text.replace("ngram 1=5", "ngram 1=6"), r"lm.arpa:14: could not convert"),
@@ -164,14 +164,14 @@ ngram 1=3
 
 def test_a_model_without_words_is_refused_in_either_format(tmp_path):
     (tmp_path / "lm.arpa").write_text(WORDLESS)
-    with pytest.raises(LanguageModelError, match=r"lm\.arpa: knows no word but <unk>, <s>, </s>"):
+    with pytest.raises(LanguageModelError, match=r"lm\.arpa: has no words but <unk>, <s>, </s>"):
         read_arpa(tmp_path / "lm.arpa")
     labels, values = np.arange(3), np.array([-1, -99, -0.7], np.float32)
     wordless = NgramModel(
         LanguageUnit.words, SPECIAL_WORDS, Trie.from_levels([(np.zeros(3, np.int64), labels)]), (values,), ()
     )
     save_ngram(tmp_path / "a.lm", wordless)
-    with pytest.raises(LanguageModelError, match=r"a\.lm: knows no word"):
+    with pytest.raises(LanguageModelError, match=r"a\.lm: has no words"):
         load_ngram(tmp_path / "a.lm")
 
 

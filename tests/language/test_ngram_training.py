@@ -130,12 +130,12 @@ def test_a_character_model_writes_the_space(character_model):
 
 
 def test_a_text_without_words_is_refused():
-    with pytest.raises(ConfigError, match="not a word"):
+    with pytest.raises(ConfigError, match="holds no words"):
         tokenize(["", " "], LmConfig())
 
 
 def test_a_text_with_the_special_words_is_refused():
-    with pytest.raises(ConfigError, match="'</s>', which language models keep"):
+    with pytest.raises(ConfigError, match="'</s>', which is reserved"):
         tokenize(["a </s> b"], LmConfig())
 
 
