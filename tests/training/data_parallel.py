@@ -1,4 +1,4 @@
-"""Run by test_devices.py in a process of its own: trains on one virtual device and on two, writes losses and weights."""
+"""Run by test_devices.py in a process of its own: trains on one and two virtual devices, writes losses and weights."""
 
 from __future__ import annotations
 

@@ -176,7 +176,9 @@ def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_pat
 def test_statistics_of_the_corpus_stay_those_that_the_weights_were_trained_with(bundle, tmp_path):
     from asr.settings.features import Normalization
 
-    mean, deviation = (np.linspace(*ends, bundle.log_mel.settings.mels, dtype=np.float32) for ends in ((-9, -4), (1, 3)))
+    mean, deviation = (
+        np.linspace(*ends, bundle.log_mel.settings.mels, dtype=np.float32) for ends in ((-9, -4), (1, 3))
+    )
     features = replace(bundle.log_mel.settings, normalization=Normalization.corpus)
     log_mel = replace(bundle.log_mel, settings=features, mean=mean, deviation=deviation)
     copy_bundle(replace(bundle, log_mel=log_mel), tmp_path / "base")

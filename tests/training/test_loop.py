@@ -27,7 +27,6 @@ from asr.settings.training import OptimizerConfig, Schedule, TrainingConfig
 from asr.training.checkpoints import Progress, find_checkpoints, load_checkpoint
 from asr.training.engine import Engine
 from asr.training.loop import train
-
 from scripts.research import replay_batch
 
 from ..conftest import smoke_manifests, write_rows
