@@ -8,7 +8,9 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +20,24 @@ import pytest
 import soundfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# XLA compiles for every shape that a test makes: with its own defaults, that takes three times as long as with these.
+# `XLA_FLAGS=` leaves the defaults.
+_QUICK_XLA = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+# XLA ends a process over a flag that it does not know. These versions know both.
+_QUICK_XLA_VERSIONS = {"tensorflow": ("2.20.", "2.21."), "jaxlib": ("0.10.",)}
+
+
+def _has_quick_xla() -> bool:
+    for name, versions in _QUICK_XLA_VERSIONS.items():
+        with suppress(PackageNotFoundError):
+            if not version(name).startswith(versions):
+                return False
+    return True
+
+
+if _has_quick_xla():
+    os.environ.setdefault("XLA_FLAGS", _QUICK_XLA)
 
 REQUIRE_ORACLES = bool(os.environ.get("REQUIRE_ORACLES"))
 """Continuous integration sets this: what the tests compare with must be there, and one commit has one result."""

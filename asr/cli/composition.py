@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,8 +62,9 @@ def conf_dir() -> Path:
     raise ConfigError(f"the configuration files are missing from {package / 'conf'}: install asr again")
 
 
+@cache
 def register_schemas(*names: str) -> None:
-    """Register the dataclasses of commands, of all by default, with Hydra; doing it again changes nothing."""
+    """Register the dataclasses of commands, of all by default, with Hydra; once each."""
     store = ConfigStore.instance()
     for command in names or ROOTS:
         kind = ROOTS[command]
@@ -367,6 +368,7 @@ def _in_order_of_help(kind: type[Any]) -> list[str]:
     return sorted(names, key=lambda name: (name != "bundle", name in shared if shared != set(names) else False))
 
 
+@cache
 def _field_docs(kind: type[Any]) -> dict[str, str]:
     """The docstrings under the fields of a class, which Python itself does not keep."""
     import ast

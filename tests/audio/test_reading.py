@@ -114,10 +114,27 @@ def test_a_recording_longer_than_the_limit_is_refused(write_audio):
     readers.close()
 
 
+def with_promise(path: Path, samples: int) -> Path:
+    """A FLAC file whose header gives its length as so many samples, 0 for no length."""
+    content = bytearray(path.read_bytes())
+    fields = int.from_bytes(content[18:26], "big")  # of STREAMINFO; the last 36 bits are the length
+    content[18:26] = (fields >> 36 << 36 | samples).to_bytes(8, "big")
+    path.write_bytes(content)
+    return path
+
+
 def test_a_header_that_promises_more_than_the_limit_is_believed_before_a_block_is_read(write_audio):
     readers = Readers(Limits(hours=50 / 3600))
     with pytest.raises(AudioError, match="is longer than"):
-        next(readers.read(write_audio("minute.wav", np.zeros(60 * 8000), rate=8000), sample_rate=8000))
+        next(readers.read(with_promise(write_audio("short.flac", seconds=1), 60 * RATE), sample_rate=RATE))
+    readers.close()
+
+
+def test_sound_beyond_the_limit_is_refused_where_the_header_promises_nothing(write_audio):
+    readers = Readers(Limits(hours=2 / 3600))
+    assert len(read(readers, with_promise(write_audio("one.flac", seconds=1), 0))) == RATE
+    with pytest.raises(AudioError, match="is longer than"):
+        read(readers, with_promise(write_audio("three.flac", seconds=3), 0))
     readers.close()
 
 

@@ -72,8 +72,8 @@ def test_an_experiment_can_still_be_overridden():
 
 @pytest.mark.parametrize("value", NASTY)
 def test_any_file_name_is_taken_as_it_is(value):
-    assert compose("transcribe", f"bundle={value}").bundle == value
-    assert compose("transcribe", f"output_dir={value}").output_dir == value
+    settings = compose("transcribe", f"bundle={value}", f"output_dir={value}")
+    assert (settings.bundle, settings.output_dir) == (value, value)
     if not value.startswith("["):  # which opens a list
         assert compose("train", f"data.train={value}").data.train == [value]
 

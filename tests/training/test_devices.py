@@ -20,16 +20,13 @@ def test_two_devices_reach_the_weights_of_one(backend, tmp_path):
     """With rows of different lengths, an empty one, and gradients that are clipped."""
     if not find_spec(backend):
         pytest.skip(f"{backend} is not installed")
-    results = []
-    for devices in (1, 2):
-        output = tmp_path / f"{devices}.npz"
-        program = Path(__file__).with_name("data_parallel.py")
-        done = subprocess.run(
-            [sys.executable, program, str(devices), backend, output],
-            capture_output=True, text=True, check=False, env=os.environ | {"KERAS_BACKEND": backend},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        results.append(dict(np.load(output)))
+    program = Path(__file__).with_name("data_parallel.py")
+    done = subprocess.run(
+        [sys.executable, program, backend, tmp_path],
+        capture_output=True, text=True, check=False, env=os.environ | {"KERAS_BACKEND": backend},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = [dict(np.load(tmp_path / f"{devices}.npz")) for devices in (1, 2)]
     assert results[0].keys() == results[1].keys()
     for name, array in results[0].items():
         np.testing.assert_allclose(results[1][name], array, rtol=1e-4, atol=2e-5, err_msg=name)

@@ -7,8 +7,6 @@ import json
 import logging
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +27,9 @@ from asr.settings.training import OptimizerConfig, Schedule, TrainingConfig
 from asr.training.checkpoints import Progress, find_checkpoints, load_checkpoint
 from asr.training.engine import Engine
 from asr.training.loop import train
+from scripts.research import replay_batch
 
-from ..conftest import REPOSITORY, smoke_manifests, write_rows
+from ..conftest import smoke_manifests, write_rows
 
 VOLATILE = {"train_seconds", "valid_seconds", "input_wait_share"}
 LOSS_COLUMNS = ("epoch", "batch", "loss", "learning_rate")
@@ -79,6 +78,25 @@ def after_batches(monkeypatch, count: int, action) -> None:
 def whole_run(settings, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
     return train(settings, run_dir)
+
+
+@pytest.fixture(scope="module")
+def made_stopped(settings, tmp_path_factory) -> tuple[TrainConfig, Path]:
+    """A run that ended in its second epoch, after batch 6, with a checkpoint after every batch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    data = replace(settings.data, train=[str(shutil.copy(settings.data.train[0], folder / "train.jsonl"))])
+    every_batch = replace(settings, data=data, training=replace(settings.training, checkpoint_minutes=0))
+    with pytest.MonkeyPatch.context() as patch:
+        after_batches(patch, 6, lambda: signal.raise_signal(signal.SIGTERM))
+        assert train(every_batch, folder / "run").stopped_by == signal.SIGTERM
+    return every_batch, folder / "run"
+
+
+@pytest.fixture
+def stopped(made_stopped, tmp_path) -> tuple[TrainConfig, Path]:
+    """A copy of that run."""
+    settings, run_dir = made_stopped
+    return settings, Path(shutil.copytree(run_dir, tmp_path / "run"))
 
 
 def test_a_run_directory_holds_what_its_docstring_says(whole_run):
@@ -141,13 +159,10 @@ def test_an_interrupted_run_goes_on_without_gap_or_repeat(
     assert [record["epoch"] for record in history] == [1, 2, 3]
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(settings, whole_run, tmp_path, caplog, monkeypatch):
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(whole_run, stopped, caplog):
     """Cut short, and with one bit turned."""
-    every_batch = replace(settings, training=replace(settings.training, checkpoint_minutes=0))
-    with monkeypatch.context() as patch:
-        after_batches(patch, 6, lambda: signal.raise_signal(signal.SIGTERM))
-        train(every_batch, tmp_path / "stopped")
-    newest = find_checkpoints(tmp_path / "stopped" / "checkpoints")[0]
+    every_batch, run_dir = stopped
+    newest = find_checkpoints(run_dir / "checkpoints")[0]
     content = newest.read_bytes()
     turned = bytearray(content)
     turned[len(turned) // 2] ^= 1
@@ -162,10 +177,10 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(settings, whole_
         assert (progress.epoch, progress.batch) == (1, 1)
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        train(every_batch, tmp_path / "stopped")
+        train(every_batch, run_dir)
     assert f"{newest.name} cannot be read" in caplog.text
     assert "going on from epoch 2, batch 2" in caplog.text
-    assert losses(tmp_path / "stopped") == losses(whole_run.run_dir)
+    assert losses(run_dir) == losses(whole_run.run_dir)
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_is_refused(settings, whole_run, tmp_path):
@@ -208,24 +223,23 @@ def test_a_run_records_what_it_was_made_of(whole_run, settings):
     assert set(record["bundles"]["best"]) == {"bundle.json", "arrays.npz", "model.onnx"}
 
 
-def test_a_manifest_that_changed_ends_a_run_that_would_go_on(settings, tmp_path, monkeypatch):
-    copy = Path(shutil.copy(settings.data.train[0], tmp_path / "train.jsonl"))
-    settings = replace(settings, data=replace(settings.data, train=[str(copy)]))
-    with monkeypatch.context() as patch:
-        after_batches(patch, 1, lambda: signal.raise_signal(signal.SIGINT))
-        train(settings, tmp_path / "run")
-    copy.write_text("".join(copy.read_text().splitlines(keepends=True)[1:]))
-    with pytest.raises(ConfigError, match=r"train\.jsonl has changed since this run began"):
-        train(settings, tmp_path / "run")
+def test_a_manifest_that_changed_ends_a_run_that_would_go_on(stopped):
+    settings, run_dir = stopped
+    manifest = Path(settings.data.train[0])
+    content = manifest.read_text()
+    manifest.write_text("".join(content.splitlines(keepends=True)[1:]))
+    try:
+        with pytest.raises(ConfigError, match=r"train\.jsonl has changed since this run began"):
+            train(settings, run_dir)
+    finally:
+        manifest.write_text(content)
 
 
-def test_settings_that_plan_other_batches_end_a_run_that_would_go_on(settings, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        after_batches(patch, 6, lambda: signal.raise_signal(signal.SIGINT))
-        train(settings, tmp_path)
+def test_settings_that_plan_other_batches_end_a_run_that_would_go_on(stopped):
+    settings, run_dir = stopped
     other = replace(settings, training=replace(settings.training, batch_size=4))
     with pytest.raises(TrainingError, match="after batch 6, which these settings plan as batch 5"):
-        train(other, tmp_path)
+        train(other, run_dir)
 
 
 def test_batches_may_agree_in_shape_at_first_and_differ_later(settings, tmp_path, write_audio):
@@ -285,7 +299,7 @@ def with_an_impossible_label(settings: TrainConfig, monkeypatch) -> str:
 
 
 def test_a_loss_that_is_no_number_names_its_utterance_saves_the_batch_and_is_passed_over(
-    settings, tmp_path, monkeypatch, caplog
+    settings, tmp_path, monkeypatch, caplog, capsys
 ):
     settings = replace(settings, training=replace(settings.training, workers=0))
     identity = with_an_impossible_label(settings, monkeypatch)
@@ -304,13 +318,13 @@ def test_a_loss_that_is_no_number_names_its_utterance_saves_the_batch_and_is_pas
         assert "weights/symbols/bias" in arrays.files
 
     (tmp_path / "config.yaml").write_text(to_yaml(settings))
-    script = [sys.executable, REPOSITORY / "scripts" / "research" / "replay_batch.py", saved[0]]
-    replayed = subprocess.run(script, capture_output=True, text=True, check=False)
-    assert replayed.returncode == 0, replayed.stderr
-    rows = {line.split()[0]: line.split()[4:] for line in replayed.stdout.splitlines()[1:4]}
+    capsys.readouterr()
+    replay_batch.main([str(saved[0])])
+    replayed = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[4:] for line in replayed.splitlines()[1:4]}
     assert rows[identity] == ["inf", "finite"]
     assert sum(nats == "inf" for nats, _ in rows.values()) == 1
-    assert "a step from here: not finite" in replayed.stdout
+    assert "a step from here: not finite" in replayed
 
 
 def test_too_many_such_batches_stop_the_run_with_advice(settings, tmp_path, monkeypatch):
@@ -372,7 +386,8 @@ def test_overfitting_learns_some_utterances_by_heart(settings, tmp_path):
 
 
 def test_the_plateau_of_blanks_is_recognised(settings, tmp_path, caplog):
-    slow = replace(settings, optimizer=OptimizerConfig(learning_rate=1e-9), training=TrainingConfig(epochs=1))
+    training = TrainingConfig(epochs=1, batch_size=3)
+    slow = replace(settings, optimizer=OptimizerConfig(learning_rate=1e-9), training=training)
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch, caplog.at_level(logging.INFO):
         # A model that writes nothing at all: blank is far ahead everywhere.
@@ -412,24 +427,23 @@ def test_speakers_are_held_out_where_no_validation_set_is_named(settings, tmp_pa
 
 
 def test_epochs_may_pass_without_validation_but_not_the_last(settings, tmp_path):
-    sparse = replace(settings, training=TrainingConfig(epochs=5, batch_size=6, valid_every=2, average_epochs=1))
+    sparse = replace(settings, training=TrainingConfig(epochs=5, batch_size=3, valid_every=2, average_epochs=1))
     history = train(sparse, tmp_path / "run").history
     assert [record["valid_cer"] is not None for record in history] == [False, True, False, True, True]
     assert (tmp_path / "run" / "curves.png").exists()
 
 
-def test_averaged_weights_are_those_that_are_validated_and_saved(settings, tmp_path):
-    averaged = replace(settings, training=TrainingConfig(epochs=2, batch_size=3, average_epochs=5))
-    plain = train(replace(averaged, training=replace(averaged.training, average_epochs=0)), tmp_path / "plain").history
-    history = train(averaged, tmp_path / "averaged").history
+def test_averaged_weights_are_those_that_are_validated_and_saved(settings, whole_run, tmp_path):
+    averaged = replace(settings, training=replace(settings.training, average_epochs=5))
+    history, plain = train(averaged, tmp_path / "averaged").history, whole_run.history
     assert [one["train_loss"] for one in history] == [one["train_loss"] for one in plain]
     assert history[-1]["valid_loss"] != plain[-1]["valid_loss"]
-    saved = [load_bundle(tmp_path / name / "last").weights() for name in ("plain", "averaged")]
+    saved = [load_bundle(run_dir / "last").weights() for run_dir in (whole_run.run_dir, tmp_path / "averaged")]
     assert any((saved[0][name] != saved[1][name]).any() for name in saved[0])
 
 
 def test_the_plateau_schedule_lowers_the_rate(settings, tmp_path):
     optimizer = OptimizerConfig(learning_rate=1e-5, schedule=Schedule.plateau, plateau_epochs=1, warmup_steps=0)
-    stuck = replace(settings, optimizer=optimizer, training=TrainingConfig(epochs=4, batch_size=6, patience=0))
+    stuck = replace(settings, optimizer=optimizer, training=TrainingConfig(epochs=4, batch_size=3, patience=0))
     rates = [record["learning_rate"] for record in train(stuck, tmp_path / "run").history]
     assert rates == pytest.approx([1e-5, 1e-5, 5e-6, 2.5e-6])

@@ -13,7 +13,7 @@ from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
 from asr.settings.training import TrackingConfig, TrainingConfig
 from asr.training.loop import train
-from asr.training.trackers import MLflow, TensorBoard
+from asr.training.trackers import MLflow, TensorBoard, start_trackers
 
 from ..conftest import oracle_module, smoke_manifests
 
@@ -59,8 +59,9 @@ def test_what_an_interrupted_run_sent_twice_is_shown_once(tmp_path):
 
 
 def test_tensorboard_can_be_turned_off(settings, tmp_path):
-    train(replace(settings, tracking=TrackingConfig(tensorboard=False)), tmp_path / "run")
-    assert not (tmp_path / "run" / "tensorboard").exists()
+    assert [type(one) for one in start_trackers(settings, tmp_path / "on", 0)] == [TensorBoard]
+    assert start_trackers(replace(settings, tracking=TrackingConfig(tensorboard=False)), tmp_path / "off", 0) == []
+    assert not (tmp_path / "off").exists()
 
 
 def test_mlflow_gets_settings_metrics_and_artifacts_and_goes_on_under_its_id(settings, tmp_path, monkeypatch):
