@@ -1,6 +1,6 @@
 """Makes sentences as they are spoken of written dialogue: a sentence a line, numbers, times and prices in words.
 
-    python scripts/spoken_sentences.py spoken.txt.xz spoken-sentences.txt.xz
+    python scripts/research/spoken_sentences.py spoken.txt.xz spoken-sentences.txt.xz
 
 What a language model is trained on must be written as people say it: "$25.50 at 11:30" becomes "twenty five dollars and
 fifty cents at eleven thirty". English only. Sentences with anything else that has digits in it are left out.
