@@ -116,8 +116,14 @@ def _adapt(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[
     with tqdm(bar_format="{desc} [{elapsed}]", disable=None, leave=False) as bar:
         adapted = adapt_ngram(base, sentences, settings, watch=bar.set_description)
     _log.info(_describe(adapted.tokens))
-    how = "found by leaving parts of the texts out" if settings.text_weight is None else "as given"
-    _log.info("weight of the texts %.3f (%s), of the base %.3f", adapted.text_weight, how, 1 - adapted.text_weight)
+    weight, likeliest = adapted.text_weight, adapted.likeliest
+    if likeliest is None:
+        how = "as given"
+    elif likeliest > weight:
+        how = f"text_weight={likeliest:.2f} predicts left-out parts of them best, and other speech worse"
+    else:
+        how = "which predicts left-out parts of them best"
+    _log.info("weight of the texts %.2f (%s), of the base %.2f", weight, how, 1 - weight)
     provenance = _provenance(files, adapted.tokens, settings)
     provenance |= {"base": _base_provenance(str(settings.base)), "text_weight": round(adapted.text_weight, 4)}
     return adapted.model, provenance

@@ -17,6 +17,9 @@ from asr.settings.language import LanguageUnit
 
 # Parts of a text that are left out one after the other; of a large text only one is, a part of that many sentences.
 _PARTS, _MOST_HELD_OUT = 5, 20_000
+# The largest weight that is taken without being asked for: more gained nothing on commands and spelled letters, whose
+# text asked for 0.99, and other speech loses by it (docs/experiments.md).
+_LARGEST_FOUND = 0.5
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Adaptation:
     model: NgramModel
     text_weight: float
     """share of the text's own model in it"""
+    likeliest: float | None
+    """the weight that predicts best what is left out of the text; None where the weight was given"""
     tokens: Tokens
     """the text, in its own vocabulary"""
 
@@ -42,7 +47,8 @@ def adapt_ngram(
         The text, normalised.
     settings : LmConfig
         Of the text's own model. `text_weight` is its share; where it is None, it is the one that predicts best what is
-        left out of the text: each fifth of the sentences by a model of the others (of a large text one part alone).
+        left out of the text (each fifth of the sentences, by a model of the others; of a large text one part alone),
+        and 0.5 at most.
     watch : callable
         Told what is being done.
 
@@ -56,12 +62,13 @@ def adapt_ngram(
         raise ConfigError(f"the base is a model over {base.unit.value}: unit={base.unit.value}")
     sentences = [sentence for sentence in sentences if sentence.strip()]
     tokens = tokenize(sentences, settings)
-    weight = settings.text_weight
+    weight, likeliest = settings.text_weight, None
     if weight is None:
-        weight = find_weights(_held_out_log_probs(base, sentences, settings, watch))[1]
+        likeliest = find_weights(_held_out_log_probs(base, sentences, settings, watch))[1]
+        weight = min(likeliest, _LARGEST_FOUND)
     own = train_ngram(tokens, settings, watch=watch)
     watch("interpolating")
-    return Adaptation(interpolate_ngrams([base, own], [1 - weight, weight]), weight, tokens)
+    return Adaptation(interpolate_ngrams([base, own], [1 - weight, weight]), weight, likeliest, tokens)
 
 
 def _held_out_log_probs(

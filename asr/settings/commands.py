@@ -239,8 +239,8 @@ class LmConfig(Messages):
     """adapt this language model to the texts instead of making one of them alone: the name of a bundle that ships with
     one (en), the path of a bundle's folder, a .lm file, or an ARPA file"""
     text_weight: float | None = field(default=None, metadata=between(0.0, 1.0, low_open=True, high_open=True))
-    """share of the texts in the adapted model, the base has the rest; null finds the one that predicts parts of the
-    texts best that are left out"""
+    """share of the texts in the adapted model, the base has the rest; null finds the one, up to 0.5, that predicts
+    parts of the texts best that are left out"""
     order: int = field(default=3, metadata=at_least(1, at_most=10))
     """words of the longest n-gram"""
     unit: LanguageUnit = LanguageUnit.words

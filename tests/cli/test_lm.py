@@ -119,12 +119,12 @@ def test_a_text_adapts_a_language_model(asr_command, pets, monkeypatch):
     assert "of which 0.00 % are unknown" in adapted
     assert alone.startswith("base.lm alone: perplexity ")
     assert "0.00 %" not in alone
-    assert "(found by leaving parts of the texts out)" in outcome.err
+    assert "weight of the texts 0.50 (text_weight=0." in outcome.err
     provenance = read_provenance("letters.lm")
     assert provenance["texts"] == ["letters.txt"]
     assert provenance["base"]["name"] == "base.lm"
     assert provenance["base"]["texts"] == ["pets.txt"]
-    assert 0.5 < provenance["text_weight"] < 1  # what is asked for are letters, which the base lacks
+    assert provenance["text_weight"] == 0.5  # the base lacks these words, and other speech must not suffer
     model = load_ngram("letters.lm")
     assert {"spell", "dog"} <= set(model.words)
     assert model.score_text(["a", "c"])[1] > load_ngram("base.lm").score_text(["a", "c"])[1] + 1
@@ -139,6 +139,15 @@ def test_the_share_of_the_text_can_be_given(asr_command, pets, monkeypatch):
     little, much, base = (np.exp(load_ngram(name).score_text(words)[1]) for name in ("0.1.lm", "0.9.lm", "base.lm"))
     assert little == pytest.approx(0.9 * base, rel=1e-3)  # the text has none of these words
     assert much == pytest.approx(0.1 * base, rel=1e-3)
+
+
+def test_a_text_that_the_base_predicts_as_well_gets_a_small_weight(asr_command, pets, monkeypatch):
+    monkeypatch.chdir(pets.parent)
+    (pets.parent / "same.txt").write_text(
+        "the cat sat\nzebra xylophone\nquince medlar\na dog saw the cat\n"
+    )
+    assert asr_command("lm", "base=base.lm", "same.txt").code == 0
+    assert 0 < read_provenance("same.lm")["text_weight"] < 0.45
 
 
 def test_the_base_may_be_a_bundle_or_an_arpa_file(asr_command, pets, tiny_bundle, monkeypatch):
