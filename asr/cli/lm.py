@@ -24,6 +24,7 @@ from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
     from asr.language.ngram import NgramModel
+    from asr.language.ngram_training import Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +32,14 @@ USAGE = "asr lm TEXT... [key=value...]"
 TEXT = """
 Trains an n-gram language model on texts, a sentence a line: plain or packed (.gz, .bz2, .xz), or the texts of manifests
 (.jsonl). They are normalised as training texts are. An ARPA file in their place, of KenLM's or
-SRILM's, is turned into a file that is smaller and starts at once.
+SRILM's, is turned into a file that is smaller and starts at once. With base=en the English language model is adapted to
+the texts, in seconds: sentences such as you expect, a line each.
 """
 EXAMPLES = """\
   asr lm books.txt.xz
   asr lm books.txt.xz train.jsonl valid=[valid.jsonl] max_ngrams=1000000 output=english.lm
+  asr lm base=en commands.txt
+  asr lm base=english.lm commands.txt text_weight=0.3 valid=[valid.jsonl] output=adapted.lm
   asr lm thai.txt unit=characters order=6
   asr lm 3-gram.arpa.gz output=3-gram.lm
   asr transcribe talk.wav decoder.lm=english.lm
@@ -53,16 +57,23 @@ def run(arguments: Sequence[str]) -> int:
     check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)
     _count_bytes(settings.valid)  # a typo there is told before the training
     arpas = [name for name in split.files if name.endswith(_ARPA_SUFFIXES)]
-    if arpas and len(split.files) > 1:
+    if arpas and (settings.base or len(split.files) > 1):
         raise ConfigError(
             f"{arpas[0]} is a finished model: it is converted on its own, not trained on with other files"
         )
-    model, provenance = _convert(arpas[0]) if arpas else _train(split.files, settings)
+    base = None
+    if settings.base is not None:
+        base = _load_base(settings.base)
+        model, provenance = _adapt(base, split.files, settings)
+    else:
+        model, provenance = _convert(arpas[0]) if arpas else _train(split.files, settings)
     _save(output, model, settings, provenance)
     counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(model.counts, start=1))
     print(f"{output}: {counts}, {output.stat().st_size / 1e6:.1f} MB")
     if settings.valid:
         print(_perplexity(model, settings))
+        if base is not None:
+            print(f"{settings.base} alone: {_perplexity(base, settings)}")
     _log.info("asr transcribe FILE decoder.lm=%s", output)
     return 0
 
@@ -83,14 +94,7 @@ def _train(files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[s
     from asr.language.ngram_training import steps_of_training, tokenize, train_ngram
 
     tokens = tokenize(_sentences(files, settings), settings)
-    total = tokens.count
-    _log.info(
-        "%s words in %s sentences, a vocabulary of %s: %.2f %% of the words are unknown",
-        f"{total:,}",
-        f"{tokens.sentences:,}",
-        f"{len(tokens.words) - 3:,}",
-        100 * tokens.unknown / total,
-    )
+    _log.info(_describe(tokens))
     with tqdm(
         total=steps_of_training(settings), bar_format="{desc}: {n}/{total} [{elapsed}]", disable=None, leave=False
     ) as bar:
@@ -100,18 +104,76 @@ def _train(files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[s
             bar.update()
 
         model = train_ngram(tokens, settings, watch=show)
-    provenance = {
+    return model, _provenance(files, tokens, settings)
+
+
+def _adapt(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[str, object]]:
+    from tqdm import tqdm
+
+    from asr.language.ngram_adaptation import adapt_ngram
+
+    sentences = list(_sentences(files, settings))
+    with tqdm(bar_format="{desc} [{elapsed}]", disable=None, leave=False) as bar:
+        adapted = adapt_ngram(base, sentences, settings, watch=bar.set_description)
+    _log.info(_describe(adapted.tokens))
+    weight, likeliest = adapted.text_weight, adapted.likeliest
+    if likeliest is None:
+        how = "as given"
+    elif likeliest > weight:
+        how = f"text_weight={likeliest:.2f} predicts left-out parts of them best, and other speech worse"
+    else:
+        how = "which predicts left-out parts of them best"
+    _log.info("weight of the texts %.2f (%s), of the base %.2f", weight, how, 1 - weight)
+    provenance = _provenance(files, adapted.tokens, settings)
+    provenance |= {"base": _base_provenance(str(settings.base)), "text_weight": round(adapted.text_weight, 4)}
+    return adapted.model, provenance
+
+
+def _describe(tokens: Tokens) -> str:
+    return (
+        f"{tokens.count:,} words in {tokens.sentences:,} sentences, a vocabulary of {len(tokens.words) - 3:,}: "
+        f"{100 * tokens.unknown / tokens.count:.2f} % of the words are unknown"
+    )
+
+
+def _provenance(files: Sequence[str], tokens: Tokens, settings: LmConfig) -> dict[str, object]:
+    return {
         "texts": [
             Path(name).name + (f", {count} times" if count > 1 else "") for name, count in Counter(files).items()
         ],
-        "words": total,
+        "words": tokens.count,
         "sentences": tokens.sentences,
         "unknown": tokens.unknown,
         "order": settings.order,
         "max_ngrams": settings.max_ngrams,
         "threshold": settings.threshold,
     }
-    return model, provenance
+
+
+def _base_path(name: str) -> Path:
+    """The file of the language model that `base` names: a bundle's, or a file of its own."""
+    from asr.bundle import load_bundle, shipped_bundles
+
+    path = typed_path(name)
+    if name not in shipped_bundles() and (path.is_file() or name.endswith((".lm", *_ARPA_SUFFIXES))):
+        return path
+    bundle = load_bundle(name)
+    if bundle.decoder is None or bundle.decoder.lm is None:
+        raise ConfigError(f"base={name}: this bundle has no language model; base=en has one, and a .lm file is one")
+    return Path(bundle.decoder.lm)
+
+
+def _load_base(name: str) -> NgramModel:
+    from asr.decoding.assembly import load_language_model
+
+    return load_language_model(str(_base_path(name)))
+
+
+def _base_provenance(name: str) -> dict[str, object]:
+    from asr.language.ngram_file import is_ngram_file, read_provenance
+
+    path = _base_path(name)
+    return {"name": Path(name).name} | (read_provenance(path) if is_ngram_file(path) else {})
 
 
 def _convert(name: str) -> tuple[NgramModel, dict[str, object]]:

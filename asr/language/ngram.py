@@ -23,6 +23,9 @@ SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
 SPACE_WORD = "<space>"
 """the space in a model over characters"""
 
+# Natural log-probabilities this far below the highest share the lowest bins when they are quantized.
+_QUANTIZED_RANGE = 25.0
+
 States = npt.NDArray[np.int64]
 
 
@@ -193,16 +196,20 @@ def check_words(path: str | Path, words: Iterable[str]) -> None:
 
 
 def quantize(numbers: npt.NDArray[np.float32]) -> Quantized:
-    """Round numbers to 256 values, each the mean of an equal share of the sorted numbers.
+    """Round numbers to 256 values, each the mean of a bin.
 
-    Source: M. Federico and N. Bertoldi, "How Many Bits Are Needed To Store Probabilities for Phrase-Based
-    Translation?", WMT 2006, section 3 (the binning method).
+    Half of the bins follow how many numbers there are (M. Federico and N. Bertoldi, "How Many Bits Are Needed To Store
+    Probabilities for Phrase-Based Translation?", WMT 2006, section 3: every bin has as many), half the range of the
+    numbers. Equal shares alone would have few bins for the few n-grams of high probability, which a language model
+    that is adapted to some commands is about.
     """
     distinct, codes, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     if len(distinct) <= 256:
         return Quantized(codes.astype(np.uint8), distinct.astype(np.float32))
-    shares = (np.cumsum(counts) - counts / 2) * (256 / len(numbers))
-    bins = np.unique(shares.astype(np.int64), return_inverse=True)[1]
+    share = (np.cumsum(counts) - counts / 2) / len(numbers)
+    value = np.maximum(distinct - distinct[-1], -_QUANTIZED_RANGE).astype(np.float64)
+    value = 1 - value / value[0]
+    bins = np.unique(((share + value) / 2 * 255.999).astype(np.int64), return_inverse=True)[1]
     weights = np.bincount(bins, weights=counts)
     values = np.bincount(bins, weights=counts * distinct.astype(np.float64)) / weights
     return Quantized(bins[codes].astype(np.uint8), values.astype(np.float32))

@@ -235,6 +235,12 @@ class EvaluateConfig(RecognitionJob):
 class LmConfig(Messages):
     """`asr lm`."""
 
+    base: str | None = None
+    """adapt this language model to the texts instead of making one of them alone: the name of a bundle that ships with
+    one (en), the path of a bundle's folder, a .lm file, or an ARPA file"""
+    text_weight: float | None = field(default=None, metadata=between(0.0, 1.0, low_open=True, high_open=True))
+    """share of the texts in the adapted model, the base has the rest; null finds the one, up to 0.5, that predicts
+    parts of the texts best that are left out"""
     order: int = field(default=3, metadata=at_least(1, at_most=10))
     """words of the longest n-gram"""
     unit: LanguageUnit = LanguageUnit.words
@@ -257,6 +263,11 @@ class LmConfig(Messages):
     """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); null names it after the first text"""
     overwrite: bool = False
     """replace a file of that name that is not a language model of `asr lm`"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.text_weight is not None and self.base is None:
+            raise ConfigError("text_weight is for adapting a language model: it needs base, base=en for instance")
 
 
 @dataclass(kw_only=True)

@@ -3,10 +3,13 @@ from __future__ import annotations
 import gzip
 import lzma
 
+import numpy as np
 import pytest
 
+from asr.bundle import copy_bundle, load_bundle
 from asr.language.arpa import read_arpa
 from asr.language.ngram_file import load_ngram, read_provenance
+from asr.settings.decoding import BeamConfig
 
 from ..conftest import SAMPLES, write_rows
 
@@ -95,3 +98,88 @@ def test_a_small_text_makes_a_model_that_knows_its_words_and_min_count_is_named_
     assert refused.code == 2
     assert "min_count=2 leaves a model without words" in refused.err
     assert not (tmp_path / "none.lm").exists()
+
+
+LETTERS = "a b c\nb e e\nspell a c b\nc a b\na c\nspell b\n"
+
+
+@pytest.fixture
+def pets(asr_command, text):
+    assert asr_command("lm", text, "min_count=1", f"output={text.with_name('base.lm')}").code == 0
+    (text.parent / "letters.txt").write_text(LETTERS)
+    return text.with_name("base.lm")
+
+
+def test_a_text_adapts_a_language_model(asr_command, pets, monkeypatch):
+    monkeypatch.chdir(pets.parent)
+    outcome = asr_command("lm", "base=base.lm", "letters.txt", "valid=[letters.txt]")
+    assert outcome.code == 0, outcome.err
+    first, adapted, alone = outcome.out.splitlines()
+    assert first.startswith("letters.lm: 14 1-grams")
+    assert "of which 0.00 % are unknown" in adapted
+    assert alone.startswith("base.lm alone: perplexity ")
+    assert "0.00 %" not in alone
+    assert "weight of the texts 0.50 (text_weight=0." in outcome.err
+    provenance = read_provenance("letters.lm")
+    assert provenance["texts"] == ["letters.txt"]
+    assert provenance["base"]["name"] == "base.lm"
+    assert provenance["base"]["texts"] == ["pets.txt"]
+    assert provenance["text_weight"] == 0.5  # the base lacks these words, and other speech must not suffer
+    model = load_ngram("letters.lm")
+    assert {"spell", "dog"} <= set(model.words)
+    assert model.score_text(["a", "c"])[1] > load_ngram("base.lm").score_text(["a", "c"])[1] + 1
+
+
+def test_the_share_of_the_text_can_be_given(asr_command, pets, monkeypatch):
+    monkeypatch.chdir(pets.parent)
+    for weight in (0.1, 0.9):
+        arguments = (f"text_weight={weight}", f"output={weight}.lm", "quantized=false")
+        assert asr_command("lm", "base=base.lm", "letters.txt", *arguments).code == 0
+    words = ["dog", "saw"]
+    little, much, base = (np.exp(load_ngram(name).score_text(words)[1]) for name in ("0.1.lm", "0.9.lm", "base.lm"))
+    assert little == pytest.approx(0.9 * base, rel=1e-3)  # the text has none of these words
+    assert much == pytest.approx(0.1 * base, rel=1e-3)
+
+
+def test_a_text_that_the_base_predicts_as_well_gets_a_small_weight(asr_command, pets, monkeypatch):
+    monkeypatch.chdir(pets.parent)
+    (pets.parent / "same.txt").write_text(
+        "the cat sat\nzebra xylophone\nquince medlar\na dog saw the cat\n"
+    )
+    assert asr_command("lm", "base=base.lm", "same.txt").code == 0
+    assert 0 < read_provenance("same.lm")["text_weight"] < 0.45
+
+
+def test_the_base_may_be_a_bundle_or_an_arpa_file(asr_command, pets, tiny_bundle, monkeypatch):
+    monkeypatch.chdir(pets.parent)
+    copy_bundle(load_bundle(tiny_bundle), "with-lm", decoder=BeamConfig(lm="base.lm"))
+    assert asr_command("lm", "pets.txt", "min_count=1", "output=base.arpa.gz").code == 0
+    for base, name in (("./with-lm", "with-lm"), ("base.arpa.gz", "base.arpa.gz")):
+        outcome = asr_command("lm", f"base={base}", "letters.txt", "output=out.lm")
+        assert outcome.code == 0, outcome.err
+        assert read_provenance("out.lm")["base"]["name"] == name
+        assert {"spell", "cat"} <= set(load_ngram("out.lm").words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["letters.txt", "text_weight=0.5"], "it needs base"),
+        (["letters.txt", "base=base.lm", "text_weight=1"], "text_weight must be above 0 and below 1"),
+        (["letters.txt", "base=tiny"], "base=tiny: this bundle has no language model"),
+        (["letters.txt", "base=none.lm"], "none.lm: No such file"),
+        (["letters.txt", "base=nobody"], "nobody: no such bundle"),
+        (["letters.txt", "base=letters.txt"], "letters.txt"),
+        (["letters.txt", "base=base.lm", "unit=characters"], "unit=words"),
+        (["one.txt", "base=base.lm"], "text_weight=0.5"),
+        (["x.arpa", "base=base.lm"], "is converted on its own"),
+    ],
+)
+def test_what_cannot_be_adapted_is_refused(asr_command, pets, monkeypatch, arguments, message):
+    monkeypatch.chdir(pets.parent)
+    (pets.parent / "one.txt").write_text("a single sentence\n")
+    (pets.parent / "x.arpa").write_text("")
+    outcome = asr_command("lm", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err

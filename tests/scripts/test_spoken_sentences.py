@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import lzma
+
+import pytest
+
+from .test_lexicon import run_script
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("It's $5.50. See you on March 3rd at 9:05 a.m.!",
+         ["It's five dollars and fifty cents.", "See you on March third at nine oh five a m!"]),
+        ("A table for 2 at 11:30am, or 7 PM.", ["A table for two at eleven thirty a m, or seven P m"]),
+        ("Call 408-247-8880 in San Jose.", ["Call four oh eight two four seven eight eight eight oh in San Jose."]),
+        ("In 1965, 2005 and 2019: 5% of 1,234,567.",
+         ["In nineteen sixty five, two thousand five and twenty nineteen",
+          "five percent of one million two hundred thirty four thousand five hundred sixty seven."]),
+        ("4.5 stars for 377 Santana Row #100; the 21st, the 20th, the 112th",
+         ["four point five stars for three hundred seventy seven Santana Row number one hundred",
+          "the twenty first, the twentieth, the one hundred twelfth"]),
+        ("$1 or $1.01? Dr. Who said so.", ["one dollar or one dollar and one cent?", "Dr Who said so."]),
+        ("zip 94110 and 007", ["zip nine four one one oh and oh oh seven"]),
+        ("No.Is it?Yes", ["No.", "Is it?", "Yes"]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_as_they_are_spoken(tmp_path, written, spoken):
+    (tmp_path / "written.txt.xz").write_bytes(lzma.compress(written.encode()))
+    outcome = run_script("spoken_sentences.py", tmp_path / "written.txt.xz", tmp_path / "spoken.txt.xz")
+    assert outcome.returncode == 0, outcome.stderr
+    assert lzma.decompress((tmp_path / "spoken.txt.xz").read_bytes()).decode().splitlines() == spoken
