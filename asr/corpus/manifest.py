@@ -94,10 +94,7 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
         raise ManifestError([f"{path}: no such manifest (working directory: {Path.cwd()})"]) from None
     except IsADirectoryError:
         raise ManifestError(
-            [
-                f"{path}: a folder, not a manifest; "
-                f"`python scripts/prepare_recordings.py {path} all.jsonl` makes one of it"
-            ]
+            [f"{path}: a folder, not a manifest; `asr prepare recordings {path} output=all.jsonl` makes one of it"]
         ) from None
     except OSError as error:
         raise ManifestError([f"{path}: cannot be read ({error.strerror or error})"]) from error
