@@ -252,7 +252,7 @@ def _bundle_folder(name: str | Path) -> Path:
 
 def is_bundle_name(text: str) -> bool:
     """Whether a text names a shipped bundle, and is no path: it has no separator."""
-    return text not in {"", ".", "..", "~"} and os.sep not in text and (os.altsep is None or os.altsep not in text)
+    return text not in {"", ".", "..", "~"} and os.sep not in text
 
 
 def bundle_argument(path: str | Path) -> str:

@@ -271,9 +271,7 @@ def manifest_content(utterances: Iterable[Utterance], folder: Path) -> bytes:
     lines = []
     for utterance in utterances:
         audio = utterance.audio_path.resolve()
-        shared_drive = os.path.splitdrive(audio)[0] == os.path.splitdrive(folder)[0]
-        relative = Path(os.path.relpath(audio, folder)).as_posix() if shared_drive else str(audio)
-        row: dict[str, Any] = {"audio_filepath": relative}
+        row: dict[str, Any] = {"audio_filepath": os.path.relpath(audio, folder)}
         if utterance.duration is not None:
             row["duration"] = round(utterance.duration, 3)
         if utterance.offset is not None:
