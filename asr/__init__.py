@@ -1,10 +1,7 @@
 """asr: a small, exact speech recogniser.
 
->>> import asr
->>> asr.transcribe("interview.wav").text  # doctest: +SKIP
-'...'
-
-Everything heavy is imported when it is first used.
+`asr.transcribe` is the place to start. Each name is imported from its module when it is first used: `import asr` is
+quick.
 """
 
 from __future__ import annotations
@@ -15,63 +12,113 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle, load_bundle
-    from asr.errors import AsrError, AudioError, BundleError, ConfigError, ManifestError
+    from asr.errors import (
+        AsrError,
+        AudioError,
+        BundleError,
+        ConfigError,
+        LanguageModelError,
+        ManifestError,
+        OutputError,
+        TrainingError,
+    )
     from asr.evaluation.scoring import ErrorCounts, Score, score
+    from asr.recognition.aligner import align
     from asr.recognition.transcriber import Transcriber
+    from asr.settings.augment import AugmentConfig
+    from asr.settings.commands import TrainConfig
+    from asr.settings.corpus import DataConfig
     from asr.settings.decoding import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
-    from asr.text.transcript import Transcript
+    from asr.settings.features import FeatureConfig
+    from asr.settings.model import ModelConfig
+    from asr.settings.text import AlphabetConfig, NormalizerConfig
+    from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
+    from asr.text.transcript import Transcript, Word
 
     __version__: str
 
+# Each name and its module, as above; tests compare the three lists.
 _HOMES = {
+    "AlphabetConfig": "asr.settings.text",
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
+    "AugmentConfig": "asr.settings.augment",
     "AutoConfig": "asr.settings.decoding",
     "BeamConfig": "asr.settings.decoding",
     "Bundle": "asr.bundle",
     "BundleError": "asr.errors",
     "ConfigError": "asr.errors",
+    "DataConfig": "asr.settings.corpus",
     "DecoderConfig": "asr.settings.decoding",
     "ErrorCounts": "asr.evaluation.scoring",
+    "FeatureConfig": "asr.settings.features",
     "GreedyConfig": "asr.settings.decoding",
+    "LanguageModelError": "asr.errors",
     "ManifestError": "asr.errors",
+    "ModelConfig": "asr.settings.model",
+    "NormalizerConfig": "asr.settings.text",
+    "OptimizerConfig": "asr.settings.training",
+    "OutputError": "asr.errors",
     "Score": "asr.evaluation.scoring",
+    "TrackingConfig": "asr.settings.training",
+    "TrainConfig": "asr.settings.commands",
+    "TrainingConfig": "asr.settings.training",
+    "TrainingError": "asr.errors",
     "Transcriber": "asr.recognition.transcriber",
-    "Transcript": "asr.recognition.transcriber",
+    "Transcript": "asr.text.transcript",
+    "Word": "asr.text.transcript",
+    "align": "asr.recognition.aligner",
     "load_bundle": "asr.bundle",
     "score": "asr.evaluation.scoring",
 }
 
 __all__ = [
+    "AlphabetConfig",
     "AsrError",
     "AudioError",
+    "AugmentConfig",
     "AutoConfig",
     "BeamConfig",
     "Bundle",
     "BundleError",
     "ConfigError",
+    "DataConfig",
     "DecoderConfig",
     "ErrorCounts",
+    "FeatureConfig",
     "GreedyConfig",
+    "LanguageModelError",
     "ManifestError",
+    "ModelConfig",
+    "NormalizerConfig",
+    "OptimizerConfig",
+    "OutputError",
     "Score",
+    "TrackingConfig",
+    "TrainConfig",
+    "TrainingConfig",
+    "TrainingError",
     "Transcriber",
     "Transcript",
+    "Word",
     "__version__",
+    "align",
     "load_bundle",
     "score",
     "transcribe",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # to a type checker, this would allow any name
 
-        return version("asr")
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'asr' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("asr")
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'asr' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
@@ -95,7 +142,7 @@ def transcribe(
     Returns
     -------
     Transcript
-        With its text, and start and end of every word in seconds.
+        Its text, and each word with its start and end in seconds.
 
     Raises
     ------
@@ -103,6 +150,13 @@ def transcribe(
         If the recording cannot be read.
     BundleError
         If the bundle cannot be loaded.
+
+    Examples
+    --------
+    >>> import asr
+    >>> transcript = asr.transcribe("data/samples/422-122949-0004.opus")
+    >>> transcript.text
+    'the owners whatever he recognizes in himself such morality equals self glorification'
     """
     from asr.bundle import Bundle, load_bundle
     from asr.recognition.transcriber import Transcriber

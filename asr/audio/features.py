@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from asr.audio.load import Samples
 from asr.errors import ConfigError
+from asr.packages import require_packages
 from asr.settings.features import FeatureConfig, Normalization
 
 Frames = npt.NDArray[np.float32]
@@ -44,8 +45,9 @@ def mel_matrix(settings: FeatureConfig) -> Frames:
     Raises
     ------
     ConfigError
-        If some band is so narrow that no bin of the transform falls into it.
+        If some band is so narrow that no bin of the transform falls into it, or if librosa is not installed.
     """
+    require_packages("librosa", extra="train", purpose="making mel filters")
     from librosa import filters  # type: ignore[attr-defined]
 
     matrix: Frames = filters.mel(

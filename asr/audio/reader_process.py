@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -75,10 +76,6 @@ def _read(request: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _limit_resources() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
     for kind, value in ((resource.RLIMIT_AS, _MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         with suppress(ValueError, OSError):  # a system that knows no such limit, or a lower one that holds already
             resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))

@@ -33,6 +33,7 @@ from asr.bundle.card import read_card, write_card
 from asr.decoding.confidence import Calibration
 from asr.errors import BundleError
 from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
+from asr.packages import require_keras
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.decoding import BeamConfig, DecoderConfig
@@ -128,6 +129,7 @@ class Bundle:
             If the graph is damaged, or is not one that `save_bundle` could have written.
         """
         if kind is EngineKind.keras:
+            require_keras("engine=keras")
             from asr.acoustic.runtimes.keras_network import KerasEngine
 
             return KerasEngine(self.keras_model(), self.model, phones=self._widths["phones"])
@@ -155,7 +157,10 @@ class Bundle:
         ------
         BundleError
             If the weights do not fit the settings.
+        ConfigError
+            If Keras or its back end is not installed.
         """
+        require_keras("the Keras model of a bundle")
         from asr.acoustic.model import build_model, write_weights
 
         model = build_model(self.model, mels=self.log_mel.settings.mels, **self._widths)
@@ -247,7 +252,7 @@ def _bundle_folder(name: str | Path) -> Path:
 
 def is_bundle_name(text: str) -> bool:
     """Whether a text names a shipped bundle, and is no path: it has no separator."""
-    return text not in {"", ".", "..", "~"} and os.sep not in text and (os.altsep is None or os.altsep not in text)
+    return text not in {"", ".", "..", "~"} and os.sep not in text
 
 
 def bundle_argument(path: str | Path) -> str:

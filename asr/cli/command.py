@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.arguments import Arguments
@@ -24,9 +24,25 @@ _log = logging.getLogger(__name__)
 
 
 def settings_or_answer(
-    command: str, split: Arguments, *, usage: str, text: str, examples: str, files_required: bool = True
+    command: str,
+    split: Arguments,
+    *,
+    usage: str,
+    text: str,
+    examples: str,
+    choices: Iterable[tuple[str, str]] = (),
+    files_required: bool = True,
 ) -> Any:
     """Compose a command's settings and set up its messages; or answer --help or --show-config and return None.
+
+    Parameters
+    ----------
+    command : str
+    split : Arguments
+    usage, text, examples, choices
+        For the help, as in `command_help`.
+    files_required : bool
+        Whether a command line without files is refused.
 
     Raises
     ------
@@ -39,7 +55,7 @@ def settings_or_answer(
         if "--help" in split.flags:
             from asr.cli.help import command_help
 
-            print(command_help(composer, usage=usage, text=text, examples=examples))
+            print(command_help(composer, usage=usage, text=text, examples=examples, choices=choices))
             return None
         settings = composer.compose(split.overrides)
     if "--multirun" in split.flags:

@@ -92,6 +92,10 @@ def suggestions(words: Sequence[str]) -> list[str]:
         return [name for name in COMMANDS if name.startswith(word)]
     if before[0] == "completion":
         return [shell for shell in SCRIPTS if shell.startswith(word)]
+    if before == ["prepare"] and not word.startswith("-"):
+        from asr.corpus.prepare import CORPORA
+
+        return [corpus for corpus in CORPORA if corpus.startswith(word)]
     if word.startswith("-"):
         return [flag for flag in FLAGS if flag.startswith(word)]
     if before[0] not in ROOTS or not word:

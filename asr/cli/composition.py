@@ -37,6 +37,7 @@ ROOTS: dict[str, type[Any]] = {
     "train": commands.TrainConfig,
     "transcribe": commands.TranscribeConfig,
     "align": commands.AlignConfig,
+    "prepare": commands.PrepareConfig,
     "evaluate": commands.EvaluateConfig,
     "doctor": commands.DoctorConfig,
     "lm": commands.LmConfig,

@@ -11,6 +11,7 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer, with_init
 from asr.errors import ConfigError, ManifestError, OutputError
 from asr.files import OutputJournal, output_error, typed_path
+from asr.packages import require_packages
 from asr.settings.commands import DoctorConfig
 from asr.settings.features import Normalization
 
@@ -62,6 +63,7 @@ def _check_outputs(settings: DoctorConfig) -> None:
     if settings.output_dir:
         journal.check(typed_path(settings.output_dir) / name for name in REPORT_FILES)
     if settings.show_augmented:
+        require_packages("librosa", "matplotlib", extra="train", purpose="show_augmented")
         from asr.training.showing import SHOWN_NAME
 
         folder = typed_path(settings.show_augmented)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -12,17 +13,23 @@ from asr.cli.composition import Composer, Key
 from asr.settings.decoding import FROM_BUNDLE
 
 
-def command_help(composer: Composer, *, usage: str, text: str, examples: str) -> str:
+def command_help(
+    composer: Composer, *, usage: str, text: str, examples: str, choices: Iterable[tuple[str, str]] = ()
+) -> str:
     """The help page of a command: usage, examples, groups with their options, every setting with its default.
 
     Parameters
     ----------
     composer : Composer
     usage, text, examples : str
-        What cannot be derived.
+        What cannot be derived from the settings.
+    choices : iterable of (name, meaning)
+        What the first argument may be, where that is one of a few words.
     """
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     parts = [f"Usage: {usage}", textwrap.fill(" ".join(text.split()), width), "Examples:\n" + examples.rstrip()]
+    if rows := list(choices):
+        parts.append(f"{usage.split()[2]}:\n" + _columns(rows, width))
     keys = composer.keys()
     groups = composer.groups
     if groups:

@@ -18,6 +18,7 @@ _LINES_SHOWN = 50
 COMMANDS = {
     "transcribe": "write down what is said in recordings",
     "align": "find where in a recording a known text is said",
+    "prepare": "make a manifest of recordings, or of a corpus as it is distributed",
     "train": "train a model on your own recordings",
     "doctor": "find out what is wrong with recordings and texts before training",
     "evaluate": "measure error rates on transcribed recordings",
@@ -40,6 +41,7 @@ Examples:
   asr transcribe recordings/ format=json output_dir=texts
   asr align chapter.mp3 chapter.txt format=srt
   asr evaluate test.jsonl bundle=runs/mine/best against=[greedy]
+  asr prepare recordings my_recordings/ output=train.jsonl
   asr doctor train.jsonl valid.jsonl
   asr train data.train=train.jsonl data.valid=valid.jsonl
   asr lm books.txt output=english.lm

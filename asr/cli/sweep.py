@@ -10,14 +10,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError
 from asr.files import OutputJournal
+from asr.packages import require_packages, require_training
 from asr.settings.commands import LogStyle
 
 _log = logging.getLogger(__name__)
@@ -76,8 +76,9 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
 
     from asr.cli.composition import conf_dir, register_schemas
 
-    if "hydra/launcher=joblib" in overrides and not _has_joblib_launcher():
-        raise ConfigError("hydra/launcher=joblib needs a package: pip install hydra-joblib-launcher")
+    require_training("asr train")
+    if "hydra/launcher=joblib" in overrides:
+        require_packages("hydra_plugins.hydra_joblib_launcher", extra="sweep", purpose="hydra/launcher=joblib")
     register_schemas()
     named = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
     folder = Path(named[-1].strip("'\"") if named else time.strftime("runs/sweep-%Y-%m-%d_%H-%M-%S"))
@@ -100,13 +101,6 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
 
 def _journal() -> OutputJournal:
     return OutputJournal(advice="name another hydra.sweep.dir")
-
-
-def _has_joblib_launcher() -> bool:
-    try:
-        return find_spec("hydra_plugins.hydra_joblib_launcher") is not None
-    except ModuleNotFoundError:  # there are no plug-ins at all
-        return False
 
 
 def error_rate(record: dict[str, Any]) -> float:

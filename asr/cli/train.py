@@ -18,6 +18,7 @@ from asr.cli.console import configure_logging, quiet_native_libraries
 from asr.cli.sweep import OUTCOME, error_rate, sweep
 from asr.errors import ConfigError, OutputError
 from asr.files import typed_path, write_atomically
+from asr.packages import is_installed, require_training
 from asr.settings.commands import TrainConfig
 
 _log = logging.getLogger(__name__)
@@ -162,21 +163,14 @@ def train_run(settings: TrainConfig) -> Any:
 
 
 def _import_training() -> tuple[Any, Any, Any]:
-    """`train`, `read_corpus` and `check_run_outputs`; imports Keras and its back end, which takes seconds, may fail."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    """`train`, `read_corpus` and `check_run_outputs`; imports Keras and its back end, which takes seconds."""
+    require_training("asr train")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with quiet_native_libraries():
-            import tensorflow  # noqa: F401 (Keras would import it later, and its noise would come then)
+    with quiet_native_libraries():
+        if is_installed("tensorflow"):  # Keras imports it on any back end, and then its messages would be seen
+            import tensorflow  # noqa: F401
 
-            from asr.training.loop import train
-            from asr.training.outcome import check_run_outputs
-            from asr.training.preflight import read_corpus
-    except (ImportError, ValueError) as error:
-        if backend == "tensorflow":
-            raise
-        raise ConfigError(
-            f"KERAS_BACKEND={backend} cannot be used ({error}): it must be tensorflow, jax or torch, and installed "
-            f"(pip install {backend})"
-        ) from error
+        from asr.training.loop import train
+        from asr.training.outcome import check_run_outputs
+        from asr.training.preflight import read_corpus
     return train, read_corpus, check_run_outputs

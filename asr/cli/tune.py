@@ -17,6 +17,7 @@ from asr.corpus.manifest import Utterance, read_manifests
 from asr.errors import AudioError, ConfigError, ManifestError
 from asr.files import OutputJournal, typed_path
 from asr.machine import available_cores
+from asr.packages import require_packages
 from asr.settings.commands import TuneConfig
 from asr.settings.decoding import FROM_BUNDLE, AutoConfig, BeamConfig
 from asr.text.normalize import normalize_text
@@ -98,6 +99,8 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         if not decoder.lm:
             raise ConfigError("name the language model to be weighed: decoder.lm=FILE (`asr lm` makes one)")
         decoder = replace(decoder, n_best=1)
+    needed = (["optuna"] if isinstance(decoder, BeamConfig) else []) + (["matplotlib"] if settings.report_dir else [])
+    require_packages(*needed, extra="tune", purpose="asr tune")
     # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
     output = bundle.output_for(decoder)
     make_decoder(

@@ -94,10 +94,7 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
         raise ManifestError([f"{path}: no such manifest (working directory: {Path.cwd()})"]) from None
     except IsADirectoryError:
         raise ManifestError(
-            [
-                f"{path}: a folder, not a manifest; "
-                f"`python scripts/prepare_recordings.py {path} all.jsonl` makes one of it"
-            ]
+            [f"{path}: a folder, not a manifest; `asr prepare recordings {path} output=all.jsonl` makes one of it"]
         ) from None
     except OSError as error:
         raise ManifestError([f"{path}: cannot be read ({error.strerror or error})"]) from error
@@ -274,9 +271,7 @@ def manifest_content(utterances: Iterable[Utterance], folder: Path) -> bytes:
     lines = []
     for utterance in utterances:
         audio = utterance.audio_path.resolve()
-        shared_drive = os.path.splitdrive(audio)[0] == os.path.splitdrive(folder)[0]
-        relative = Path(os.path.relpath(audio, folder)).as_posix() if shared_drive else str(audio)
-        row: dict[str, Any] = {"audio_filepath": relative}
+        row: dict[str, Any] = {"audio_filepath": os.path.relpath(audio, folder)}
         if utterance.duration is not None:
             row["duration"] = round(utterance.duration, 3)
         if utterance.offset is not None:

@@ -36,9 +36,7 @@ def hold_out(utterances: Sequence[Utterance], share: float) -> tuple[list[Uttera
     for one in utterances:
         groups[one.speaker if by_speaker and one.speaker else one.audio_path.name].append(one)
     if len(groups) < 2:
-        raise ManifestError(
-            [f"{len(groups)} recording leaves nothing to hold out: name other recordings in data.valid"]
-        )
+        raise ManifestError([f"{len(groups)} recording leaves nothing to hold out: validate on other recordings"])
     order = sorted(groups, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest())
     wanted, held, count = share * len(utterances), set[str](), 0
     for name in order:

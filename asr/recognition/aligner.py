@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from asr.bundle import Bundle
+from asr.audio.segment import AudioSource
+from asr.bundle import Bundle, load_bundle
 from asr.decoding.alignment import Alignment, AlignmentError, align_symbols
-from asr.recognition.transcriber import Heard
+from asr.errors import AudioError
+from asr.recognition.transcriber import Heard, Transcriber
 from asr.recognition.windows import LogProbs
+from asr.settings.decoding import GreedyConfig
 from asr.text.alphabet import BLANK
 from asr.text.normalize import normalize_text
 from asr.text.transcript import Transcript, Word
@@ -69,6 +73,48 @@ def spell(text: str, bundle: Bundle) -> Spelling:
         else:
             before += space + word
     return Spelling(tuple(words), tuple(labels), tuple(unknown), tuple(spaces))
+
+
+def align(path: AudioSource, text: str, *, bundle: str | Path | Bundle = "en") -> Transcript:
+    """Find where in a recording each word of a known text is said.
+
+    Parameters
+    ----------
+    path : str, Path or AudioSegment
+        A recording of any length and common format.
+    text : str
+        What is said in it. Words with no character that the bundle knows stay with the word before them.
+    bundle : Bundle, str or Path
+        A loaded bundle, its folder, or the name of one that ships.
+
+    Returns
+    -------
+    Transcript
+        The words as they are written in the text, with their starts and ends in seconds and a score each; see
+        `align_text`.
+
+    Raises
+    ------
+    AudioError
+        If the recording cannot be read.
+    AlignmentError
+        If the text does not fit the recording, or has no words.
+    BundleError
+        If the bundle cannot be loaded.
+
+    Examples
+    --------
+    >>> text = "He honours whatever he recognizes in himself. Such morality equals self-glorification."
+    >>> transcript = align("data/samples/422-122949-0004.opus", text)
+    >>> [f"{word.text} {word.start:.1f}-{word.end:.1f}" for word in transcript.words[:3]]
+    ['He 0.4-0.5', 'honours 0.6-1.0', 'whatever 1.0-1.5']
+    """
+    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    transcriber = Transcriber(loaded, decoder=GreedyConfig())
+    (heard,) = transcriber.hear_files([path])
+    if isinstance(heard, AudioError):
+        raise heard
+    return align_text(heard, spell(text, loaded), loaded, transcriber.step_seconds)
 
 
 def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: float) -> Transcript:

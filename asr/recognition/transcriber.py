@@ -133,7 +133,9 @@ class Transcriber:
     --------
     >>> from asr import load_bundle, Transcriber
     >>> transcriber = Transcriber(load_bundle("en"))
-    >>> transcript = transcriber.transcribe("interview.wav")  # doctest: +SKIP
+    >>> transcript = transcriber.transcribe("data/samples/422-122949-0004.opus")
+    >>> transcript.words[2].text, transcript.duration
+    ('whatever', 6.985)
     """
 
     def __init__(

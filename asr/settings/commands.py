@@ -289,3 +289,39 @@ class TuneConfig(RecognitionJob):
     overwrite: bool = False
     """replace files in report_dir that this command did not write, or that were changed since, and a damaged bundle;
     never a folder with other files"""
+
+
+@dataclass(kw_only=True)
+class PrepareConfig(Messages):
+    """`asr prepare`."""
+
+    output: str | None = None
+    """the manifest to write (.jsonl)"""
+    hold_out: float = field(default=0.0, metadata=between(0.0, 1.0, high_open=True))
+    """share of the utterances that go into a manifest of their own, to test or validate on: whole speakers where they
+    are known, the same ones every time"""
+    held_out: str | None = None
+    """that manifest (.jsonl)"""
+    speakers: list[str] = field(default_factory=list)
+    """only these speakers; all by default"""
+    part: str | None = None
+    """an4: train or test; null is train"""
+    audio_column: str | None = None
+    """recordings, a table: the column with the names of the recordings; null looks for a usual name, such as path"""
+    text_column: str | None = None
+    """recordings, a table: the column with the texts; null looks for a usual name, such as sentence"""
+    speaker_column: str | None = None
+    """recordings, a table: the column with the speakers; null looks for a usual name, such as client_id"""
+    folder_speakers: bool = True
+    """recordings, a folder: the names of the folders within it are those of speakers"""
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    overwrite: bool = False
+    """replace manifests that this command did not write, or that were changed since"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if bool(self.hold_out) != (self.held_out is not None):
+            raise ConfigError(
+                "hold_out is a share and held_out the manifest for it: give both, such as hold_out=0.1 "
+                "held_out=test.jsonl, or neither"
+            )

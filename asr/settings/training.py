@@ -108,7 +108,8 @@ class TrackingConfig:
     tensorboard: bool = True
     """write curves, decoded examples and pictures of features to the run's folder, for `tensorboard --logdir runs`"""
     mlflow: str | None = None
-    """also send them to this MLflow server or database (http://..., sqlite:///mlflow.db); needs `pip install mlflow`"""
+    """also send them to this MLflow server or database (http://..., sqlite:///mlflow.db); needs
+    `pip install 'asr[mlflow]'`"""
     mlflow_experiment: str = "asr"
     """name of the experiment there"""
     examples: int = field(default=4, metadata=at_least(0, at_most=10_000))

@@ -15,6 +15,7 @@ import numpy as np
 from asr.audio.features import Frames
 from asr.errors import ConfigError
 from asr.files import write_atomically
+from asr.packages import require_packages
 from asr.settings.commands import TrainConfig
 
 _log = logging.getLogger(__name__)
@@ -99,13 +100,10 @@ class MLflow(Tracker):
 
     def __init__(self, settings: TrainConfig, run_dir: Path) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it looks when it is imported
-        try:
-            from mlflow import MlflowClient
-            from mlflow.exceptions import MlflowException
-        except ImportError as error:
-            raise ConfigError(
-                "tracking.mlflow needs MLflow: pip install mlflow (for a server, mlflow-skinny will do)"
-            ) from error
+        require_packages("mlflow", extra="mlflow", purpose="tracking.mlflow")
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
         uri = settings.tracking.mlflow
         try:
             self._client = MlflowClient(tracking_uri=uri)

@@ -27,6 +27,8 @@ from ..conftest import oracle
         (["train", "--mul"], ["--multirun"]),
         (["transcribe", ""], []),
         (["completion", "b"], ["bash"]),
+        (["prepare", "l"], ["librispeech", "ljspeech"]),
+        (["prepare", "an4", "hold"], ["hold_out="]),
     ],
 )
 def test_words_are_completed(words, expected):

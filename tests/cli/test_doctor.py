@@ -69,7 +69,7 @@ def test_a_typo_is_answered(asr_command):
 def test_what_is_no_manifest_is_a_usage_error(asr_command, tmp_path):
     for name, hint in (
         (tmp_path / "mistyped.jsonl", "no such manifest"),
-        (SMOKE, "a folder, not a manifest; `python scripts/prepare_recordings.py"),
+        (SMOKE, "a folder, not a manifest; `asr prepare recordings"),
         (
             SMOKE / "valid" / "an7-fjmd-b.opus",
             "not a text file: a manifest, JSON lines",

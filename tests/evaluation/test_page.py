@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asr.text.transcript import Word
 
 from asr.audio.features import LogMel
 from asr.corpus.manifest import Utterance
@@ -19,6 +18,7 @@ from asr.evaluation.report import make_report
 from asr.evaluation.sources import Output, System
 from asr.settings.features import FeatureConfig
 from asr.settings.text import NormalizerConfig
+from asr.text.transcript import Word
 
 from ..conftest import oracle, oracle_module
 

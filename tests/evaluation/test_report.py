@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from asr.text.transcript import Word
 
 from asr.corpus.manifest import Utterance
 from asr.evaluation.policy import ScoringPolicy
@@ -15,6 +14,7 @@ from asr.evaluation.report import make_report, write_report
 from asr.evaluation.sources import Output, System
 from asr.evaluation.text import format_alignment, format_report, format_summary, worst_utterances
 from asr.settings.text import NormalizerConfig
+from asr.text.transcript import Word
 
 SCHEMA = json.loads((resources.files("asr.evaluation") / "report.schema.json").read_text("utf-8"))
 

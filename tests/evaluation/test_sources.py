@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from asr.text.transcript import Word
 
 from asr.errors import ManifestError
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import make_report
 from asr.evaluation.sources import System, read_hypotheses, read_references
 from asr.settings.text import NormalizerConfig
+from asr.text.transcript import Word
 
 from ..conftest import write_rows
 from .sclite import count_by_id, run_sclite

