@@ -351,7 +351,7 @@ def walk_keys(settings: Any, prefix: str = "") -> list[Key]:
     """All settings of a dataclass and of those within it, with the docstring under each field."""
     kind = type(settings)
     types = typing.get_type_hints(decoding.BeamSettings if kind is decoding.AutoConfig else kind)
-    helps = _field_docs(kind)
+    helps = _field_docs(typing.cast(Any, kind))
     keys = []
     for name in _in_order_of_help(kind):
         value = getattr(settings, name)
