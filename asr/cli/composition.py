@@ -41,6 +41,7 @@ ROOTS: dict[str, type[Any]] = {
     "evaluate": commands.EvaluateConfig,
     "doctor": commands.DoctorConfig,
     "lm": commands.LmConfig,
+    "lexicon": commands.LexiconConfig,
     "tune": commands.TuneConfig,
 }
 """The settings of each command that has any."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "find out what is wrong with recordings and texts before training",
     "evaluate": "measure error rates on transcribed recordings",
     "lm": "train a language model on texts, to decode with",
+    "lexicon": "make a pronunciation lexicon of the words of texts, manifests and language models",
     "tune": "find the decoder settings that write the fewest errors",
     "info": "describe a model bundle",
     "completion": "print the completion script of a shell",

@@ -117,15 +117,20 @@ def parse_dictionary(lines: IO[bytes], path: str | Path) -> Pronunciations:
 
 
 def write_dictionary(path: str | Path, pronunciations: Mapping[str, Iterable[Iterable[str]]]) -> None:
-    """Write a dictionary as text, whole or not at all: a line for each pronunciation, words in alphabetical order.
+    """Write a dictionary as text, atomically.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
+    write_atomically(path, dictionary_content(pronunciations))
+
+
+def dictionary_content(pronunciations: Mapping[str, Iterable[Iterable[str]]]) -> bytes:
+    """A dictionary as the content of a file: one line per pronunciation, words in alphabetical order."""
     lines = [f"{word} {' '.join(phones)}\n" for word, variants in sorted(pronunciations.items()) for phones in variants]
-    write_atomically(path, "".join(lines).encode())
+    return "".join(lines).encode()
 
 
 def cmudict() -> Pronunciations:

@@ -125,10 +125,10 @@ class G2p:
                 settings = G2pSettings(**header["settings"] | {"phones": tuple(header["settings"]["phones"])})
                 return cls(settings, {name: file[name] for name in settings.shapes()})
         except FileNotFoundError:
-            raise LanguageModelError(path, "no such model of pronunciations") from None
+            raise LanguageModelError(path, "no such file") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ConfigError) as error:
             raise LanguageModelError(
-                path, f"not a model of pronunciations, as scripts/research/train_g2p.py writes it ({error})"
+                path, f"not a model that predicts phones from letters, or damaged ({error})"
             ) from error
 
     def save(self, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:

