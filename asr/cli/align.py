@@ -33,10 +33,10 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr align AUDIO TEXT [key=value...]   or   asr align MANIFEST... [key=value...]"
 TEXT = """
-Finds where in a recording each word of a known text is said: for subtitles of a script, for finding wrong labels (every
-word gets a score, wrong ones a low one), and for cutting hours of a book or a lecture into utterances to train on.
-AUDIO may last for hours; TEXT is a text file, or - for standard input. The utterances of a MANIFEST are aligned one by
-one.
+Finds the start and end of each word of a known text in its recording (forced alignment): for subtitles from a script,
+for finding wrong labels (every word gets a score, wrong ones a low one), and for cutting hours of a book or a lecture
+into utterances for training. AUDIO may last for hours; TEXT is a text file, or - for standard input. The utterances of
+a MANIFEST are aligned one by one.
 """
 EXAMPLES = """\
   asr align chapter.mp3 chapter.txt format=srt > chapter.srt
@@ -89,7 +89,7 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig)
         from asr.writers.table import APPENDABLE
 
         if settings.format not in APPENDABLE:
-            raise ConfigError(f"format={settings.format.value} is one document a recording: name output_dir=FOLDER")
+            raise ConfigError(f"format={settings.format.value} is one document per recording: name output_dir=FOLDER")
     return max(_align(tasks, settings), 1 if problems else 0)
 
 
@@ -108,7 +108,7 @@ def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]
     except OSError as error:
         raise ConfigError(f"{text}: the text cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{text}: is no text in UTF-8 (name the recording first, then its text)") from error
+        raise ConfigError(f"{text}: not a text in UTF-8 (name the recording first, then its text)") from error
     is_stream = is_pipe(Path(audio))
     recording = keep_stream(audio, scratch) if is_stream else Recording(Path(audio), audio, Path(Path(audio).name))
     return [_Task(recording, words)], []
@@ -181,10 +181,10 @@ def _without_obstacles(
     if cut_dir:
         manifest = cut_dir / _MANIFEST
         if manifest.exists() and not settings.overwrite:
-            raise ConfigError(f"{manifest} is there already: name another cut_dir, or overwrite=true replaces it")
+            raise ConfigError(f"{manifest} exists already: name another cut_dir, or overwrite=true replaces it")
         twice = [name for name, count in Counter(_folder_name(task) for task in tasks).items() if count > 1]
         if twice:
-            raise ConfigError(f"two recordings would both be cut into {twice[0]!r}: give them ids of their own")
+            raise ConfigError(f"two recordings would both be cut into {twice[0]!r}: give them different ids")
         journal.check([manifest])
     found: list[tuple[_Task, Path | None]] = []
     problems = []
@@ -254,7 +254,7 @@ def _results(
         if spelling.unknown:
             shown = ", ".join(dict.fromkeys(spelling.unknown[:5]))
             _log.warning(
-                "%s: %d words have characters that the model does not know, which are passed over: %s",
+                "%s: %d words have characters outside the alphabet of the model, which are skipped: %s",
                 task.called, len(spelling.unknown), shown,
             )  # fmt: skip
         try:

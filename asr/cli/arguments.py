@@ -1,4 +1,4 @@
-"""Splits a command line into flags, files and settings. Hydra's own parser cannot: to it `a.wav` is an error."""
+"""Splits a command line into flags, files and settings; Hydra's parser would refuse `a.wav`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLAGS = {
     "--version": "show the version",
     "--show-config": "show the settings that would be used, as YAML, and stop",
     "--multirun": "train once for every combination of values given as key=a,b",
-    "--verbose": "show more of what happens on stderr, and the whole story of an error",
+    "--verbose": "show more messages on stderr, and the full traceback of an error",
     "--quiet": "show only errors on stderr, and no progress bar",
 }
 SHORT_FLAGS = {"-h": "--help", "-m": "--multirun", "-v": "--verbose", "-q": "--quiet"}
@@ -32,7 +32,7 @@ class Arguments:
 
 
 def split_arguments(arguments: Sequence[str]) -> Arguments:
-    """Tell flags, files and settings apart.
+    """Split a command line into flags, files and settings.
 
     Parameters
     ----------

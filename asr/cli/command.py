@@ -1,4 +1,4 @@
-"""What the commands with files have in common: their settings, or an answer that needs none."""
+"""Shared by the commands: composing settings, --help and --show-config, loading a bundle."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def settings_or_answer(
 
 
 def load_engine(bundle: Bundle, kind: EngineKind) -> AcousticModel:
-    """What runs a bundle's model, without what native libraries have to say while they load."""
+    """The runtime of a bundle, loaded without the messages of native libraries."""
     if kind is not EngineKind.keras:
         return bundle.engine(kind)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -79,11 +79,11 @@ def load_engine(bundle: Bundle, kind: EngineKind) -> AcousticModel:
 
 
 def warn_of_unused_model(bundle: Bundle, decoder: DecoderConfig) -> None:
-    """Say so where a beam search passes over the language model that its bundle brings."""
+    """Warn where a beam search does not use the language model of its bundle."""
     if isinstance(decoder, BeamConfig) and decoder.lm is None and bundle.decoder and bundle.decoder.lm:
         _log.warning(
-            "decoder=beam takes nothing from %s, so it has no language model; decoder=auto, the default, has the "
-            "bundle's and takes the same settings",
+            "decoder=beam uses no settings of %s, so it has no language model; decoder=auto, the default, uses the "
+            "bundle's and has the same settings",
             bundle.path,
         )
 

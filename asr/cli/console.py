@@ -1,4 +1,4 @@
-"""What a command writes on stderr: messages, progress bars, and nothing when it is not asked to."""
+"""Messages and progress bars of a command on stderr."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def configure_logging(style: LogStyle, flags: set[str]) -> None:
 
 @contextmanager
 def quiet_native_libraries() -> Iterator[None]:
-    """Drop what C++ libraries write to stderr while they load, for which TensorFlow has no switch.
+    """Suppress the messages of C++ libraries on stderr while they load, which TensorFlow cannot switch off.
 
     Python's own errors are raised as ever.
     """

@@ -22,14 +22,14 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr doctor [MANIFEST...] [key=value...]"
 TEXT = """
-Listens to every recording and reads every text of some manifests, and says what is wrong with them: files that are
-missing, damaged, silent, clipped or at another rate, durations and texts that do not fit the audio, copies, characters
-outside the alphabet, and speakers or recordings on both sides of a split. Each MANIFEST is a side of its own; with no
-MANIFEST, data.train is held against data.valid, as in `asr train`, whose settings all count here too. The exit code is
-1 if more than data.max_faulty of the utterances cannot be used. output_dir=FOLDER adds a page with players and
-histograms, everything as JSON, and quarantine.jsonl, a list of the unusable and the suspicious: delete from it what is
-good after all, and train with data.quarantine=FOLDER/quarantine.jsonl. --show-augmented FOLDER writes what the settings
-of augment make of some utterances, for ears and eyes.
+Decodes every recording and reads every text of manifests, and reports their faults: files that are missing, damaged,
+silent, clipped or at another sample rate, durations and texts that do not fit the audio, duplicates, characters outside
+the alphabet, and speakers or recordings in several manifests. Each MANIFEST counts as one set; without a MANIFEST,
+data.train is compared with data.valid, as in `asr train`, whose settings all apply. The exit code is 1 if more than
+data.max_faulty of the utterances are unusable. output_dir=FOLDER adds a page with players and histograms, all findings
+as JSON, and quarantine.jsonl, a list of the unusable and suspicious utterances: delete from it those that are good, and
+train with data.quarantine=FOLDER/quarantine.jsonl. --show-augmented FOLDER writes some utterances as augmented by the
+settings of augment, as audio and pictures.
 """
 EXAMPLES = """\
   asr doctor train.jsonl valid.jsonl
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _check_outputs(settings: DoctorConfig) -> None:
-    """Refuse what is in the way before every recording is read."""
+    """Refuse outputs that cannot be written, before the recordings are read."""
     from asr.doctor.findings_report import REPORT_FILES
 
     journal = OutputJournal(overwrite=settings.overwrite)
@@ -84,7 +84,7 @@ def _as_setting(arguments: Sequence[str]) -> list[str]:
             result[place] = "show_augmented=" + argument.partition("=")[2]
         elif argument == _SHOW:
             if place + 1 == len(result):
-                raise ConfigError(f"{_SHOW} wants a folder to write to")
+                raise ConfigError(f"{_SHOW} needs a folder to write to")
             return _as_setting([*result[:place], f"show_augmented={result[place + 1]}", *result[place + 2 :]])
     return result
 
@@ -100,7 +100,7 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
         page = write_report(typed_path(settings.output_dir), diagnosis, overwrite=settings.overwrite)
         _log.info("report written to %s", page)
     elif diagnosis.faults:
-        _log.info("output_dir=FOLDER writes a page with players, all of it as JSON, and a quarantine list")
+        _log.info("output_dir=FOLDER writes a page with players, all findings as JSON, and a quarantine list")
     failed = _show(settings, diagnosis) if settings.show_augmented else 0
     if diagnosis.unusable_share > settings.data.max_faulty:
         _log.error(
@@ -114,17 +114,17 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
 
 
 def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:
-    """A name that was mistyped, or a file of another kind, is no matter of data."""
+    """Refuse a mistyped name or a file of another kind, which is a mistake of usage, not a fault of the data."""
     problems = [str(fault) for fault in diagnosis.faults if fault.kind == "manifest"]
     broken = [fault for fault in diagnosis.faults if fault.kind == "line"]
     if not problems and broken and not diagnosis.utterances:
-        problems = [f"{broken[0]}; no line of it is that of a manifest (data/README.md says what one looks like)"]
+        problems = [f"{broken[0]}; it has no line of a manifest (data/README.md describes the format)"]
     if problems:
         raise ManifestError(problems)
 
 
 def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> int:
-    """Write some utterances as the first epoch of a training would have them; returns the number of failures."""
+    """Write some utterances as the first epoch of a training would use them; returns the number of failures."""
     import numpy as np
 
     from asr.audio.augment import Augmenter
@@ -160,5 +160,5 @@ def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> int:
         except (OutputError, OSError) as error:
             _log.error("%s", output_error(folder / name, error))
             failed += 1
-    _log.info("%d files written to %s: listen, and look", written, folder)
+    _log.info("%d files written to %s", written, folder)
     return failed

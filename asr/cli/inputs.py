@@ -1,4 +1,4 @@
-"""The recordings that a command line stands for: files, folders, patterns, manifests, lists, streams."""
+"""Finds the recordings that a command line names: files, folders, patterns, manifests, lists, streams."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from asr.files import typed_path
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording that was asked for, or a segment of one."""
+    """A recording, or a segment of one, to process."""
 
     path: Path
     shown: str
-    """how messages and outputs call it"""
+    """its name in messages and outputs"""
     name: Path
     """its path below the folder that was searched, for the outputs"""
     id: str | None = None
@@ -33,7 +33,7 @@ class Recording:
     segment: AudioSegment | None = None
     """from a manifest with offsets"""
     is_stream: bool = False
-    """whether it came as a stream: `path` is a copy that goes when the command ends"""
+    """whether it was a stream: `path` is a copy that is removed when the command ends"""
 
     @classmethod
     def of(cls, utterance: Utterance) -> Recording:
@@ -44,7 +44,7 @@ class Recording:
 
     @property
     def audio(self) -> AudioSource:
-        """What is to be read."""
+        """The recording, or the segment of it, to read."""
         return self.segment or self.path
 
     @property
@@ -65,15 +65,15 @@ class Recording:
 
 @dataclass
 class Found:
-    """What was found."""
+    """The recordings that were found."""
 
     recordings: list[Recording] = field(default_factory=list)
     problems: list[AsrError] = field(default_factory=list)
-    """one for each argument, folder and line of a manifest that stands for nothing"""
+    """one for each argument, folder and line of a manifest without a recording"""
     alone: bool = False
-    """whether one recording was asked for, by its own name"""
+    """whether a single recording was named"""
     passed_over: Counter[str] = field(default_factory=Counter)
-    """files in folders that are no recordings, by suffix"""
+    """files in folders that are not recordings, by suffix"""
 
     def describe_passed_over(self) -> str:
         """As `FolderSearch.describe_passed_over`."""
@@ -81,7 +81,7 @@ class Found:
 
 
 def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path) -> Found:
-    """The recordings that some arguments stand for.
+    """Find the recordings that arguments name.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path)
         Recordings, folders (searched all levels deep, by suffix), patterns such as `calls/**/*.mp3`, manifests, pipes
         (`<(command)`), or `-` for a recording on standard input.
     files_from : str, optional
-        A file that lists more of them, one a line (or separated by NUL); `-` for standard input.
+        A file that lists more of them, one per line (or separated by NUL); `-` for standard input.
     scratch : Path
         A folder to keep streams in.
 
     Raises
     ------
     ConfigError
-        If the list cannot be read, or standard input is wanted for two things.
+        If the list cannot be read, or standard input is used twice.
     """
     names = list(names)
     if files_from is not None:
@@ -125,7 +125,7 @@ def _read_list(name: str) -> list[str]:
 
 
 def _find(name: str, scratch: Path, found: Found) -> None:
-    """Add what an argument stands for."""
+    """Add the recordings that an argument names."""
     path = Path(name)
     if name == "-" or is_pipe(path):
         found.recordings.append(keep_stream(name, scratch))
@@ -142,7 +142,7 @@ def _find(name: str, scratch: Path, found: Found) -> None:
         found.problems += problems
         if not paths:
             raise AudioError(name, "no file matches the pattern")
-        # Below what all of them share, so that outputs keep their folders apart.
+        # Relative to their common folder, so that outputs of different folders stay separate.
         top = os.path.commonpath([one.parent for one in paths])
         found.recordings += [Recording(one, str(one), Path(os.path.relpath(one, top or "."))) for one in paths]
     elif path.suffix.lower() in MANIFEST_SUFFIXES:

@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr lm TEXT... [key=value...]"
 TEXT = """
-Trains an n-gram language model on texts, a sentence a line: plain or packed (.gz, .bz2, .xz), or the texts of manifests
-(.jsonl). They are normalised as training texts are. An ARPA file in their place, of KenLM's or
-SRILM's, is turned into a file that is smaller and starts at once. With base=en the English language model is adapted to
-the texts, in seconds: sentences such as you expect, a line each.
+Trains an n-gram language model on texts with one sentence per line, plain or compressed (.gz, .bz2, .xz), or on the
+texts of manifests (.jsonl). They are normalised as training texts are. An ARPA file of KenLM or SRILM is converted into
+a file that is smaller and loads at once. With base=en the English language model is adapted to the texts, in seconds:
+give sentences such as you expect, one per line.
 """
 EXAMPLES = """\
   asr lm books.txt.xz
@@ -268,7 +268,7 @@ def _perplexity(model: NgramModel, settings: LmConfig) -> str:
 
     measured = measure_perplexity(model, _sentences(settings.valid, settings))
     if not measured.words:
-        raise ConfigError("valid: there is not a word in it")
+        raise ConfigError("valid: it holds no words")
     return (
         f"perplexity {measured.perplexity:.1f} on {measured.words:,} words in {measured.sentences:,} sentences, "
         f"of which {100 * measured.unknown / measured.words:.2f} % are unknown and left out"

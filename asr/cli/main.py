@@ -16,15 +16,15 @@ _LINES_SHOWN = 50
 """of an error that lists problems"""
 
 COMMANDS = {
-    "transcribe": "write down what is said in recordings",
-    "align": "find where in a recording a known text is said",
+    "transcribe": "transcribe recordings",
+    "align": "find the time of every word of a known text (forced alignment)",
     "prepare": "make a manifest of recordings, or of a corpus as it is distributed",
     "train": "train a model on your own recordings",
-    "doctor": "find out what is wrong with recordings and texts before training",
+    "doctor": "check recordings and texts for faults before training",
     "evaluate": "measure error rates on transcribed recordings",
-    "lm": "train a language model on texts, to decode with",
+    "lm": "train a language model on texts, or adapt one, for decoding",
     "lexicon": "make a pronunciation lexicon of the words of texts, manifests and language models",
-    "tune": "find the decoder settings that write the fewest errors",
+    "tune": "find the decoder settings with the lowest error rate",
     "info": "describe a model bundle",
     "completion": "print the completion script of a shell",
 }
@@ -54,11 +54,11 @@ baseline, 130 interrupted, 143 terminated."""
 
 def entry_point() -> None:
     """Run the command line of this process and leave with its exit code."""
-    # Matrices are small here, and `workers` shares out the cores; threads of NumPy's own would only get in the way, and
-    # round differently by their number. To be said before NumPy is there.
+    # Matrices are small here, and `workers` distributes the cores: threads of BLAS would only compete with them, and
+    # change the rounding. Must be set before NumPy is imported.
     for name in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # So that what is open is closed and what is half-done is tidied up, as by Ctrl-C.
+    # So that files are closed and temporary ones removed, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):

@@ -9,12 +9,12 @@ from typing import Any
 
 
 class HearingBar:
-    """A bar that moves by bytes of the files that have been heard, which is known before any of them is read.
+    """A progress bar by bytes of files, the only size that is known before a file is read.
 
     Parameters
     ----------
     sizes : sequence of int
-        Bytes of each recording, in the order in which they are heard.
+        Bytes of each recording, in order.
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
@@ -44,7 +44,7 @@ class HearingBar:
         self._bar.close()
 
     def hear(self, number: int, seconds: float, share: float) -> None:
-        """Some of a recording has been heard; as `Transcriber`'s progress has it."""
+        """Progress within a recording; arguments as `Transcriber` passes them."""
         if number != self._number:
             self._seconds_before += self._seconds
             self._number = number
@@ -52,7 +52,7 @@ class HearingBar:
         self._show(number, self._before[number] + int(share * self._sizes[number]))
 
     def finish(self, number: int) -> None:
-        """A recording is done."""
+        """A recording is finished."""
         self._show(number, self._before[number + 1])
 
     def _show(self, number: int, bytes_done: int) -> None:

@@ -1,4 +1,4 @@
-"""The standard streams of a command, which may be closed, full, or without a reader."""
+"""Standard streams that are closed, full, or without a reader."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import sys
 
 
 def open_standard_streams() -> None:
-    """Put something into the place of every standard stream that is closed, so that no file takes its number.
+    """Replace every closed standard stream, so that no file gets its descriptor.
 
-    Reading from a closed standard input, or writing to a closed standard output, is then an `OSError`, as it should be:
-    Python itself drops what is printed. Messages to a closed standard error are dropped, as there is nobody to read
-    them.
+    Reading from a closed standard input, or writing to a closed standard output, is then an `OSError`: Python would
+    drop the output. Messages to a closed standard error are dropped.
     """
     for number, (name, mode, access) in enumerate(
         [("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)]
     ):
         if getattr(sys, name) is None:
-            # The lowest free number is taken: this one.
+            # The system takes the lowest free descriptor: this one.
             os.set_inheritable(os.open(os.devnull, access), True)
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
@@ -37,9 +36,9 @@ def say(message: str) -> None:
 
 
 def drop_unwritable() -> list[str]:
-    """Send standard streams whose content cannot be written to nowhere; returns their names.
+    """Discard the content of standard streams that cannot be written; returns their names.
 
-    Python would try again as it ends, and leave with an exit code of its own.
+    Python would try again at its end, and exit with another code.
     """
     names = []
     for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):

@@ -26,18 +26,18 @@ _log = logging.getLogger(__name__)
 USAGE = "asr train [key=value...]"
 TEXT = """
 Trains an acoustic model on transcribed recordings and writes a run directory with the settings, the history, learning
-curves, a report on the validation set, and two model bundles: best and last. Everything that is wrong with the data is
-reported before the first step. Ctrl-C saves and stops; the same command with run_dir=FOLDER, or that alone, goes on
-where it stopped, and a run that was killed goes on from its last checkpoint, with the losses that it would have had.
-KERAS_BACKEND=tensorflow (the default), jax or torch chooses what Keras runs on.
+curves, a report on the validation set, and two model bundles: best and last. All problems of the data are reported
+before the first step. Ctrl-C saves and stops; the same command with run_dir=FOLDER, or run_dir alone, resumes there,
+and a run that was killed resumes from its last checkpoint, with the same losses as without the interruption.
+KERAS_BACKEND=tensorflow (the default), jax or torch selects the back end of Keras.
 """
 EXAMPLES = """\
   asr train data.train=train.jsonl data.valid=valid.jsonl
   asr train data.train=[a.jsonl,b.jsonl] data.valid=valid.jsonl model=small training.epochs=20
   asr train experiment=smoke
-  asr train experiment=finetune init=en data.train=mine.jsonl data.hold_out=0.1         goes on from the English model
-  asr train data.train=train.jsonl training=overfit             can it learn at all? eight utterances by heart
-  asr train run_dir=runs/2026-05-04_13-22-07                    goes on with an interrupted run
+  asr train experiment=finetune init=en data.train=mine.jsonl data.hold_out=0.1         fine-tunes the English model
+  asr train data.train=train.jsonl training=overfit             test: overfit eight utterances
+  asr train run_dir=runs/2026-05-04_13-22-07                    resumes an interrupted run
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
   asr train experiment=smoke --multirun sweep=seeds hydra/launcher=joblib hydra.launcher.n_jobs=2
 """
@@ -75,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     configure_logging(settings.log, split.flags)
     result = train_run(settings)
     if result.stopped_by is not None:
-        _log.warning("stopped and saved; to go on: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
+        _log.warning("stopped and saved; to resume: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
         return 143 if result.stopped_by == signal.SIGTERM else 130
     best = min(result.history, key=error_rate)
     if settings.training.overfit:
@@ -90,9 +90,9 @@ def run(arguments: Sequence[str]) -> int:
 def _overfit_verdict(settings: TrainConfig, best: dict[str, Any]) -> int:
     count, cer = settings.training.overfit, _percent(best["valid_cer"])
     if best["valid_cer"] == 0:
-        print(f"the wiring works: {count} utterances were learnt by heart in {best['epoch']} epochs")
+        print(f"passed: {count} utterances were learnt without an error in {best['epoch']} epochs")
         return 0
-    print(f"the wiring is not proven: CER {cer} on the {count} utterances that it should know by heart")
+    print(f"not passed: CER {cer} on the {count} utterances that it was trained on")
     _log.warning(
         "first give it more time (training.epochs=%d) and another optimizer.learning_rate; if CER stays high, look at "
         "the labels and at the audio of these utterances",
@@ -126,7 +126,7 @@ def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
     if before != now:
         raise ConfigError(
             f"{run_dir} holds a run with other settings (now: {'; '.join(changed) or 'some are missing'}): "
-            "take another run_dir, or give run_dir alone to go on with that run"
+            "choose another run_dir, or give run_dir alone to resume that run"
         )
     return settings
 

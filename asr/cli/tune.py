@@ -33,12 +33,11 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr tune MANIFEST... [decoder.lm=FILE] [key=value...]"
 TEXT = """
-Finds the weights of a language model and of the symbols' priors, the bonus for words, the price of unknown words and
-the width of the beam that write the fewest errors on some transcribed recordings, and what the confidence of a word is
-worked out with. The model hears them once; the search decodes them many times, from the bundle's own settings on, at
-the width of its beam (decoder.beam_width=64 is faster). Without decoder.lm the bundle's own language model is taken, if
-it has one; with decoder=greedy only confidences are fitted. Tune on recordings that were not trained on, and report
-error rates on yet others.
+Finds the weights of the language model and of the symbols' priors, the word bonus, the score of unknown words and the
+beam width with the lowest error rate on transcribed recordings, and calibrates the confidences of words. The network
+runs once; the search decodes many times, starting from the bundle's settings, at its beam width (decoder.beam_width=64
+is faster). Without decoder.lm the bundle's own language model is used, if it has one; with decoder=greedy only
+confidences are calibrated. Tune on recordings that were not trained on, and report error rates on other ones again.
 """
 EXAMPLES = """\
   asr tune valid.jsonl decoder.lm=english.lm
@@ -59,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     if settings.output:
         for name in ("lexicon", "hotwords", "hotwords_file"):
             if getattr(settings.decoder, name, None) not in (None, [], FROM_BUNDLE):
-                raise ConfigError(f"a bundle does not keep decoder.{name}: leave it away, or leave away output")
+                raise ConfigError(f"a bundle does not keep decoder.{name}: leave it out, or leave output out")
     _check_outputs(settings)
     reading = read_manifests([Path(name) for name in split.files])
     if reading.problems:
@@ -68,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _check_outputs(settings: TuneConfig) -> None:
-    """Refuse what is in the way before hours of work."""
+    """Refuse outputs that cannot be written, before hours of work."""
     from asr.bundle import check_bundle_output
 
     if settings.output:
@@ -76,9 +75,7 @@ def _check_outputs(settings: TuneConfig) -> None:
     if settings.report_dir:
         folder = typed_path(settings.report_dir)
         if settings.output and folder.resolve().is_relative_to(typed_path(settings.output).resolve()):
-            raise ConfigError(
-                f"report_dir={folder} lies in output={settings.output}, a bundle's own: name another folder"
-            )
+            raise ConfigError(f"report_dir={folder} is inside the bundle output={settings.output}: name another folder")
         OutputJournal(overwrite=settings.overwrite).check(folder / name for name in (*_SEARCH_FILES, _RELIABILITY))
 
 
@@ -97,11 +94,11 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         decoder = replace(decoder, n_best=1).resolve(bundle.decoder)
     if isinstance(decoder, BeamConfig):
         if not decoder.lm:
-            raise ConfigError("name the language model to be weighed: decoder.lm=FILE (`asr lm` makes one)")
+            raise ConfigError("no language model is named: decoder.lm=FILE (`asr lm` makes one)")
         decoder = replace(decoder, n_best=1)
     needed = (["optuna"] if isinstance(decoder, BeamConfig) else []) + (["matplotlib"] if settings.report_dir else [])
     require_packages(*needed, extra="tune", purpose="asr tune")
-    # What cannot be used is refused before the recordings are heard; priors for a new bundle are measured on them.
+    # Unusable settings are refused before the network runs; priors for a new bundle are measured on the recordings.
     output = bundle.output_for(decoder)
     make_decoder(
         bundle.alphabet,
@@ -134,7 +131,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
             references.append(normalize_text(utterance.text or "", settings.normalizer))
             speakers.append(utterance.speaker or utterance.id)
     if not any(references):
-        raise ConfigError("there is nothing to tune on: no recording has words")
+        raise ConfigError("there is nothing to tune on: no transcript has words")
     report_dir = typed_path(settings.report_dir) if settings.report_dir else None
     # What is found without output= is for the bundle as it is.
     priors = measure_priors(heard) if settings.output else bundle.priors
@@ -169,7 +166,7 @@ def _search(
     priors: Sequence[float],
     report_dir: Path | None,
 ) -> BeamConfig:
-    """Find, show and write down the best settings of a beam search."""
+    """Find, show and write the best settings of a beam search."""
     from tqdm import tqdm
 
     from asr.tuning.search import Tuner, recommend
@@ -216,7 +213,7 @@ def _calibrate(
     decoder: Decoder,
     report_dir: Path | None,
 ) -> Calibration | None:
-    """Fit the confidences of words, and say how well they tell."""
+    """Calibrate the confidences of words, and print how well they are calibrated."""
     import numpy as np
 
     from asr.decoding.confidence import word_features
@@ -241,7 +238,7 @@ def _calibrate(
         return None
     reliability, _ = measure_reliability(features, right, owners)
     print(
-        f"\nconfidence of words, of speakers it was not fitted on: expected calibration error "
+        f"\nconfidences, on speakers that they were not fitted on: expected calibration error "
         f"{100 * reliability.expected_calibration_error:.2f} %, normalised cross-entropy "
         f"{reliability.normalized_cross_entropy:.3f} "
         f"({reliability.words:,} words, {100 * reliability.right:.1f} % right)"
@@ -253,7 +250,7 @@ def _calibrate(
 
 
 def _overrides(settings: BeamConfig) -> str:
-    """What to type for these settings: those that were searched, and the others that are not the defaults."""
+    """These settings as overrides: those that were searched, and the others that are not the defaults."""
     import shlex
 
     from asr.cli.help import shown_value
@@ -275,7 +272,7 @@ def _table(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seco
     for trial in trials[:5]:
         found = "  ".join(f"{getattr(trial.settings, name):{len(name)}.3f}" for name in SEARCHED)
         lines.append(f"{found}  {100 * trial.rate[0]:6.2f} % {100 * trial.rate[1]:6.2f} %")
-    lines += ["", "beam_width      WER  core-seconds an hour of audio"]
+    lines += ["", "beam_width      WER  core-seconds per hour of audio"]
     for trial in widths:
         width, hourly = trial.settings.beam_width, 3600 * trial.seconds / seconds
         mark = "  <- recommended" if trial is chosen else ""

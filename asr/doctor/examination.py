@@ -1,7 +1,7 @@
-"""Examines data before anyone trains on it: every recording, every text, and how they were split.
+"""Examines data before training: every recording, every text, and the split into sets.
 
-`examine` listens to the recordings, or, in short form, reads their headers only, which is what every training does
-before its first step.
+`examine` decodes the recordings, or, in its short form, reads only their headers, as every training does before its
+first step.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet, describe_character, steps_needed
 from asr.text.normalize import normalize_text
 
-# Bounds that the clean utterances of LibriSpeech, AN4, ARCTIC, LJSpeech and speechocean762 keep by a wide margin.
+# The clean utterances of LibriSpeech, AN4, ARCTIC, LJSpeech and speechocean762 are far within these limits.
 _SILENT_DB, _STEADY_DB = -55.0, 6.0
 _CLIPPED_SHARE, _DC_OFFSET = 5e-4, 0.01
 _DURATION_SECONDS, _DURATION_SHARE = 0.1, 0.02
-# Durations that the length of the text explains badly: by more than this factor, and by so many robust deviations.
+# A duration is suspicious if it differs from what the length of the text predicts by more than this factor, and by
+# more than this many robust deviations.
 _PACE_FACTOR, _PACE_DEVIATIONS, _PACE_UTTERANCES = 2.0, 5.0, 20
-# Short texts ("yes") come again without anything being wrong.
+# Short texts ("yes") may occur twice.
 _SENTENCE_WORDS = 4
 
 Place = tuple[Path, float | None]
@@ -47,17 +48,17 @@ Place = tuple[Path, float | None]
 
 @dataclass(frozen=True)
 class Part:
-    """Utterances on one side of a split, with normalised texts."""
+    """The utterances of one set, with normalised texts."""
 
     name: str
     utterances: list[Utterance]
     trained: bool
-    """whether it is to be trained on, or to be measured on"""
+    """whether it is a training set"""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What an examination found."""
+    """The result of an examination."""
 
     parts: list[Part]
     """all utterances but those in quarantine; durations are those of the recordings where these can be read"""
@@ -102,15 +103,15 @@ class Diagnosis:
 def examine(
     settings: ExperimentConfig, *, parts: Sequence[str | Path] = (), listen: bool = True, workers: int = 0
 ) -> Diagnosis:
-    """Find out what is wrong with some data.
+    """Find the faults of training data.
 
     Parameters
     ----------
     settings : ExperimentConfig
-        Names the data (`data.train` against `data.valid`, or what `data.hold_out` takes from the one for the other)
-        and what is to be trained on them.
+        Names the data (`data.train` and `data.valid`, or the share `data.hold_out` of the former) and the model that
+        will be trained on it.
     parts : sequence of str or Path
-        Manifests to examine instead, each as a side of its own.
+        Manifests to examine instead, each as one set.
     listen : bool
         Decode every recording, or only read its header.
     workers : int
@@ -229,7 +230,7 @@ def _alphabet(settings: ExperimentConfig, parts: Sequence[Part]) -> Alphabet:
 def _look_at(
     part: Part, look: Callable[[AudioSource], Sound | float], workers: int
 ) -> Iterator[Sound | float | AudioError]:
-    """Each recording's measures, or its duration, or why it cannot be read."""
+    """The measures of each recording, or its duration, or the error."""
 
     def attempt(utterance: Utterance) -> Sound | float | AudioError:
         try:
@@ -237,7 +238,7 @@ def _look_at(
         except AudioError as error:
             return error
 
-    # Decoders and NumPy let go of the interpreter's lock.
+    # Decoders and NumPy release the global interpreter lock.
     with ThreadPoolExecutor(workers or available_cores()) as pool:
         found = pool.map(attempt, part.utterances)
         yield from tqdm(found, f"examining {part.name}", len(part.utterances), unit="file", disable=None, leave=False)
@@ -246,7 +247,7 @@ def _look_at(
 def _examine_utterance(
     utterance: Utterance, found: Sound | float | AudioError, part: Part, alphabet: Alphabet, settings: ExperimentConfig
 ) -> tuple[Utterance, list[Fault]]:
-    """An utterance with its true duration, and what is wrong with it, taken by itself."""
+    """An utterance with its true duration, and its faults."""
     if isinstance(found, AudioError):
         kind = "unreadable" if os.path.exists(utterance.audio_path) else "missing"
         return utterance, [Fault(kind, utterance.where, str(found), utterance)]
@@ -262,7 +263,7 @@ def _sound_faults(utterance: Utterance, sound: Sound, settings: ExperimentConfig
         return Fault(kind, utterance.where, f"{utterance.audio}: {message}", utterance)
 
     if sound.loudest_db < _SILENT_DB:
-        yield fault("silent", f"silent: its loudest moment has {sound.loudest_db:.0f} dB of full scale")
+        yield fault("silent", f"silent: its loudest moment is at {sound.loudest_db:.0f} dB of full scale")
     elif sound.range_db < _STEADY_DB:
         yield fault("no_speech", f"its level varies by {sound.range_db:.1f} dB only: a steady sound, not speech")
     if sound.clipped_share > _CLIPPED_SHARE:
@@ -278,7 +279,7 @@ def _sound_faults(utterance: Utterance, sound: Sound, settings: ExperimentConfig
 def _duration_faults(utterance: Utterance, seconds: float) -> Iterator[Fault]:
     stated = utterance.duration
     if stated is not None and abs(seconds - stated) > max(_DURATION_SECONDS, _DURATION_SHARE * stated):
-        message = f"{utterance.audio}: lasts {seconds:.2f} s, the manifest says {stated:.2f} s"
+        message = f"{utterance.audio}: lasts {seconds:.2f} s, the manifest has {stated:.2f} s"
         yield Fault("duration", utterance.where, message, utterance)
 
 
@@ -398,17 +399,19 @@ def _shared(parts: Sequence[Part], sounds: Mapping[str, Sound]) -> Iterator[Faul
             same = [*(other for other in neighbours if _overlap(one, other)), *seen_audio.get("".join(digest), [])]
             earlier = same[0] if same else None
             if earlier:
-                message = f"{one.audio} is trained on too ({earlier.where})"
+                message = f"{one.audio} is also in the training set ({earlier.where})"
                 yield Fault("shared_recording", one.where, message, one)
             elif neighbours:
-                message = f"{one.audio}: another segment of the recording is trained on ({neighbours[0].where})"
+                message = (
+                    f"{one.audio}: another segment of the recording is in the training set ({neighbours[0].where})"
+                )
                 yield Fault("shared_speaker", one.where, message, one)
             elif one.speaker and one.speaker in seen_speakers:
-                message = f"the speaker of {one.id}, {one.speaker!r}, is in {seen_speakers[one.speaker]} too"
+                message = f"the speaker of {one.id}, {one.speaker!r}, is also in {seen_speakers[one.speaker]}"
                 yield Fault("shared_speaker", one.where, message, one)
             text = one.text or ""
             if not earlier and text in seen_texts and len(text.split()) >= _SENTENCE_WORDS:
-                message = f"the text of {one.id} is that of {seen_texts[text].id} ({seen_texts[text].where}) too"
+                message = f"the text of {one.id} is also that of {seen_texts[text].id} ({seen_texts[text].where})"
                 yield Fault("shared_text", one.where, message, one)
         for one in part.utterances:
             for key in keys[one.where]:

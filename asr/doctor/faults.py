@@ -1,4 +1,4 @@
-"""The kinds of fault that data can have, what each means for a training, and what to do about it."""
+"""The kinds of fault of training data, their severity, and the advice on each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from asr.corpus.manifest import Utterance
 
 
 class Severity(IntEnum):
-    """What a fault means for a training."""
+    """The severity of a fault."""
 
     note = 0
-    """worth knowing"""
+    """information"""
     suspicious = 1
-    """can be trained on, and probably should not be"""
+    """can be trained on, but probably should not be"""
     unusable = 2
     """cannot be trained or measured on"""
 
@@ -29,34 +29,32 @@ class Kind:
 
 
 KINDS = {
-    "manifest": Kind(Severity.unusable, "manifest cannot be read", "look at its path and its rights"),
-    "line": Kind(Severity.unusable, "broken line of a manifest", "mend the line: one JSON object each"),
-    "missing": Kind(Severity.unusable, "recording missing", "mend audio_filepath, or delete the line"),
+    "manifest": Kind(Severity.unusable, "manifest cannot be read", "check its path and permissions"),
+    "line": Kind(Severity.unusable, "broken line of a manifest", "correct the line: one JSON object per line"),
+    "missing": Kind(Severity.unusable, "recording missing", "correct audio_filepath, or delete the line"),
     "unreadable": Kind(Severity.unusable, "recording cannot be read", "fetch or convert the file again"),
     "silent": Kind(Severity.unusable, "recording is silent", "the wrong file or channel, or a muted microphone?"),
     "characters": Kind(
         Severity.unusable,
         "characters outside the alphabet",
-        "mend the texts, spell numbers out, or set alphabet.symbols or alphabet.from_data=true",
+        "correct the texts, spell numbers out, or set alphabet.symbols or alphabet.from_data=true",
     ),
     "too_few_steps": Kind(
         Severity.unusable,
         "text too long for its audio (CTC)",
-        "a wrong text, or cut-off audio; where many are, lower model.subsampling",
+        "a wrong text, or cut-off audio; if there are many, lower model.subsampling",
     ),
     "shared_recording": Kind(
-        Severity.unusable, "recording on both sides of the split", "take it out of one of the manifests"
+        Severity.unusable, "recording on both sides of the split", "remove it from one of the manifests"
     ),
-    "no_text": Kind(Severity.suspicious, "empty text", "write down what is said, or delete the line"),
+    "no_text": Kind(Severity.suspicious, "empty text", "add the transcript, or delete the line"),
     "no_speech": Kind(Severity.suspicious, "steady sound, no speech", "listen: noise, hum or music?"),
     "clipping": Kind(Severity.suspicious, "clipped", "record at a lower level"),
-    "dc_offset": Kind(Severity.suspicious, "DC offset", "a faulty sound card; a high-pass filter mends it"),
+    "dc_offset": Kind(Severity.suspicious, "DC offset", "a faulty sound card; a high-pass filter removes it"),
     "low_rate": Kind(
         Severity.suspicious, "lower sample rate than the features'", "upper bands will be empty: telephone speech?"
     ),
-    "duration": Kind(
-        Severity.suspicious, "duration differs from the manifest's", "cut-off audio, or another file than was meant?"
-    ),
+    "duration": Kind(Severity.suspicious, "duration differs from the manifest's", "cut-off audio, or the wrong file?"),
     "pace": Kind(Severity.suspicious, "text too long or too short for its audio", "probably the wrong text"),
     "duplicate_audio": Kind(Severity.suspicious, "same audio as another", "keep one"),
     "duplicate_text": Kind(
@@ -67,20 +65,22 @@ KINDS = {
     ),
     "channels": Kind(Severity.note, "several channels", "they are mixed; two people on two channels should be split"),
     "only_slower": Kind(
-        Severity.note, "text does not fit at the fastest speed", "these are never played that fast in training"
+        Severity.note, "text does not fit at the fastest speed", "they are not used at that speed in training"
     ),
     "shared_text": Kind(
         Severity.note, "text on both sides of the split", "error rates will be better than for new sentences"
     ),
     "too_short": Kind(Severity.note, "shorter than data.min_seconds", "left out of training"),
-    "too_long": Kind(Severity.note, "longer than data.max_seconds", "left out of training; cut them, or raise it"),
+    "too_long": Kind(
+        Severity.note, "longer than data.max_seconds", "left out of training; cut them, or raise the limit"
+    ),
 }
 """By the name that a fault has in tables, JSON and quarantine lists; worst first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong with an utterance, or with a line that is none."""
+    """A fault of an utterance, or of a line that is not one."""
 
     kind: str
     where: str

@@ -66,7 +66,7 @@ def test_a_text_that_does_not_fit_is_named_and_the_rest_goes_on(asr_command, tmp
     assert "error: long: the text is too long" in outcome.err
     assert "error: gone: no such file" in outcome.err
     assert (
-        "warning: good: 1 words have characters that the model does not know, which are passed over: 19th"
+        "warning: good: 1 words have characters outside the alphabet of the model, which are skipped: 19th"
         in outcome.err
     )
     assert [line.split()[0] for line in outcome.out.splitlines()] == ["good"] * 5
@@ -93,7 +93,7 @@ def test_a_long_recording_is_cut_into_utterances_to_train_on(asr_command, tmp_pa
         assert len(samples) <= 11 * RATE
     again = asr_command("align", tmp_path / "long.flac", tmp_path / "long.txt", f"cut_dir={out}")
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "exists already" in again.err
     few = asr_command(
         "align", tmp_path / "long.flac", tmp_path / "long.txt", f"cut_dir={tmp_path / 'few'}", "min_score=1"
     )

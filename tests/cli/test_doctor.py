@@ -58,7 +58,7 @@ def test_no_manifest_and_a_flag_without_its_folder_are_usage_errors(asr_command)
     outcome = asr_command("doctor")
     assert outcome.code == 2
     assert "no manifest is named" in outcome.err
-    assert "wants a folder" in asr_command("doctor", "--show-augmented").err
+    assert "needs a folder" in asr_command("doctor", "--show-augmented").err
     assert "did you mean --show-augmented?" in asr_command("doctor", "--show-augmentd", "x").err
 
 
@@ -72,9 +72,9 @@ def test_what_is_no_manifest_is_a_usage_error(asr_command, tmp_path):
         (SMOKE, "a folder, not a manifest; `asr prepare recordings"),
         (
             SMOKE / "valid" / "an7-fjmd-b.opus",
-            "not a text file: a manifest, JSON lines",
+            "not a text file: expected a manifest, JSON lines",
         ),
-        (REPOSITORY / "LICENSE", "no line of it is that of a manifest"),
+        (REPOSITORY / "LICENSE", "it has no line of a manifest"),
     ):
         outcome = asr_command("doctor", name)
         assert outcome.code == 2, name

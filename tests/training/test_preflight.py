@@ -47,7 +47,7 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line(tmp_path, write
     assert "steps, 1.50 s of audio make 42: a wrong label, or cut-off audio?" in message
     assert f"{train}:5: {tmp_path / 'text.wav'}: not audio" in message
     assert f"{train}:7: not JSON" in message
-    assert f"{valid}:1: {tmp_path / 'shared.wav'} is trained on too ({train}:6)" in message
+    assert f"{valid}:1: {tmp_path / 'shared.wav'} is also in the training set ({train}:6)" in message
     assert len(caught.value.problems) == 6
 
 
@@ -60,7 +60,7 @@ def test_what_most_of_the_data_has_is_said_first_with_what_to_set(tmp_path, writ
     with pytest.raises(ManifestError) as caught:
         read_corpus(TrainConfig(data=data, model=ModelConfig(subsampling=8)))
     assert caught.value.summary[0] == (
-        "21 of 40 utterances: text too long for its audio (CTC): a wrong text, or cut-off audio; where many are, "
+        "21 of 40 utterances: text too long for its audio (CTC): a wrong text, or cut-off audio; if there are many, "
         "lower model.subsampling"
     )
     assert len(caught.value.problems) == 21
