@@ -73,7 +73,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Gives each file to one process: what a module trains, and each shape TensorFlow compiles, is made once."""
     from xdist.scheduler import LoadFileScheduling
 
-    return LoadFileScheduling(config, log) if config.getoption("dist") == "load" else None
+    if config.getoption("dist") != "load":
+        return None
+    config.option.loadscopereorder = False  # keeps the order below; its own begins with the files of most tests
+    return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Trainings first: they are the longest files, and the last of them would leave all other processes idle."""
+    items.sort(key=lambda item: "train" not in item.path.relative_to(REPOSITORY).as_posix())
 
 
 def oracle(program: str) -> Path:

@@ -45,7 +45,8 @@ equivalent = "REASON"
 
 
 @pytest.fixture
-def tree(tmp_path) -> Path:
+def tree(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # which take most of the time of these runs
     (tmp_path / "adding.py").write_text("def add(a, b):\n    return a + b\n\ndef most(a, b):\n    return max([a, b])\n")
     (tmp_path / "test_adding.py").write_text(
         "from adding import add, most\n\ndef test():\n    assert add(1, 2) == most(3, 1)\n"
