@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from asr.settings.model import ModelConfig
     from asr.settings.text import AlphabetConfig, NormalizerConfig
     from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
-    from asr.text.transcript import Transcript, Word
+    from asr.text.transcript import Segment, Transcript, Word
+    from asr.writers.table import write
 
     __version__: str
 
@@ -60,6 +61,7 @@ _HOMES = {
     "OptimizerConfig": "asr.settings.training",
     "OutputError": "asr.errors",
     "Score": "asr.evaluation.scoring",
+    "Segment": "asr.text.transcript",
     "TrackingConfig": "asr.settings.training",
     "TrainConfig": "asr.settings.commands",
     "TrainingConfig": "asr.settings.training",
@@ -70,6 +72,7 @@ _HOMES = {
     "align": "asr.recognition.aligner",
     "load_bundle": "asr.bundle",
     "score": "asr.evaluation.scoring",
+    "write": "asr.writers.table",
 }
 
 __all__ = [
@@ -94,6 +97,7 @@ __all__ = [
     "OptimizerConfig",
     "OutputError",
     "Score",
+    "Segment",
     "TrackingConfig",
     "TrainConfig",
     "TrainingConfig",
@@ -106,6 +110,7 @@ __all__ = [
     "load_bundle",
     "score",
     "transcribe",
+    "write",
 ]
 
 
