@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         OutputError,
         TrainingError,
     )
+    from asr.evaluation.report import EvaluationReport
     from asr.evaluation.scoring import ErrorCounts, Score, score
     from asr.recognition.aligner import align
+    from asr.recognition.evaluate import evaluate
     from asr.recognition.transcriber import Transcriber
     from asr.settings.augment import AugmentConfig
     from asr.settings.commands import TrainConfig
@@ -52,6 +54,7 @@ _HOMES = {
     "DataConfig": "asr.settings.corpus",
     "DecoderConfig": "asr.settings.decoding",
     "ErrorCounts": "asr.evaluation.scoring",
+    "EvaluationReport": "asr.evaluation.report",
     "FeatureConfig": "asr.settings.features",
     "GreedyConfig": "asr.settings.decoding",
     "LanguageModelError": "asr.errors",
@@ -70,6 +73,7 @@ _HOMES = {
     "Transcript": "asr.text.transcript",
     "Word": "asr.text.transcript",
     "align": "asr.recognition.aligner",
+    "evaluate": "asr.recognition.evaluate",
     "load_bundle": "asr.bundle",
     "score": "asr.evaluation.scoring",
     "write": "asr.writers.table",
@@ -88,6 +92,7 @@ __all__ = [
     "DataConfig",
     "DecoderConfig",
     "ErrorCounts",
+    "EvaluationReport",
     "FeatureConfig",
     "GreedyConfig",
     "LanguageModelError",
@@ -107,6 +112,7 @@ __all__ = [
     "Word",
     "__version__",
     "align",
+    "evaluate",
     "load_bundle",
     "score",
     "transcribe",
