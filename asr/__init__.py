@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         OutputError,
         TrainingError,
     )
+    from asr.evaluation.report import EvaluationReport
     from asr.evaluation.scoring import ErrorCounts, Score, score
     from asr.recognition.aligner import align
+    from asr.recognition.evaluate import evaluate
     from asr.recognition.transcriber import Transcriber
     from asr.settings.augment import AugmentConfig
     from asr.settings.commands import TrainConfig
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from asr.settings.model import ModelConfig
     from asr.settings.text import AlphabetConfig, NormalizerConfig
     from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
-    from asr.text.transcript import Transcript, Word
+    from asr.text.transcript import Segment, Transcript, Word
+    from asr.writers.table import write
 
     __version__: str
 
@@ -51,6 +54,7 @@ _HOMES = {
     "DataConfig": "asr.settings.corpus",
     "DecoderConfig": "asr.settings.decoding",
     "ErrorCounts": "asr.evaluation.scoring",
+    "EvaluationReport": "asr.evaluation.report",
     "FeatureConfig": "asr.settings.features",
     "GreedyConfig": "asr.settings.decoding",
     "LanguageModelError": "asr.errors",
@@ -60,6 +64,7 @@ _HOMES = {
     "OptimizerConfig": "asr.settings.training",
     "OutputError": "asr.errors",
     "Score": "asr.evaluation.scoring",
+    "Segment": "asr.text.transcript",
     "TrackingConfig": "asr.settings.training",
     "TrainConfig": "asr.settings.commands",
     "TrainingConfig": "asr.settings.training",
@@ -68,8 +73,10 @@ _HOMES = {
     "Transcript": "asr.text.transcript",
     "Word": "asr.text.transcript",
     "align": "asr.recognition.aligner",
+    "evaluate": "asr.recognition.evaluate",
     "load_bundle": "asr.bundle",
     "score": "asr.evaluation.scoring",
+    "write": "asr.writers.table",
 }
 
 __all__ = [
@@ -85,6 +92,7 @@ __all__ = [
     "DataConfig",
     "DecoderConfig",
     "ErrorCounts",
+    "EvaluationReport",
     "FeatureConfig",
     "GreedyConfig",
     "LanguageModelError",
@@ -94,6 +102,7 @@ __all__ = [
     "OptimizerConfig",
     "OutputError",
     "Score",
+    "Segment",
     "TrackingConfig",
     "TrainConfig",
     "TrainingConfig",
@@ -103,9 +112,11 @@ __all__ = [
     "Word",
     "__version__",
     "align",
+    "evaluate",
     "load_bundle",
     "score",
     "transcribe",
+    "write",
 ]
 
 

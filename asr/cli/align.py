@@ -86,9 +86,9 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig)
     if not tasks:
         return 1
     if len(tasks) > 1 and not settings.output_dir and not settings.cut_dir:
-        from asr.writers.table import APPENDABLE
+        from asr.writers.table import WRITERS
 
-        if settings.format not in APPENDABLE:
+        if not WRITERS[settings.format].appendable:
             raise ConfigError(f"format={settings.format.value} is one document per recording: name output_dir=FOLDER")
     return max(_align(tasks, settings), 1 if problems else 0)
 
@@ -117,7 +117,8 @@ def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]
 def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     from asr.cli.progress import HearingBar
     from asr.recognition.finished import Journal
-    from asr.writers.table import format_transcript, json_text, transcript_object
+    from asr.writers.json_objects import json_text, transcript_object
+    from asr.writers.table import write
 
     total, journal = len(tasks), Journal(overwrite=settings.overwrite)
     pairs = _without_obstacles(tasks, settings, journal)
@@ -138,7 +139,7 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
                     transcripts.append((task, result))
                 name = task.recording.id
                 if output is not None:
-                    text = printable(format_transcript(result, settings.format, name, channel=settings.channel))
+                    text = printable(write(result, settings.format, name=name, channel=settings.channel))
                     try:
                         journal.check([output])  # it may have come meanwhile
                         journal.write(output, text.encode("utf-8", "surrogateescape"))
@@ -148,7 +149,7 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
                 elif settings.format is TranscriptFormat.json and not settings.cut_dir:
                     objects.append(transcript_object(result, name))
                 elif not settings.cut_dir:
-                    text = format_transcript(result, settings.format, name, channel=settings.channel)
+                    text = write(result, settings.format, name=name, channel=settings.channel)
                     print(printable(text), end="")
         if objects:
             print(json_text(objects[0] if total == 1 else objects, indent=2), end="")

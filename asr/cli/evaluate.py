@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.cli.page import MEDIA_FOLDER, PAGE, foreign_media, write_page
-from asr.cli.systems import gather_systems, resolved_decoder
-from asr.errors import ConfigError
-from asr.files import OutputJournal, check_folder, typed_path
+from asr.files import temporary_folder, typed_path
 from asr.settings.commands import EvaluateConfig
 from asr.settings.decoding import BeamConfig
 from asr.settings.language import LanguageUnit
+
+if TYPE_CHECKING:
+    from asr.corpus.manifest import Utterance
+    from asr.evaluation.render.media import Medium
+    from asr.evaluation.report import EvaluationReport
+    from asr.evaluation.sources import System
+    from asr.recognition.evaluate import Candidate
+    from asr.recognition.transcriber import Recognition
 
 REGRESSION = 3
 
@@ -50,76 +57,105 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
+    # Two texts are compared without anything that runs a model.
+    from asr.cli.systems import plan_systems
+    from asr.evaluation.baseline import read_baseline
     from asr.evaluation.policy import ScoringPolicy
-    from asr.evaluation.report import make_report, normalized_references, read_baseline, write_report
+    from asr.evaluation.report import make_report, normalized_references
     from asr.evaluation.sources import read_references
-    from asr.evaluation.text import format_alignment, format_report, worst_utterances
 
-    if settings.output_dir:
-        _check_outputs(settings)
+    folder = typed_path(settings.output_dir) if settings.output_dir else None
+    if folder:
+        from asr.evaluation.report_files import MEDIA_FOLDER, check_report_folder, write_report
+
+        check_report_folder(folder, overwrite=settings.overwrite)
     utterances = read_references(references)
     policy = ScoringPolicy(
         settings.normalizer, english=settings.english, rules=settings.scoring_rules, synonyms=settings.synonyms
     )
-    if settings.baseline:  # whatever is wrong with it is told before an hour of audio has been heard
-        references_there = [str(text) for text in normalized_references(utterances, policy)]
-        read_baseline(settings.baseline, [one.id for one in utterances], references_there)
-    vocabulary, vocabulary_name = _vocabulary(settings)
-    systems = gather_systems(utterances, settings)
-    report = make_report(
-        utterances,
-        systems,
-        policy,
-        references=references,
-        slice_by=settings.slice_by,
-        vocabulary=vocabulary,
-        vocabulary_name=vocabulary_name,
-        baseline=settings.baseline,
-        max_regression=settings.max_regression,
-    )
-    print(format_report(report))
-    worst = worst_utterances(report, settings.worst)
-    if worst:
-        print("\nMost errors:")
-    for one in worst:
-        detail = one["systems"][0]
-        counts = detail["words"]
-        print(f"\n{one['id']}  ({counts['errors']} of {counts['reference_length']} words)")
-        print(format_alignment(detail["alignment"]))
-    if settings.output_dir:
-        folder = typed_path(settings.output_dir)
-        write_report(folder, report, overwrite=settings.overwrite)
-        page = write_page(folder, report, utterances, settings)
-        _log.info("report written to %s", page)
-    if report["baseline"] and report["baseline"]["is_regression"]:
+    if settings.baseline:  # a wrong one is refused before the recordings are transcribed
+        normalized = [str(text) for text in normalized_references(utterances, policy)]
+        read_baseline(settings.baseline, [one.id for one in utterances], normalized)
+    planned = plan_systems(utterances, settings)
+    vocabulary, vocabulary_name = _vocabulary(planned[0], settings)
+    with ExitStack() as stack:
+        files = stack.enter_context(temporary_folder(folder / MEDIA_FOLDER)) if folder else None
+        systems, media = _run(planned, utterances, settings, files)
+        report = make_report(
+            utterances,
+            systems,
+            policy,
+            references=references,
+            slice_by=settings.slice_by,
+            vocabulary=vocabulary,
+            vocabulary_name=vocabulary_name,
+            baseline=settings.baseline,
+            max_regression=settings.max_regression,
+        )
+        _print(report, settings.worst)
+        if folder:
+            page = write_report(
+                folder, report, media, embed_megabytes=settings.embed_megabytes, overwrite=settings.overwrite
+            )
+            _log.info("report written to %s", page)
+    if report.baseline and report.baseline.is_regression:
         _log.error("worse than %s by more than max_regression=%g points", settings.baseline, settings.max_regression)
         return REGRESSION
     return 1 if any(system.unreadable for system in systems) else 0
 
 
-def _check_outputs(settings: EvaluateConfig) -> None:
-    """Make the folder, and refuse what is in the way there, before an hour of work."""
-    from asr.evaluation.report import REPORT_FILES
+def _run(
+    planned: Sequence[System | Candidate], utterances: Sequence[Utterance], settings: EvaluateConfig, files: Path | None
+) -> tuple[list[System], list[Medium | None]]:
+    """The texts of all systems, and the recordings and pictures of the page in a folder, if it gets any."""
+    from asr.cli.systems import run_planned
+    from asr.evaluation.sources import System
 
-    folder = typed_path(settings.output_dir or "")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"output_dir={folder}: no folder can be made there ({error.strerror})") from error
-    OutputJournal(overwrite=settings.overwrite).check(folder / name for name in (*REPORT_FILES, PAGE))
-    check_folder(folder / MEDIA_FOLDER, foreign=lambda old: foreign_media(old, overwrite=settings.overwrite))
+    main = planned[0]
+    if files is None or not settings.page_audio or not any(one.audio_path.is_file() for one in utterances):
+        return run_planned(planned, utterances, settings), []
+    from asr.evaluation.render.media import LONGEST_PICTURE_SECONDS, write_media, write_medium
+
+    if isinstance(main, System):  # no model reads the recordings
+        from asr.bundle import load_bundle
+
+        log_mel = load_bundle(settings.bundle).log_mel
+        return run_planned(planned, utterances, settings), list(write_media(utterances, files, log_mel))
+    log_mel = main.bundle.log_mel
+    media: list[Medium | None] = [None] * len(utterances)
+
+    def add(index: int, recognition: Recognition) -> None:
+        seconds = recognition.heard.duration
+        media[index] = write_medium(utterances[index], index + 1, files, log_mel, recognition.frames, seconds)
+
+    systems = run_planned(planned, utterances, settings, frame_seconds=LONGEST_PICTURE_SECONDS, on_recording=add)
+    return systems, media
 
 
-def _vocabulary(settings: EvaluateConfig) -> tuple[Collection[str] | None, str | None]:
-    """The words that are known, and where that is written: a setting, or the language model of the decoder."""
-    from asr.decoding.assembly import load_language_model, read_word_list
+def _print(report: EvaluationReport, worst: int) -> None:
+    from asr.evaluation.render.text_report import format_alignment, format_report, worst_utterances
+
+    print(format_report(report))
+    shown = worst_utterances(report, worst)
+    if shown:
+        print("\nMost errors:")
+    for one in shown:
+        found = one.systems[0].score
+        print(f"\n{one.utterance.id}  ({found.words.errors} of {found.words.reference_length} words)")
+        print(format_alignment(found.alignment))
+
+
+def _vocabulary(main: System | Candidate, settings: EvaluateConfig) -> tuple[Collection[str] | None, str | None]:
+    """The known words, and the file they come from: a setting, or the language model of the evaluated decoder."""
+    from asr.evaluation.sources import System
 
     path = settings.vocabulary
-    if path is None:
-        decoder = resolved_decoder(settings)
-        path = decoder.lm if isinstance(decoder, BeamConfig) else None
+    if path is None and not isinstance(main, System) and isinstance(main.decoder, BeamConfig):
+        path = main.decoder.lm
     if path is None:
         return None, None
+    from asr.decoding.assembly import load_language_model, read_word_list
+
     if Path(path).suffix == ".txt":
         return frozenset(read_word_list(path)), Path(path).name
     model = load_language_model(path)

@@ -118,9 +118,9 @@ def _shard(everything: Sequence[Item], shard: str | None) -> Sequence[Item]:
 
 
 def _check_format(settings: TranscribeConfig, count: int, *, alone: bool) -> None:
-    from asr.writers.table import APPENDABLE
+    from asr.writers.table import WRITERS
 
-    if not (alone or count <= 1 or settings.output_dir or settings.beside or settings.format in APPENDABLE):
+    if not (alone or count <= 1 or settings.output_dir or settings.beside or WRITERS[settings.format].appendable):
         raise ConfigError(
             f"format={settings.format.value} is one document a recording, and these are {count}: name a folder with "
             "output_dir=FOLDER, or put them beside the recordings with beside=true"
@@ -133,7 +133,7 @@ def _to_stdout(
     """Print transcripts; returns the number of failures."""
     from tqdm import tqdm
 
-    from asr.writers.table import json_text, transcript_object
+    from asr.writers.json_objects import json_text, transcript_object
 
     objects, failed = [], 0
     for recording, result in _results(recordings, transcriber):
@@ -173,16 +173,14 @@ def _results(
 
 
 def _finished(result: Transcript, recording: Recording, settings: TranscribeConfig) -> Transcript:
-    from asr.writers.table import mark_doubtful
-
     result = replace(result, path=str(recording.path) if recording.segment else recording.shown)
-    return result if settings.mark_below is None else mark_doubtful(result, settings.mark_below)
+    return result if settings.mark_below is None else result.mark_doubtful(settings.mark_below)
 
 
 def _format(result: Transcript, recording: Recording, settings: TranscribeConfig) -> str:
-    from asr.writers.table import format_transcript
+    from asr.writers.table import write
 
-    return format_transcript(result, settings.format, recording.id, channel=settings.channel)
+    return write(result, settings.format, name=recording.id, channel=settings.channel)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""What lies behind an error rate: slices, confusions, word frequency, vocabulary, confidences."""
+"""The analysis of errors: slices, confusions, word frequency, vocabulary, confidences."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ from asr.evaluation.statistics import Interval, rate_intervals
 from asr.text.transcript import Word
 
 FEW_WORDS = 200
-"""reference words below which a rate is marked as one of few"""
-# Values of a field that make a table one can read; a field of numbers has more and is cut into parts.
-_MOST_VALUES, _PARTS = 40, 5
+"""with fewer reference words, a slice is marked as small"""
+# Fields with more values make no readable table; a field of numbers is cut into so many ranges instead.
+_MOST_VALUES, _RANGES = 40, 5
 _DURATIONS = (0, 2, 5, 10, 15, 20, 30, 60, 300, math.inf)
 _FREQUENCIES = (
     (1, "once"),
@@ -31,13 +31,13 @@ _FREQUENCIES = (
     (21, "21 to 100 times"),
     (101, "over 100 times"),
 )
-# Slices are many: fewer draws for each than for the headline.
+# There are many slices: fewer draws for each than for the total.
 _SLICE_ROUNDS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The utterances that have something in common."""
+    """The utterances that have one value of a field."""
 
     value: str
     utterances: int
@@ -46,29 +46,35 @@ class Slice:
 
     @property
     def few(self) -> bool:
-        """Whether there is too little to say much."""
+        """Whether there are too few reference words for a reliable rate."""
         return self.words.reference_length < FEW_WORDS
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
-    """Reference words of a kind, and how many of them a system did not write (insertions have no such word)."""
+class MissedWords:
+    """Reference words of one kind, and how many of them were substituted or deleted."""
 
     kind: str
     words: int
     distinct: int
     missed: int
 
+    @property
+    def rate(self) -> float | None:
+        """Missed words by words; None if there are none."""
+        return self.missed / self.words if self.words else None
+
 
 def slice_fields(utterances: Sequence[Utterance], wanted: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The value of every utterance for each field that utterances can be told apart by.
+    """The value of every utterance for each field that the errors can be sliced by.
 
     Parameters
     ----------
     utterances : sequence of Utterance
     wanted : sequence of str
-        Fields of the manifests to slice by besides those found: duration, speaker, and every field that has between
-        two and forty values. A field of more numbers than that is cut into five parts of as many utterances each.
+        Fields of the manifests to slice by, besides those that are found: duration, speaker, and every field with
+        between two and forty values. A field with more values, all of them numbers, is cut into five ranges with the
+        same number of utterances each.
     """
     fields: dict[str, list[Any]] = {
         "duration": [_duration(one.duration) for one in utterances],
@@ -77,7 +83,7 @@ def slice_fields(utterances: Sequence[Utterance], wanted: Sequence[str] = ()) ->
     names = dict.fromkeys([*wanted, *(name for one in utterances for name in one.other)])
     for name in names:
         if name not in fields:
-            fields[name] = _parted([one.other.get(name) for one in utterances])
+            fields[name] = _ranges([one.other.get(name) for one in utterances])
     return {
         name: ["(none)" if value is None else str(value) for value in values]
         for name, values in fields.items()
@@ -94,12 +100,12 @@ def _duration(seconds: float | None) -> str | None:
     return f"{low} s and more" if high == math.inf else f"{low} to {high} s"
 
 
-def _parted(values: list[Any]) -> list[Any]:
-    """Numbers of many values as parts that hold as many utterances each."""
+def _ranges(values: list[Any]) -> list[Any]:
+    """Many different numbers as ranges with the same number of utterances each; other values as they are."""
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(set(map(str, values))) <= _MOST_VALUES or len(numbers) < sum(value is not None for value in values):
         return values
-    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _PARTS + 1)))
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _RANGES + 1)))
     names = [f"{low:.4g} to {high:.4g}" for low, high in itertools.pairwise(edges)]
     places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(names) - 1)
     found = iter(places.tolist())
@@ -113,9 +119,9 @@ def slices(result: Score, utterances: Sequence[Utterance], values: Sequence[str]
         members.setdefault(value, []).append(index)
     found = []
     for value, indices in members.items():
-        part = Score(tuple(result.utterances[index] for index in indices))
-        intervals = rate_intervals(part, [utterances[index].speaker for index in indices], rounds=_SLICE_ROUNDS)
-        found.append(Slice(value, len(indices), part.words, intervals[0] if intervals else None))
+        found_score = Score(tuple(result.utterances[index] for index in indices))
+        intervals = rate_intervals(found_score, [utterances[index].speaker for index in indices], rounds=_SLICE_ROUNDS)
+        found.append(Slice(value, len(indices), found_score.words, intervals[0] if intervals else None))
     return sorted(found, key=lambda one: (_leading_number(one.value), -one.utterances, one.value))
 
 
@@ -129,11 +135,14 @@ def _leading_number(value: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Confusions:
-    """What was taken for what, most frequent first."""
+    """The errors of all alignments with their counts, most frequent first."""
 
-    substitutions: list[tuple[str, str, int]]
-    deletions: list[tuple[str, int]]
-    insertions: list[tuple[str, int]]
+    substitutions: tuple[tuple[str, str, int], ...]
+    """reference, hypothesis, count"""
+    deletions: tuple[tuple[str, int], ...]
+    """reference, count"""
+    insertions: tuple[tuple[str, int], ...]
+    """hypothesis, count"""
 
 
 def confusions(result: Score, *, characters: bool = False) -> Confusions:
@@ -150,14 +159,14 @@ def confusions(result: Score, *, characters: bool = False) -> Confusions:
             elif edit.kind == "insert":
                 inserted.update(edit.hypothesis)
     pairs = sorted(substituted.items(), key=lambda one: (-one[1], one[0]))
-    return Confusions([(*pair, count) for pair, count in pairs], _ranked(deleted), _ranked(inserted))
+    return Confusions(tuple((*pair, count) for pair, count in pairs), _ranked(deleted), _ranked(inserted))
 
 
-def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+def _ranked(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
-def by_frequency(result: Score) -> list[Missed]:
+def by_frequency(result: Score) -> list[MissedWords]:
     """Reference words by how often the references have them."""
     counts = Counter(word for one in result.utterances for word in one.reference.split())
 
@@ -168,12 +177,12 @@ def by_frequency(result: Score) -> list[Missed]:
     return sorted(_missed(result, kind), key=lambda one: order.index(one.kind))
 
 
-def by_vocabulary(result: Score, vocabulary: Collection[str]) -> list[Missed]:
+def by_vocabulary(result: Score, vocabulary: Collection[str]) -> list[MissedWords]:
     """Reference words that a vocabulary has, and those that it lacks."""
     return sorted(_missed(result, lambda word: "known" if word in vocabulary else "unknown"), key=lambda one: one.kind)
 
 
-def _missed(result: Score, kind: Callable[[str], str]) -> list[Missed]:
+def _missed(result: Score, kind: Callable[[str], str]) -> list[MissedWords]:
     words: dict[str, list[str]] = {}
     missed: Counter[str] = Counter()
     for one in result.utterances:
@@ -182,19 +191,19 @@ def _missed(result: Score, kind: Callable[[str], str]) -> list[Missed]:
                 name = kind(word)
                 words.setdefault(name, []).append(word)
                 missed[name] += edit.kind != "equal"
-    return [Missed(name, len(some), len(set(some)), missed[name]) for name, some in words.items()]
+    return [MissedWords(name, len(some), len(set(some)), missed[name]) for name, some in words.items()]
 
 
-def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy) -> list[Word] | None:
-    """When each word of a scored hypothesis was said: None where the system did not say, or the policy made others.
+def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy) -> tuple[Word, ...] | None:
+    """The words of a scored hypothesis with their times; None if the system gave none, or the policy changed the words.
 
-    Of a word that the system gave in pieces, as it does in scripts without spaces, the least confidence counts.
+    A word that the system gave in pieces, as in scripts without spaces, has the lowest of their confidences.
     """
     wanted = utterance.hypothesis.split()
     if not output.words:
         return None
     if [word.text for word in output.words] == wanted:
-        return list(output.words)
+        return tuple(output.words)
     pieces = [(word, token) for word in output.words for token in policy(word.text).split()]
     words: list[Word] = []
     position = 0
@@ -209,11 +218,11 @@ def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy
         some = [word for word, _ in pieces[first:position]]
         confidences = [word.confidence for word in some if word.confidence is not None]
         words.append(Word(text, some[0].start, some[-1].end, min(confidences, default=None)))
-    return words if position == len(pieces) else None
+    return tuple(words) if position == len(pieces) else None
 
 
 def reliability(result: Score, words: Sequence[Sequence[Word] | None]) -> Reliability | None:
-    """How well a system's confidences tell right words from wrong ones; None where it gave none, or all are alike."""
+    """How well confidences predict right words; None if there are none, or the words are all right or all wrong."""
     confidences: list[float] = []
     right: list[bool] = []
     for utterance, timed in zip(result.utterances, words, strict=True):
@@ -225,23 +234,3 @@ def reliability(result: Score, words: Sequence[Sequence[Word] | None]) -> Reliab
     if not confidences or all(right) or not any(right):
         return None
     return measure(np.array(confidences), np.array(right, np.float64))
-
-
-def counts_object(counts: ErrorCounts) -> dict[str, Any]:
-    """Counts for JSON."""
-    return {"rate": counts.rate, "errors": counts.errors, "reference_length": counts.reference_length, **asdict(counts)}
-
-
-def slice_object(one: Slice) -> dict[str, Any]:
-    """A slice for JSON."""
-    return {
-        "value": one.value,
-        "utterances": one.utterances,
-        "few": one.few,
-        "words": counts_object(one.words) | {"interval": one.interval and asdict(one.interval)},
-    }
-
-
-def missed_object(one: Missed) -> Mapping[str, Any]:
-    """Words of a kind for JSON."""
-    return asdict(one) | {"rate": one.missed / one.words if one.words else None}

@@ -1,15 +1,14 @@
-"""The scoring policy: how texts are brought to one spelling before they are compared, and what each rule changed."""
+"""The scoring policy: how texts are normalised before they are compared, and how much each rule changed."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from asr.errors import ConfigError
 from asr.files import typed_path
@@ -32,12 +31,35 @@ class Rule:
     apply: Change
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class RuleCount:
     """How much a rule changed."""
 
     texts: int = 0
     places: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSummary:
+    """A rule, and how much it changed on each side."""
+
+    name: str
+    sides: Mapping[str, RuleCount]
+    """by side: references, and the hypotheses of each system"""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySummary:
+    """A policy as reports describe it."""
+
+    version: int
+    name: str
+    unicode_form: str
+    lowercase: bool
+    strip_punctuation: bool
+    keep: str
+    english: bool
+    rules: tuple[RuleSummary, ...]
 
 
 @dataclass
@@ -101,8 +123,8 @@ class ScoringPolicy:
         for text in texts:
             for rule in self._steps:
                 text, places = rule.apply(text)
-                counts[rule.name].texts += places > 0
-                counts[rule.name].places += places
+                count = counts[rule.name]
+                counts[rule.name] = RuleCount(count.texts + (places > 0), count.places + places)
             results.append(" ".join(text.split()))
         return results
 
@@ -117,26 +139,22 @@ class ScoringPolicy:
         parts += [f"{Path(one).name} (sha256 {_digest(one)})" for one in (self.rules, self.synonyms) if one]
         return " + ".join(parts)
 
-    def describe(self) -> dict[str, Any]:
-        """For JSON: version, settings, and what each rule changed."""
+    def describe(self) -> PolicySummary:
+        """Version, settings, and how much each rule changed so far."""
         normalizer = self.normalizer
-        return {
-            "version": POLICY_VERSION,
-            "name": self.name,
-            "unicode_form": normalizer.unicode_form.value,
-            "lowercase": normalizer.lowercase,
-            "strip_punctuation": normalizer.strip_punctuation,
-            "keep": normalizer.keep,
-            "english": self.english,
-            "rules": [
-                {"name": rule.name}
-                | {
-                    side: {"texts": counts[rule.name].texts, "places": counts[rule.name].places}
-                    for side, counts in self.counts.items()
-                }
+        return PolicySummary(
+            version=POLICY_VERSION,
+            name=self.name,
+            unicode_form=normalizer.unicode_form.value,
+            lowercase=normalizer.lowercase,
+            strip_punctuation=normalizer.strip_punctuation,
+            keep=normalizer.keep,
+            english=self.english,
+            rules=tuple(
+                RuleSummary(rule.name, {side: counts[rule.name] for side, counts in self.counts.items()})
                 for rule in self._steps
-            ],
-        }
+            ),
+        )
 
 
 def _digest(path: str) -> str:

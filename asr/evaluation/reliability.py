@@ -1,4 +1,4 @@
-"""How well confidences tell right words from wrong ones."""
+"""How well confidences predict which words are right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _BINS = 10
-# Of a confidence of 0 or 1 that is wrong, the cross entropy would be infinite.
+# The cross entropy of a wrong word with confidence 1 would be infinite.
 _SUREST = 1e-6
 
 
@@ -27,7 +27,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """What confidences are worth."""
+    """How well confidences predict which words are right."""
 
     words: int
     right: float
@@ -35,13 +35,13 @@ class Reliability:
     expected_calibration_error: float
     """mean distance of confidence and share of right words, over the bins"""
     normalized_cross_entropy: float
-    """1 for an oracle, 0 for always saying the mean; the measure of the NIST evaluations"""
+    """1 for perfect confidences, 0 for a constant one; the measure of the NIST evaluations"""
     bins: tuple[Bin, ...]
-    """ten of as many words each, from the least confidence to the greatest"""
+    """ten with the same number of words each, by increasing confidence"""
 
 
 def measure(confidences: Floats, right: Floats) -> Reliability:
-    """Compare confidences with what was right.
+    """Compare confidences with the words that were right.
 
     Parameters
     ----------

@@ -1,50 +1,235 @@
-"""The report of an evaluation, as one object: all that is shown, on a page, in a terminal or in a file, is read off it.
+"""The report of an evaluation as frozen records: text, page and files are all made from it.
 
-`report.schema.json` beside this module and docs/evaluation.md describe it.
+`report.schema.json` beside this module and docs/evaluation.md describe report.json.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asr
 from asr.corpus.manifest import Utterance
-from asr.errors import ConfigError
 from asr.evaluation.alternatives import Alternatives
 from asr.evaluation.analysis import (
+    Confusions,
+    MissedWords,
+    Slice,
     by_frequency,
     by_vocabulary,
     confusions,
-    counts_object,
-    missed_object,
     reliability,
     slice_fields,
-    slice_object,
     slices,
     timed_words,
 )
+from asr.evaluation.baseline import read_baseline
 from asr.evaluation.nist import Reference
-from asr.evaluation.policy import ScoringPolicy
-from asr.evaluation.scoring import Edit, Score, Unit, UtteranceScore, score
-from asr.evaluation.sources import System
-from asr.evaluation.statistics import Comparison, compare, enough_speakers, is_regression, rate_intervals
-from asr.evaluation.text import format_alignments, format_report, format_summary
-from asr.files import OutputJournal, typed_path
+from asr.evaluation.policy import PolicySummary, ScoringPolicy
+from asr.evaluation.reliability import Reliability
+from asr.evaluation.scoring import ErrorCounts, Score, Unit, UtteranceScore, score
+from asr.evaluation.sources import Speed, Spike, System
+from asr.evaluation.statistics import Comparison, Interval, compare, enough_speakers, is_regression, rate_intervals
 from asr.text.transcript import Word
 
-REPORT_FORMAT = 2
-REPORT_FILES = ("report.json", "report.txt", "summary.md", "utterances.csv", "slices.csv", "confusions.csv")
-"""what `write_report` writes"""
-_MOST_CONFUSIONS = 200
+if TYPE_CHECKING:
+    from asr.audio.features import LogMel
 
-Report = dict[str, Any]
+EMBED_MEGABYTES = 16.0
+"""recordings and pictures up to this size are put into report.html itself"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSummary:
+    """The references that the systems were scored on."""
+
+    names: tuple[str, ...]
+    """of the files"""
+    utterances: int
+    words: int
+    speakers: int
+    """distinct ones; 0 if no speaker is known"""
+    hours: float
+    """of audio, as far as durations are known"""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRate:
+    """A pooled error rate and how well it is known."""
+
+    counts: ErrorCounts
+    intervals: tuple[Interval, ...]
+    """95 % intervals: over speakers, where at least eight are known, then over utterances"""
+
+    @property
+    def rate(self) -> float | None:
+        """Errors by reference length, 0.1 for 10 %; None if the references are empty."""
+        return self.counts.rate
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTable:
+    """The error rates of the utterances by their values of a field."""
+
+    field: str
+    values: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyTable:
+    """The errors in words that a vocabulary has, and in those that it lacks."""
+
+    name: str | None
+    kinds: tuple[MissedWords, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemReport:
+    """The errors of one system."""
+
+    name: str
+    about: Mapping[str, Any]
+    """for JSON: where the texts come from"""
+    speed: Speed | None
+    """None if the texts come from a file"""
+    unreadable: int
+    """recordings that could not be read; their texts are empty"""
+    words: ErrorRate
+    """its rate is the word error rate (WER)"""
+    characters: ErrorRate
+    """its rate is the character error rate (CER)"""
+    utterances: int
+    wrong_utterances: int
+    """those with at least one word error"""
+    slices: tuple[SliceTable, ...]
+    word_confusions: Confusions
+    character_confusions: Confusions
+    frequency: tuple[MissedWords, ...]
+    """reference words by how often the references have them"""
+    vocabulary: VocabularyTable | None
+    reliability: Reliability | None
+    """of the confidences; None if there are none"""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceResult:
+    """What one system wrote for one utterance."""
+
+    score: UtteranceScore
+    words: tuple[Word, ...] | None
+    """times and confidences of the hypothesis's words; None if the system gave none that match"""
+    spikes: tuple[Spike, ...]
+    """likely symbols of the model's output, for the page; not in report.json"""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceReport:
+    """One utterance and what every system wrote for it."""
+
+    utterance: Utterance
+    reference: str
+    """as the scoring policy spells it, with all its alternatives"""
+    fields: Mapping[str, str]
+    """the values that it is sliced by"""
+    systems: tuple[UtteranceResult, ...]
+    """in the order of `EvaluationReport.systems`"""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemComparison:
+    """The first system compared with another one."""
+
+    first: str
+    second: str
+    result: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineComparison:
+    """The first system compared with that of an earlier report."""
+
+    report: str
+    """the report.json"""
+    max_regression: float
+    """points of WER that may be lost"""
+    is_regression: bool
+    result: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """The errors of one or several systems on the same utterances.
+
+    `asr.evaluate` and `make_report` make it. The first system is the one that the report is about.
+    """
+
+    asr_version: str
+    references: ReferenceSummary
+    policy: PolicySummary
+    systems: tuple[SystemReport, ...]
+    comparisons: tuple[SystemComparison, ...]
+    """of the first system with each of the others"""
+    baseline: BaselineComparison | None
+    utterances: tuple[UtteranceReport, ...]
+    log_mel: LogMel | None = field(default=None, compare=False, repr=False)
+    """the features of the evaluated bundle, for the page's spectrograms; None for a page without recordings"""
+
+    @property
+    def wer(self) -> float | None:
+        """Word error rate of the first system, 0.1 for 10 %; None if the references have no words."""
+        return self.systems[0].words.rate
+
+    @property
+    def cer(self) -> float | None:
+        """Character error rate of the first system, 0.1 for 10 %; None if the references are empty."""
+        return self.systems[0].characters.rate
+
+    @property
+    def slices(self) -> dict[str, tuple[Slice, ...]]:
+        """The error rates of the first system by field: `report.slices["speaker"]`."""
+        return {table.field: table.values for table in self.systems[0].slices}
+
+    def write(
+        self,
+        folder: str | Path,
+        *,
+        page_audio: bool = True,
+        embed_megabytes: float = EMBED_MEGABYTES,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the report as a page, JSON, text, Markdown and tables.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if missing; see `asr.evaluation.report_files.write_report` for its files.
+        page_audio : bool
+            Let the page play the recordings and show their spectrograms.
+        embed_megabytes : float >= 0
+            Recordings and pictures up to this size are put into report.html itself, more into a folder beside it.
+        overwrite : bool
+            Also replace files that asr did not write, or that were changed since.
+
+        Returns
+        -------
+        Path
+            The page, report.html.
+
+        Raises
+        ------
+        OutputError
+            Before anything is written, if such a file is in the way.
+        OSError
+            If a file cannot be written.
+        """
+        # Those modules read this one's records.
+        from asr.evaluation.report_files import write_report_with_recordings
+
+        return write_report_with_recordings(
+            folder, self, page_audio=page_audio, embed_megabytes=embed_megabytes, overwrite=overwrite
+        )
 
 
 def make_report(
@@ -58,31 +243,29 @@ def make_report(
     vocabulary_name: str | None = None,
     baseline: str | None = None,
     max_regression: float = 0.0,
-) -> Report:
-    """Score systems on the same utterances, and look at their errors from all sides.
+    log_mel: LogMel | None = None,
+) -> EvaluationReport:
+    """Score systems on the same utterances and analyse their errors.
 
     Parameters
     ----------
     utterances : sequence of Utterance
-        The references; their texts are brought to the policy's spelling.
+        The references; the policy normalises their texts.
     systems : sequence of System
-        The first is the one that the report is about; each of the others is compared with it.
+        At least one. The first is the one that the report is about; each of the others is compared with it.
     policy : ScoringPolicy
     references : sequence of str
-        The names of what the utterances were read from.
+        The names of the files that the utterances were read from.
     slice_by : sequence of str
-        Fields of the manifests to slice by besides those that lend themselves to it.
+        Fields of the manifests to slice by, besides those that are found (see `slice_fields`).
     vocabulary, vocabulary_name : collection of str and str, optional
         Known words, and where they come from.
     baseline : str, optional
         The report.json of an earlier evaluation, to compare the first system with.
-    max_regression : float
+    max_regression : float >= 0
         Points of WER that may be lost against it.
-
-    Returns
-    -------
-    dict
-        As report.schema.json describes it.
+    log_mel : LogMel, optional
+        See `EvaluationReport.log_mel`.
 
     Raises
     ------
@@ -95,260 +278,88 @@ def make_report(
         for system in systems
     ]
     speakers = [one.speaker for one in utterances]
-    timed = [
-        [timed_words(*pair, policy) for pair in zip(system.outputs, result.utterances, strict=True)]
-        for system, result in zip(systems, scores, strict=True)
+    results = [
+        tuple(
+            UtteranceResult(result, timed_words(output, result, policy), output.spikes)
+            for output, result in zip(system.outputs, found.utterances, strict=True)
+        )
+        for system, found in zip(systems, scores, strict=True)
     ]
     fields = slice_fields(utterances, slice_by)
     groups = enough_speakers(speakers)
-    known = None if vocabulary is None else (vocabulary_name, vocabulary)
-    report: Report = {
-        "format": REPORT_FORMAT,
-        "asr_version": asr.__version__,
-        "references": {
-            "names": list(references),
-            "utterances": len(utterances),
-            "words": scores[0].words.reference_length,
-            "speakers": len({one for one in speakers if one is not None}),
-            "hours": round(sum(one.duration or 0 for one in utterances) / 3600, 4),
-        },
-        "policy": policy.describe(),
-        "systems": [
-            _system_object(system, result, words, utterances, fields, known)
-            for system, result, words in zip(systems, scores, timed, strict=True)
-        ],
-        "comparisons": [
-            {"first": systems[0].name, "second": system.name} | _comparison_object(compare(scores[0], result, groups))
-            for system, result in zip(systems[1:], scores[1:], strict=True)
-        ],
-        "baseline": None,
-        "utterances": [
-            {
-                "id": one.id,
-                "reference": str(texts[index]),
-                "speaker": one.speaker,
-                "duration": one.duration,
-                "fields": {name: values[index] for name, values in fields.items() if name != "speaker"},
-                "systems": [
-                    _detail_object(result.utterances[index], words[index])
-                    for result, words in zip(scores, timed, strict=True)
-                ],
-            }
-            for index, one in enumerate(utterances)
-        ],
-    }
+    compared_with_baseline = None
     if baseline is not None:
         before = score(texts, read_baseline(baseline, [one.id for one in utterances], list(map(str, texts))))
         comparison = compare(scores[0], before, groups)
-        report["baseline"] = {"report": baseline, "max_regression": max_regression} | _comparison_object(comparison)
-        report["baseline"]["is_regression"] = is_regression(comparison, max_regression)
-    return report
+        compared_with_baseline = BaselineComparison(
+            baseline, max_regression, is_regression(comparison, max_regression), comparison
+        )
+    return EvaluationReport(
+        asr_version=metadata.version("asr"),
+        references=ReferenceSummary(
+            names=tuple(references),
+            utterances=len(utterances),
+            words=scores[0].words.reference_length,
+            speakers=len({one for one in speakers if one is not None}),
+            hours=round(sum(one.duration or 0 for one in utterances) / 3600, 4),
+        ),
+        policy=policy.describe(),
+        systems=tuple(
+            _system_report(
+                system, found, [one.words for one in details], utterances, fields, vocabulary, vocabulary_name
+            )
+            for system, found, details in zip(systems, scores, results, strict=True)
+        ),
+        comparisons=tuple(
+            SystemComparison(systems[0].name, system.name, compare(scores[0], found, groups))
+            for system, found in zip(systems[1:], scores[1:], strict=True)
+        ),
+        baseline=compared_with_baseline,
+        utterances=tuple(
+            UtteranceReport(
+                utterance=one,
+                reference=str(texts[index]),
+                fields={name: values[index] for name, values in fields.items() if name != "speaker"},
+                systems=tuple(details[index] for details in results),
+            )
+            for index, one in enumerate(utterances)
+        ),
+        log_mel=log_mel,
+    )
 
 
 def normalized_references(utterances: Sequence[Utterance], policy: Callable[[str], str]) -> list[str | Alternatives]:
-    """The references in the policy's spelling, with the alternatives of those that have some."""
+    """The references as a policy normalises them, with the alternatives of those that have some."""
     return [
         one.alternatives.map(policy) if isinstance(one, Reference) else policy(one.text or "") for one in utterances
     ]
 
 
-def _system_object(
+def _system_report(
     system: System,
-    result: Score,
+    found: Score,
     words: Sequence[Sequence[Word] | None],
     utterances: Sequence[Utterance],
     fields: Mapping[str, Sequence[str]],
-    known: tuple[str | None, Collection[str]] | None,
-) -> dict[str, Any]:
-    """A system's errors, in all and by slices; `known` is the name of a vocabulary, and its words."""
+    vocabulary: Collection[str] | None,
+    vocabulary_name: str | None,
+) -> SystemReport:
     speakers = [one.speaker for one in utterances]
-    wrong = reliability(result, words)
-    return {
-        "name": system.name,
-        "about": dict(system.about),
-        "unreadable": system.unreadable,
-        "words": counts_object(result.words) | {"intervals": [asdict(one) for one in rate_intervals(result, speakers)]},
-        "characters": counts_object(result.characters)
-        | {"intervals": [asdict(one) for one in rate_intervals(result, speakers, unit=Unit.character)]},
-        "utterances": {"total": len(utterances), "wrong": result.wrong_utterances},
-        "slices": [
-            {"field": name, "values": [slice_object(one) for one in slices(result, utterances, values)]}
-            for name, values in fields.items()
-        ],
-        "confusions": _confusions_object(result),
-        "frequency": [missed_object(one) for one in by_frequency(result)],
-        "vocabulary": known
-        and {"name": known[0], "kinds": [missed_object(one) for one in by_vocabulary(result, known[1])]},
-        "reliability": wrong and asdict(wrong),
-    }
-
-
-def _comparison_object(comparison: Comparison) -> dict[str, Any]:
-    """A comparison for JSON, which has no infinite numbers: they are null."""
-    return _finite(asdict(comparison))
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _finite(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and not math.isfinite(value)
-        else value
-        for name, value in values.items()
-    }
-
-
-def _confusions_object(result: Score) -> dict[str, Any]:
-    found = {}
-    for name, characters in (("words", False), ("characters", True)):
-        counts = confusions(result, characters=characters)
-        found[name] = {kind: rows[:_MOST_CONFUSIONS] for kind, rows in asdict(counts).items()}
-    return found
-
-
-def _detail_object(one: UtteranceScore, words: Sequence[Word] | None) -> dict[str, Any]:
-    return {
-        "hypothesis": one.hypothesis,
-        "words": counts_object(one.words),
-        "characters": counts_object(one.characters),
-        "alignment": [[edit.kind, " ".join(edit.reference), " ".join(edit.hypothesis)] for edit in one.alignment],
-        "character_alignment": [_character_edit(edit) for edit in one.character_alignment],
-        "times": words and [[word.start, word.end, word.confidence] for word in words],
-    }
-
-
-def _character_edit(edit: Edit) -> list[str]:
-    return [edit.kind, "".join(edit.reference), "".join(edit.hypothesis)]
-
-
-def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str]) -> list[str]:
-    """The texts of the first system of an earlier report.json, of the same utterances in their order.
-
-    Parameters
-    ----------
-    path : str or Path
-    ids, references : sequences of str
-        Of the utterances that it is to be compared on; the order may be another one there. References are as the policy
-        makes them.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or is of other utterances, or of other references or another policy.
-    """
-    try:
-        report = json.loads(typed_path(path).read_bytes())
-        if report["format"] != REPORT_FORMAT:
-            raise ConfigError(
-                f"baseline={path}: is of format {report['format']}, this asr writes {REPORT_FORMAT}: evaluate again"
-            )
-        rows = {row["id"]: (row["reference"], row["systems"][0]["hypothesis"]) for row in report["utterances"]}
-    except OSError as error:
-        raise ConfigError(f"baseline={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ConfigError(f"baseline={path}: is no report.json of `asr evaluate`") from error
-    missing = [name for name in ids if name not in rows]
-    if missing or len(rows) != len(ids):
-        what = f"it lacks {missing[0]!r}" if missing else f"it has {len(rows)}, these are {len(ids)}"
-        raise ConfigError(f"baseline={path}: is of other utterances ({what})")
-    for name, reference in zip(ids, references, strict=True):
-        if rows[name][0] != reference:
-            raise ConfigError(
-                f"baseline={path}: the reference of {name!r} was another one, or normalised in another way"
-            )
-    return [rows[name][1] for name in ids]
-
-
-def write_report(folder: str | Path, report: Report, *, overwrite: bool = False) -> None:
-    """Write a report as JSON, text, Markdown and tables.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Gets report.json, report.txt (what the terminal shows, then every alignment), summary.md (for a pull request),
-        utterances.csv, slices.csv and confusions.csv. Made if missing; each file is written beside and renamed.
-    report : dict
-        From `make_report`.
-    overwrite : bool
-        Replace files, too, that were not written here or changed since.
-
-    Raises
-    ------
-    OutputError
-        Before anything is written, if such a file is in the way.
-    OSError
-        If a file cannot be written.
-    """
-    folder = Path(folder)
-    contents = (
-        json.dumps(report, indent=1, ensure_ascii=False) + "\n",
-        f"{format_report(report)}\n\n{format_alignments(report)}",
-        format_summary(report),
-        _table(_utterance_rows(report)),
-        _table(_slice_rows(report)),
-        _table(_confusion_rows(report)),
+    return SystemReport(
+        name=system.name,
+        about=dict(system.about),
+        speed=system.speed,
+        unreadable=system.unreadable,
+        words=ErrorRate(found.words, tuple(rate_intervals(found, speakers))),
+        characters=ErrorRate(found.characters, tuple(rate_intervals(found, speakers, unit=Unit.character))),
+        utterances=len(utterances),
+        wrong_utterances=found.wrong_utterances,
+        slices=tuple(SliceTable(name, tuple(slices(found, utterances, values))) for name, values in fields.items()),
+        word_confusions=confusions(found),
+        character_confusions=confusions(found, characters=True),
+        frequency=tuple(by_frequency(found)),
+        vocabulary=None
+        if vocabulary is None
+        else VocabularyTable(vocabulary_name, tuple(by_vocabulary(found, vocabulary))),
+        reliability=reliability(found, words),
     )
-    journal = OutputJournal(overwrite=overwrite)
-    journal.check(folder / name for name in REPORT_FILES)
-    for name, content in zip(REPORT_FILES, contents, strict=True):
-        journal.write(folder / name, content.encode("utf-8", "backslashreplace"))
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-_COUNTS = ("hits", "substitutions", "deletions", "insertions")
-
-
-def _utterance_rows(report: Report) -> list[dict[str, Any]]:
-    return [
-        {
-            "system": system["name"],
-            "id": one["id"],
-            "speaker": one["speaker"],
-            "duration": one["duration"],
-            "reference": one["reference"],
-            "hypothesis": detail["hypothesis"],
-        }
-        | {f"word_{name}": detail["words"][name] for name in _COUNTS}
-        | {f"character_{name}": detail["characters"][name] for name in _COUNTS}
-        for one in report["utterances"]
-        for system, detail in zip(report["systems"], one["systems"], strict=True)
-    ]
-
-
-def _slice_rows(report: Report) -> list[dict[str, Any]]:
-    rows = []
-    for system in report["systems"]:
-        everything = {"value": "", "utterances": system["utterances"]["total"], "few": False}
-        everything["words"] = system["words"] | {"interval": next(iter(system["words"]["intervals"]), None)}
-        for field in [{"field": "all", "values": [everything]}, *system["slices"]]:
-            for one in field["values"]:
-                interval = one["words"]["interval"] or {}
-                row = {"system": system["name"], "field": field["field"], "value": one["value"]}
-                row |= {"utterances": one["utterances"], "reference_words": one["words"]["reference_length"]}
-                row |= {"wer": one["words"]["rate"], "low": interval.get("low"), "high": interval.get("high")}
-                rows.append(row | {name: one["words"][name] for name in _COUNTS} | {"few": one["few"]})
-    return rows
-
-
-def _confusion_rows(report: Report) -> list[dict[str, Any]]:
-    rows = []
-    for system in report["systems"]:
-        for unit, kinds in system["confusions"].items():
-            for kind, found in kinds.items():
-                for first, *second, count in found:
-                    reference, hypothesis = ("", first) if kind == "insertions" else (first, *second, "")[:2]
-                    rows.append(
-                        {"system": system["name"], "unit": unit, "kind": kind}
-                        | {"reference": reference, "hypothesis": hypothesis, "count": count}
-                    )
-    return rows

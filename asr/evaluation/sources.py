@@ -33,14 +33,47 @@ _LOOKED_AT = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Spike:
+    """A symbol that is likely at a step of a model's output."""
+
+    seconds: float
+    """the middle of the step"""
+    symbol: str
+    """a character, or the name of a phone"""
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What a system wrote for an utterance."""
 
     text: str
     words: tuple[Word, ...] = ()
+    """with times, if the system gave any"""
+    spikes: tuple[Spike, ...] = ()
+    """of the output layer that was decoded"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast a system was."""
+
+    audio_seconds: float
+    wall_seconds: float
+    """of the pass over all recordings, with the systems that shared it"""
+    core_seconds: float
+    """processor time, without that of the other systems' decoders"""
+    real_time_factor: float | None
+    """wall seconds a second of audio"""
+    peak_memory_mb: float | None
+    """of the first system that ran; None of the others"""
+    workers: int
+    """processor cores used"""
+    machine: Mapping[str, Any]
+    """see `asr.machine.describe_machine`"""
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """The texts of one system for all utterances."""
 
@@ -48,9 +81,11 @@ class System:
     outputs: Sequence[Output]
     """in the order of the references"""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """for JSON: where they come from, how fast it was"""
+    """for JSON: where the texts come from"""
     unreadable: int = 0
-    """recordings that it could not read; their texts are empty"""
+    """recordings that could not be read; their texts are empty"""
+    speed: Speed | None = None
+    """None if the texts come from a file"""
 
 
 def read_references(paths: Sequence[str]) -> list[Utterance]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from asr.acoustic.runtime import AcousticModel
+from asr.audio.features import Frames
 from asr.audio.load import LARGEST_VALUE, Samples
 from asr.audio.readers import Readers
 from asr.audio.segment import AudioSegment, AudioSource
@@ -71,6 +73,33 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Recognition:
+    """All results of one pass of the network over a recording."""
+
+    transcripts: tuple[Transcript, ...]
+    """of every decoder"""
+    heard: Heard
+    """the output layer that the first decoder reads"""
+    frames: Frames | None
+    """log-mel frames of the whole recording before normalisation [shape=(frames, mels)], if they were asked for"""
+
+
+@dataclass(frozen=True, slots=True)
+class _WindowOutput:
+    """The output of the network for a window."""
+
+    window: Window
+    frames: Frames | None
+    """before normalisation; None for silence"""
+    log_probs: LogProbs | None
+    """of all output layers; None for silence"""
+
+    def layer(self, output: slice) -> LogProbs | None:
+        """The log-probabilities of one output layer."""
+        return None if self.log_probs is None else self.log_probs[:, output]
+
+
+@dataclass(frozen=True, slots=True)
 class _End:
     """Nothing more comes of a recording."""
 
@@ -83,7 +112,7 @@ class _Feed:
     """A recording on its way from its reader to the model."""
 
     source: AudioSource
-    windows: queue.Queue[tuple[Window, Future[LogProbs | None], float] | _End | AudioError | BaseException] = field(
+    windows: queue.Queue[tuple[Window, Future[_WindowOutput], float] | _End | AudioError | BaseException] = field(
         default_factory=lambda: queue.Queue(_WINDOWS_AHEAD)
     )
     """with how many seconds the recording's header promises, or 0"""
@@ -98,6 +127,8 @@ class _Writing:
     decoded: list[tuple[list[tuple[str, float]], tuple[Word, ...]]] = field(default_factory=list)
     """of each stretch its texts with their scores, best first, and the words of the first"""
     outcome: _End | AudioError | None = None
+    kept: list[Stretch] = field(default_factory=list)
+    """the stretches, if they are wanted afterwards"""
 
     @property
     def complete(self) -> bool:
@@ -173,6 +204,8 @@ class Transcriber:
         self._cores = threading.Semaphore(self._workers)
         self._engine = engine or bundle.engine()
         self._readers = readers or Readers()
+        self.decoding_core_seconds = 0.0
+        """processor seconds that were spent on decoding so far"""
 
     @property
     def step_seconds(self) -> float:
@@ -201,9 +234,10 @@ class Transcriber:
             If they are not floating-point numbers of one channel, full scale being 1, or one is NaN or infinite.
         """
         heard = self.hear_samples(samples)
-        writing = _Writing("", len(heard.stretches), outcome=_End(heard.duration))
+        end = _End(heard.duration)
+        writing = _Writing("", len(heard.stretches), outcome=end)
         self._decode([(writing, one) for one in heard.stretches])
-        return self._transcript(writing, heard.duration)
+        return self._transcript(writing, end)
 
     def transcribe_files(
         self, paths: Iterable[AudioSource], *, progress: Progress | None = None
@@ -221,39 +255,87 @@ class Transcriber:
         Transcript or AudioError
             One for each path: an unreadable file does not keep the rest back.
         """
-        writings: deque[_Writing] = deque()
-        waiting: list[tuple[_Writing, Stretch]] = []
+        decoding = _Decoding(self)
         for source, event in self._hear(paths, progress):
-            if not writings or writings[-1].outcome is not None:
-                writings.append(_Writing(source))
-            now = writings[-1]
-            if isinstance(event, Stretch):
-                now.stretches += 1
-                waiting.append((now, event))
-            else:
-                now.outcome = event
-            if len(waiting) >= self._at_once:
-                self._decode(waiting)
-                waiting = []
-            yield from self._finished(writings)
-        self._decode(waiting)
-        yield from self._finished(writings)
+            decoding.push(source, event)
+            yield from decoding.finished()
+        decoding.flush()
+        yield from decoding.finished()
+
+    def recognize_files(
+        self,
+        paths: Iterable[AudioSource],
+        *,
+        others: Sequence[Transcriber] = (),
+        frame_seconds: float = 0.0,
+        progress: Progress | None = None,
+    ) -> Iterator[Recognition | AudioError]:
+        """Transcribe recordings in order with several decoders, and keep the network's output.
+
+        The network runs once over each recording, whatever the number of decoders; every text is the one that
+        `transcribe_files` gives.
+
+        Parameters
+        ----------
+        paths : iterable of str, Path or AudioSegment
+        others : sequence of Transcriber
+            Of the same bundle: their decoders decode too. They read no files and run no network.
+        frame_seconds : float >= 0
+            Recordings up to this length get their log-mel frames.
+        progress : callable, optional
+            See `Progress`.
+
+        Yields
+        ------
+        Recognition or AudioError
+            One for each path.
+        """
+        decodings = [_Decoding(self, keep=True), *map(_Decoding, others)]
+        frames: deque[_FrameBuffer] = deque()
+        is_new = True
+        for source, event in self._hear(paths, progress):
+            if is_new:
+                frames.append(_FrameBuffer(self, frame_seconds))
+            is_new = not isinstance(event, _WindowOutput)
+            if isinstance(event, _WindowOutput):
+                frames[-1].push(event)
+            for one in decodings:
+                one.push(source, event)
+            yield from self._recognitions(decodings, frames)
+        for one in decodings:
+            one.flush()
+        yield from self._recognitions(decodings, frames)
+
+    def _recognitions(
+        self, decodings: Sequence[_Decoding], frames: deque[_FrameBuffer]
+    ) -> Iterator[Recognition | AudioError]:
+        """The recordings that every decoder has finished."""
+        while all(one.writings and one.writings[0].complete for one in decodings):
+            kept = tuple(decodings[0].writings[0].kept)
+            pictured = frames.popleft()
+            results = [one.pop() for one in decodings]
+            transcripts = tuple(one for one in results if not isinstance(one, AudioError))
+            if len(transcripts) < len(results):
+                yield next(one for one in results if isinstance(one, AudioError))
+                continue
+            heard = Heard(transcripts[0].path, transcripts[0].duration, kept, transcripts[0].notes)
+            yield Recognition(transcripts, heard, pictured.frames())
 
     def hear_files(
         self, paths: Iterable[AudioSource], *, progress: Progress | None = None
     ) -> Iterator[Heard | AudioError]:
         """Run the model over recordings, in order, without decoding what it hears; as `transcribe_files` else."""
-        stretches: list[Stretch] = []
+        stitcher, stretches = Stitcher(self.step_seconds), list[Stretch]()
         for source, event in self._hear(paths, progress):
-            if isinstance(event, Stretch):
-                stretches.append(event)
+            if isinstance(event, _WindowOutput):
+                stretches += stitcher.push(event.window, event.layer(self._output))
                 continue
-            yield (
-                event
-                if isinstance(event, AudioError)
-                else Heard(str(source), event.duration, tuple(stretches), event.notes)
-            )
-            stretches = []
+            if isinstance(event, _End):
+                stretches += stitcher.finish()
+                yield Heard(str(source), event.duration, tuple(stretches), event.notes)
+            else:
+                yield event
+            stitcher, stretches = Stitcher(self.step_seconds), []
 
     def hear_samples(self, samples: Samples) -> Heard:
         """Run the model over samples; as `transcribe_samples` else."""
@@ -262,7 +344,7 @@ class Transcriber:
         stretches: list[Stretch] = []
         for windows in (cutter.push(samples), cutter.finish()):
             for window in windows:
-                stretches += stitcher.push(window, self._run(window))
+                stretches += stitcher.push(window, self._run(window).layer(self._output))
         stretches += stitcher.finish()
         return Heard("", len(samples) / self.bundle.log_mel.settings.sample_rate, tuple(stretches))
 
@@ -272,8 +354,8 @@ class Transcriber:
 
     def _hear(
         self, paths: Iterable[AudioSource], progress: Progress | None
-    ) -> Iterator[tuple[AudioSource, Stretch | _End | AudioError]]:
-        """What the model hears in recordings, in order; each ends with its duration or an error."""
+    ) -> Iterator[tuple[AudioSource, _WindowOutput | _End | AudioError]]:
+        """The network's output for the windows of recordings, in order; each ends with its duration or an error."""
         remaining = iter(paths)
         jobs: queue.SimpleQueue[_Feed | None] = queue.SimpleQueue()
         stopped = threading.Event()
@@ -297,19 +379,14 @@ class Transcriber:
             number = 0
             while feeds:
                 feed = feeds.popleft()
-                stitcher = Stitcher(self.step_seconds)
                 while not isinstance(item := feed.windows.get(), _End | BaseException):
                     window, future, promised = item
-                    for stretch in stitcher.push(window, future.result()):
-                        yield feed.source, stretch
+                    yield feed.source, future.result()
                     if progress:
                         seconds = window.end * self.step_seconds
                         progress(number, seconds, min(1.0, seconds / promised) if promised else 0.0)
                 if isinstance(item, BaseException) and not isinstance(item, AudioError):
                     raise item
-                if isinstance(item, _End):
-                    for stretch in stitcher.finish():
-                        yield feed.source, stretch
                 begin_next()
                 yield feed.source, item
                 number += 1
@@ -333,7 +410,7 @@ class Transcriber:
 
     def _windows(
         self, path: AudioSource, pool: ThreadPoolExecutor, stopped: threading.Event
-    ) -> Iterator[tuple[Window, Future[LogProbs | None], float] | _End]:
+    ) -> Iterator[tuple[Window, Future[_WindowOutput], float] | _End]:
         rate = self.bundle.log_mel.settings.sample_rate
         cutter, promised = self._cutter(), 0.0
         notes: tuple[str, ...] = ()
@@ -348,28 +425,25 @@ class Transcriber:
             yield window, pool.submit(self._run, window), promised
         yield _End(cutter.samples / rate, notes)
 
-    def _run(self, window: Window) -> LogProbs | None:
+    def _run(self, window: Window) -> _WindowOutput:
         if is_silent(window.samples):
-            return None
+            return _WindowOutput(window, None, None)
+        log_mel = self.bundle.log_mel
         with self._cores:
-            return self._engine.log_probs(self.bundle.log_mel(window.samples))[:, self._output]
+            frames = log_mel.log_mel(window.samples)
+            return _WindowOutput(window, frames, self._engine.log_probs(log_mel.normalize(frames)))
 
     def _decode(self, waiting: Sequence[tuple[_Writing, Stretch]]) -> None:
         with self._cores:
+            started = time.thread_time()
             found = self._decoder.decode([stretch.log_probs for _, stretch in waiting])
             for (writing, stretch), hypotheses in zip(waiting, found, strict=True):
                 texts = [(self.bundle.alphabet.join([one.text]), one.score) for one in hypotheses]
                 writing.decoded.append((texts, self._words(stretch, hypotheses[0])))
+            self.decoding_core_seconds += time.thread_time() - started
 
-    def _finished(self, writings: deque[_Writing]) -> Iterator[Transcript | AudioError]:
-        while writings and writings[0].complete:
-            writing = writings.popleft()
-            if isinstance(writing.outcome, AudioError):
-                yield writing.outcome
-            elif writing.outcome is not None:
-                yield replace(self._transcript(writing, writing.outcome.duration), notes=writing.outcome.notes)
-
-    def _transcript(self, writing: _Writing, duration: float) -> Transcript:
+    def _transcript(self, writing: _Writing, end: _End) -> Transcript:
+        duration = end.duration
         joined = _best_combinations([texts for texts, _ in writing.decoded])
         texts = list(dict.fromkeys(self.bundle.alphabet.join(parts) for parts, _ in joined))
         # The last step may reach beyond the end.
@@ -380,7 +454,8 @@ class Transcriber:
         )
         source = writing.source
         path, offset = (source.path, source.offset) if isinstance(source, AudioSegment) else (source, None)
-        return Transcript(str(path), texts[0], duration, joined[0][1], tuple(words), tuple(texts[1:]), offset)
+        alternatives = tuple(texts[1:])
+        return Transcript(str(path), texts[0], duration, joined[0][1], tuple(words), alternatives, offset, end.notes)
 
     def _words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
         """A word lasts from its first symbol's step to the end of its last symbol's step."""
@@ -399,6 +474,79 @@ class Transcriber:
         features = word_features(hypothesis, stretch.log_probs, language, spans=spans)
         confidences = self._calibration.confidences(features).round(3).tolist()
         return tuple(replace(word, confidence=sure) for word, sure in zip(words, confidences, strict=True))
+
+
+class _Decoding:
+    """The work of one decoder on recordings that come window by window, in order."""
+
+    def __init__(self, transcriber: Transcriber, *, keep: bool = False) -> None:
+        self.writings: deque[_Writing] = deque()
+        self._transcriber = transcriber
+        self._keep = keep
+        self._waiting: list[tuple[_Writing, Stretch]] = []
+        self._stitcher = Stitcher(transcriber.step_seconds)
+
+    def push(self, source: AudioSource, event: _WindowOutput | _End | AudioError) -> None:
+        """Take the next window of a recording, or its end; decode as soon as there is enough."""
+        if not self.writings or self.writings[-1].outcome is not None:
+            self.writings.append(_Writing(source))
+            self._stitcher = Stitcher(self._transcriber.step_seconds)
+        writing = self.writings[-1]
+        if isinstance(event, _WindowOutput):
+            stretches = list(self._stitcher.push(event.window, event.layer(self._transcriber._output)))
+        else:
+            stretches = list(self._stitcher.finish()) if isinstance(event, _End) else []
+            writing.outcome = event
+        writing.stretches += len(stretches)
+        writing.kept += stretches if self._keep else []
+        self._waiting += [(writing, one) for one in stretches]
+        if len(self._waiting) >= self._transcriber._at_once:
+            self.flush()
+
+    def flush(self) -> None:
+        """Decode what has come so far."""
+        self._transcriber._decode(self._waiting)
+        self._waiting = []
+
+    def finished(self) -> Iterator[Transcript | AudioError]:
+        """The recordings that are decoded, each once."""
+        while self.writings and self.writings[0].complete:
+            yield self.pop()
+
+    def pop(self) -> Transcript | AudioError:
+        """The first recording, which must be complete."""
+        writing = self.writings.popleft()
+        assert writing.outcome is not None
+        if isinstance(writing.outcome, AudioError):
+            return writing.outcome
+        return self._transcriber._transcript(writing, writing.outcome)
+
+
+class _FrameBuffer:
+    """Joins the log-mel frames of a recording's windows, up to a length."""
+
+    def __init__(self, transcriber: Transcriber, most_seconds: float) -> None:
+        self._log_mel, self._subsampling = transcriber.bundle.log_mel, transcriber.bundle.model.subsampling
+        self._most = most_seconds * self._log_mel.settings.sample_rate / self._log_mel.settings.hop_samples
+        self._parts: list[Frames] | None = [] if most_seconds > 0 else None
+        self._last_steps = 0
+
+    def push(self, event: _WindowOutput) -> None:
+        """Take the next window's frames."""
+        if self._parts is None:
+            return
+        window, scale = event.window, self._subsampling
+        frames = self._log_mel.log_mel(window.samples) if event.frames is None else event.frames
+        if self._parts:  # the next window has the rest
+            self._parts[-1] = self._parts[-1][: self._last_steps * scale]
+        self._parts.append(frames[(window.cut - window.first_step) * scale :])
+        self._last_steps = window.end - window.cut
+        if sum(map(len, self._parts)) > self._most + 1:
+            self._parts = None
+
+    def frames(self) -> Frames | None:
+        """All frames; None if there are too many or none."""
+        return np.concatenate(self._parts) if self._parts else None
 
 
 def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:

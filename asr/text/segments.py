@@ -1,4 +1,4 @@
-"""Groups words into subtitles: short enough to read, long enough to be seen, cut where the speaker pauses."""
+"""Cuts words into subtitles: short enough to read, shown long enough, cut where the speaker pauses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Protocol
 
-from asr.text.transcript import Word
+from asr.text.words import one_line
 
 LINE_CHARACTERS, LINES = 42, 2
 """characters of a line; one of Chinese, Japanese or Korean is as wide as two (see `display_width`)"""
@@ -16,22 +17,36 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 7.0
 CHARACTERS_A_SECOND = 20.0
 # Between two subtitles: two frames of film.
 _GAP_SECONDS = 0.08
-# No subtitle goes on over a pause this long: the eye would read ahead of the ear.
+# No subtitle continues over a pause this long: it would show words long before they are spoken.
 _LONGEST_PAUSE = 2.0
-# What a subtitle costs, and what cutting in a pause of a second is worth.
-_COST, _PAUSE_WORTH = 1.0, 2.0
+# The cost of a subtitle, and the gain of a cut in a pause of one second.
+_COST, _PAUSE_GAIN = 1.0, 2.0
 _TOO_SHORT_COST, _TOO_FAST_COST = 0.5, 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A subtitle."""
+class TimedWord(Protocol):
+    """A word with its time in seconds, such as a `Word` of a transcript."""
 
+    @property
+    def text(self) -> str: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A subtitle, and which words it shows."""
+
+    first: int
+    """index of its first word"""
+    last: int
+    """index after its last word"""
     start: float
-    """seconds"""
+    """seconds, to the millisecond"""
     end: float
     lines: tuple[str, ...]
-    words: tuple[Word, ...]
     text: str
     """the lines as one"""
 
@@ -51,21 +66,21 @@ def display_width(text: str) -> int:
     )
 
 
-def make_segments(words: Sequence[Word], *, separator: str | Sequence[str] = " ") -> list[Segment]:
+def cut_cues(words: Sequence[TimedWord], spaces: Sequence[str]) -> list[Cue]:
     """Cut a transcript into subtitles.
 
     Parameters
     ----------
-    words : sequence of Word
-    separator : str or sequence of str
-        What stands between two words, or what stands before each of them; "" where a script has no spaces.
+    words : sequence of TimedWord
+    spaces : sequence of str
+        What stands before each word: a space, or "" where a script has none. Of the same length; the first is ignored.
 
     Returns
     -------
-    list of Segment
-        In order, never at the same time. Two lines of 42 characters at most (of 21 wide ones), 1 to 7 seconds, 20
-        characters a second or fewer where the speaker leaves room for it; of all such divisions the one that cuts best
-        in pauses. (A word that is longer than all of this is a subtitle of its own.)
+    list of Cue
+        In order, without overlap. Two lines of 42 characters at most (of 21 wide ones), 1 to 7 seconds, 20 characters a
+        second or fewer if the pauses leave time for it; of all such divisions, the one with the best cuts in pauses. A
+        word that exceeds these limits is a subtitle of its own. Words that show nothing make no subtitle.
 
     Notes
     -----
@@ -73,31 +88,32 @@ def make_segments(words: Sequence[Word], *, separator: str | Sequence[str] = " "
     """
     if not words:
         return []
-    row = _Row(words, [separator] * len(words) if isinstance(separator, str) else separator)
+    row = _Row(words, spaces)
     bounds = list(pairwise([0, *_best_ends(row)]))
-    segments = []
+    cues = []
     for (first, last), (after, _) in zip(bounds, [*bounds[1:], (len(words), 0)], strict=True):
-        group = words[first:last]
-        start, following = group[0].start, words[after].start if after < len(words) else float("inf")
+        start, following = words[first].start, words[after].start if after < len(words) else float("inf")
         lines = row.lines(first, last)
         wanted = max(SHORTEST_SECONDS, sum(map(display_width, lines)) / CHARACTERS_A_SECOND)
-        end = max(group[-1].end, min(start + wanted, following - _GAP_SECONDS))
-        end = round(min(end, max(following, group[-1].start)), 3)
-        segments.append(Segment(start, end, lines, tuple(group), row.text(first, last)))
-    return segments
+        end = max(words[last - 1].end, min(start + wanted, following - _GAP_SECONDS))
+        end = min(end, max(following, words[last - 1].start))
+        shown = tuple(line for one in lines if (line := one_line(one)))
+        if shown:
+            cues.append(Cue(first, last, round(start, 3), round(end, 3), shown, one_line(row.text(first, last))))
+    return cues
 
 
 class _Row:
-    """Words, what stands before each, and where they are if they are written in one line."""
+    """Words in one line: what stands before each, and the column where each starts and ends."""
 
-    def __init__(self, words: Sequence[Word], before: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[TimedWord], before: Sequence[str]) -> None:
         self.words = words
         self._before = before
         widths = [display_width(word.text) for word in words]
         gaps = map(display_width, before)
         self.ends = list(accumulate(width + gap for width, gap in zip(widths, gaps, strict=True)))
         self.starts = [end - width for end, width in zip(self.ends, widths, strict=True)]
-        # A line that begins with a word has room for all before this one: for none, if the word alone is too wide.
+        # Index after the last word that fits on a line that starts with each word; its own, if it is wider than a line.
         self._room = [bisect_right(self.ends, start + LINE_CHARACTERS) for start in self.starts]
 
     def text(self, first: int, last: int) -> str:
@@ -105,18 +121,18 @@ class _Row:
         return self.words[first].text + "".join(before + word.text for before, word in some)
 
     def width(self, first: int, last: int) -> int:
-        """Of the words `first` to `last - 1` on a line."""
+        """Width of the words `first` to `last - 1` on one line."""
         return self.ends[last - 1] - self.starts[first]
 
     def room(self, first: int) -> int:
-        """The words from `first` on that a subtitle has room for end before this one."""
+        """Index after the last word that fits into a subtitle that starts with the word `first`."""
         for _ in range(LINES):
             if first < len(self.words):
                 first = self._room[first]
         return first
 
     def lines(self, first: int, last: int) -> tuple[str, ...]:
-        """One line if that is enough, else two of about one width, else as many as it takes."""
+        """One line if the words fit, else two of similar width."""
         if self.width(first, last) <= LINE_CHARACTERS or last - first == 1:
             return (self.text(first, last),)
         cut = min(range(first + 1, last), key=lambda cut: max(self.width(first, cut), self.width(cut, last)))
@@ -124,7 +140,7 @@ class _Row:
 
 
 def _best_ends(row: _Row) -> list[int]:
-    """The ends of the cheapest division, by dynamic programming over where the last cut is."""
+    """The ends of the division of lowest cost, by dynamic programming over the position of the last cut."""
     words = row.words
     costs = [0.0] + [float("inf")] * len(words)
     previous = [0] * (len(words) + 1)
@@ -133,13 +149,13 @@ def _best_ends(row: _Row) -> list[int]:
     for end in range(1, len(words) + 1):
         until = words[end - 1].end
         pause = words[end].start - until if end < len(words) else _LONGEST_PAUSE
-        worth = _PAUSE_WORTH * min(max(pause, 0.0), 1.0)
+        gain = _PAUSE_GAIN * min(max(pause, 0.0), 1.0)
         for start in range(end - 1, -1, -1):
             seconds = until - words[start].start
-            # A word alone is a subtitle, whatever its length.
+            # A single word is always allowed, whatever its length.
             if start < end - 1 and (seconds > LONGEST_SECONDS or long_pause[start] or end > room[start]):
                 break
-            cost = costs[start] + _cost(seconds, row.width(start, end)) - worth
+            cost = costs[start] + _cost(seconds, row.width(start, end)) - gain
             if cost < costs[end]:
                 costs[end], previous[end] = cost, start
     ends = []

@@ -1,26 +1,52 @@
-"""The records of a transcript: words with their times, and the text that they make."""
+"""The records of a transcript: words with their times, the text that they make, and its segments."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from asr.text.segments import cut_cues
 from asr.text.words import spaces_before
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word and when it is said, in seconds from the start of the recording."""
+    """A word and its time, in seconds from the start of the recording."""
 
     text: str
     start: float
     end: float
     confidence: float | None = None
-    """the share of such words that are right; None where the bundle was not calibrated (`asr tune` does)"""
+    """estimated probability that the word is right; None if the bundle has no calibration (`asr tune` makes one)"""
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive words that are shown together, as one subtitle."""
+
+    start: float
+    """seconds, to the millisecond"""
+    end: float
+    """seconds, to the millisecond; at the earliest the end of the last word"""
+    text: str
+    """in one line"""
+    lines: tuple[str, ...]
+    """the same text as it is shown: two lines at most, unless a word is longer than a line"""
+    words: tuple[Word, ...]
+
+
+# No slots: `segments` is computed once and kept in the instance's __dict__.
+@dataclass(frozen=True)
 class Transcript:
-    """What was said in a recording."""
+    """The transcript of a recording, or of a segment of one. `asr.write` formats it.
+
+    Examples
+    --------
+    >>> words = (Word("good", 0.5, 0.7), Word("morning", 0.8, 1.3), Word("yes", 4.0, 4.2))
+    >>> transcript = Transcript("call.wav", "good morning yes", 5.0, -3.2, words, ())
+    >>> [(segment.start, segment.end, segment.text) for segment in transcript.segments]
+    [(0.5, 1.5, 'good morning'), (4.0, 5.0, 'yes')]
+    """
 
     path: str
     """"" for samples from memory"""
@@ -33,11 +59,43 @@ class Transcript:
     alternatives: tuple[str, ...]
     """further texts, best first, if the decoder was asked for more than one"""
     offset: float | None = None
-    """seconds from the start of the recording to the segment that was transcribed; None for a whole recording"""
+    """seconds from the start of the recording to the transcribed segment; None for a whole recording"""
     notes: tuple[str, ...] = ()
-    """what a user should know about how the recording was read: which of several audio tracks, for example"""
+    """warnings about how the recording was read: which of several audio tracks, for example"""
 
     @property
     def spaces(self) -> list[str]:
         """What stands before each word in the text: a space, or nothing where a script has none."""
         return spaces_before(self.text, [word.text for word in self.words])
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The words in subtitles, as every output format writes them; computed when first asked for.
+
+        In order, without overlap: see `asr.text.segments.cut_cues`. Words that show nothing (control characters alone)
+        make no segment.
+        """
+        return tuple(
+            Segment(cue.start, cue.end, cue.text, cue.lines, self.words[cue.first : cue.last])
+            for cue in cut_cues(self.words, self.spaces)
+        )
+
+    def mark_doubtful(self, below: float) -> Transcript:
+        """The same transcript with words of a lower confidence in brackets, with a question mark.
+
+        Parameters
+        ----------
+        below : float
+            From 0 to 1. Words without a confidence stay as they are.
+
+        Examples
+        --------
+        >>> Transcript("a.wav", "yes", 1.0, 0.0, (Word("yes", 0.1, 0.4, confidence=0.3),), ()).mark_doubtful(0.5).text
+        '[yes?]'
+        """
+        words = tuple(
+            replace(word, text=f"[{word.text}?]") if word.confidence is not None and word.confidence < below else word
+            for word in self.words
+        )
+        text = "".join(space + word.text for space, word in zip(self.spaces, words, strict=True))
+        return replace(self, words=words, text=text)

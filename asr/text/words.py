@@ -38,6 +38,20 @@ _JOINERS = "\u200c\u200d"
 _VIRAMA_CLASS = 9
 
 
+def one_line(text: str) -> str:
+    """A text as valid Unicode in one line: white space and control characters become single spaces.
+
+    Half a surrogate pair, which no encoding can write, becomes the replacement character U+FFFD.
+
+    Examples
+    --------
+    >>> one_line(" one\\r\\n two\\x00")
+    'one two'
+    """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return " ".join("".join(" " if unicodedata.category(one) == "Cc" else one for one in text).split())
+
+
 def is_unspaced(character: str) -> bool:
     """Whether a character is of a script that is written without spaces between words."""
     code = ord(character)

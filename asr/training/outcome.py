@@ -17,9 +17,9 @@ from asr.bundle import Bundle, check_bundle_output, load_bundle, save_bundle
 from asr.corpus.manifest import Utterance
 from asr.decoding import describe_decoder
 from asr.errors import AudioError
-from asr.evaluation.page import render_page
 from asr.evaluation.policy import ScoringPolicy
-from asr.evaluation.report import REPORT_FILES, make_report, write_report
+from asr.evaluation.report import make_report
+from asr.evaluation.report_files import DATA_FILES, PAGE, write_report
 from asr.evaluation.scoring import Score
 from asr.evaluation.sources import Output, System
 from asr.files import OutputJournal
@@ -32,7 +32,6 @@ from asr.training.validation import DECODER
 
 BEST, LAST, VALIDATION = "best", "last", "validation"
 """of a run directory: the bundle with the lowest validation CER, that of the last epoch, the report of the best"""
-_PAGE = "report.html"
 
 
 def check_run_outputs(run_dir: Path) -> None:
@@ -46,9 +45,9 @@ def check_run_outputs(run_dir: Path) -> None:
     for name in (BEST, LAST):
         check_bundle_output(run_dir / name, overwrite=True)
     folder = run_dir / VALIDATION
-    if not (folder / REPORT_FILES[0]).exists():
+    if not (folder / DATA_FILES[0]).exists():
         journal = OutputJournal(advice="move it away, or take another run_dir")
-        journal.check(folder / name for name in (*REPORT_FILES, _PAGE))
+        journal.check(folder / name for name in (*DATA_FILES, PAGE))
 
 
 def save_trained(
@@ -161,6 +160,5 @@ def report_best(
     label = describe_decoder(decoder)
     system = System(f"{BEST}, {label}", outputs, {"bundle": str(best), "decoder": label})
     report = make_report(utterances, [system], ScoringPolicy(settings.normalizer), references=list(valid_names))
-    write_report(folder, report)
-    OutputJournal().write(folder / _PAGE, render_page(report).encode("utf-8", "xmlcharrefreplace"))
-    return [folder / "report.json", folder / _PAGE]
+    page = write_report(folder, report)
+    return [folder / "report.json", page]

@@ -1,1 +1,1 @@
-"""Transcripts as files: one table of formats."""
+"""Transcripts as files: a table of output formats, one module for each family."""

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from asr.bundle import load_bundle
-from asr.evaluation.text import interval_text, rate_text
+from asr.evaluation.render.text_report import interval_text, percent
+from asr.evaluation.statistics import Interval
 from asr.settings.decoding import BeamConfig
 
 
@@ -40,7 +41,7 @@ def main() -> int:
             per_hour = 3600 * speed["core_seconds"] / speed["audio_seconds"]
             label = f"{Path(name).name}, {system['about']['decoder'].partition(',')[0]}"
             cost = f"{size / 1e6:>6.1f} MB{speed['peak_memory_mb']:>6.0f} MB{1 / speed['real_time_factor']:>13.0f}"
-            errors = f"{rate_text(words):>10}  {interval_text(words['intervals'][0])}"
+            errors = f"{percent(words['rate']):>10}  {interval_text(Interval(**words['intervals'][0]))}"
             print(f"{label:<32}{cost}{per_hour:>16.1f}{errors}")
             figures[label] = {"megabytes": size / 1e6, **speed, "wer": words["rate"], "interval": words["intervals"][0]}
     print(json.dumps(figures))

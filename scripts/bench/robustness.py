@@ -30,9 +30,9 @@ from asr.bundle import load_bundle
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AudioError
 from asr.evaluation.policy import ScoringPolicy
+from asr.evaluation.render.text_report import chance, interval_text
 from asr.evaluation.scoring import Score, score
 from asr.evaluation.statistics import compare, enough_speakers, rate_intervals
-from asr.evaluation.text import chance, interval_text
 from asr.recognition.transcriber import Transcriber
 from asr.settings.decoding import AutoConfig, GreedyConfig
 
@@ -145,7 +145,7 @@ def describe(name: str, result: Score, clean: Score, speakers: Sequence[str | No
     worse = "" if result is clean else f"{100 * comparison.difference:+.2f}"
     sure = "" if result is clean or comparison.p is None else f"  ({chance(comparison.p)})"
     cer = 100 * (result.characters.rate or 0)
-    print(f"{name:<18}{result.words!s:>9}  {interval_text(asdict(interval)):<18}{cer:>6.2f} %{worse:>10}{sure}")
+    print(f"{name:<18}{result.words!s:>9}  {interval_text(interval):<18}{cer:>6.2f} %{worse:>10}{sure}")
     return {
         "wer": result.words.rate,
         "cer": result.characters.rate,

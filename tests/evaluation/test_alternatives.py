@@ -148,9 +148,9 @@ def test_totals_of_trn_files_are_those_of_nists_sclite(tmp_path):
     theirs = score_by_sclite(tmp_path, *texts)
     references = read_references([str(tmp_path / "ref.trn")])
     outputs, _ = read_hypotheses(str(tmp_path / "hyp.trn"), references)
-    words = make_report(references, [System("h", outputs)], ScoringPolicy(NormalizerConfig()))["systems"][0]["words"]
-    kinds = ("hits", "substitutions", "deletions", "insertions")
-    assert [words[kind] for kind in kinds] == [sum(column) for column in zip(*theirs, strict=True)]
+    words = make_report(references, [System("h", outputs)], ScoringPolicy(NormalizerConfig())).systems[0].words.counts
+    counts = [words.hits, words.substitutions, words.deletions, words.insertions]
+    assert counts == [sum(column) for column in zip(*theirs, strict=True)]
 
 
 def test_errors_with_optional_words_are_those_of_sclite_d(tmp_path):

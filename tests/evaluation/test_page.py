@@ -11,11 +11,12 @@ import pytest
 
 from asr.audio.features import LogMel
 from asr.corpus.manifest import Utterance
-from asr.evaluation.page import Sound, render_page
 from asr.evaluation.policy import ScoringPolicy
-from asr.evaluation.recordings import Medium, draw_frames, write_media
+from asr.evaluation.render.media import Medium, draw_frames, write_media
+from asr.evaluation.render.page import render_page
 from asr.evaluation.report import make_report
-from asr.evaluation.sources import Output, System
+from asr.evaluation.report_json import report_object
+from asr.evaluation.sources import Output, Spike, System
 from asr.settings.features import FeatureConfig
 from asr.settings.text import NormalizerConfig
 from asr.text.transcript import Word
@@ -25,9 +26,11 @@ from ..conftest import oracle, oracle_module
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> &amp; \u2028"
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "then", "it", "sleeps"]
 
+SPIKES = (Spike(0.2, "t", 0.9), Spike(0.3, " ", 0.4))
 
-def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None):
-    """A report of two systems on some utterances, and the page's sounds if a folder for them is given."""
+
+def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None, spikes=SPIKES):
+    """A report of two systems on some utterances, and the page's media if a folder for them is given."""
     rng = np.random.default_rng(1)
     utterances, ours, theirs = [], [], []
     for number in range(count):
@@ -44,7 +47,7 @@ def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None)
         timed = [
             Word(word, 0.1 * place, 0.1 * place + 0.09, 0.5 + rng.random() / 2) for place, word in enumerate(heard)
         ]
-        ours.append(Output(" ".join(heard), tuple(timed)))
+        ours.append(Output(" ".join(heard), tuple(timed), spikes))
         theirs.append(Output(" ".join(words[1:])))
     utterances[0] = Utterance(
         "<b>hostile</b>", utterances[0].audio_path, HOSTILE, 1.5, "<i>s0</i>", "", {"accent": HOSTILE}
@@ -56,8 +59,7 @@ def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None)
     if folder is None:
         return report, []
     folder.mkdir(exist_ok=True)
-    media = list(write_media(utterances, folder, log_mel))
-    return report, [Sound(one, [(0.2, "t", 0.9), (0.3, " ", 0.4)]) for one in media]
+    return report, list(write_media(utterances, folder, log_mel))
 
 
 def until(page, expression: str, *arguments) -> None:
@@ -106,7 +108,9 @@ def opened(browser, tmp_path):
 def test_the_page_shows_the_numbers_of_the_report(opened):
     report, _ = make(40)
     page = opened(render_page(report))
-    for system, row in zip(report["systems"], page.locator("#systems tbody tr[data-system]").all(), strict=True):
+    for system, row in zip(
+        report_object(report)["systems"], page.locator("#systems tbody tr[data-system]").all(), strict=True
+    ):
         assert row.get_attribute("data-system") == system["name"]
         cells = row.locator("td").all_inner_texts()
         words = system["words"]
@@ -114,12 +118,12 @@ def test_the_page_shows_the_numbers_of_the_report(opened):
         assert cells[1] == f"{100 * words['intervals'][0]['low']:.2f} to {100 * words['intervals'][0]['high']:.2f} %"
         assert cells[2] == f"{100 * system['characters']['rate']:.2f} %"
         assert cells[3:6] == [str(words[name]) for name in ("substitutions", "deletions", "insertions")]
-    assert page.locator("h1").inner_text() == f"{100 * report['systems'][0]['words']['rate']:.2f} %"
+    assert page.locator("h1").inner_text() == f"{100 * report_object(report)['systems'][0]['words']['rate']:.2f} %"
     (comparison,) = page.locator("#comparisons tbody tr").all()
-    assert f"{100 * report['comparisons'][0]['difference']:+.2f}" in comparison.inner_text()
-    slices = sum(len(field["values"]) for field in report["systems"][0]["slices"])
+    assert f"{100 * report_object(report)['comparisons'][0]['difference']:+.2f}" in comparison.inner_text()
+    slices = sum(len(field["values"]) for field in report_object(report)["systems"][0]["slices"])
     assert page.locator("#slices tbody tr, #slices table > tr").count() == slices
-    frequent = report["systems"][0]["confusions"]["words"]["deletions"][0]
+    frequent = report_object(report)["systems"][0]["confusions"]["words"]["deletions"][0]
     assert page.locator("#confusions .columns > div:nth-child(2) tr").first.inner_text().split() == [
         frequent[0],
         str(frequent[1]),
@@ -138,7 +142,9 @@ def test_the_explorer_sorts_filters_and_searches(opened):
     def ids() -> list[str]:
         return [text.split("\n")[0] for text in page.locator("article h3").all_inner_texts()]
 
-    def wanted(key, rows=report["utterances"]) -> list[str]:
+    utterances = report_object(report)["utterances"]
+
+    def wanted(key, rows=utterances) -> list[str]:
         return [one["id"] for one in sorted(rows, key=key)][:30]
 
     page.locator("#sort").select_option("id")
@@ -146,7 +152,7 @@ def test_the_explorer_sorts_filters_and_searches(opened):
     page.locator("#sort").select_option("errors")
     assert ids() == wanted(lambda one: -one["systems"][0]["words"]["errors"])
     page.locator("#show").select_option("right")
-    right = [one for one in report["utterances"] if not one["systems"][0]["words"]["errors"]]
+    right = [one for one in report_object(report)["utterances"] if not one["systems"][0]["words"]["errors"]]
     assert count.inner_text() == f"{len(right)} of 80"
     page.locator("#show").select_option("all")
     page.locator("#search").fill("utt-0042")
@@ -217,12 +223,12 @@ def test_nothing_is_wider_than_a_phone(opened):
 
 
 def test_five_thousand_utterances_open_in_two_seconds(opened, tmp_path, rng):
-    report, _ = make(5000)
-    spikes = [(0.1 * place, "etaoin shrdlu"[place % 13], 0.5) for place in range(60)]
+    spikes = tuple(Spike(0.1 * place, "etaoin shrdlu"[place % 13], 0.5) for place in range(60))
+    report, _ = make(5000, spikes=spikes)
     (tmp_path / "report_files").mkdir()
     (tmp_path / "report_files" / "picture.webp").write_bytes(draw_frames(rng.random((600, 80), np.float32)))
-    sound = Sound(Medium(Path("sound.opus"), Path("picture.webp"), 6.0), spikes)
-    text = render_page(report, [sound] * 5000, folder="report_files")
+    medium = Medium(Path("sound.opus"), Path("picture.webp"), 6.0)
+    text = render_page(report, [medium] * 5000, folder="report_files")
     spent = []
     for _ in range(3):
         started = time.perf_counter()
@@ -240,5 +246,5 @@ def test_the_page_fetches_nothing_and_holds_the_data_of_the_report():
     assert "https://" not in text
     start = text.index('id="data">') + len('id="data">')
     data = json.loads(text[start : text.index("</script>", start)])
-    assert [one["id"] for one in data["utterances"]] == [one["id"] for one in report["utterances"]]
+    assert [one["id"] for one in data["utterances"]] == [one["id"] for one in report_object(report)["utterances"]]
     assert data["systems"] == ["ours <u>", "theirs"]

@@ -4,7 +4,7 @@ import pytest
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from asr.errors import ConfigError
-from asr.evaluation.policy import POLICY_VERSION, ScoringPolicy
+from asr.evaluation.policy import POLICY_VERSION, RuleCount, ScoringPolicy
 from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text
 
@@ -41,13 +41,13 @@ def test_what_each_rule_changed_is_counted(tmp_path):
     policy = ScoringPolicy(NormalizerConfig(), rules=str(tmp_path / "rules"), synonyms=str(tmp_path / "same"))
     assert policy.apply(["Okay, ten per cent. O.K.?", "ok"], "references") == ["ok ten percent ok", "ok"]
     assert policy.apply(["nothing"], "hypotheses") == ["nothing"]
-    counts = {one["name"]: one["references"] for one in policy.describe()["rules"]}
-    assert counts["case"] == {"texts": 1, "places": 2}
-    assert counts["punctuation"] == {"texts": 1, "places": 3}
-    assert counts["rule: \\bper cent\\b => percent"] == {"texts": 1, "places": 1}
-    assert counts["synonyms: ok, okay, o k"] == {"texts": 1, "places": 2}
-    assert all(not any(one["hypotheses"].values()) for one in policy.describe()["rules"])
-    assert policy.describe()["version"] == POLICY_VERSION
+    counts = {one.name: one.sides["references"] for one in policy.describe().rules}
+    assert counts["case"] == RuleCount(texts=1, places=2)
+    assert counts["punctuation"] == RuleCount(texts=1, places=3)
+    assert counts["rule: \\bper cent\\b => percent"] == RuleCount(texts=1, places=1)
+    assert counts["synonyms: ok, okay, o k"] == RuleCount(texts=1, places=2)
+    assert all(one.sides["hypotheses"] == RuleCount() for one in policy.describe().rules)
+    assert policy.describe().version == POLICY_VERSION
     assert "rules (sha256 " in policy.name
 
 

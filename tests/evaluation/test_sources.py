@@ -5,6 +5,7 @@ import pytest
 from asr.errors import ManifestError
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import make_report
+from asr.evaluation.report_json import report_object
 from asr.evaluation.sources import System, read_hypotheses, read_references
 from asr.settings.text import NormalizerConfig
 from asr.text.transcript import Word
@@ -195,7 +196,7 @@ def test_scores_against_stm_and_ctm_are_those_of_nists_sclite(tmp_path, stm, nam
     outputs, _ = read_hypotheses(str(tmp_path / "h.ctm"), utterances)
     report = make_report(utterances, [System("h", outputs)], ScoringPolicy(NormalizerConfig(keep="'")))
     theirs = count_by_id(run_sclite(tmp_path, "-D", "-r", name, name[-3:], "-h", "h.ctm", "ctm"))
-    ours = report["systems"][0]["words"]
+    ours = report_object(report)["systems"][0]["words"]
     kinds = ("substitutions", "deletions", "insertions")
     assert [ours[kind] for kind in kinds] == [sum(column) for column in list(zip(*theirs.values(), strict=True))[1:]]
     assert ours["errors"] > 0

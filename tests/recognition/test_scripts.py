@@ -19,7 +19,7 @@ from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
 from asr.settings.transcripts import TranscriptFormat
 from asr.text.alphabet import Alphabet
 from asr.text.segments import LINE_CHARACTERS, LONGEST_SECONDS, display_width
-from asr.writers.table import format_transcript
+from asr.writers.table import write
 
 from ..conftest import RATE, SAMPLES, write_rows
 
@@ -98,7 +98,7 @@ def test_every_format_is_written_without_spaces(bundle, speech, tmp_path):
     transcript = Transcriber(bundle, decoder=GreedyConfig()).transcribe_samples(speech)
 
     def run(kind: TranscriptFormat) -> str:
-        return format_transcript(transcript, kind, "minute")
+        return write(transcript, kind, name="minute")
 
     text = run(TranscriptFormat.txt).removesuffix("\n")
     row = json.loads(run(TranscriptFormat.jsonl))

@@ -222,3 +222,47 @@ def test_silence_between_stretches_takes_no_memory():
     expected[2:5] = expected[7:10] = steps
     np.testing.assert_array_equal(short.log_probs(), expected)
     assert Heard("", 1.0, ()).log_probs().shape == (0, 1)
+
+
+class Counting:
+    """Another acoustic model, with a count of its calls."""
+
+    def __init__(self, model):
+        self.model, self.calls = model, 0
+
+    def log_probs(self, frames):
+        self.calls += 1
+        return self.model.log_probs(frames)
+
+
+def test_one_pass_gives_the_texts_of_every_decoder_the_output_and_the_frames(tiny_bundle, tmp_path, write_audio):
+    bundle = load_bundle(tiny_bundle)
+    engine = Counting(bundle.engine())
+    decoders = (BeamConfig(beam_width=4), GreedyConfig())
+    first, second = (Transcriber(bundle, decoder=one, engine=engine) for one in decoders)
+    long = write_audio("long.wav", seconds=80)
+    paths = [SAMPLE_PATHS[0], tmp_path / "none.wav", long, *SAMPLE_PATHS[1:3]]
+    expected = [list(one.transcribe_files(paths)) for one in (first, second)]
+    heard = list(first.hear_files(paths))
+    calls = engine.calls // 3
+    engine.calls = 0
+    results = list(first.recognize_files(paths, others=[second], frame_seconds=60))
+    assert engine.calls == calls
+    assert isinstance(results[1], AudioError)
+    for place in (0, 2, 3, 4):
+        assert results[place].transcripts == tuple(one[place] for one in expected)
+        np.testing.assert_array_equal(results[place].heard.log_probs(), heard[place].log_probs())
+    assert results[2].frames is None  # longer than 60 seconds
+    assert first.decoding_core_seconds > second.decoding_core_seconds > 0
+
+
+@pytest.mark.parametrize("seconds", [0.01, 3.0, 47.3])
+def test_the_frames_of_windows_are_those_of_the_whole_recording(tiny_bundle, write_audio, seconds):
+    bundle = load_bundle(tiny_bundle)
+    samples = 0.1 * np.random.default_rng(3).standard_normal(int(seconds * RATE)).astype(np.float32)
+    samples[len(samples) // 3 : len(samples) // 2] = 0
+    path = write_audio("a.wav", samples, subtype="FLOAT")
+    (result,) = Transcriber(bundle).recognize_files([path], frame_seconds=60)
+    np.testing.assert_array_equal(result.frames, bundle.log_mel.log_mel(samples))
+    (result,) = Transcriber(bundle).recognize_files([path])
+    assert result.frames is None

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.text.segments import LINE_CHARACTERS, LINES, LONGEST_SECONDS, display_width, make_segments
-from asr.text.transcript import Word
+from asr.text.segments import LINE_CHARACTERS, LINES, LONGEST_SECONDS, display_width
+from asr.text.transcript import Segment, Transcript, Word
 from asr.text.words import cut_words
 
 
@@ -19,6 +19,11 @@ def speak(text: str, *, start: float = 0.0, seconds: float = 0.3, pauses: dict[i
         words.append(Word(one, round(start, 3), round(start + seconds, 3)))
         start += seconds
     return words
+
+
+def make_segments(words: list[Word], *, separator: str = " ") -> tuple[Segment, ...]:
+    text = separator.join(word.text for word in words)
+    return Transcript("a.wav", text, 0.0, 0.0, tuple(words), ()).segments
 
 
 def test_a_sentence_is_one_subtitle_of_two_lines_of_about_one_length():
@@ -53,7 +58,7 @@ def test_a_script_without_spaces_is_cut_between_characters():
 
 
 def test_no_words_are_no_subtitles():
-    assert make_segments([]) == []
+    assert make_segments([]) == ()
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.floats(0.02, 1.0), st.floats(0.0, 3.0)), min_size=1, max_size=60))
@@ -137,9 +142,9 @@ def test_subtitles_of_a_script_without_spaces_are_cut_in_pauses():
     assert [len(one.words) for one in make_segments(words, separator="")] == [12, 18, 20]
 
 
-def test_what_stands_before_each_word_may_differ():
+def test_spaces_are_those_of_the_text():
     words = [Word(one, number, number + 0.5) for number, one in enumerate(["google", "工", "作"])]
-    (segment,) = make_segments(words, separator=["", " ", ""])
+    (segment,) = Transcript("a.wav", "google 工作", 3.0, 0.0, tuple(words), ()).segments
     assert segment.text == "google 工作"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -15,12 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from praatio import textgrid
 
+import asr
 from asr.corpus.manifest import Utterance
 from asr.errors import ConfigError
 from asr.evaluation.sources import read_hypotheses
 from asr.settings.transcripts import TranscriptFormat
 from asr.text.transcript import Transcript, Word
-from asr.writers.table import WRITERS, format_transcript, mark_doubtful, output_paths, transcript_object
+from asr.writers.json_objects import transcript_object
+from asr.writers.table import WRITERS, output_paths, write
 
 from ..conftest import oracle
 
@@ -37,12 +40,12 @@ SILENT = Transcript("s.wav", "", 5.0, 0.0, (), ())
 
 
 def test_text_is_the_text_and_a_line_feed():
-    assert format_transcript(ONE, TranscriptFormat.txt) == "hé there\n"
+    assert write(ONE, TranscriptFormat.txt) == "hé there\n"
 
 
 @pytest.mark.parametrize("kind", [TranscriptFormat.json, TranscriptFormat.jsonl])
 def test_json_holds_times_and_alternatives(kind):
-    written = format_transcript(ONE, kind)
+    written = write(ONE, kind)
     assert (written.count("\n") == 1) is (kind is TranscriptFormat.jsonl)
     value = json.loads(written)
     assert value["words"][1] == {"text": "there", "start": 0.4, "end": 0.9}
@@ -57,12 +60,12 @@ def test_the_id_of_a_manifest_comes_first():
 
 def test_a_name_that_is_no_text_is_still_json():
     odd = replace(ONE, path="bad\udcff.wav")
-    assert "bad" in json.loads(format_transcript(odd, TranscriptFormat.jsonl))["audio_filepath"]
+    assert "bad" in json.loads(write(odd, TranscriptFormat.jsonl))["audio_filepath"]
 
 
 @pytest.mark.parametrize(("kind", "format_"), [(TranscriptFormat.srt, "srt"), (TranscriptFormat.vtt, "vtt")])
 def test_subtitles_are_read_by_an_independent_reader(kind, format_):
-    events = pysubs2.SSAFile.from_string(format_transcript(TWO, kind), format_=format_).events
+    events = pysubs2.SSAFile.from_string(write(TWO, kind), format_=format_).events
     assert [(one.start, one.end, one.plaintext) for one in events] == [
         (500, 1500, "one two"),
         (3_661_500, 3_662_500, "three"),
@@ -71,32 +74,32 @@ def test_subtitles_are_read_by_an_independent_reader(kind, format_):
 
 @pytest.mark.parametrize(("kind", "point"), [(TranscriptFormat.srt, ","), (TranscriptFormat.vtt, ".")])
 def test_subtitles_have_hours_and_no_more_than_59_minutes(kind, point):
-    assert f"\n01:01:01{point}500 --> 01:01:02{point}500\n" in format_transcript(TWO, kind)
+    assert f"\n01:01:01{point}500 --> 01:01:02{point}500\n" in write(TWO, kind)
 
 
 def test_subtitles_of_silence_are_an_empty_document():
-    assert format_transcript(SILENT, TranscriptFormat.srt) == ""
-    assert format_transcript(SILENT, TranscriptFormat.vtt) == "WEBVTT\n\n"
+    assert write(SILENT, TranscriptFormat.srt) == ""
+    assert write(SILENT, TranscriptFormat.vtt) == "WEBVTT\n\n"
 
 
 def test_a_table_has_milliseconds():
-    assert format_transcript(TWO, TranscriptFormat.tsv).splitlines() == [
+    assert write(TWO, TranscriptFormat.tsv).splitlines() == [
         "start\tend\ttext", "500\t1500\tone two", "3661500\t3662500\tthree",
     ]  # fmt: skip
 
 
 def test_the_formats_of_scoring_programs_part_their_fields_by_spaces():
-    assert format_transcript(TWO, TranscriptFormat.ctm).splitlines()[1] == "my_talk 1 1.000 0.400 two 0.200"
-    assert format_transcript(ONE, TranscriptFormat.ctm, "utt 1", channel="2") == (
+    assert write(TWO, TranscriptFormat.ctm).splitlines()[1] == "my_talk 1 1.000 0.400 two 0.200"
+    assert write(ONE, TranscriptFormat.ctm, name="utt 1", channel="2") == (
         "utt_1 2 0.000 0.300 hé\nutt_1 2 0.400 0.500 there\n"
     )
-    assert format_transcript(TWO, TranscriptFormat.stm).splitlines()[0] == "my_talk 1 my_talk 0.500 1.500 one two"
+    assert write(TWO, TranscriptFormat.stm).splitlines()[0] == "my_talk 1 my_talk 0.500 1.500 one two"
 
 
 @pytest.mark.parametrize("transcript", [TWO, SILENT, replace(TWO, words=(Word('say "x"', 0.0, 3700.0),))])
 def test_a_text_grid_is_read_by_an_independent_reader(tmp_path, transcript):
     path = tmp_path / "talk.TextGrid"
-    path.write_text(format_transcript(transcript, TranscriptFormat.textgrid), "utf-8")
+    path.write_text(write(transcript, TranscriptFormat.textgrid), "utf-8")
     grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
     assert grid.tierNames == ("words", "segments")
     assert [tuple(one) for one in grid.getTier("words").entries] == [
@@ -106,10 +109,10 @@ def test_a_text_grid_is_read_by_an_independent_reader(tmp_path, transcript):
 
 
 def test_doubtful_words_are_marked():
-    marked = mark_doubtful(TWO, 0.5)
+    marked = TWO.mark_doubtful(0.5)
     assert marked.text == "one [two?] three"
-    assert "[two?]" in format_transcript(marked, TranscriptFormat.srt)
-    assert mark_doubtful(ONE, 1.0).text == ONE.text
+    assert "[two?]" in write(marked, TranscriptFormat.srt)
+    assert ONE.mark_doubtful(1.0).text == ONE.text
 
 
 def test_outputs_keep_folders_and_tell_suffixes_apart():
@@ -180,7 +183,7 @@ NARROW = str.maketrans("\uff1c\uff5b\uff3c\uff1a", "<{\\:")
 @pytest.mark.parametrize("kind", list(TranscriptFormat))
 @given(hostile_words)
 def test_any_text_can_be_written_in_every_format(kind, texts):
-    content = format_transcript(said(texts, name="\udcff;; a.wav"), kind)
+    content = write(said(texts, name="\udcff;; a.wav"), kind)
     content.encode("utf-8")
     assert content.endswith("\n") or not content
 
@@ -189,9 +192,41 @@ def test_every_format_has_a_writer():
     assert set(WRITERS) == set(TranscriptFormat)
 
 
+def test_a_format_is_given_by_its_name_and_another_one_is_refused():
+    assert asr.write(ONE, "srt") == write(ONE, TranscriptFormat.srt)
+    with pytest.raises(asr.ConfigError, match=r"format='doc': .* use one of txt, json, jsonl, srt"):
+        asr.write(ONE, "doc")
+
+
+@given(hostile_words)
+def test_segments_of_json_are_the_cues_of_srt_and_vtt(texts):
+    transcript = said(texts)
+    segments = json.loads(write(transcript, TranscriptFormat.json))["segments"]
+    assert segments == [{"start": one.start, "end": one.end, "text": one.text} for one in transcript.segments]
+    for kind, point in ((TranscriptFormat.srt, ","), (TranscriptFormat.vtt, ".")):
+        blocks = write(transcript, kind).removeprefix("WEBVTT\n\n").removesuffix("\n").split("\n\n")
+        cues = [block.split("\n", 2) for block in blocks if block]
+        assert [times for _, times, _ in cues] == [
+            f"00:00:{one['start']:06.3f} --> 00:00:{one['end']:06.3f}".replace(".", point) for one in segments
+        ]
+    shown = [html.unescape(text).replace("\n", " ") for _, _, text in cues]
+    assert shown == [one["text"] for one in segments]
+
+
+def test_segments_are_computed_once():
+    assert TWO.segments is TWO.segments
+    assert [(one.text, one.words) for one in TWO.segments] == [("one two", TWO.words[:2]), ("three", TWO.words[2:])]
+
+
+def test_words_that_show_nothing_are_no_subtitle():
+    transcript = Transcript("a.wav", "one \x00", 9.0, 0.0, (Word("one", 0.0, 0.5), Word("\x00", 5.0, 5.5)), ())
+    assert [one.text for one in transcript.segments] == ["one"]
+    assert write(transcript, TranscriptFormat.stm) == "a 1 a 0.000 1.000 one\n"
+
+
 @given(hostile_words)
 def test_webvtt_shows_the_text_as_it_is(texts):
-    content = format_transcript(said(texts), TranscriptFormat.vtt)
+    content = write(said(texts), TranscriptFormat.vtt)
     blocks = content.removeprefix("WEBVTT\n\n").split("\n\n") if content.count("\n") > 2 else []
     assert all(block.count("-->") == 1 for block in blocks)
     assert "\n\n\n" not in content
@@ -202,7 +237,7 @@ def test_webvtt_shows_the_text_as_it_is(texts):
 
 @given(hostile_words)
 def test_subrip_shows_the_text_without_markup(texts):
-    content = format_transcript(said(texts), TranscriptFormat.srt)
+    content = write(said(texts), TranscriptFormat.srt)
     expected = one_line(" ".join(texts)).replace("-->", "->").replace(" ", "").translate(NARROW)
     events = pysubs2.SSAFile.from_string(content, format_="srt").events
     assert "".join(one.plaintext for one in events).translate(NARROW).replace("\n", "").replace(" ", "") == expected
@@ -212,21 +247,21 @@ def test_subrip_shows_the_text_without_markup(texts):
 
 
 def test_a_pair_of_angles_or_braces_is_no_markup_in_subrip():
-    content = format_transcript(said(["<i>x</i>", "1 < 2", "{\\an8}y", "{", "a > b", "-->"]), TranscriptFormat.srt)
-    assert "at 12:30 0:00\uff1a01,5" in format_transcript(said(["at", "12:30", "0:00:01,5"]), TranscriptFormat.srt)
+    content = write(said(["<i>x</i>", "1 < 2", "{\\an8}y", "{", "a > b", "-->"]), TranscriptFormat.srt)
+    assert "at 12:30 0:00\uff1a01,5" in write(said(["at", "12:30", "0:00:01,5"]), TranscriptFormat.srt)
     assert "\uff1ci>x\uff1c/i> 1 \uff1c 2 \uff5b\\an8}y { a > b ->" in content.replace("\n", " ")
 
 
 @given(hostile_words)
 def test_a_table_has_three_columns_whatever_is_said(texts):
-    rows = format_transcript(said(texts), TranscriptFormat.tsv).removesuffix("\n").split("\n")
+    rows = write(said(texts), TranscriptFormat.tsv).removesuffix("\n").split("\n")
     assert all(len(row.split("\t")) == 3 for row in rows)
     assert one_line(" ".join(row.split("\t")[2] for row in rows[1:])) == one_line(" ".join(texts))
 
 
 @given(hostile_words)
 def test_a_ctm_line_has_six_columns_whatever_is_said(texts):
-    lines = format_transcript(said(texts), TranscriptFormat.ctm).removesuffix("\n").split("\n")
+    lines = write(said(texts), TranscriptFormat.ctm).removesuffix("\n").split("\n")
     fields = [line.split(" ") for line in lines if line]
     assert all(len(one) == 6 for one in fields)
     assert [one[4] for one in fields] == one_line(" ".join(texts)).split()
@@ -237,7 +272,7 @@ def test_a_ctm_line_has_six_columns_whatever_is_said(texts):
 def test_a_dash_beside_a_word_is_a_token_without_length():
     words = (Word("\u2014 Well \u2014", 1.0, 1.5, 0.9), Word("in 1984 &", 2.0, 2.4))
     transcript = Transcript("a.wav", "\u2014 Well \u2014 in 1984 &", 3.0, 0.0, words, ())
-    assert format_transcript(transcript, TranscriptFormat.ctm).splitlines() == [
+    assert write(transcript, TranscriptFormat.ctm).splitlines() == [
         "a 1 1.000 0.000 \u2014 0.900",
         "a 1 1.000 0.500 Well 0.900",
         "a 1 1.500 0.000 \u2014 0.900",
@@ -250,7 +285,7 @@ def test_a_dash_beside_a_word_is_a_token_without_length():
 def test_evaluation_reads_back_the_text_of_a_ctm(tmp_path):
     texts = ["\u2014 Well \u2014", "AT&T", "in 1984 &", "{\\an8}", "漢", "字。", "end"]
     transcript = replace(said(texts), text="\u2014 Well \u2014 AT&T in 1984 & {\\an8} 漢字。 end")
-    (tmp_path / "a.ctm").write_text(format_transcript(transcript, TranscriptFormat.ctm, "u1"), "utf-8")
+    (tmp_path / "a.ctm").write_text(write(transcript, TranscriptFormat.ctm, name="u1"), "utf-8")
     (output,), _ = read_hypotheses(str(tmp_path / "a.ctm"), [Utterance("u1", Path(), "x 漢字", None, None, "r:1")])
     assert output.text == transcript.text
     (output,), _ = read_hypotheses(str(tmp_path / "a.ctm"), [Utterance("u1", Path(), "x 漢 字", None, None, "r:1")])
@@ -261,7 +296,7 @@ def test_evaluation_reads_back_the_text_of_a_ctm(tmp_path):
 def test_sclite_reads_ctm_and_stm_as_the_same_words(tmp_path, texts):
     transcript = said(texts, name=";; my talk.wav")
     for kind in (TranscriptFormat.ctm, TranscriptFormat.stm):
-        content = format_transcript(transcript, kind)
+        content = write(transcript, kind)
         (tmp_path / f"x.{kind.value}").write_text(content, "utf-8")
     done = subprocess.run(
         [oracle("sclite"), "-e", "utf-8", "-r", "x.stm", "stm", "-h", "x.ctm", "ctm", "-o", "sum", "stdout"],
@@ -286,7 +321,7 @@ def test_sclite_reads_ctm_and_stm_as_the_same_words(tmp_path, texts):
 def test_a_text_grid_has_no_overlaps_and_loses_no_word(tmp_path, words):
     transcript = Transcript("a.wav", " ".join(word.text for word in words), 3.0, 0.0, words, ())
     path = tmp_path / "a.TextGrid"
-    path.write_text(format_transcript(transcript, TranscriptFormat.textgrid), "utf-8")
+    path.write_text(write(transcript, TranscriptFormat.textgrid), "utf-8")
     grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=True)
     for name in grid.tierNames:
         entries = grid.getTier(name).entries
@@ -300,7 +335,7 @@ def test_a_text_grid_has_no_overlaps_and_loses_no_word(tmp_path, words):
 def test_in_a_text_grid_a_word_begins_where_the_last_one_ends_at_the_earliest(tmp_path):
     words = (Word("a", 0.0, 1.0), Word("b", 0.5, 1.5), Word("c", 0.7, 0.9), Word("d", 2.0, 2.5))
     path = tmp_path / "a.TextGrid"
-    path.write_text(format_transcript(replace(SILENT, words=words), TranscriptFormat.textgrid), "utf-8")
+    path.write_text(write(replace(SILENT, words=words), TranscriptFormat.textgrid), "utf-8")
     grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
     assert [tuple(one) for one in grid.getTier("words").entries] == [
         (0.0, 1.0, "a"), (1.0, 1.5, "b c"), (2.0, 2.5, "d"),
@@ -309,7 +344,7 @@ def test_in_a_text_grid_a_word_begins_where_the_last_one_ends_at_the_earliest(tm
 
 @given(hostile_words)
 def test_a_text_grid_of_any_text_has_its_words(texts):
-    content = format_transcript(said(texts), TranscriptFormat.textgrid)
+    content = write(said(texts), TranscriptFormat.textgrid)
     labels = re.findall(r'^            text = "((?:[^"]|"")*)"$', content, re.MULTILINE)
     count = len(re.findall(r"^        intervals \[", content, re.MULTILINE))
     assert len(labels) == count
@@ -319,10 +354,10 @@ def test_a_text_grid_of_any_text_has_its_words(texts):
 def test_scripts_without_spaces_have_none_in_subtitles_and_segments():
     words = tuple(Word(one, 0.2 * place, 0.2 * place + 0.04, 0.4) for place, one in enumerate("漢字漢"))
     transcript = Transcript("a.wav", "漢字漢", 2.0, 0.0, words, ())
-    assert format_transcript(transcript, TranscriptFormat.srt).splitlines()[2] == "漢字漢"
-    assert format_transcript(transcript, TranscriptFormat.tsv).splitlines()[1] == "0\t1000\t漢字漢"
-    assert format_transcript(transcript, TranscriptFormat.stm) == "a 1 a 0.000 1.000 漢字漢\n"
-    assert [line.split()[4] for line in format_transcript(transcript, TranscriptFormat.ctm).splitlines()] == [*"漢字漢"]
-    assert mark_doubtful(transcript, 0.5).text == "[漢?][字?][漢?]"
+    assert write(transcript, TranscriptFormat.srt).splitlines()[2] == "漢字漢"
+    assert write(transcript, TranscriptFormat.tsv).splitlines()[1] == "0\t1000\t漢字漢"
+    assert write(transcript, TranscriptFormat.stm) == "a 1 a 0.000 1.000 漢字漢\n"
+    assert [line.split()[4] for line in write(transcript, TranscriptFormat.ctm).splitlines()] == [*"漢字漢"]
+    assert transcript.mark_doubtful(0.5).text == "[漢?][字?][漢?]"
     mixed = replace(transcript, text="漢 字漢")
-    assert format_transcript(mixed, TranscriptFormat.vtt).splitlines()[4] == "漢 字漢"
+    assert write(mixed, TranscriptFormat.vtt).splitlines()[4] == "漢 字漢"

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from asr.acoustic.rnn_kernels.steps import STEPS, project, recurrent_kernel_gradient
+from asr.acoustic.rnn_kernels.cell_steps import STEPS, project, recurrent_kernel_gradient
 from asr.settings.model import Cell
 
 

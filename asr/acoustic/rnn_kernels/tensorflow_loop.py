@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from asr.acoustic.rnn_kernels import GATES
-from asr.acoustic.rnn_kernels.steps import STEPS, project, recurrent_kernel_gradient
+from asr.acoustic.rnn_kernels.cell_steps import STEPS, project, recurrent_kernel_gradient
 from asr.settings.model import Cell
 
 

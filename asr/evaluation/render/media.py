@@ -1,0 +1,157 @@
+"""The recordings of a page: sound that a browser plays, and a picture of the log-mel frames."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asr.audio.features import Frames, LogMel
+from asr.audio.load import Samples, load_audio, save_flac
+from asr.corpus.manifest import Utterance
+from asr.errors import AudioError
+from asr.machine import available_cores
+
+MEDIA_TYPES = {
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".webm": "audio/webm",
+    ".webp": "image/webp",
+}
+"""what browsers play and show; other recordings, and segments, are converted to FLAC"""
+LONGEST_PICTURE_SECONDS = 600
+"""longer recordings get no picture"""
+_WIDEST_PICTURE = 4000
+_PICTURE_QUALITY = 45
+# Natural logarithm of power: what is 70 dB below the loudest sound is white.
+_CONTRAST = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """The files of a recording's sound and picture."""
+
+    audio: Path
+    picture: Path | None
+    """None if the recording is too long for one"""
+    seconds: float
+
+
+def write_media(utterances: Sequence[Utterance], folder: Path, log_mel: LogMel) -> Iterator[Medium | None]:
+    """Read recordings, and write sound and picture of each into a folder.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+    folder : Path
+        Files there are named by the utterance's number, from 1.
+    log_mel : LogMel
+        The features to draw.
+
+    Yields
+    ------
+    Medium or None
+        One for each utterance; None if the recording cannot be read.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+
+    def write(numbered: tuple[int, Utterance]) -> Medium | None:
+        number, utterance = numbered
+        try:
+            samples = load_audio(utterance.audio, sample_rate=log_mel.settings.sample_rate)
+        except AudioError:
+            return None
+        seconds = len(samples) / log_mel.settings.sample_rate
+        frames = log_mel.log_mel(samples) if 0 < seconds <= LONGEST_PICTURE_SECONDS else None
+        return write_medium(utterance, number, folder, log_mel, frames, seconds, samples=samples)
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        yield from pool.map(write, enumerate(utterances, 1))
+
+
+def write_medium(
+    utterance: Utterance,
+    number: int,
+    folder: Path,
+    log_mel: LogMel,
+    frames: Frames | None,
+    seconds: float,
+    *,
+    samples: Samples | None = None,
+) -> Medium | None:
+    """Write sound and picture of one recording into a folder.
+
+    Parameters
+    ----------
+    utterance : Utterance
+    number : int
+        Names the files.
+    folder : Path
+    log_mel : LogMel
+    frames : float32 [shape=(frames, mels)], optional
+        Its log-mel frames before normalisation, to draw.
+    seconds : float >= 0
+        Its duration.
+    samples : float32 [shape=(samples,)], optional
+        The recording, if it has been read; it is read again where a browser cannot play the file itself.
+
+    Returns
+    -------
+    Medium or None
+        None if the recording cannot be read.
+    """
+    path, rate, suffix = utterance.audio_path, log_mel.settings.sample_rate, utterance.audio_path.suffix.lower()
+    is_playable = utterance.offset is None and suffix in MEDIA_TYPES
+    audio = folder / f"{number:05d}{suffix if is_playable else '.flac'}"
+    try:
+        content = path.read_bytes() if is_playable else None
+        if content is None and samples is None:
+            samples = load_audio(utterance.audio, sample_rate=rate)
+    except (AudioError, OSError):
+        return None
+    if content is not None:
+        audio.write_bytes(content)
+    elif samples is not None:
+        save_flac(audio, samples, rate)
+    picture = None
+    if frames is not None:
+        picture = folder / f"{number:05d}.webp"
+        picture.write_bytes(draw_frames(frames))
+    return Medium(audio, picture, seconds)
+
+
+def draw_frames(frames: Frames) -> bytes:
+    """Draw log-mel frames [shape=(frames, mels)], before normalisation, as WebP: time to the right, black is loud.
+
+    A page in dark colours inverts it.
+    """
+    from PIL import Image
+
+    loudest = float(frames.max())
+    grey = np.clip((loudest - frames) / _CONTRAST, 0, 1) * 255
+    image = Image.fromarray(np.ascontiguousarray(grey.T[::-1]).astype(np.uint8))
+    if image.width > _WIDEST_PICTURE:
+        image = image.resize((_WIDEST_PICTURE, image.height))
+    content = io.BytesIO()
+    image.save(content, "WEBP", quality=_PICTURE_QUALITY, method=2)
+    return content.getvalue()
+
+
+def media_bytes(media: Sequence[Medium | None]) -> int:
+    """The size of all files."""
+    paths = (path for one in media if one is not None for path in (one.audio, one.picture))
+    return sum(os.stat(path).st_size for path in paths if path is not None)

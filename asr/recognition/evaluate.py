@@ -1,0 +1,326 @@
+"""Evaluates bundles on recordings whose texts are known.
+
+The network runs once over each recording for all systems of a bundle; their texts, confidences and likely symbols, and
+the pictures of a page, come from that pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from asr.acoustic.runtime import AcousticModel
+from asr.audio.readers import Limits, Readers
+from asr.bundle import Bundle, load_bundle
+from asr.corpus.manifest import Utterance
+from asr.decoding import describe_decoder
+from asr.errors import AudioError, ConfigError
+from asr.evaluation.policy import ScoringPolicy
+from asr.evaluation.report import EvaluationReport, make_report
+from asr.evaluation.sources import Output, Speed, Spike, System, read_references
+from asr.machine import Usage, available_cores, describe_machine, usage
+from asr.recognition.transcriber import Heard, Recognition, Transcriber
+from asr.settings.commands import RecognitionJob
+from asr.settings.decoding import AutoConfig, BeamConfig, DecoderConfig
+from asr.settings.model import EngineKind
+from asr.settings.text import NormalizerConfig
+from asr.text.alphabet import BLANK
+from asr.text.normalize import NORMALIZERS
+
+# Less likely symbols of a step are no spikes: a page with more would be unreadable.
+_LEAST_PROBABILITY = 0.15
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A bundle and a decoder that are evaluated together."""
+
+    bundle: Bundle
+    decoder: DecoderConfig
+    """resolved: no `AutoConfig`"""
+    bundle_name: str
+    """as the user calls it"""
+
+    @property
+    def name(self) -> str:
+        """What reports call the system."""
+        return f"{self.bundle_name}, {describe_decoder(self.decoder)}"
+
+
+def resolve_candidate(name: str | Path | Bundle, decoder: DecoderConfig | None = None) -> Candidate:
+    """Load a bundle, and resolve `AutoConfig` (None is the same) to the decoder that it recommends.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle.
+    """
+    bundle = name if isinstance(name, Bundle) else load_bundle(name)
+    decoder = AutoConfig() if decoder is None else decoder
+    resolved = decoder.resolve(bundle.decoder) if isinstance(decoder, AutoConfig) else decoder
+    return Candidate(bundle, resolved, str(bundle.path if isinstance(name, Bundle) else name))
+
+
+def run_systems(
+    utterances: Sequence[Utterance],
+    candidates: Sequence[Candidate],
+    job: RecognitionJob,
+    *,
+    load_engine: Callable[[Bundle, EngineKind], AcousticModel] = Bundle.engine,
+    frame_seconds: float = 0.0,
+    on_recording: Callable[[int, Recognition], object] = lambda index, recognition: None,
+) -> list[System]:
+    """Transcribe all recordings with every candidate; an unreadable one is logged and counts as an empty text.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+        With recordings.
+    candidates : sequence of Candidate
+        Those of one bundle share the pass of the network over the recordings.
+    job : RecognitionJob
+        Channel, track, engine, limits and processor cores.
+    load_engine : callable
+        Makes what runs a bundle's model.
+    frame_seconds : float >= 0
+        Recordings up to this length get their log-mel frames.
+    on_recording : callable
+        Called with the index of every readable recording and its results by the first candidate's bundle.
+
+    Returns
+    -------
+    list of System
+        In the order of the candidates. The first one has the spikes of its output layer.
+
+    Raises
+    ------
+    ConfigError
+        If an utterance has no recording.
+    """
+    missing = [one.where for one in utterances if one.audio_path == Path()]
+    if missing:
+        raise ConfigError(f"{missing[0]}: a text without a recording: hypotheses=FILE scores texts made elsewhere")
+    groups: dict[str, list[int]] = {}
+    for place, one in enumerate(candidates):
+        groups.setdefault(one.bundle_name, []).append(place)
+    systems: dict[int, System] = {}
+    for places in groups.values():
+        group = [candidates[place] for place in places]
+        is_first = places[0] == 0
+        one_pass = _Pass(group, job, load_engine, is_first=is_first)
+        for index, recognition in one_pass.run(utterances, frame_seconds if is_first else 0.0):
+            if is_first:
+                on_recording(index, recognition)
+        systems |= dict(zip(places, one_pass.systems(), strict=True))
+    return [systems[place] for place in range(len(candidates))]
+
+
+@dataclass
+class _Pass:
+    """One pass over all recordings with the candidates of one bundle."""
+
+    group: Sequence[Candidate]
+    job: RecognitionJob
+    load_engine: Callable[[Bundle, EngineKind], AcousticModel]
+    is_first: bool
+    """of all passes: it has the spikes, and the peak memory, which the system does not count per pass"""
+    outputs: list[list[Output]] = field(init=False)
+    unreadable: int = field(default=0, init=False)
+    audio_seconds: float = field(default=0.0, init=False)
+    wall_seconds: float = field(default=0.0, init=False)
+    before: Usage = field(init=False)
+    after: Usage = field(init=False)
+    decoding_seconds: list[float] = field(init=False)
+
+    def run(self, utterances: Sequence[Utterance], frame_seconds: float) -> Iterator[tuple[int, Recognition]]:
+        """Transcribe, and give the index and the results of every readable recording."""
+        bundle, job = self.group[0].bundle, self.job
+        self.before, started = usage(), time.monotonic()
+        readers = Readers(Limits(hours=job.max_hours, timeout=job.timeout))
+        engine = self.load_engine(bundle, job.engine)
+        first, *others = (
+            Transcriber(
+                bundle,
+                decoder=one.decoder,
+                channel=job.channel,
+                track=job.track,
+                workers=job.workers,
+                engine=engine,
+                readers=readers,
+            )
+            for one in self.group
+        )
+        self.outputs = [[] for _ in self.group]
+        results = first.recognize_files((one.audio for one in utterances), others=others, frame_seconds=frame_seconds)
+        bar = tqdm(results, "transcribing", len(utterances), unit="file", disable=None, leave=False)
+        try:
+            for index, (utterance, result) in enumerate(zip(utterances, bar, strict=True)):
+                if isinstance(result, AudioError):
+                    _log.error("%s: %s", utterance.where, result)
+                    self.unreadable += 1
+                    for some in self.outputs:
+                        some.append(Output(""))
+                    continue
+                self._add(utterance, result, first.step_seconds)
+                yield index, result
+        finally:
+            readers.close()  # which adds their processor time to the usage
+        self.wall_seconds, self.after = time.monotonic() - started, usage()
+        self.decoding_seconds = [one.decoding_core_seconds for one in (first, *others)]
+
+    def _add(self, utterance: Utterance, result: Recognition, step_seconds: float) -> None:
+        for note in result.transcripts[0].notes:
+            _log.warning("%s: %s", utterance.where, note)
+        self.audio_seconds += result.transcripts[0].duration
+        for number, (some, transcript) in enumerate(zip(self.outputs, result.transcripts, strict=True)):
+            spikes = _spikes(result.heard, self.group[0], step_seconds) if self.is_first and number == 0 else ()
+            some.append(Output(transcript.text, transcript.words, spikes))
+
+    def systems(self) -> list[System]:
+        """The systems, after `run`."""
+        return [
+            System(one.name, outputs, self._about(number), self.unreadable, self._speed(number))
+            for number, (one, outputs) in enumerate(zip(self.group, self.outputs, strict=True))
+        ]
+
+    def _about(self, number: int) -> dict[str, Any]:
+        candidate = self.group[number]
+        settings = asdict(candidate.decoder)
+        if settings.get("lm"):  # its folder does not concern the readers of a report
+            settings["lm"] = Path(settings["lm"]).name
+        about = {
+            "bundle": candidate.bundle_name,
+            "decoder": describe_decoder(candidate.decoder),
+            "decoder_settings": settings,
+            "engine": self.job.engine.value,
+        }
+        others = [one.name for one in self.group if one is not candidate]
+        return about | ({"shares_pass_with": others} if others else {})
+
+    def _speed(self, number: int) -> Speed:
+        core_seconds = self.after.core_seconds - self.before.core_seconds
+        core_seconds -= sum(self.decoding_seconds) - self.decoding_seconds[number]
+        return Speed(
+            audio_seconds=round(self.audio_seconds, 3),
+            wall_seconds=round(self.wall_seconds, 3),
+            core_seconds=round(core_seconds, 3),
+            real_time_factor=round(self.wall_seconds / self.audio_seconds, 6) if self.audio_seconds else None,
+            peak_memory_mb=round(self.after.peak_memory_mb, 1) if self.is_first and number == 0 else None,
+            workers=self.job.workers or available_cores(),
+            machine=describe_machine(),
+        )
+
+
+def _spikes(heard: Heard, candidate: Candidate, step_seconds: float) -> tuple[Spike, ...]:
+    """The likely symbols of the output layer that a candidate decodes, by time."""
+    bundle, decoder, found = candidate.bundle, candidate.decoder, list[Spike]()
+    reads_phones = isinstance(decoder, BeamConfig) and decoder.pronunciations is not None
+    names = bundle.phones.names if reads_phones and bundle.phones else bundle.alphabet.symbols
+    for stretch in heard.stretches:
+        steps, numbers = np.nonzero(stretch.log_probs >= np.log(_LEAST_PROBABILITY))
+        probabilities = np.exp(stretch.log_probs[steps, numbers]).tolist()
+        found += [
+            Spike(step_seconds * (stretch.first_step + step + 0.5), names[number - 1], probability)
+            for step, number, probability in zip(steps.tolist(), numbers.tolist(), probabilities, strict=True)
+            if number != BLANK
+        ]
+    return tuple(found)
+
+
+def evaluate(
+    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]],
+    *,
+    bundle: str | Path | Bundle = "en",
+    decoder: DecoderConfig | None = None,
+    normalizer: NormalizerConfig | Literal["none", "standard"] = "standard",
+    english: bool = False,
+    slice_by: Sequence[str] = (),
+) -> EvaluationReport:
+    """Measure the error rates of a bundle on recordings whose texts are known, as `asr evaluate` does.
+
+    Parameters
+    ----------
+    references : str, Path or sequence
+        A manifest, several manifests, or pairs of a recording and its text.
+    bundle : Bundle, str or Path
+        A loaded bundle, its folder, or the name of one that ships.
+    decoder : DecoderConfig, optional
+        `GreedyConfig()`, `BeamConfig(...)` or `AutoConfig(...)`; the bundle's own by default.
+    normalizer : NormalizerConfig, "none" or "standard"
+        How both sides are normalised before they are compared: "standard" lowers the case and removes punctuation,
+        "none" only normalises the Unicode form, white space and invisible characters.
+    english : bool
+        Also treat contractions, numbers, fillers and British spellings as equal, as OpenAI's Whisper is scored.
+    slice_by : sequence of str
+        Fields of the manifests to slice by, besides those of few values, which are found.
+
+    Returns
+    -------
+    EvaluationReport
+        With error rates, intervals, slices, confusions and every alignment. A recording that cannot be read is logged,
+        counts as an empty text, and in `report.systems[0].unreadable`. `report.write(folder)` writes it with its page.
+
+    Raises
+    ------
+    ManifestError
+        If a manifest cannot be used: it names every line.
+    BundleError
+        If the bundle cannot be loaded.
+    ConfigError
+        If there are no references, or no normaliser of that name.
+
+    Examples
+    --------
+    >>> import asr
+    >>> report = asr.evaluate("data/samples/samples.jsonl", bundle="tiny")
+    >>> report.references.utterances, report.references.words
+    (6, 94)
+    >>> 0 < report.cer < report.wer < 1
+    True
+    >>> [one.field for one in report.systems[0].slices]
+    ['duration', 'speaker']
+    """
+    if isinstance(normalizer, str):
+        if normalizer not in NORMALIZERS:
+            raise ConfigError(
+                f"normalizer={normalizer!r}: a NormalizerConfig is wanted, or one of {', '.join(NORMALIZERS)}"
+            )
+        normalizer = NORMALIZERS[normalizer]
+    utterances, names = _utterances(references)
+    candidate = resolve_candidate(bundle, decoder)
+    systems = run_systems(utterances, [candidate], RecognitionJob())
+    policy = ScoringPolicy(normalizer, english=english)
+    return make_report(
+        utterances, systems, policy, references=names, slice_by=slice_by, log_mel=candidate.bundle.log_mel
+    )
+
+
+def _utterances(
+    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]],
+) -> tuple[list[Utterance], list[str]]:
+    """The utterances, and the names of the manifests that they come from."""
+    if isinstance(references, str | Path):
+        return read_references([str(references)]), [str(references)]
+    if not references:
+        raise ConfigError("references: there are none; a manifest is wanted, or pairs of a recording and its text")
+    names, utterances = list[str](), list[Utterance]()
+    for place, one in enumerate(references):
+        match one:
+            case str() | Path():
+                names.append(str(one))
+            case (str() | Path() as path, str() as text):
+                utterances.append(Utterance(str(path), Path(path), text, None, None, f"references[{place}]"))
+            case _:
+                raise ConfigError(f"references[{place}]: {one!r}; a manifest or a pair of a recording and its text")
+    if names and utterances:
+        raise ConfigError("references: manifests and pairs of a recording and its text cannot be mixed")
+    return (read_references(names), names) if names else (utterances, [])

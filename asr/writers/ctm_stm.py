@@ -1,0 +1,59 @@
+"""The formats of NIST's scoring programs: words with times (ctm) and segments (stm)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from asr.text.transcript import Transcript, Word
+from asr.text.words import one_line
+from asr.writers.writer import Context, Writer
+
+
+def _ctm(transcript: Transcript, context: Context) -> str:
+    fields = " ".join(_recording_and_channel(transcript, context))
+    return "".join(
+        f"{fields} {token.start:.3f} {token.end - token.start:.3f} {token.text}"
+        + ("" if token.confidence is None else f" {token.confidence:.3f}")
+        + "\n"
+        for word in transcript.words
+        for token in _tokens(word)
+    )
+
+
+def _stm(transcript: Transcript, context: Context) -> str:
+    recording, channel = _recording_and_channel(transcript, context)
+    rows = []
+    for one in transcript.segments:
+        # A text that begins with < would be read as the label that may precede the text.
+        label = "<o> " if one.text.startswith("<") else ""
+        rows.append(f"{recording} {channel} {recording} {one.start:.3f} {one.end:.3f} {label}{one.text}\n")
+    return "".join(rows)
+
+
+def _recording_and_channel(transcript: Transcript, context: Context) -> tuple[str, str]:
+    """The first two fields: fields are separated by spaces, and a line that begins with `;;` is a comment."""
+    recording = "_".join(one_line(context.name or Path(transcript.path).stem).split()) or "recording"
+    return re.sub("^;", "_", recording), "1" if context.channel == "mix" else context.channel
+
+
+def _tokens(word: Word) -> list[Word]:
+    """A word as tokens without white space: an aligned text has words with a dash or a number beside them.
+
+    The first token with a letter gets the time of the word; those before and after it have no duration.
+    """
+    texts = one_line(word.text).split()
+    timed = next((place for place, text in enumerate(texts) if any(map(str.isalpha, text))), 0)
+    return [
+        replace(
+            word,
+            text=text,
+            start=word.start if place <= timed else word.end,
+            end=word.start if place < timed else word.end,
+        )
+        for place, text in enumerate(texts)
+    ]
+
+
+WRITERS = {"ctm": Writer(_ctm, ".ctm", appendable=True), "stm": Writer(_stm, ".stm", appendable=True)}

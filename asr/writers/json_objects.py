@@ -1,0 +1,54 @@
+"""JSON: one document a recording (json) or one line a recording (jsonl), with times, segments and scores."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from asr.text.transcript import Transcript
+from asr.writers.writer import Context, Writer
+
+
+def transcript_object(transcript: Transcript, name: str | None = None) -> dict[str, Any]:
+    """A transcript as a JSON object; times in seconds, the score a natural log-probability.
+
+    The segments are the subtitles that srt and vtt show. With the id that a manifest gave the recording, the object is
+    a row that `asr evaluate hypotheses=` joins to the manifest.
+    """
+    result: dict[str, Any] = {} if name is None else {"id": name}
+    result["audio_filepath"] = transcript.path
+    if transcript.offset is not None:
+        result["offset"] = transcript.offset
+    result |= {
+        "duration": round(transcript.duration, 3),
+        "text": transcript.text,
+        "score": round(transcript.score, 4),
+        "segments": [{"start": one.start, "end": one.end, "text": one.text} for one in transcript.segments],
+        "words": [
+            {"text": word.text, "start": word.start, "end": word.end}
+            | ({} if word.confidence is None else {"confidence": word.confidence})
+            for word in transcript.words
+        ],
+    }
+    if transcript.alternatives:
+        result["alternatives"] = list(transcript.alternatives)
+    return result
+
+
+def json_text(value: Any, *, indent: int | None) -> str:
+    """JSON that ends in a line feed; half a surrogate pair, as in a file name that is no valid text, is escaped."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def _json(transcript: Transcript, context: Context) -> str:
+    return json_text(transcript_object(transcript, context.name), indent=2)
+
+
+def _jsonl(transcript: Transcript, context: Context) -> str:
+    return json_text(transcript_object(transcript, context.name), indent=None)
+
+
+WRITERS = {
+    "json": Writer(_json, ".json", appendable=True),
+    "jsonl": Writer(_jsonl, ".jsonl", appendable=True),
+}

@@ -1,0 +1,53 @@
+"""Subtitles: SubRip (srt), WebVTT (vtt), and a table of them (tsv)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from asr.text.transcript import Transcript
+from asr.writers.writer import Context, Writer
+
+# What players of SubRip files take for markup (<i>, {\an8}, \N) or for a time (00:00:01,000). The format
+# has no escapes: it gets the wide form of the character, which looks the same.
+_SRT_MARKUP = re.compile(r"<(?=.*>)|\{(?=.*\})|\\(?=[Nnh])|(?:(?<=\d:\d)|(?<=\d:\d\d)):(?=\d{1,2}[.,]\d)", re.DOTALL)
+_WIDE = {"<": "\uff1c", "{": "\uff5b", "\\": "\uff3c", ":": "\uff1a"}
+
+
+def _srt(transcript: Transcript, context: Context) -> str:
+    return _numbered_cues(transcript, ",", _srt_text)
+
+
+def _vtt(transcript: Transcript, context: Context) -> str:
+    return "WEBVTT\n\n" + _numbered_cues(transcript, ".", _vtt_text)
+
+
+def _tsv(transcript: Transcript, context: Context) -> str:
+    """Start and end in milliseconds."""
+    rows = [f"{1000 * one.start:.0f}\t{1000 * one.end:.0f}\t{one.text}\n" for one in transcript.segments]
+    return "".join(["start\tend\ttext\n", *rows])
+
+
+def _numbered_cues(transcript: Transcript, point: str, escape: Callable[[str], str]) -> str:
+    return "\n".join(
+        f"{number}\n{_clock(one.start, point)} --> {_clock(one.end, point)}\n{escape(chr(10).join(one.lines))}\n"
+        for number, one in enumerate(transcript.segments, start=1)
+    )
+
+
+def _srt_text(text: str) -> str:
+    return _SRT_MARKUP.sub(lambda match: _WIDE[match[0]], text.replace("-->", "->"))
+
+
+def _vtt_text(text: str) -> str:
+    """With the escapes of WebVTT, which also leave no arrow `-->`."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(1000 * seconds)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
+
+
+WRITERS = {"srt": Writer(_srt, ".srt"), "vtt": Writer(_vtt, ".vtt"), "tsv": Writer(_tsv, ".tsv")}
