@@ -19,10 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from asr import schema
-from asr.bounds import Bounds, declared_bounds
+from asr.cli import composition
 from asr.cli.help import shown_value
-from asr.config import BeamConfig, DecoderConfig
+from asr.settings.checks import Bounds, declared_bounds
+from asr.settings.decoding import BeamConfig, DecoderConfig
 
 _SINGULAR = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 _PLURAL = {str: "texts", int: "whole numbers", float: "numbers"}
@@ -31,7 +31,7 @@ _PLURAL = {str: "texts", int: "whole numbers", float: "numbers"}
 def sections() -> dict[str, type[Any]]:
     """The settings that commands share, by the name that opens their keys."""
     found: dict[str, type[Any]] = {}
-    for kind in schema.ROOTS.values():
+    for kind in composition.ROOTS.values():
         for name, inner in _nested(kind):
             found.setdefault(name, inner)
     return found
@@ -80,8 +80,8 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
 
     def run(self) -> list[nodes.Node]:
         """The sections."""
-        self.env.note_dependency(str(schema.__file__))
-        made = [self._command(name, kind) for name, kind in schema.ROOTS.items()]
+        self.env.note_dependency(str(composition.__file__))
+        made = [self._command(name, kind) for name, kind in composition.ROOTS.items()]
         return made + [self._section(name, kind) for name, kind in sections().items()]
 
     def _command(self, name: str, kind: type[Any]) -> nodes.section:
@@ -108,7 +108,7 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
 
     def _list(self, prefix: str, kind: type[Any], *, dotted: bool = False) -> list[nodes.Node]:
         """The settings that belong to a dataclass itself."""
-        texts = schema._field_docs(kind)
+        texts = composition._field_docs(kind)
         types = typing.get_type_hints(kind)
         bounds = declared_bounds(kind)
         nested = {name for name, _ in _nested(kind)}
@@ -132,7 +132,7 @@ class SettingsChoices(SphinxDirective):  # type: ignore[misc]
     def run(self) -> list[nodes.Node]:
         """A table of all options."""
         rows = ["| choice | description | sets |", "|---|---|---|"]
-        for file in sorted(schema.conf_dir().glob("*/*.yaml")):
+        for file in sorted(composition.conf_dir().glob("*/*.yaml")):
             self.env.note_dependency(str(file))
             comments = re.findall(r"^# (?!@package)(.*)$", file.read_text("utf-8"), re.MULTILINE)
             sets = " ".join(f"`{one}`" for one in option_sets(file))

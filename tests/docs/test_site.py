@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import asr
-from asr import schema
+from asr.cli import composition
 
 from ..conftest import REPOSITORY, oracle_module
 
@@ -90,7 +90,7 @@ def test_every_public_name_is_in_the_reference(site, pages):
 def test_every_setting_of_every_command_is_in_the_reference(site, pages):
     anchors = pages[site / "reference" / "settings.html"].anchors
     wanted = set()
-    for command in schema.ROOTS:
-        with schema.Composer(command) as composer:
+    for command in composition.ROOTS:
+        with composition.Composer(command) as composer:
             wanted |= {name if "." in name else f"{command}.{name}" for name in composer.keys()}  # noqa: SIM118
     assert wanted - anchors.keys() == set()
