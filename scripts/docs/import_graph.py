@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import html
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ from sphinx.util.docutils import SphinxDirective
 import asr
 
 PACKAGE = Path(asr.__file__).parent
-_WIDTH, _ROW, _BOX, _GAP, _LETTER = 860, 78, 30, 18, 8.1
+_WIDTH, _ROW, _BOX, _LETTER = 860, 72, 30, 8.1
+_SWEEPS = 8
+
+Item = str | tuple[str, str, int]
+"""a package, or a place on the level where an arrow passes"""
 
 
 def packages() -> dict[str, Path]:
@@ -74,35 +79,23 @@ def reduced(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 def draw(graph: Mapping[str, set[str]]) -> str:
     """The graph as SVG, the highest level on top; colours come from the style sheet of the page."""
-    rows = levels(graph)
-    arrows = reduced(graph)
-    middle: dict[str, tuple[float, float]] = {}
-    for number, row in enumerate(rows):
-        # Each package stands near the middle of what it imports, which keeps arrows short.
-        row = sorted(row, key=lambda name: (_mean(middle[one][0] for one in arrows[name]), name))
-        widths = [_LETTER * len(name) + 22 for name in row]
-        free = (_WIDTH - sum(widths)) / (len(row) + 1)
-        x = free
-        for name, width in zip(row, widths, strict=True):
-            middle[name] = (x + width / 2, (len(rows) - 1 - number) * _ROW + _BOX)
-            x += width + free
+    arrows = {(name, one) for name, used in reduced(graph).items() for one in used}
+    rows = _ordered(levels(graph), arrows)
+    place = _places(rows)
     parts = [
         f'<svg class="import-graph" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {len(rows) * _ROW}" '
         'role="img" aria-label="Which package imports which; the table below has the same">',
         '<defs><marker id="import-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker></defs>',
     ]
-    for name, used in arrows.items():
-        for one in sorted(used):
-            (x1, y1), (x2, y2) = middle[name], middle[one]
-            y1, y2 = y1 + _BOX / 2, y2 - _BOX / 2 - 2
-            bend = (y2 - y1) / 2
-            parts.append(
-                f'<path class="edge" marker-end="url(#import-arrow)" '
-                f'd="M{x1:.0f} {y1:.0f} C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"/>'
-            )
-    for name, (x, y) in middle.items():
-        width = _LETTER * len(name) + 22
+    level = {one: number for number, row in enumerate(rows) for one in row if isinstance(one, str)}
+    for upper, lower in sorted(arrows):
+        chain: list[Item] = [upper, *_passed(upper, lower, level), lower]
+        parts.append(
+            f'<path class="edge" marker-end="url(#import-arrow)" d="{_curve([place[one] for one in chain])}"/>'
+        )
+    for name in graph:
+        (x, y), width = place[name], _width(name)
         parts.append(
             f'<g><title>{html.escape(purpose(name))}</title><rect x="{x - width / 2:.0f}" y="{y - _BOX / 2:.0f}" '
             f'width="{width:.0f}" height="{_BOX}" rx="6"/><text x="{x:.0f}" y="{y + 4.5:.0f}">{name}</text></g>'
@@ -110,9 +103,61 @@ def draw(graph: Mapping[str, set[str]]) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
-def _mean(values: Iterable[float]) -> float:
-    numbers = list(values)
-    return sum(numbers) / len(numbers) if numbers else _WIDTH / 2
+def _ordered(rows: list[list[str]], arrows: set[tuple[str, str]]) -> list[list[Item]]:
+    """The packages of each level, and a place for each arrow that passes it, in an order with few crossings."""
+    level = {name: number for number, row in enumerate(rows) for name in row}
+    ordered: list[list[Item]] = [list(row) for row in rows]
+    neighbours: dict[Item, list[Item]] = {}
+    for upper, lower in sorted(arrows):
+        passed = _passed(upper, lower, level)
+        for place_on_level in passed:
+            ordered[place_on_level[2]].append(place_on_level)
+        chain: list[Item] = [upper, *passed, lower]
+        for one, other in itertools.pairwise(chain):
+            neighbours.setdefault(one, []).append(other)
+            neighbours.setdefault(other, []).append(one)
+    for _ in range(_SWEEPS):
+        for number in [*range(len(ordered)), *reversed(range(len(ordered)))]:
+            place = _places(ordered)
+            ordered[number].sort(key=lambda one: (_mean([place[other][0] for other in neighbours[one]]), str(one)))
+    return ordered
+
+
+def _passed(upper: str, lower: str, level: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """The places of an arrow on the levels between its ends."""
+    return [(upper, lower, number) for number in range(level[upper] - 1, level[lower], -1)]
+
+
+def _places(rows: Sequence[Sequence[Item]]) -> dict[Item, tuple[float, float]]:
+    """The middle of each item: those of a level share the width of the drawing."""
+    place: dict[Item, tuple[float, float]] = {}
+    for number, row in enumerate(rows):
+        free = (_WIDTH - sum(map(_width, row))) / (len(row) + 1)
+        x = free
+        for one in row:
+            place[one] = (x + _width(one) / 2, (len(rows) - 1 - number) * _ROW + _BOX)
+            x += _width(one) + free
+    return place
+
+
+def _width(item: Item) -> float:
+    return _LETTER * len(item) + 22 if isinstance(item, str) else 8
+
+
+def _curve(points: Sequence[tuple[float, float]]) -> str:
+    """A smooth line, upright at each of its points, from the lower edge of a box to the upper edge of another."""
+    ends = [(x, y) for x, y in points]
+    ends[0] = (ends[0][0], ends[0][1] + _BOX / 2)
+    ends[-1] = (ends[-1][0], ends[-1][1] - _BOX / 2 - 2)
+    line = f"M{ends[0][0]:.0f} {ends[0][1]:.0f}"
+    for (x1, y1), (x2, y2) in itertools.pairwise(ends):
+        bend = (y2 - y1) / 2
+        line += f" C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"
+    return line
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else _WIDTH / 2
 
 
 def purpose(name: str) -> str:

@@ -94,3 +94,17 @@ def test_every_setting_of_every_command_is_in_the_reference(site, pages):
         with composition.Composer(command) as composer:
             wanted |= {name if "." in name else f"{command}.{name}" for name in composer.keys()}  # noqa: SIM118
     assert wanted - anchors.keys() == set()
+
+
+def test_the_drawn_arrows_reach_what_all_imports_reach(monkeypatch):
+    oracle_module("sphinx")
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts" / "docs")
+    graph = oracle_module("import_graph")
+
+    def reach(arrows: dict[str, set[str]], name: str) -> set[str]:
+        return arrows[name].union(*(reach(arrows, one) for one in arrows[name]))
+
+    imports = graph.imports()
+    arrows = graph.reduced(imports)
+    assert {name: reach(arrows, name) for name in imports} == {name: reach(imports, name) for name in imports}
+    assert sum(map(len, arrows.values())) < sum(map(len, imports.values()))
