@@ -57,3 +57,12 @@ def test_links_between_the_pages_lead_somewhere(page):
         if not target.exists() or not (known or anchor in anchors(target)):
             dead.append(link)
     assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_files_of_the_repository_that_a_page_names_exist(page):
+    text = page.read_text("utf-8")
+    names = re.findall(r"(?<![\w./-])((?:asr|conf|docs|scripts|tests|data)/[\w./-]*\w)", text)
+    # Results of a script are named without their suffix.
+    missing = {name for name in names if not list(REPOSITORY.glob(f"{name}*"))}
+    assert {name for name in missing if not re.search(r"NAME|build/", name)} == set()
