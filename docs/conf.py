@@ -22,6 +22,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "fault_table",
     "import_graph",
     "public_names",
     "settings_reference",
@@ -35,6 +36,7 @@ myst_heading_anchors = 4
 # A name in single backticks in a docstring is a link if it is public, else a literal.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
+autodoc_default_options = {"undoc-members": True}
 autodoc_typehints = "signature"
 autodoc_type_aliases: dict[str, str] = {}
 napoleon_google_docstring = False
