@@ -112,10 +112,9 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
         types = typing.get_type_hints(kind)
         bounds = declared_bounds(kind)
         nested = {name for name, _ in _nested(kind)}
+        declared = {one.name: one for one in fields(kind) if one.name not in nested}
         items = nodes.definition_list(classes=["settings"])
-        for one in fields(kind):
-            if one.name in nested:
-                continue
+        for one in (declared[name] for name in composition._in_order_of_help(kind) if name in declared):
             anchor = f"{prefix}.{one.name}"
             facts = [type_in_words(types[one.name]), bounds_in_words(bounds[one.name]), f"default {default_of(one)}"]
             term = nodes.term("", "", ids=[anchor], names=[anchor])
