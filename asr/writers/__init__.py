@@ -1,1 +1,1 @@
-"""Transcripts as files: one table of formats."""
+"""Output formats of transcripts, in one table."""
