@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,6 @@ def bounds_in_words(bounds: Bounds | None) -> str:
     return f"{low}, {high}"
 
 
-def default_of(one: Field[Any]) -> str:
-    """The default of a field, as it is typed."""
-    value = one.default_factory() if one.default_factory is not MISSING else one.default
-    return shown_value(value)
-
-
 class SettingsReference(SphinxDirective):  # type: ignore[misc]
     """All settings: a section for each command and for each group of settings that commands share."""
 
@@ -107,21 +101,19 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
         return section
 
     def _list(self, prefix: str, kind: type[Any], *, dotted: bool = False) -> list[nodes.Node]:
-        """The settings that belong to a dataclass itself."""
-        texts = composition._field_docs(kind)
-        types = typing.get_type_hints(kind)
+        """The settings that belong to a dataclass itself, in the order of `--help`."""
         bounds = declared_bounds(kind)
-        nested = {name for name, _ in _nested(kind)}
-        declared = {one.name: one for one in fields(kind) if one.name not in nested}
         items = nodes.definition_list(classes=["settings"])
-        for one in (declared[name] for name in composition._in_order_of_help(kind) if name in declared):
-            anchor = f"{prefix}.{one.name}"
-            facts = [type_in_words(types[one.name]), bounds_in_words(bounds[one.name]), f"default {default_of(one)}"]
+        for key in composition.walk_keys(kind()):
+            if "." in key.name:
+                continue  # of a dataclass within it
+            anchor = f"{prefix}.{key.name}"
+            facts = [type_in_words(key.kind), bounds_in_words(bounds[key.name]), f"default {shown_value(key.default)}"]
             term = nodes.term("", "", ids=[anchor], names=[anchor])
-            term += [nodes.literal("", f"{anchor if dotted else one.name}=", classes=["key"]), nodes.Text(" ")]
+            term += [nodes.literal("", f"{anchor if dotted else key.name}=", classes=["key"]), nodes.Text(" ")]
             term += nodes.inline("", " · ".join(fact for fact in facts if fact), classes=["facts"])
             self.state.document.note_explicit_target(term)
-            items += nodes.definition_list_item("", term, nodes.definition("", _paragraph(texts.get(one.name, ""))))
+            items += nodes.definition_list_item("", term, nodes.definition("", _paragraph(key.help)))
         return [items] if len(items) else []
 
 
