@@ -1,4 +1,4 @@
-"""What can go wrong through no fault of the program: each error says what was wanted, what came, and where."""
+"""Errors that a user can cause: each says what was wanted, what came, and where."""
 
 from __future__ import annotations
 

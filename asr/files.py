@@ -1,8 +1,8 @@
-"""Outputs: what may be replaced, and how it is written so that no reader sees half of it. Reading compressed files.
+"""Output files: which may be replaced, and atomic writing. Reading compressed files.
 
-An output replaces only what this program wrote. Files are known by a journal in their folder (`OutputJournal`) or by
-what they begin with (`check_file`), folders by what they hold (`check_folder`). Symbolic links are followed: the link
-stays, and what it points to is replaced.
+An output replaces only what this program wrote. Files are identified by a journal in their folder (`OutputJournal`) or
+by their first bytes (`check_file`), folders by their content (`check_folder`). Symbolic links are followed: the link
+remains, and its target is replaced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What this machine is, and what this process and its children have used of it."""
+"""Facts about this machine, and the time and memory that this process and its children used."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Sound in, frames out: decoding, log-mel features, augmentation."""
+"""Audio: decoding of files, log-mel features, augmentation."""

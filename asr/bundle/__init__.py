@@ -1,4 +1,4 @@
-"""Model bundles: `card` holds what a bundle says, `arrays` its numbers, `store` its files."""
+"""Model bundles: their cards (`card`), arrays (`arrays`) and files (`store`)."""
 
 from asr.bundle.store import Bundle as Bundle
 from asr.bundle.store import bundle_argument as bundle_argument

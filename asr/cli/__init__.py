@@ -1,1 +1,1 @@
-"""The `asr` command: one thin module a subcommand, which composes settings, calls, and prints."""
+"""The command line: one module per command, which composes settings, calls, and prints."""

@@ -1,4 +1,4 @@
-"""Log-probabilities in, text out. NumPy only."""
+"""Decoders: log-probabilities in, text out, with NumPy only."""
 
 from __future__ import annotations
 

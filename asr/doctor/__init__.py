@@ -1,1 +1,1 @@
-"""What is wrong with some data: recordings, transcripts, and how they were split."""
+"""Finds faults in training data: in recordings, transcripts and splits."""

@@ -1,1 +1,1 @@
-"""Texts in, numbers out: error counts, alignments, reports."""
+"""Evaluation: error counts, alignments, statistics and reports."""

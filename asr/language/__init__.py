@@ -1,1 +1,1 @@
-"""Language models: n-grams, their files and training, and the vocabulary that decoders take from them."""
+"""Language models: n-grams, their files and training, and the vocabulary that decoders use."""

@@ -1,1 +1,1 @@
-"""Joins the rooms: recordings in, transcripts out."""
+"""Recognition: recordings in, transcripts out."""

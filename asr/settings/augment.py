@@ -13,9 +13,9 @@ class AugmentConfig:
     utterance behind, masks."""
 
     speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1], metadata=between(0.25, 4.0))
-    """speeds to resample by, one drawn for each utterance and epoch; [1.0] for none"""
+    """speeds to resample to; one is drawn for each utterance and epoch; [1.0] for none"""
     speed_probability: float = field(default=1.0, metadata=between(0.0, 1.0))
-    """share of utterances whose speed is drawn; the others keep theirs"""
+    """share of utterances whose speed is changed"""
     reverb_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
     """share of utterances that get the reverberation of a room"""
     reverb_manifests: list[str] = field(default_factory=list)
@@ -23,16 +23,16 @@ class AugmentConfig:
     reverb_seconds: list[float] = field(default_factory=lambda: [0.15, 0.7], metadata=above(0, at_most=60))
     """shortest and longest reverberation time (60 dB) of simulated rooms"""
     noise_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
-    """share of utterances that noise is added to"""
+    """share of utterances with added noise"""
     noise_manifests: list[str] = field(default_factory=list)
     """manifests of recorded noise (minutes rather than hours per file); without one, noise from white to brown is
     synthesised"""
     noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 25.0], metadata=between(-100.0, 100.0))
-    """lowest and highest ratio of speech to noise, in dB"""
+    """lowest and highest signal-to-noise ratio, in dB"""
     telephone_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
-    """share of utterances that are sent through a telephone: 300 to 3400 Hz, 8 kHz, 8-bit mu-law"""
+    """share of utterances in telephone quality: 300 to 3400 Hz, 8 kHz, 8-bit mu-law"""
     gain_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
-    """share of utterances whose level is changed; has no effect with features.normalization=utterance"""
+    """share of utterances whose level is changed; without effect if features.normalization=utterance"""
     gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0], metadata=between(-100.0, 100.0))
     """lowest and highest change of level, in dB"""
     join_probability: float = field(default=0.0, metadata=between(0.0, 1.0))
@@ -41,15 +41,15 @@ class AugmentConfig:
     join_seconds: float = field(default=20.0, metadata=at_least(0, at_most=86_400))
     """longest example made of two joined utterances"""
     mask_probability: float = field(default=1.0, metadata=between(0.0, 1.0))
-    """share of utterances that SpecAugment masks"""
+    """share of utterances with SpecAugment masks"""
     frequency_masks: int = field(default=2, metadata=at_least(0, at_most=1000))
-    """SpecAugment: bands of neighbouring mels to blank out"""
+    """SpecAugment: number of masks over mel bands"""
     frequency_mask_mels: int = field(default=20, metadata=at_least(0, at_most=1024))
-    """SpecAugment: widest band, in mels"""
+    """SpecAugment: greatest width of such a mask, in mel bands"""
     time_masks: int = field(default=2, metadata=at_least(0, at_most=1000))
-    """SpecAugment: spans of neighbouring frames to blank out"""
+    """SpecAugment: number of masks over time"""
     time_mask_frames: int = field(default=40, metadata=at_least(0, at_most=1_000_000))
-    """SpecAugment: longest span, in frames"""
+    """SpecAugment: greatest length of such a mask, in frames"""
     time_mask_share: float = field(default=0.15, metadata=between(0.0, 1.0))
     """SpecAugment: longest span as a share of the utterance; the shorter of the two limits applies"""
 

@@ -34,7 +34,7 @@ class Messages:
     """The settings that every command has."""
 
     log: LogStyle = LogStyle.text
-    """messages on stderr as text or as json lines"""
+    """format of the messages on stderr: text, or JSON lines"""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -110,13 +110,13 @@ class RecognitionJob(Messages):
     """The settings of commands that run a bundle on recordings."""
 
     bundle: str = "en"
-    """the model: the name of a bundle that ships, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    """the model: the name of a shipped bundle, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     channel: str = "mix"
     """mix (the mean of all channels) or the number of one channel, from 1"""
     track: int | None = field(default=None, metadata=at_least(1, at_most=1000))
-    """the number of an audio track, from 1, where recordings have several; the one marked as default by default"""
+    """number of the audio track, from 1, where recordings have several; null is the one that is marked as default"""
     engine: EngineKind = EngineKind.onnx
-    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (slower still)"""
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (the slowest)"""
     workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
     max_hours: float = field(default=24.0, metadata=between(0.0, _YEAR_HOURS, low_open=True))
@@ -152,7 +152,7 @@ class TranscribeConfig(RecognitionJob):
     output_dir: str | None = None
     """write one file per recording to this folder instead of stdout; recordings that are finished there are skipped"""
     beside: bool = False
-    """write one file beside each recording instead"""
+    """write one file beside each recording, instead of stdout"""
     overwrite: bool = False
     """transcribe finished recordings again, and replace files that this command did not write, or that were changed
     since"""
@@ -178,8 +178,8 @@ class AlignConfig(RecognitionJob):
     """`asr align`."""
 
     format: TranscriptFormat = TranscriptFormat.json
-    """txt, json (one document), jsonl, srt, vtt, tsv, ctm, stm or textgrid, as in `asr transcribe`; a word's score
-    takes the place of its confidence"""
+    """txt, json (one document), jsonl, srt, vtt, tsv, ctm, stm or textgrid, as in `asr transcribe`; the score of a word
+    replaces its confidence"""
     output_dir: str | None = None
     """write one file per recording to this folder instead of stdout"""
     cut_dir: str | None = None
@@ -200,8 +200,8 @@ class EvaluateConfig(RecognitionJob):
     """score the texts of this file instead of running a model: JSON lines with `id` or `audio_filepath`, and `text`;
     .ctm or .trn, also where the references are .stm; or .txt where the references are .txt too"""
     against: list[str] = field(default_factory=list)
-    """other systems to compare with on the same recordings: files of hypotheses, bundles, or greedy (the same bundle
-    without a beam search), as in against=[greedy,other.ctm]"""
+    """other systems to compare with, on the same recordings: files of hypotheses, bundles, or greedy (the same bundle
+    without a beam search); against=[greedy,other.ctm]"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     english: bool = False
@@ -228,7 +228,7 @@ class EvaluateConfig(RecognitionJob):
     max_regression: float = field(default=0.0, metadata=at_least(0, at_most=1000))
     """allowed increase of WER over the baseline, in points: exit code 3 if it is significantly larger (p < 0.05)"""
     worst: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
-    """utterances with the most errors to show"""
+    """number of utterances with the most errors to show"""
 
 
 @dataclass(kw_only=True)
@@ -242,18 +242,17 @@ class LmConfig(Messages):
     """share of the texts in the adapted model, the base has the rest; null finds the one, up to 0.5, that predicts
     parts of the texts best that are left out"""
     order: int = field(default=3, metadata=at_least(1, at_most=10))
-    """words of the longest n-gram"""
+    """length of the longest n-gram"""
     unit: LanguageUnit = LanguageUnit.words
     """words, or characters: for languages written without spaces, and for models that write none"""
     vocabulary: int = field(default=60000, metadata=at_least(1, at_most=100_000_000))
     """number of most frequent words that are kept; the others count as unknown"""
     min_count: int | None = field(default=None, metadata=at_least(1, at_most=1_000_000_000))
-    """words seen less often than this count as unknown; null is 2, and 1 for texts of fewer than 10,000 words, where
-    every word matters"""
+    """words with fewer occurrences count as unknown; null is 2, and 1 for texts of fewer than 10,000 words"""
     max_ngrams: int | None = field(default=None, metadata=at_least(0, at_most=10_000_000_000))
     """number of n-grams of two words and more that are kept: those that change the model most; null keeps all"""
     threshold: float = field(default=0.0, metadata=at_least(0, at_most=1000))
-    """n-grams that change the model by less than this (relative entropy) are dropped; 1e-9 drops few, 1e-7 many"""
+    """n-grams with a smaller effect on the model (relative entropy) are pruned; 1e-9 prunes few, 1e-7 many"""
     quantized: bool = True
     """store log-probabilities in one byte each: a third of the size, with almost no loss"""
     valid: list[str] = field(default_factory=list)
@@ -298,7 +297,7 @@ class TuneConfig(RecognitionJob):
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     trials: int = field(default=60, metadata=at_least(1, at_most=1_000_000))
-    """combinations of lm_weight, word_bonus, unknown_score and prior_weight to try"""
+    """number of combinations of lm_weight, word_bonus, unknown_score and prior_weight to try"""
     beam_widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64, 128], metadata=between(1, 65_536))
     """beam widths to try with the best settings; the narrowest that loses almost no accuracy is recommended"""
     seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
@@ -306,7 +305,7 @@ class TuneConfig(RecognitionJob):
     output: str | None = None
     """folder for a copy of the bundle with the best settings and its language model"""
     report_dir: str | None = None
-    """folder for all trials (trials.csv), their picture (surface.png) and the best settings (decoder.yaml)"""
+    """folder for all trials (trials.csv), a plot of them (surface.png) and the best settings (decoder.yaml)"""
     overwrite: bool = False
     """replace files in report_dir that this command did not write, or that were changed since, and a damaged bundle;
     never a folder with other files"""

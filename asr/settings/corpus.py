@@ -13,7 +13,7 @@ class DataConfig:
     """The utterances to train on and to validate on."""
 
     train: list[str] = field(default_factory=list)
-    """manifests to train on; a relative path is taken from the working directory"""
+    """manifests to train on; relative paths are relative to the working directory"""
     valid: list[str] = field(default_factory=list)
     """manifests for validation: their error rates choose the best epoch; never trained on"""
     hold_out: float = field(default=0.0, metadata=between(0.0, 1.0, high_open=True))
@@ -28,7 +28,7 @@ class DataConfig:
     max_seconds: float = field(default=20.0, metadata=above(0, at_most=86_400))
     """utterances longer than this are left out of training, and counted"""
     lexicon: str | None = None
-    """pronunciations of all words of the texts, for model.phone_output: a file in CMUdict's format"""
+    """file with the pronunciations of all words of the texts, in CMUdict's format; for model.phone_output"""
     cache_dir: str | None = None
     """folder in which the features of clean speech are kept between epochs and runs (about 30 MB per hour of speech
     and speed); null computes them each time"""

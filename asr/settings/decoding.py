@@ -20,34 +20,34 @@ class DecoderConfig:
 
 @dataclass(kw_only=True)
 class GreedyConfig(DecoderConfig):
-    """The best symbol of every step, repeats and blanks removed: fast, and the usual baseline."""
+    """Greedy decoding: the most probable symbol of every step, with repeats and blanks removed."""
 
 
 @dataclass(kw_only=True)
 class BeamSettings(DecoderConfig):
-    """The settings of a beam search, in their types, bounds and words; see `BeamConfig`."""
+    """The settings of a beam search; see `BeamConfig`."""
 
     beam_width: int = field(default=32, metadata=between(1, 65_536))
-    """prefixes kept at every step"""
+    """hypotheses that are kept at every step"""
     n_best: int = field(default=1, metadata=at_least(1, at_most=65_536))
     """texts returned per utterance, best first (in json and jsonl)"""
     min_symbol_log_prob: float | None = field(default=-5.0, metadata=below(0, at_least=-1000))
-    """symbols whose log-probability is below this at a step are not tried there; null tries all"""
+    """symbols with a lower log-probability at a step are not tried there; null tries all"""
     score_margin: float | None = field(default=10.0, metadata=above(0, at_most=1_000_000))
-    """prefixes whose score is this far behind the best are dropped; null keeps as many as fit"""
+    """hypotheses with a score this much below the best are dropped; null drops none"""
     prior_weight: float = field(default=0.0, metadata=at_least(0, at_most=100))
-    """divide the model's probabilities by the average probability of each symbol, to this power: where the model is
-    unsure it prefers frequent symbols, blanks above all. The averages are in the bundle (`asr tune`)"""
+    """exponent of the symbol priors that acoustic scores are divided by; 0 disables. It compensates the bias of the
+    model towards frequent symbols, mainly the blank. The priors are part of the bundle (`asr tune`)"""
     lm: str | None = None
-    """language model: the file of `asr lm`, or an ARPA file (.arpa, .gz, .xz)"""
+    """language model: a file from `asr lm`, or an ARPA file (.arpa, .gz, .xz)"""
     lm_weight: float = field(default=0.5, metadata=at_least(0, at_most=1000))
     """weight of the language model's log-probabilities"""
     word_bonus: float = field(default=1.0, metadata=between(-1000.0, 1000.0))
-    """added to the score for every word (for every character with a language model over characters)"""
+    """added to the score for every word (for every character, with a language model over characters)"""
     unknown_score: float = field(default=-6.0, metadata=at_most(0, at_least=-1000))
-    """added to the log-probability of words that the language model or decoder.lexicon lacks"""
+    """added to the log-probability of words that are in neither the language model nor decoder.lexicon"""
     pronunciations: str | None = None
-    """pronunciation lexicon in CMUdict's format: decode the model's output over phones into its words"""
+    """pronunciation lexicon in CMUdict's format; the phone output of the model is decoded to its words"""
     lexicon: str | None = None
     """file of words, one per line: added to those of the language model, or, with decoder.open_vocabulary=false, the
     only ones"""
@@ -64,7 +64,7 @@ class BeamSettings(DecoderConfig):
 
 @dataclass(kw_only=True)
 class BeamConfig(BeamSettings):
-    """Prefix beam search: adds up all alignments of a text, so that it finds the likelier text."""
+    """Prefix beam search: the score of a text is the sum over all its alignments."""
 
     def __post_init__(self) -> None:
         check_settings(self, "decoder")

@@ -17,16 +17,16 @@ class Normalization(ConfigEnum):
 
 @dataclass(kw_only=True)
 class FeatureConfig:
-    """Log-mel features: the same settings make the features of training and of transcription."""
+    """Log-mel features, the same in training and in transcription."""
 
     sample_rate: int = field(default=16000, metadata=between(1000, 192_000, unit="Hz"))
-    """Hz; recordings of any other rate are resampled to it"""
+    """Hz; recordings with other sample rates are resampled"""
     window_seconds: float = field(default=0.025, metadata=between(0.001, 1.0))
     """length of the analysis window"""
     hop_seconds: float = field(default=0.010, metadata=between(0.001, 1.0))
-    """distance between two frames"""
+    """distance between the starts of two frames"""
     mels: int = field(default=80, metadata=at_least(1, at_most=1024))
-    """mel bands"""
+    """number of mel bands"""
     fmin: float = field(default=20.0, metadata=at_least(0, at_most=96_000))
     """Hz, lower edge of the lowest band"""
     fmax: float = field(default=7600.0, metadata=above(0, at_most=96_000))
@@ -34,10 +34,10 @@ class FeatureConfig:
     log_floor: float = field(default=1e-8, metadata=between(1e-30, 1.0))
     """smallest mel power: the logarithm is taken of max(power, log_floor)"""
     dither: float = field(default=0.0, metadata=between(0.0, 1.0))
-    """standard deviation of white noise added to the samples in training (full scale is 1); 0 is none"""
+    """standard deviation of the white noise that is added to the samples in training (full scale is 1); 0 adds none"""
     normalization: Normalization = Normalization.utterance
-    """none, utterance (each band to mean 0 and deviation 1 over the utterance), or corpus (by statistics of the
-    training set, kept in the bundle)"""
+    """none, utterance (each band has mean 0 and standard deviation 1 over the utterance), or corpus (with the
+    statistics of the training set, which are stored in the bundle)"""
 
     def __post_init__(self) -> None:
         check_settings(self, "features")

@@ -36,30 +36,30 @@ class ModelConfig:
     front_end: FrontEnd = FrontEnd.conv
     """conv (strided two-dimensional convolutions) or stack (neighbouring frames concatenated)"""
     subsampling: int = field(default=4, metadata=at_least(1, at_most=64))
-    """frames a step; a power of two with the conv front end"""
+    """frames per step; a power of two with the conv front end"""
     channels: int = field(default=32, metadata=at_least(1, at_most=4096))
-    """channels of each convolution"""
+    """output channels of each convolution"""
     kernel: int = field(default=3, metadata=at_least(1, at_most=63))
-    """width of each convolution in frames and in mel bands, odd"""
+    """width of each convolution, in frames and in mel bands; odd"""
     cell: Cell = Cell.lstm
     """lstm or gru"""
     bidirectional: bool = True
     """false gives a causal model: no step depends on a later frame"""
     depth: int = field(default=3, metadata=at_least(1, at_most=100))
-    """recurrent layers"""
+    """number of recurrent layers"""
     units: int = field(default=256, metadata=at_least(1, at_most=16_384))
-    """units of each recurrent layer and direction"""
+    """units per recurrent layer and direction"""
     projection: int = field(default=256, metadata=at_least(0, at_most=16_384))
-    """width that the front end and every recurrent layer are projected to; 0 for none"""
+    """width of the projection after the front end and after each recurrent layer; 0 for no projection"""
     layer_normalization: bool = True
-    """normalise the output of the front end and of every recurrent layer"""
+    """apply layer normalisation after the front end and after each recurrent layer"""
     dropout: float = field(default=0.1, metadata=between(0.0, 1.0, high_open=True))
-    """share of the output of every recurrent layer that is dropped in training"""
+    """dropout rate after each recurrent layer"""
     mmi_output: bool = False
     """a second output layer for decoding with a language model, trained with training.mmi_weight; the first is used
     for everything else, such as greedy decoding"""
     phone_output: bool = False
-    """an output layer over phones, for decoding with a pronunciation lexicon and a language model; training it needs
+    """add an output layer over phones, for decoding with a pronunciation lexicon and a language model; training needs
     data.lexicon"""
 
     def __post_init__(self) -> None:

@@ -21,11 +21,11 @@ class NormalizerConfig:
     unicode_form: UnicodeForm = UnicodeForm.NFKC
     """Unicode normalisation form"""
     lowercase: bool = True
-    """fold case"""
+    """convert to lower case"""
     strip_punctuation: bool = True
-    """turn every punctuation mark and symbol that is not in `keep` into a space"""
+    """replace punctuation marks and symbols by spaces, except those in `keep`"""
     keep: str = "'"
-    """punctuation marks and invisible characters that are letters of the language; all apostrophes count as '"""
+    """punctuation marks and invisible characters that are kept as letters of the language; all apostrophes become '"""
 
     def __post_init__(self) -> None:
         check_settings(self, "normalizer")
@@ -33,12 +33,12 @@ class NormalizerConfig:
 
 @dataclass(kw_only=True)
 class AlphabetConfig:
-    """The symbols a model can write. The blank of CTC is not among them: it is always number 0."""
+    """The symbols that a model can write, without the blank of CTC, which is always number 0."""
 
     symbols: str = " 'abcdefghijklmnopqrstuvwxyz"
     """the characters, in the order of their symbol numbers, which start at 1"""
     from_data: bool = False
-    """collect the characters of the (normalised) training texts instead of using `symbols`"""
+    """use the characters of the (normalised) training texts instead of `symbols`"""
 
     def __post_init__(self) -> None:
         check_settings(self, "alphabet")

@@ -34,11 +34,11 @@ class OptimizerConfig:
     """cosine (half a cosine down to final_share), one_cycle (three tenths of the training up, the rest down; no other
     warm-up), plateau (falls when the validation CER stops falling) or constant"""
     warmup_steps: int = field(default=500, metadata=at_least(0, at_most=1_000_000_000))
-    """steps over which the rate rises from 0; at most a tenth of the training is used"""
+    """steps in which the rate rises from 0; at most a tenth of the training"""
     final_share: float = field(default=0.01, metadata=between(0.0, 1.0))
     """the final rate, as a share of the peak; also the lower limit of the plateau schedule"""
     plateau_epochs: int = field(default=2, metadata=at_least(1, at_most=1_000_000))
-    """plateau schedule: validations without a better CER after which the rate falls"""
+    """plateau schedule: the rate falls after this many validations without a better CER"""
     plateau_factor: float = field(default=0.5, metadata=between(0.0, 1.0, low_open=True, high_open=True))
     """plateau schedule: factor by which the rate falls"""
     weight_decay: float = field(default=0.01, metadata=at_least(0, at_most=100))
@@ -55,11 +55,11 @@ class TrainingConfig:
     """Length of a training, its batches, checkpoints and numerics."""
 
     epochs: int = field(default=30, metadata=at_least(1, at_most=1_000_000))
-    """passes over the training data"""
+    """number of passes over the training data"""
     batch_size: int = field(default=32, metadata=at_least(1, at_most=65_536))
-    """most utterances in a batch"""
+    """largest number of utterances in a batch"""
     batch_seconds: float = field(default=160.0, metadata=above(0, at_most=1_000_000))
-    """most audio in a batch, padding included"""
+    """largest amount of audio in a batch, in seconds, padding included"""
     buckets: int = field(default=10, metadata=at_least(1, at_most=1000))
     """largest number of batch shapes: more mean less padding, and more shapes to compile"""
     accumulate: int = field(default=1, metadata=at_least(1, at_most=10_000))
@@ -70,7 +70,7 @@ class TrainingConfig:
     """validate and save the exponential moving average of the weights over about this many epochs, which makes fewer
     errors than the weights of any one step; 0 takes the weights as they are"""
     valid_every: int = field(default=1, metadata=at_least(1, at_most=1_000_000))
-    """epochs from one validation to the next; the last epoch is always validated"""
+    """epochs between validations; the last epoch is always validated"""
     patience: int = field(default=10, metadata=at_least(0, at_most=1_000_000))
     """stop after this many epochs without a better validation CER; 0 never stops early"""
     seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
@@ -78,10 +78,11 @@ class TrainingConfig:
     workers: int = field(default=1, metadata=at_least(0, at_most=1024))
     """processes that prepare batches; 0 prepares them in the training process, between steps"""
     checkpoint_minutes: float = field(default=10.0, metadata=at_least(0, at_most=1_000_000))
-    """a checkpoint is written at the end of every epoch and whenever this much time has passed; 0 after every batch"""
+    """minutes between checkpoints within an epoch; 0 writes one after every batch; there is always one at the end of an
+    epoch"""
     precision: Precision = Precision.float32
-    """type of the large products: bfloat16 is faster on a processor or GPU that has it, float16 on an older GPU;
-    weights, states of the recurrence, and the CTC loss stay float32"""
+    """number format of large matrix products: bfloat16 is faster on processors and GPUs that support it, float16 on
+    older GPUs; weights, recurrent states and the CTC loss are always float32"""
     devices: int = field(default=1, metadata=at_least(1, at_most=1024))
     """devices of this machine that divide every batch between them (TensorFlow and JAX)"""
     jit_compile: bool = False
@@ -106,7 +107,7 @@ class TrackingConfig:
     """Where the progress of a run is written."""
 
     tensorboard: bool = True
-    """write curves, decoded examples and pictures of features to the run's folder, for `tensorboard --logdir runs`"""
+    """write curves, decoded examples and images of features to the run's folder, for `tensorboard --logdir runs`"""
     mlflow: str | None = None
     """also send them to this MLflow server or database (http://..., sqlite:///mlflow.db); needs
     `pip install 'asr[mlflow]'`"""

@@ -6,7 +6,7 @@ from asr.settings.checks import ConfigEnum
 
 
 class TranscriptFormat(ConfigEnum):
-    """How a transcript is written."""
+    """The output format of a transcript."""
 
     txt = "txt"
     json = "json"

@@ -1,1 +1,1 @@
-"""Text: the one normaliser and the alphabet."""
+"""Text: normalisation, the alphabet, and the records of a transcript."""

@@ -1,1 +1,1 @@
-"""Finds the settings of a decoder that write the fewest errors."""
+"""Finds the decoder settings with the fewest errors."""
