@@ -56,17 +56,17 @@ def run(arguments: Sequence[str]) -> int:
     output = _output(split.files, settings)
     check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)
     _count_bytes(settings.valid)  # a typo there is told before the training
-    arpas = [name for name in split.files if name.endswith(_ARPA_SUFFIXES)]
-    if arpas and (settings.base or len(split.files) > 1):
-        raise ConfigError(
-            f"{arpas[0]} is a finished model: it is converted on its own, not trained on with other files"
-        )
+    models = [name for name in split.files if name.endswith((".lm", *_ARPA_SUFFIXES))]
+    if models and len(split.files) > 1:
+        raise ConfigError(f"{models[0]} is a finished model, not a text to train on: name it alone")
+    if models and settings.base is None and models[0].endswith(".lm"):
+        raise ConfigError(f"{models[0]} is a finished model: use it as it is, or adapt another one by it (base=en)")
     base = None
     if settings.base is not None:
-        base = _load_base(settings.base)
-        model, provenance = _adapt(base, split.files, settings)
+        base = _load(settings.base)
+        model, provenance = (_mix if models else _adapt)(base, split.files, settings)
     else:
-        model, provenance = _convert(arpas[0]) if arpas else _train(split.files, settings)
+        model, provenance = _convert(models[0]) if models else _train(split.files, settings)
     _save(output, model, settings, provenance)
     counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(model.counts, start=1))
     print(f"{output}: {counts}, {output.stat().st_size / 1e6:.1f} MB")
@@ -125,8 +125,24 @@ def _adapt(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[
         how = "which predicts left-out parts of them best"
     _log.info("weight of the texts %.2f (%s), of the base %.2f", weight, how, 1 - weight)
     provenance = _provenance(files, adapted.tokens, settings)
-    provenance |= {"base": _base_provenance(str(settings.base)), "text_weight": round(adapted.text_weight, 4)}
+    provenance |= {"base": _provenance_of(str(settings.base)), "text_weight": round(adapted.text_weight, 4)}
     return adapted.model, provenance
+
+
+def _mix(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[str, object]]:
+    """Interpolate the base with a finished model."""
+    from asr.language.ngram_interpolation import interpolate_ngrams
+
+    weight, other = settings.text_weight, _load(files[0])
+    if weight is None:
+        raise ConfigError(
+            f"{files[0]} is a finished model, for which no weight can be found: text_weight=0.1, for instance"
+        )
+    if other.unit is not base.unit:
+        raise ConfigError(f"{files[0]} is a model over {other.unit.value}, the base over {base.unit.value}")
+    model = interpolate_ngrams([base, other], [1 - weight, weight])
+    names = {"base": _provenance_of(str(settings.base)), "model": _provenance_of(files[0])}
+    return model, names | {"text_weight": weight}
 
 
 def _describe(tokens: Tokens) -> str:
@@ -150,8 +166,8 @@ def _provenance(files: Sequence[str], tokens: Tokens, settings: LmConfig) -> dic
     }
 
 
-def _base_path(name: str) -> Path:
-    """The file of the language model that `base` names: a bundle's, or a file of its own."""
+def _model_path(name: str) -> Path:
+    """The file of a language model that is named by its bundle or by its own path."""
     from asr.bundle import load_bundle, shipped_bundles
 
     path = typed_path(name)
@@ -163,16 +179,16 @@ def _base_path(name: str) -> Path:
     return Path(bundle.decoder.lm)
 
 
-def _load_base(name: str) -> NgramModel:
+def _load(name: str) -> NgramModel:
     from asr.decoding.assembly import load_language_model
 
-    return load_language_model(str(_base_path(name)))
+    return load_language_model(str(_model_path(name)))
 
 
-def _base_provenance(name: str) -> dict[str, object]:
+def _provenance_of(name: str) -> dict[str, object]:
     from asr.language.ngram_file import is_ngram_file, read_provenance
 
-    path = _base_path(name)
+    path = _model_path(name)
     return {"name": Path(name).name} | (read_provenance(path) if is_ngram_file(path) else {})
 
 

@@ -236,8 +236,8 @@ class LmConfig(Messages):
     """`asr lm`."""
 
     base: str | None = None
-    """adapt this language model to the texts instead of making one of them alone: the name of a bundle that ships with
-    one (en), the path of a bundle's folder, a .lm file, or an ARPA file"""
+    """language model to adapt to the texts, or to mix with one other model that is named in their place: the name of a
+    bundle that ships with one (en), the path of a bundle's folder, a .lm file, or an ARPA file"""
     text_weight: float | None = field(default=None, metadata=between(0.0, 1.0, low_open=True, high_open=True))
     """share of the texts in the adapted model, the base has the rest; null finds the one, up to 0.5, that predicts
     parts of the texts best that are left out"""

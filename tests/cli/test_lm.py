@@ -67,7 +67,7 @@ def test_arpa_files_are_written_and_converted(asr_command, text, name):
         (["pets.txt", "output=pets.bin"], "the name must end in .lm or in .arpa"),
         (["pets.txt", "ordr=3"], "did you mean 'order'"),
         (["pets.txt", "order=0"], "order must be at least 1"),
-        (["pets.arpa", "pets.txt"], "is converted on its own"),
+        (["pets.arpa", "pets.txt"], "pets.arpa is a finished model"),
         (["latin.txt"], "latin.txt:1: this line is not UTF-8 text"),
         (["cut.xz"], "cut.xz: cannot be read"),
         (["empty.txt"], "the text holds no words"),
@@ -148,6 +148,21 @@ def test_a_text_that_the_base_predicts_as_well_gets_a_small_weight(asr_command, 
     assert 0 < read_provenance("same.lm")["text_weight"] < 0.45
 
 
+def test_finished_models_are_mixed(asr_command, pets, monkeypatch):
+    monkeypatch.chdir(pets.parent)
+    assert asr_command("lm", "letters.txt", "order=2", "output=letters.arpa").code == 0
+    outcome = asr_command(
+        "lm", "base=base.lm", "letters.arpa", "text_weight=0.25", "output=mixed.lm", "quantized=false"
+    )
+    assert outcome.code == 0, outcome.err
+    base, letters, mixed = (
+        np.exp(model.score_text(["a"])[0])
+        for model in (load_ngram("base.lm"), read_arpa("letters.arpa"), load_ngram("mixed.lm"))
+    )
+    assert mixed == pytest.approx(0.75 * base + 0.25 * letters, rel=1e-3)
+    assert read_provenance("mixed.lm")["model"]["name"] == "letters.arpa"
+
+
 def test_the_base_may_be_a_bundle_or_an_arpa_file(asr_command, pets, tiny_bundle, monkeypatch):
     monkeypatch.chdir(pets.parent)
     copy_bundle(load_bundle(tiny_bundle), "with-lm", decoder=BeamConfig(lm="base.lm"))
@@ -170,13 +185,22 @@ def test_the_base_may_be_a_bundle_or_an_arpa_file(asr_command, pets, tiny_bundle
         (["letters.txt", "base=letters.txt"], "letters.txt"),
         (["letters.txt", "base=base.lm", "unit=characters"], "unit=words"),
         (["one.txt", "base=base.lm"], "text_weight=0.5"),
-        (["x.arpa", "base=base.lm"], "is converted on its own"),
+        (["x.arpa", "base=base.lm", "letters.txt"], "x.arpa is a finished model"),
+        (["base.lm", "base=tiny"], "no language model"),
+        (["base.lm", "base=base.lm"], "text_weight=0.1"),
+        (
+            ["base.lm", "base=characters.lm", "text_weight=0.1"],
+            "base.lm is a model over words, the base over characters",
+        ),
+        (["base.lm"], "base.lm is a finished model: use it as it is"),
     ],
 )
 def test_what_cannot_be_adapted_is_refused(asr_command, pets, monkeypatch, arguments, message):
     monkeypatch.chdir(pets.parent)
     (pets.parent / "one.txt").write_text("a single sentence\n")
     (pets.parent / "x.arpa").write_text("")
+    if "base=characters.lm" in arguments:
+        assert asr_command("lm", "letters.txt", "unit=characters", "output=characters.lm").code == 0
     outcome = asr_command("lm", *arguments)
     assert outcome.code == 2
     assert message in outcome.err
