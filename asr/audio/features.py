@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,11 @@ _BLOCK_FRAMES = 2048
 # A band that hardly varies over an utterance (digital silence) is not blown up to deviation 1.
 _SMALLEST_DEVIATION = 0.1
 
+Count = TypeVar("Count", int, npt.NDArray[np.int64])
 
-def frame_count(samples: int, settings: FeatureConfig) -> int:
-    """Frames of a recording: one centred on every hop, from the first sample on."""
+
+def frame_count(samples: Count, settings: FeatureConfig) -> Count:
+    """Frames of a recording, or of each of several: one centred on every hop, from the first sample on."""
     return 1 + samples // settings.hop_samples
 
 

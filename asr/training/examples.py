@@ -1,4 +1,4 @@
-"""Makes batches of features from utterances: what augments them is drawn anew in every epoch."""
+"""Makes batches of features and labels from utterances; their augmentation is drawn anew in every epoch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from asr.acoustic.steps import count_frames, count_steps, fitting_speeds, step_counts
+from asr.acoustic.steps import step_counts
 from asr.audio.augment import Augmenter, Variation, change_speed, dither, mask_frames
-from asr.audio.features import Frames, LogMel
+from asr.audio.features import Frames, LogMel, frame_count
 from asr.audio.load import Samples, load_audio
 from asr.audio.segment import AudioSource, split_source
 from asr.corpus.batching import Batch, PlannedBatch, collate
@@ -23,16 +24,18 @@ from asr.errors import AudioError, ConfigError
 from asr.files import typed_path, write_atomically
 from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
-from asr.text.alphabet import Alphabet, steps_needed
+from asr.text.alphabet import BLANK, Alphabet, steps_needed
 
-# Tell the generators of speeds and of companions, one an epoch, from those of masks, one an utterance.
+# Seeds of the generators of speeds and of companions (one per epoch), apart from those of masks (one per utterance).
 _SPEEDS, _COMPANIONS = 2**31, 2**31 + 1
 _ALONE = -1
+# Epochs whose draws are kept: the one in training, and the next, from which batches are prepared ahead.
+_EPOCHS_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch, and what became of the utterances that were planned for it."""
+    """A batch, and which of the utterances planned for it are in it."""
 
     batch: Batch
     indices: tuple[int, ...]
@@ -40,27 +43,22 @@ class Prepared:
     left_out: tuple[str, ...]
     """why each of the others is missing"""
     notes: tuple[str, ...] = ()
-    """what else a user should know"""
+    """other messages for the user"""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An utterance as a training hears it."""
+    """An utterance before and after augmentation."""
 
     utterance: Utterance
     changes: list[str]
-    """what was done to its sound"""
+    """how its sound was changed"""
     samples: Samples
     """float32 [shape=(samples,)], at the sample rate of the features"""
     before: Frames
-    """float32 [shape=(frames, mels)], normalised, of the recording as it is"""
+    """float32 [shape=(frames, mels)], normalised, of the unchanged recording"""
     after: Frames
-    """of what the network gets, masks and all"""
-
-
-def _own_speed(speeds: Sequence[float]) -> float:
-    """That of the recording, where its label fits as it also does at a higher speed, else the highest that it fits."""
-    return min(1.0, max(speeds))
+    """float32 [shape=(frames, mels)], normalised, as the network gets them: augmented and masked"""
 
 
 class FeatureCache:
@@ -76,7 +74,7 @@ class FeatureCache:
         self._settings = json.dumps(parts, sort_keys=True)
 
     def path(self, source: AudioSource, speed: float) -> Path:
-        """Where the features of a recording or segment are kept; a recording that changes gets another path."""
+        """The file of a recording's or segment's features; a recording that has changed gets another one."""
         audio_path, segment = split_source(source)
         status = audio_path.stat()
         key = f"{audio_path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}\n{speed}\n{self._settings}"
@@ -87,7 +85,7 @@ class FeatureCache:
 
     @staticmethod
     def read(path: Path) -> Frames | None:
-        """Cached features, or None where there are none or a file is damaged."""
+        """Cached features; None if there are none or the file is damaged."""
         try:
             frames: Frames = np.load(path, allow_pickle=False).astype(np.float32)
         except (OSError, ValueError, EOFError):
@@ -96,14 +94,14 @@ class FeatureCache:
 
     @staticmethod
     def write(path: Path, frames: Frames) -> None:
-        """Keep features for the next epoch."""
+        """Store features for later epochs."""
         buffer = io.BytesIO()
         np.save(buffer, frames.astype(np.float16))
         write_atomically(path, buffer.getvalue())
 
 
 class Examples:
-    """The utterances of one part of the data, as batches of features and labels.
+    """The utterances of the training or the validation set, as batches of features and labels.
 
     Parameters
     ----------
@@ -112,14 +110,19 @@ class Examples:
     alphabet : Alphabet
     log_mel : LogMel
     model : ModelConfig
-        Decides which speeds leave an utterance steps enough for its label.
+        Decides at which speeds an utterance has enough steps for its label.
     augmenter : Augmenter, optional
-        None for validation data: nothing is varied.
+        None for validation data, which is not augmented.
     cache_dir : str, optional
         Folder for features of clean speech.
     seed : int
     phone_labels : sequence of lists of int, optional
         Of each utterance, for a model with an output layer over phones.
+
+    Raises
+    ------
+    ValueError
+        If an utterance has too few steps for its label at every speed; `read_corpus` leaves none of these.
     """
 
     def __init__(
@@ -135,77 +138,100 @@ class Examples:
         phone_labels: Sequence[list[int]] | None = None,
     ) -> None:
         self.utterances = utterances
-        self.labels = [alphabet.encode(utterance.text or "") for utterance in utterances]
         self.phone_labels = phone_labels
+        self.seconds = np.array([utterance.duration or 0.0 for utterance in utterances])
+        """duration of each utterance [shape=(utterances,)]"""
+        self._alphabet = alphabet
         self._log_mel = log_mel
         self._model = model
         self._augmenter = augmenter
         self._cache = FeatureCache(cache_dir, log_mel.settings) if cache_dir else None
         self._seed = seed
-        self._alphabet = alphabet
-        self._drawn: tuple[int, npt.NDArray[np.float64]] = (-1, np.array([]))
-        self._joined: tuple[int, npt.NDArray[np.int64]] = (-1, np.array([], np.int64))
+        self._drawn: dict[int, npt.NDArray[np.float64]] = {}
+        self._joined: dict[int, npt.NDArray[np.int64]] = {}
         self._notes: list[str] = []
-        speeds = augmenter.settings.speeds if augmenter else [1.0]
-        self._speeds = [
-            fitting_speeds(label, seconds, speeds, log_mel.settings, model)
-            for label, seconds in zip(self.labels, self.seconds, strict=True)
+        # Labels are encoded when they are needed: kept, those of many hours would take more memory than their texts.
+        measures = [
+            (len(label), steps_needed(label), label[0] if label else BLANK, label[-1] if label else BLANK)
+            for label in map(self.own_label, range(len(utterances)))
         ]
+        self._symbols, self._steps_needed, self._first_symbols, self._last_symbols = (
+            np.array(measures, np.int32).reshape(-1, 4).T
+        )
+        self._speeds = np.array(augmenter.settings.speeds if augmenter else [1.0], float)
+        fits = np.stack([self._fits(self.seconds / speed, self._steps_needed) for speed in self._speeds], axis=1)
+        if not fits.any(axis=1).all():
+            first = utterances[int(np.argmin(fits.any(axis=1)))]
+            raise ValueError(f"{first.where}: {first.id} has too few steps for its label at every speed")
+        self._fitting = fits.sum(axis=1)
+        # The fitting speeds of each utterance by their positions, in order, before the others.
+        self._choices = np.argsort(~fits, axis=1, kind="stable").astype(np.int16)
+        # The speed of the recording if its label fits at it or at a higher one, else the highest at which it fits.
+        self._own_speeds = np.minimum(1.0, np.where(fits, self._speeds, -np.inf).max(axis=1))
         self._changed_share = augmenter.settings.speed_probability if augmenter else 0.0
 
-    @property
-    def seconds(self) -> list[float]:
-        """Duration of each utterance."""
-        return [utterance.duration or 0.0 for utterance in self.utterances]
+    def _frame_counts(self, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        samples = (seconds * self._log_mel.settings.sample_rate).astype(np.int64)
+        return frame_count(samples, self._log_mel.settings)
+
+    def _fits(self, seconds: npt.NDArray[np.float64], needed: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """Whether sounds of some seconds have as many steps as needed."""
+        fits: npt.NDArray[np.bool_] = step_counts(self._frame_counts(seconds), self._model) >= needed
+        return fits
 
     def speeds(self, epoch: int) -> npt.NDArray[np.float64]:
-        """The speed at which each utterance is played in one epoch [shape=(utterances,)]."""
-        if self._drawn[0] != epoch:
+        """The speed at which each utterance is played in an epoch [shape=(utterances,)]."""
+        if epoch not in self._drawn:
+            count = len(self.utterances)
             rng = np.random.default_rng([self._seed, epoch, _SPEEDS])
-            draws, chances = rng.random((2, len(self.utterances)))
-            speeds = [
-                fit[int(draw * len(fit))] if chance < self._changed_share else _own_speed(fit)
-                for fit, draw, chance in zip(self._speeds, draws, chances, strict=True)
-            ]
-            self._drawn = epoch, np.array(speeds)
-        return self._drawn[1]
+            draws, chances = rng.random((2, count))
+            drawn = self._choices[np.arange(count), (draws * self._fitting).astype(int)]
+            changed = chances < self._changed_share
+            _keep(self._drawn, epoch, np.where(changed, self._speeds[drawn], self._own_speeds))
+        return self._drawn[epoch]
 
     def companions(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The utterance that follows each one in the same example in one epoch, or -1 [shape=(utterances,)]."""
-        if self._joined[0] != epoch:
+        """The utterance that follows each one in the same example in an epoch, or -1 [shape=(utterances,)]."""
+        if epoch not in self._joined:
             count = len(self.utterances)
             companions = np.full(count, _ALONE)
-            settings, features = self._augmenter.settings if self._augmenter else None, self._log_mel.settings
+            settings = self._augmenter.settings if self._augmenter else None
             if settings and settings.join_probability:
                 rng = np.random.default_rng([self._seed, epoch, _COMPANIONS])
                 chances, candidates = rng.random(count), rng.integers(count, size=count)
-                seconds = np.array(self.seconds) / self.speeds(epoch)
-                fit = seconds + seconds[candidates] <= settings.join_seconds
-                for index in np.flatnonzero((chances < settings.join_probability) & fit).tolist():
-                    other = int(candidates[index])
-                    steps = count_steps(seconds[index] + seconds[other], 1.0, features, self._model)
-                    if steps >= steps_needed(self._joined_label(index, other)):
-                        companions[index] = other
-            self._joined = epoch, companions
-        return self._joined[1]
+                seconds = self.seconds / self.speeds(epoch)
+                both = seconds + seconds[candidates]
+                chosen = (chances < settings.join_probability) & (both <= settings.join_seconds)
+                chosen &= self._fits(both, self._joined_steps_needed(np.arange(count), candidates))
+                companions[chosen] = candidates[chosen]
+            _keep(self._joined, epoch, companions)
+        return self._joined[epoch]
 
     def frame_counts(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The frames that each utterance makes in one epoch, by its header [shape=(utterances,)]."""
-        seconds = np.array(self.seconds) / self.speeds(epoch)
+        """The frames of each utterance in an epoch, computed from its header [shape=(utterances,)]."""
+        seconds = self.seconds / self.speeds(epoch)
         companions = self.companions(epoch)
         seconds += np.where(companions == _ALONE, 0, seconds[companions])
-        return np.array([count_frames(one, 1.0, self._log_mel.settings) for one in seconds])
+        return self._frame_counts(seconds)
 
-    def lengths(self, epochs: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Frames and symbols of every utterance in each of the first epochs, side by side [shape=(lengths,)]."""
-        frames = [self.frame_counts(epoch) for epoch in range(epochs)]
-        symbols = [[len(self.label(index, epoch)) for index in range(len(self.labels))] for epoch in range(epochs)]
-        return np.concatenate(frames), np.concatenate(symbols)
+    def symbol_counts(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The symbols of each label in an epoch [shape=(utterances,)]."""
+        companions = self.companions(epoch)
+        separators = self._between(np.arange(len(companions)), companions) * len(self._separator)
+        joined = self._symbols[companions] + separators
+        return np.asarray(self._symbols + np.where(companions == _ALONE, 0, joined), np.int64)
+
+    def own_label(self, index: int) -> list[int]:
+        """The symbols of an utterance alone."""
+        return self._alphabet.encode(self.utterances[index].text or "")
 
     def label(self, index: int, epoch: int) -> list[int]:
         """The symbols of an utterance, and of the one that follows it in the same example."""
-        companion = int(self.companions(epoch)[index])
-        return self.labels[index] if companion == _ALONE else self._joined_label(index, companion)
+        label, companion = self.own_label(index), int(self.companions(epoch)[index])
+        if companion == _ALONE:
+            return label
+        between = self._separator if self._between(np.array(index), np.array(companion)) else []
+        return label + between + self.own_label(companion)
 
     def _phones(self, index: int, epoch: int) -> list[int]:
         """The phones of an utterance, and of the one that follows it in the same example; none without such labels."""
@@ -214,10 +240,26 @@ class Examples:
         companion = int(self.companions(epoch)[index])
         return self.phone_labels[index] + ([] if companion == _ALONE else self.phone_labels[companion])
 
-    def _joined_label(self, first: int, second: int) -> list[int]:
-        parts = [self.labels[index] for index in (first, second)]
-        between = self._alphabet.encode(self._alphabet.separator) if all(parts) else []
-        return parts[0] + between + parts[1]
+    @property
+    def _separator(self) -> list[int]:
+        """The symbol between the labels of two joined utterances, if the alphabet separates words."""
+        return self._alphabet.encode(self._alphabet.separator)
+
+    def _between(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether both of two utterances have a label, so that something may have to stand between them."""
+        return np.asarray((self._symbols[first] > 0) & (self._symbols[second] > 0))
+
+    def _joined_steps_needed(
+        self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int32]:
+        """What `steps_needed` is of the labels of two utterances and the separator between them."""
+        left, right, separator = self._last_symbols[first], self._first_symbols[second], self._separator
+        if separator:
+            between = len(separator) + (left == separator[0]).astype(np.int32) + (right == separator[-1])
+        else:
+            between = (left == right).astype(np.int32)
+        needed = self._steps_needed[first] + self._steps_needed[second]
+        return np.asarray(needed + np.where(self._between(first, second), between, 0), np.int32)
 
     def prepare(self, planned: PlannedBatch, epoch: int, *, fixed_shape: bool = False) -> Prepared:
         """Features and labels of some utterances, as they are in one epoch.
@@ -226,14 +268,14 @@ class Examples:
         ----------
         planned : PlannedBatch
         epoch : int
-            Draws the variations, together with the seed and each utterance's index: not the order of the calls.
+            Together with the seed and each utterance's index it decides the augmentation; the order of calls does not.
         fixed_shape : bool
-            Whether to pad to the planned shape, or to the longest alone.
+            Whether to pad to the planned shape; otherwise to the longest utterance and label.
 
         Returns
         -------
         Prepared
-            A recording that can no longer be read is left out, and said.
+            A recording that can no longer be read is left out, and named in `left_out`.
 
         Raises
         ------
@@ -247,9 +289,9 @@ class Examples:
                 one, label, spoken = self._frames(index, epoch), self.label(index, epoch), self._phones(index, epoch)
                 steps = int(step_counts(len(one), self._model))
                 if steps < max(steps_needed(label), steps_needed(spoken)):
-                    # The header promised more audio than there is: CTC would give infinity.
+                    # There is less audio than the header states: the CTC loss would be infinite.
                     path = self.utterances[index].audio_path
-                    raise AudioError(path, f"makes {steps} steps, too few for its label")
+                    raise AudioError(path, f"has {steps} steps, too few for its label")
             except AudioError as error:
                 left_out.append(str(error))
                 failure = error
@@ -270,7 +312,7 @@ class Examples:
         return Prepared(batch, tuple(indices), tuple(left_out), notes)
 
     def show(self, index: int, epoch: int) -> Shown:
-        """What a training hears of an utterance in an epoch, for ears and eyes.
+        """An utterance as it is in an epoch: its sound, and its features before and after augmentation.
 
         Raises
         ------
@@ -301,7 +343,7 @@ class Examples:
         return mask_frames(frames, settings, rng) if rng.random() < settings.mask_probability else frames
 
     def _unmasked(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Frames:
-        """Features before normalisation and masks; those of one clean utterance may come from the cache."""
+        """Features before normalisation and masks; from the cache if the utterance is clean and not joined."""
         place = None
         if self._cache and not variation.names and self.companions(epoch)[index] == _ALONE:
             utterance = self.utterances[index]
@@ -317,11 +359,11 @@ class Examples:
                 self._cache.write(place, frames)
             except OSError as error:
                 self._cache = None
-                self._notes.append(f"data.cache_dir cannot be written ({error.strerror}): going on without it")
+                self._notes.append(f"data.cache_dir cannot be written ({error.strerror}): training goes on without it")
         return frames
 
     def _samples(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Samples:
-        """What is heard of an utterance and, each at a level and in surroundings of its own, of its companion."""
+        """The sound of an utterance and of its companion, each augmented by itself."""
         samples = self._alone(index, epoch, rng, variation)
         companion = int(self.companions(epoch)[index])
         if self._augmenter and companion != _ALONE:
@@ -337,8 +379,15 @@ class Examples:
         return self._augmenter.apply(samples, variation, rng) if self._augmenter else samples
 
 
+def _keep(cache: dict[int, Any], epoch: int, value: Any) -> None:
+    """Add an epoch's value to a cache of a few epochs, and drop the one that was added first."""
+    while len(cache) >= _EPOCHS_KEPT:
+        del cache[next(iter(cache))]
+    cache[epoch] = value
+
+
 def corpus_statistics(examples: Examples, *, seed: int, most: int = 500) -> tuple[Frames, Frames]:
-    """Mean and standard deviation of every mel band over a random sample of utterances, clean and unnormalised.
+    """Mean and standard deviation of every mel band over a random sample of utterances, without augmentation.
 
     Returns
     -------

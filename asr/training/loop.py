@@ -37,7 +37,6 @@ from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle
-from asr.corpus.batching import PlannedBatch, Shape, make_buckets, padding_share, plan_epoch
 from asr.corpus.manifest import write_manifest
 from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
 from asr.evaluation.scoring import Score
@@ -55,6 +54,7 @@ from asr.training.examples import Examples, Prepared, corpus_statistics
 from asr.training.feed import Feed
 from asr.training.initial import check_fits, initial_weights
 from asr.training.outcome import BEST, LAST, VALIDATION, report_best, save_trained
+from asr.training.plan import TrainingPlan
 from asr.training.preflight import Corpus, read_corpus
 from asr.training.record import record_bundles, record_start
 from asr.training.schedules import LearningRates, plateau_scale
@@ -202,16 +202,9 @@ class _Run:
         augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
         self.train_examples = self._examples(corpus.train, augmenter)
         self.valid_examples = self._examples(corpus.valid)
-        buckets = self._buckets(self.train_examples, training.epochs)
-        # Planned ahead: the schedule needs the number of batches in all epochs.
-        self.plans = [
-            plan_epoch(self.train_examples.frame_counts(epoch), buckets, epoch, training)
-            for epoch in range(training.epochs)
-        ]
-        self.valid_plan = plan_epoch(
-            self.valid_examples.frame_counts(0), self._buckets(self.valid_examples, 1), 0, training
-        )
-        steps = sum(map(len, self.plans)) // training.accumulate
+        self.plan = self._plan(self.train_examples, training.epochs)
+        self.valid_plan = self._plan(self.valid_examples, 1).epoch(0)
+        steps = self.plan.steps
         self.learning_rates = LearningRates(settings.optimizer, steps)
         # TensorFlow and JAX compile something for every shape that a batch has.
         self.fixed_shapes = keras.backend.backend() != "torch"
@@ -235,7 +228,6 @@ class _Run:
             self.feed.close()
             raise
         self.journal = Journal(run_dir / "batches.csv")
-        self.step_symbols = self._symbols_of_steps()
         self.trackers: list[Tracker] = []
         self._decoded: list[tuple[str, str, str]] = []
         self._last_saved = time.monotonic()
@@ -266,7 +258,12 @@ class _Run:
         corpus, order, found = self.corpus, self.settings.training.mmi_order, {}
         if self.settings.model.mmi_output or not corpus.phones:
             start = corpus.alphabet.separator_number or BLANK + 1
-            ngrams = symbol_ngrams(self.train_examples.labels, symbols=corpus.alphabet.size, start=start, order=order)
+            ngrams = symbol_ngrams(
+                map(self.train_examples.own_label, range(len(corpus.train))),
+                symbols=corpus.alphabet.size,
+                start=start,
+                order=order,
+            )
             name = CHARACTERS_MMI if self.settings.model.mmi_output else CHARACTERS
             found[name] = Denominator(ngrams, start=start)
         if corpus.phones and self.train_examples.phone_labels:
@@ -277,29 +274,9 @@ class _Run:
             found[PHONES] = Denominator(ngrams, start=start)
         return found
 
-    def _buckets(self, examples: Examples, epochs: int) -> list[Shape]:
-        frames, symbols = examples.lengths(epochs)
+    def _plan(self, examples: Examples, epochs: int) -> TrainingPlan:
         rate = 1 / self.settings.features.hop_seconds
-        return make_buckets(
-            frames,
-            symbols,
-            utterances=len(examples.utterances),
-            frames_per_second=rate,
-            settings=self.settings.training,
-        )
-
-    def _symbols_of_steps(self) -> list[int] | None:
-        """The label symbols of all batches of each step of the optimizer, if it takes several."""
-        parts = self.settings.training.accumulate
-        if parts == 1:
-            return None
-        label = self.train_examples.label
-        symbols = [
-            sum(len(label(index, epoch)) for index in planned.indices)
-            for epoch, plan in enumerate(self.plans)
-            for planned in plan
-        ]
-        return [sum(symbols[start : start + parts]) for start in range(0, len(symbols), parts)]
+        return TrainingPlan(examples, epochs=epochs, frames_per_second=rate, settings=self.settings.training)
 
     @property
     def finished(self) -> bool:
@@ -330,12 +307,11 @@ class _Run:
             _log.info("going on from epoch %d, batch %d", progress.epoch + 1, progress.batch + 1)
         self.trackers = start_trackers(self.settings, self.run_dir, self.progress.batches)
         # Across the ends of epochs, so that the next one's first batches are made while this one is validated.
-        jobs = ((epoch, planned) for epoch, plan in enumerate(self.plans) for planned in plan)
-        self.batches = self.feed.batches(itertools.islice(jobs, self.progress.batches, None))
+        self.batches = self.feed.batches(self.plan.batches_from(self.progress.batches))
 
     def _planned_batches(self, progress: Progress) -> int:
         """Batches up to an epoch and batch."""
-        return sum(map(len, self.plans[: progress.epoch])) + progress.batch
+        return self.plan.batches_before(progress.epoch) + progress.batch
 
     @property
     def _held_out(self) -> bool:
@@ -379,18 +355,18 @@ class _Run:
     def epoch(self, stop: StopRequest) -> None:
         """Train the rest of the epoch under way; if it came to its end, validate and record it."""
         progress = self.progress
-        plan = self.plans[progress.epoch]
+        batches = self.plan.batches_in(progress.epoch)
         bar = EpochBar(
             progress,
-            batches=len(plan),
-            batches_left=sum(map(len, self.plans[progress.epoch :])) - progress.batch,
+            batches=batches,
+            batches_left=self.plan.total - progress.batches,
             epochs=self.settings.training.epochs,
         )
         try:
-            self._train_on(len(plan) - progress.batch, bar, stop)
+            self._train_on(batches - progress.batch, bar, stop)
         finally:
             bar.close()
-        if progress.batch == len(plan):
+        if progress.batch == batches:
             self._save_checkpoint()  # whatever goes wrong with validation or a tracker, the epoch is not lost
             self._end_epoch()
         self._save_checkpoint()
@@ -405,10 +381,10 @@ class _Run:
                 _log.warning("left out of a batch: %s", message)
             for message in prepared.notes:
                 _log.warning("%s", message)
-            step_symbols = None
-            if self.step_symbols:
-                step_symbols = self.step_symbols[progress.batches // self.settings.training.accumulate]
-            rate = self.learning_rates(progress.batches // self.settings.training.accumulate, scale)
+            accumulate = self.settings.training.accumulate
+            number = progress.batches // accumulate
+            step_symbols = self.plan.step_symbols(number) if accumulate > 1 else None
+            rate = self.learning_rates(number, scale)
             self.engine.learning_rate = rate
             step = self.engine.step(prepared.batch, step_symbols)
             if step.fault:
@@ -490,7 +466,7 @@ class _Run:
             "utterances": progress.utterances,
             "left_out": progress.left_out,
             "skipped_batches": progress.skipped,
-            "padding_share": round(self._padding_share(), 4),
+            "padding_share": round(self.plan.padding_share(progress.epoch, fixed_shapes=self.fixed_shapes), 4),
             "train_seconds": round(progress.seconds, 2),
             "input_wait_share": round(progress.waited / max(progress.seconds, 1e-9), 4),
             "valid_seconds": 0.0,
@@ -546,17 +522,6 @@ class _Run:
             self._save_bundle(BEST, found.score)
         self._save_bundle(LAST, found.score)
 
-    def _padding_share(self) -> float:
-        epoch = self.progress.epoch
-        plan, counts = self.plans[epoch], self.train_examples.frame_counts(epoch)
-        if not self.fixed_shapes:
-            # Padded to the longest of each batch alone.
-            plan = [
-                PlannedBatch(one.indices, Shape(len(one.indices), int(counts[list(one.indices)].max()), 1))
-                for one in plan
-            ]
-        return padding_share(plan, counts)
-
     def _watch_plateau(self, result: Score) -> None:
         """Say whether the model still writes nothing, as every CTC model does at first, and when it begins."""
         progress = self.progress
@@ -589,7 +554,7 @@ class _Run:
             log_mel=self.log_mel,
             valid_names=self._valid_names,
             init=self.init,
-            train_hours=sum(self.train_examples.seconds) / 3600,
+            train_hours=float(self.train_examples.seconds.sum()) / 3600,
             epoch=self.progress.epoch + 1,
         )
 

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus.batching import Shape, collate, make_buckets, padding_share, plan_epoch
+from asr.corpus.batching import LengthCounts, Shape, collate, count_batches, make_buckets, padding_share, plan_epoch
 from asr.settings.training import TrainingConfig
 
 COUNTS = st.lists(st.integers(1, 3000), min_size=1, max_size=200)
 
 
 def buckets_for(counts, settings: TrainingConfig, utterances: int = 10**6) -> list[Shape]:
-    return make_buckets(counts, [9] * len(counts), utterances=utterances, frames_per_second=100, settings=settings)
+    lengths = LengthCounts.of(counts, [9] * len(counts))
+    return make_buckets(lengths, utterances=utterances, frames_per_second=100, settings=settings)
 
 
 @given(COUNTS, st.integers(1, 20), st.floats(1, 100), st.integers(1, 12), st.integers(0, 3))
@@ -29,6 +30,22 @@ def test_every_utterance_is_in_exactly_one_batch_that_holds_it(counts, batch_siz
         assert max(counts[index] for index in batch.indices) <= batch.shape.frames
         assert batch.shape.rows == 1 or batch.shape.rows * batch.shape.frames <= 100 * batch_seconds
     assert sum(len(batch.indices) < batch.shape.rows for batch in batches) <= 1
+    assert count_batches(LengthCounts.of(counts, counts), shapes) == len(batches)
+
+
+@given(COUNTS, COUNTS)
+def test_lengths_counted_apart_add_up_to_those_counted_together(first, second):
+    symbols = [count % 7 for count in first + second]
+    apart = LengthCounts.of(first, symbols[: len(first)]) + LengthCounts.of(second, symbols[len(first) :])
+    together = LengthCounts.of(first + second, symbols)
+    for name in ("frames", "utterances", "symbols"):
+        np.testing.assert_array_equal(getattr(apart, name), getattr(together, name))
+    by_length: dict[int, list[int]] = {}
+    for count, length in zip(first + second, symbols, strict=True):
+        by_length.setdefault(count, []).append(length)
+    assert together.frames.tolist() == sorted(by_length)
+    assert together.utterances.tolist() == [len(by_length[count]) for count in sorted(by_length)]
+    assert together.symbols.tolist() == [max(by_length[count]) for count in sorted(by_length)]
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(1, 4))

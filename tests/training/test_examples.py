@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.acoustic.steps import fitting_speeds
+from asr.acoustic.steps import count_steps, fitting_speeds
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel
 from asr.audio.load import load_audio
@@ -17,7 +17,7 @@ from asr.errors import AudioError, ConfigError
 from asr.settings.augment import AugmentConfig
 from asr.settings.features import FeatureConfig, Normalization
 from asr.settings.model import ModelConfig
-from asr.text.alphabet import Alphabet
+from asr.text.alphabet import Alphabet, steps_needed
 from asr.training.examples import Examples, Prepared, corpus_statistics
 
 from ..conftest import SMOKE
@@ -113,7 +113,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_done_without(tmp_path, monke
     monkeypatch.setattr("asr.training.examples.write_atomically", full)
     source = examples(cache_dir=str(tmp_path / "cache"))
     first, second = prepared(source, [0], 0), prepared(source, [1], 0)
-    assert first.notes == ("data.cache_dir cannot be written (No space left on device): going on without it",)
+    assert first.notes == ("data.cache_dir cannot be written (No space left on device): training goes on without it",)
     assert second.notes == ()
     np.testing.assert_array_equal(second.batch.frames, batch_of(examples(), [1], 0).frames)
 
@@ -133,10 +133,7 @@ def test_the_frames_of_an_epoch_are_known_beforehand():
     for epoch in range(3):
         found = batch_of(source, [0, 1, 2, 3], epoch).frame_counts
         np.testing.assert_allclose(found, source.frame_counts(epoch)[:4], atol=1)
-    lengths, symbols = source.lengths(3)
-    assert len(lengths) == 3 * len(UTTERANCES)
-    assert all(set(source.frame_counts(epoch)) <= set(lengths) for epoch in range(3))
-    assert symbols.max() == max(len(one.text) for one in UTTERANCES)
+        assert source.symbol_counts(epoch).tolist() == [len(one.text) for one in UTTERANCES]
 
 
 def test_an_utterance_may_be_followed_by_another():
@@ -149,9 +146,29 @@ def test_an_utterance_may_be_followed_by_another():
     parts = [batch_of(examples(), [index], 0).frame_counts[0] for index in (0, companion)]
     assert batch.frame_counts[0] == pytest.approx(sum(parts), abs=2)
     assert (joined.companions(0) != joined.companions(1)).any()
-    lengths, symbols = joined.lengths(2)
-    assert batch.label_counts[0] in symbols
-    assert set(joined.frame_counts(1)) <= set(lengths)
+    assert batch.label_counts[0] == joined.symbol_counts(0)[0]
+
+
+@pytest.mark.parametrize("symbols", ["ab ", "ab"], ids=["separator", "no separator"])
+def test_joined_labels_have_the_counted_length_and_enough_steps(symbols):
+    """Utterances with the fewest steps that their labels need, and with one more."""
+    alphabet, model = Alphabet(symbols), ModelConfig()
+    texts = ["", "a", "b", "aab", "baa", "abab"] + ["a b", "bb a"] * (" " in symbols)
+    utterances = []
+    for number, text in enumerate(texts * 30):
+        steps = max(1, steps_needed(alphabet.encode(text))) + number % 2
+        utterances.append(replace(UTTERANCES[0], id=str(number), text=text, duration=0.04 * steps - 0.01))
+    settings = AugmentConfig(speeds=[1.0], join_probability=1.0)
+    augmenter = Augmenter(settings, 16000)
+    source = Examples(utterances, alphabet, LogMel.from_librosa(FEATURES), model, augmenter=augmenter)
+    for epoch in range(3):
+        labels = [source.label(index, epoch) for index in range(len(utterances))]
+        assert source.symbol_counts(epoch).tolist() == [len(label) for label in labels]
+        companions = source.companions(epoch)
+        assert 0 < (companions >= 0).sum() < len(companions)
+        for index in np.flatnonzero(companions >= 0):
+            seconds = utterances[index].duration + utterances[companions[index]].duration
+            assert count_steps(seconds, 1.0, FEATURES, model) >= steps_needed(labels[index])
 
 
 def test_no_utterance_is_followed_by_more_than_fits():

@@ -280,10 +280,9 @@ def with_an_impossible_label(settings: TrainConfig, monkeypatch) -> str:
     from asr.training.examples import Examples
 
     class Sabotaged(Examples):
-        def __init__(self, *args, **kwargs) -> None:
-            super().__init__(*args, **kwargs)
-            if len(self.utterances) == 12:
-                self.labels[7] = [1, 2] * 400
+        def label(self, index: int, epoch: int) -> list[int]:
+            sabotaged = len(self.utterances) == 12 and index == 7
+            return [1, 2] * 400 if sabotaged else super().label(index, epoch)
 
         def prepare(self, *args, **kwargs):
             import asr.training.examples as module
