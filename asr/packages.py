@@ -48,7 +48,7 @@ def require_packages(*packages: str, extra: str, purpose: str) -> None:
     missing = [name for name in packages if not is_installed(name)]
     if missing:
         raise ConfigError(
-            f"{purpose} needs {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed: "
+            f"{purpose} needs {', '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed: "
             f"pip install 'asr[{extra}]' (in a clone of the repository: pip install '.[{extra}]')"
         )
 
