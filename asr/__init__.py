@@ -124,9 +124,7 @@ if not TYPE_CHECKING:  # to a type checker, this would allow any name
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            from importlib.metadata import version
-
-            return version("asr")
+            return import_module("asr.packages").asr_version()
         if name in _HOMES:
             return getattr(import_module(_HOMES[name]), name)
         raise AttributeError(f"module 'asr' has no attribute {name!r}")

@@ -1,9 +1,10 @@
-"""Packages that only some commands need: each is installed by an extra, which the error for a missing one names."""
+"""Installed packages: the version of this one, and an error that names the extra for those that are missing."""
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
 from importlib.util import find_spec
 
 from asr.errors import ConfigError
@@ -12,6 +13,11 @@ BACKENDS = {"tensorflow": "train", "jax": "jax", "torch": "torch"}
 """What Keras runs on, and the extra that installs each."""
 
 _TRAINING = ("keras", "librosa", "matplotlib", "numba", "tensorboardX")
+
+
+def asr_version() -> str:
+    """The version of this program."""
+    return metadata.version("asr")
 
 
 def is_installed(package: str) -> bool:
@@ -42,7 +48,7 @@ def require_packages(*packages: str, extra: str, purpose: str) -> None:
     missing = [name for name in packages if not is_installed(name)]
     if missing:
         raise ConfigError(
-            f"{purpose} needs {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed: "
+            f"{purpose} needs {', '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed: "
             f"pip install 'asr[{extra}]' (in a clone of the repository: pip install '.[{extra}]')"
         )
 

@@ -83,7 +83,7 @@ def test_python_has_no_upper_bound():
     [
         (["keras", "tensorflow"], ["train", "experiment=smoke"], "asr train needs keras"),
         (["tensorflow"], ["train", "experiment=smoke"], "asr train with KERAS_BACKEND=tensorflow needs tensorflow"),
-        (["librosa", "numba"], ["train", "experiment=smoke"], "asr train needs librosa and numba, which are not"),
+        (["librosa", "numba"], ["train", "experiment=smoke"], "asr train needs librosa, numba, which are not"),
         (["keras"], ["train", "experiment=smoke", "--multirun", "sweep=seeds"], "asr train needs keras"),
         (["keras"], ["transcribe", RECORDING, "engine=keras"], "engine=keras needs keras, which is not installed"),
         (["keras"], ["evaluate", MANIFEST, "engine=keras"], "engine=keras needs keras"),

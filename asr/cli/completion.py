@@ -85,7 +85,7 @@ def complete(words: Sequence[str]) -> int:
 def suggestions(words: Sequence[str]) -> list[str]:
     """What the last of the words after `asr` could become."""
     from asr.cli.composition import ROOTS, Composer
-    from asr.cli.main import COMMANDS
+    from asr.cli.overview import COMMANDS
 
     *before, word = words or [""]
     if not before:

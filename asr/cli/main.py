@@ -8,48 +8,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from asr.cli.overview import COMMANDS, OVERVIEW
 from asr.cli.streams import drop_unwritable, open_standard_streams, say
 from asr.errors import AsrError, ConfigError, ManifestError, TrainingError
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _LINES_SHOWN = 50
 """of an error that lists problems"""
-
-COMMANDS = {
-    "transcribe": "transcribe recordings",
-    "align": "find the time of every word of a known text (forced alignment)",
-    "prepare": "make a manifest of recordings, or of a corpus as it is distributed",
-    "train": "train a model on your own recordings",
-    "doctor": "check recordings and texts for faults before training",
-    "evaluate": "measure error rates on transcribed recordings",
-    "lm": "train a language model on texts, or adapt one, for decoding",
-    "lexicon": "make a pronunciation lexicon of the words of texts, manifests and language models",
-    "tune": "find the decoder settings with the lowest error rate",
-    "info": "describe a model bundle",
-    "completion": "print the completion script of a shell",
-}
-
-OVERVIEW = """\
-asr: speech recognition with small LSTM models, on your own machine.
-
-Usage: asr COMMAND [FILE...] [key=value...]
-
-Commands:
-{commands}
-
-Examples:
-  asr transcribe interview.mp3
-  asr transcribe recordings/ format=json output_dir=texts
-  asr align chapter.mp3 chapter.txt format=srt
-  asr evaluate test.jsonl bundle=runs/mine/best against=[greedy]
-  asr prepare recordings my_recordings/ output=train.jsonl
-  asr doctor train.jsonl valid.jsonl
-  asr train data.train=train.jsonl data.valid=valid.jsonl
-  asr lm books.txt output=english.lm
-  asr COMMAND --help               all settings of a command, with examples
-
-Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration, 3 significantly worse than a
-baseline, 130 interrupted, 143 terminated."""
 
 
 def entry_point() -> None:
@@ -107,9 +72,9 @@ def _run(arguments: list[str]) -> int:
         print(OVERVIEW.format(commands=commands))
         return DONE
     if arguments[0] == "--version":
-        from asr import __version__
+        from asr.packages import asr_version
 
-        print(f"asr {__version__}")
+        print(f"asr {asr_version()}")
         return DONE
     name = arguments[0]
     if name == "complete":  # what a completion script calls

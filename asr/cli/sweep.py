@@ -15,6 +15,7 @@ from typing import Any
 
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging
+from asr.cli.training_run import OUTCOME, train_run
 from asr.errors import AsrError
 from asr.files import OutputJournal
 from asr.packages import require_packages, require_training
@@ -22,7 +23,7 @@ from asr.settings.commands import LogStyle
 
 _log = logging.getLogger(__name__)
 
-OUTCOME, _TABLE = "sweep_run.json", "sweep.csv"
+_TABLE = "sweep.csv"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,6 @@ class _Job:
         from hydra.core.hydra_config import HydraConfig
 
         from asr.cli.composition import to_settings
-        from asr.cli.train import train_run
 
         runtime = HydraConfig.get()
         run_dir = Path(runtime.runtime.output_dir)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import signal
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asr.cli.arguments import Arguments, split_arguments
+from asr.cli.arguments import split_arguments
 from asr.cli.command import with_init
-from asr.cli.console import configure_logging, quiet_native_libraries
-from asr.cli.sweep import OUTCOME, error_rate, sweep
-from asr.errors import ConfigError, OutputError
-from asr.files import typed_path, write_atomically
-from asr.packages import is_installed, require_training
+from asr.cli.console import configure_logging
+from asr.cli.sweep import error_rate, sweep
+from asr.cli.training_run import train_run, with_run_dir
+from asr.errors import ConfigError
 from asr.settings.commands import TrainConfig
 
 _log = logging.getLogger(__name__)
@@ -41,8 +37,6 @@ EXAMPLES = """\
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
   asr train experiment=smoke --multirun sweep=seeds hydra/launcher=joblib hydra.launcher.n_jobs=2
 """
-
-_CONFIG = "config.yaml"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -68,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         return sweep(safe, split.flags)
     if any(override.startswith("sweep=") and override != "sweep=null" for override in split.overrides):
         raise ConfigError("sweep= chooses several values for a setting: add --multirun")
-    settings = _with_run_dir(with_init(settings, split.overrides), split)
+    settings = with_run_dir(with_init(settings, split.overrides), split.overrides)
     if "--show-config" in split.flags:
         print(to_yaml(settings), end="")
         return 0
@@ -103,74 +97,3 @@ def _overfit_verdict(settings: TrainConfig, best: dict[str, Any]) -> int:
 
 def _percent(rate: float | None) -> str:
     return "n/a" if rate is None else f"{100 * rate:.2f} %"
-
-
-def _with_run_dir(settings: TrainConfig, split: Arguments) -> TrainConfig:
-    """Settings with the folder of the run filled in; those of the run itself, if its folder alone is given."""
-    from asr.cli.composition import from_yaml, to_yaml
-
-    if settings.run_dir is None:
-        return replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
-    run_dir = typed_path(settings.run_dir)
-    path = run_dir / _CONFIG
-    if not path.exists():
-        _check_run_dir(run_dir)
-        return replace(settings, run_dir=str(run_dir))
-    earlier = replace(from_yaml(TrainConfig, path.read_text("utf-8"), str(path)), run_dir=str(run_dir))
-    names = {override.partition("=")[0] for override in split.overrides}
-    if names <= {"run_dir", "log"}:
-        return replace(earlier, log=settings.log)
-    settings = replace(settings, run_dir=str(run_dir), log=earlier.log)
-    before, now = to_yaml(earlier).splitlines(), to_yaml(settings).splitlines()
-    changed = [line.strip() for line in now if line not in before]
-    if before != now:
-        raise ConfigError(
-            f"{run_dir} holds a run with other settings (now: {'; '.join(changed) or 'some are missing'}): "
-            "choose another run_dir, or give run_dir alone to resume that run"
-        )
-    return settings
-
-
-def _check_run_dir(run_dir: Path) -> None:
-    """Refuse a folder of something else: a run is only written into one of its own."""
-    if os.path.lexists(run_dir) and not run_dir.is_dir():
-        raise OutputError(run_dir, "is no folder; take another run_dir")
-    # A run that was killed as it began leaves hidden, half-written files.
-    entries = sorted(os.listdir(run_dir)) if run_dir.is_dir() else []
-    others = [name for name in entries if not name.startswith(".") and name != OUTCOME]
-    if others:
-        detail = f"{_CONFIG} is missing, {others[0]!r} is there"
-        raise OutputError(run_dir, f"the folder is not empty and holds no run ({detail}): take another run_dir")
-
-
-def train_run(settings: TrainConfig) -> Any:
-    """Import what is heavy, write the settings down, train."""
-    from asr.cli.composition import to_yaml
-
-    run_dir = Path(settings.run_dir or "")
-    if not (run_dir / _CONFIG).exists():
-        _check_run_dir(run_dir)
-    train, read_corpus, check_run_outputs = _import_training()
-    check_run_outputs(run_dir)
-    fresh = not (run_dir / _CONFIG).exists()
-    if not fresh and not (run_dir / "checkpoints").exists():
-        _log.info("%s holds no checkpoint yet: starting from the beginning", run_dir)
-    corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
-    if fresh:
-        write_atomically(run_dir / _CONFIG, to_yaml(settings).encode("utf-8"))
-    _log.info("run directory: %s", run_dir)
-    return train(settings, run_dir, corpus)
-
-
-def _import_training() -> tuple[Any, Any, Any]:
-    """`train`, `read_corpus` and `check_run_outputs`; imports Keras and its back end, which takes seconds."""
-    require_training("asr train")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_native_libraries():
-        if is_installed("tensorflow"):  # Keras imports it on any back end, and then its messages would be seen
-            import tensorflow  # noqa: F401
-
-        from asr.training.loop import train
-        from asr.training.outcome import check_run_outputs
-        from asr.training.preflight import read_corpus
-    return train, read_corpus, check_run_outputs

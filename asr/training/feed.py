@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-import asr
 from asr.corpus.batching import PlannedBatch
 from asr.errors import TrainingError
 from asr.training.examples import Examples, Prepared
@@ -109,7 +108,7 @@ class _Worker:
 
     def __init__(self, examples: Examples) -> None:
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        path = os.pathsep.join(filter(None, [str(Path(asr.__file__).parent.parent), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "asr.training.worker"],
             stdin=subprocess.PIPE,

@@ -15,7 +15,6 @@ from typing import Any
 
 import keras
 
-import asr
 from asr.errors import ConfigError
 from asr.files import typed_path, write_atomically
 from asr.machine import describe_machine
@@ -89,7 +88,7 @@ def _versions() -> dict[str, str]:
 
 def _git_state() -> dict[str, Any] | None:
     """Commit of the code, if it runs from a git checkout, and whether it was changed since."""
-    folder = Path(asr.__file__).parent
+    folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
         return subprocess.run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -139,16 +138,12 @@ def draw_frames(frames: Frames) -> bytes:
 
     A page in dark colours inverts it.
     """
-    from PIL import Image
+    from asr.evaluation.render.webp import encode_webp
 
     loudest = float(frames.max())
     grey = np.clip((loudest - frames) / _CONTRAST, 0, 1) * 255
-    image = Image.fromarray(np.ascontiguousarray(grey.T[::-1]).astype(np.uint8))
-    if image.width > _WIDEST_PICTURE:
-        image = image.resize((_WIDEST_PICTURE, image.height))
-    content = io.BytesIO()
-    image.save(content, "WEBP", quality=_PICTURE_QUALITY, method=2)
-    return content.getvalue()
+    width = min(len(grey), _WIDEST_PICTURE)
+    return encode_webp(grey.T[::-1].astype(np.uint8), width=width, quality=_PICTURE_QUALITY)
 
 
 def media_bytes(media: Sequence[Medium | None]) -> int:

@@ -1,0 +1,37 @@
+"""The commands of `asr`, and the text of `asr --help`."""
+
+COMMANDS = {
+    "transcribe": "transcribe recordings",
+    "align": "find the time of every word of a known text (forced alignment)",
+    "prepare": "make a manifest of recordings, or of a corpus as it is distributed",
+    "train": "train a model on your own recordings",
+    "doctor": "check recordings and texts for faults before training",
+    "evaluate": "measure error rates on transcribed recordings",
+    "lm": "train a language model on texts, or adapt one, for decoding",
+    "lexicon": "make a pronunciation lexicon of the words of texts, manifests and language models",
+    "tune": "find the decoder settings with the lowest error rate",
+    "info": "describe a model bundle",
+    "completion": "print the completion script of a shell",
+}
+
+OVERVIEW = """\
+asr: speech recognition with small LSTM models, on your own machine.
+
+Usage: asr COMMAND [FILE...] [key=value...]
+
+Commands:
+{commands}
+
+Examples:
+  asr transcribe interview.mp3
+  asr transcribe recordings/ format=json output_dir=texts
+  asr align chapter.mp3 chapter.txt format=srt
+  asr evaluate test.jsonl bundle=runs/mine/best against=[greedy]
+  asr prepare recordings my_recordings/ output=train.jsonl
+  asr doctor train.jsonl valid.jsonl
+  asr train data.train=train.jsonl data.valid=valid.jsonl
+  asr lm books.txt output=english.lm
+  asr COMMAND --help               all settings of a command, with examples
+
+Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration, 3 significantly worse than a
+baseline, 130 interrupted, 143 terminated."""
