@@ -26,9 +26,11 @@ def run_tutorial(name: str, folder: Path) -> str:
     assert blocks
     (folder / "scripts").symlink_to(REPOSITORY / "scripts")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    # XLA compiles as it does for a user, not as conftest.py has it.
+    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
-        cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False, timeout=1500,
+        cwd=folder, env=plain | {"PATH": path}, capture_output=True, text=True, check=False, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -50,9 +52,9 @@ def errors_before_and_after(folder: Path) -> list[float]:
     ]
 
 
-def check_what_the_tutorial_leaves(folder: Path) -> None:
+def check_what_the_tutorial_leaves(folder: Path, *, recordings: int) -> None:
     assert (folder / "checkup" / "report.html").exists()
-    assert len(list((folder / "texts").rglob("*.json"))) == 80
+    assert len(list((folder / "texts").rglob("*.json"))) == recordings
     mine, english = load_bundle(folder / "runs" / "mine" / "best"), load_bundle("en")
     assert mine.provenance["init"]["bundle"].endswith("en")
     assert any((array != english.weights()[name]).any() for name, array in mine.weights().items())
@@ -72,12 +74,12 @@ def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_nev
     assert "all weights kept" in said
     before, after = errors_before_and_after(tmp_path)
     assert after < 0.5 * before
-    check_what_the_tutorial_leaves(tmp_path)
+    check_what_the_tutorial_leaves(tmp_path, recordings=80)
 
 
 def test_train_on_your_own_recordings_without_speakers(tmp_path):
     (tmp_path / "recordings").mkdir()
-    for source, text in smoke_utterances():
+    for source, text in smoke_utterances()[::2]:
         shutil.copy(source, tmp_path / "recordings")
         (tmp_path / "recordings" / source.name).with_suffix(".txt").write_text(text + "\n")
     said = run_tutorial("train-on-your-own-recordings.md", tmp_path)
@@ -86,7 +88,7 @@ def test_train_on_your_own_recordings_without_speakers(tmp_path):
     before, after = errors_before_and_after(tmp_path)
     # The English model knows these recordings: there is next to nothing to gain, and nothing may be lost.
     assert after <= before + 0.03
-    check_what_the_tutorial_leaves(tmp_path)
+    check_what_the_tutorial_leaves(tmp_path, recordings=40)
 
 
 def test_another_language_in_another_script(tmp_path):
