@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def printable(text: str | Path) -> str:
-    """Text that can be printed and written: NUL and halves of surrogate pairs are escaped, all else is as it is.
+    """Text that can be printed and written: NUL and halves of surrogate pairs are escaped, the rest is unchanged.
 
-    Undecodable bytes of file names, which Python keeps as surrogates of their own, become these bytes again.
+    Undecodable bytes of file names, which Python represents as surrogates, become these bytes again.
     """
     text = str(text).replace("\0", "\\0")
     try:
@@ -20,7 +20,7 @@ def printable(text: str | Path) -> str:
 
 
 class AsrError(Exception):
-    """Base of every error a caller or a user can cause. Its text is meant to be read by a user."""
+    """Base of all errors that a caller or a user can cause. The message is for users."""
 
 
 class ConfigError(AsrError):
@@ -28,7 +28,7 @@ class ConfigError(AsrError):
 
 
 class OutputError(ConfigError):
-    """An output that cannot be written, or would replace what this program did not write: its path and the reason."""
+    """An output that cannot be written, or would replace a file of others: its path and the reason."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{printable(path)}: {reason}")
@@ -52,13 +52,13 @@ class AudioError(AsrError):
 
 
 class ManifestError(AsrError):
-    """Everything that is wrong with some manifests, one problem a line, each opening with `file:line`.
+    """All problems of manifests, one per line, each beginning with `file:line`.
 
     Parameters
     ----------
     problems : sequence of str
     summary : sequence of str, optional
-        What to read before them, where they are many.
+        What is shown before them, if there are many.
     """
 
     def __init__(self, problems: Sequence[str], *, summary: Sequence[str] = ()) -> None:
@@ -68,15 +68,15 @@ class ManifestError(AsrError):
 
 
 class TrainingError(AsrError):
-    """A training that cannot go on, though nothing is wrong with its settings: no room on the disk, a file gone."""
+    """A training that cannot continue for a reason outside its settings: the disk is full, a file is missing."""
 
 
 class DivergenceError(TrainingError):
-    """A training whose loss or gradients are no longer finite numbers."""
+    """A training whose loss or gradients are no longer finite."""
 
 
 class BundleError(AsrError):
-    """A model bundle that cannot be read, does not fit together, or comes from a newer version."""
+    """A model bundle that cannot be read, is inconsistent, or comes from a newer version."""
 
 
 class LanguageModelError(AsrError):

@@ -25,31 +25,31 @@ from typing import IO, Any, cast
 from asr.errors import OutputError
 
 _LONGEST_NAME = 255
-"""bytes of a name that common file systems can hold"""
+"""longest file name of common file systems, in bytes"""
 _STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
-"""paths of open files, which may be regular: renaming over them would cut the reader off"""
+"""paths of open files, which may be regular: renaming over them would disconnect the reader"""
 # `.asr-<digest of the target's name>-<random>`; earlier versions made `.<the target's name>.<random>`.
 _LEFTOVER = re.compile(r"\.asr-(?P<key>[0-9a-f]{8})-[0-9a-f]{8}\.(?:part|old)")
 _OLD_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{1,8}\.(?:part|old)", re.DOTALL)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 Foreign = Callable[[Path], str | None]
-"""What is in a folder that this program did not write, in words; None if it may be removed as a whole."""
+"""Describes an entry of a folder that this program did not write; None if the folder may be removed."""
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all; an older one of that name, whatever it is, stays until then.
+    """Write a file atomically; an older file of that name stays until the new one is complete.
 
     Parameters
     ----------
     path : str or Path
-        A link is followed. A device, a pipe or a path like /dev/stdout is written straight into.
+        A link is followed. A device, a pipe or a path like /dev/stdout is written to directly.
     content : bytes
 
     Raises
     ------
     OSError
-        If the folder cannot be written to or the disk is full; nothing half-written is left behind.
+        If the folder cannot be written to or the disk is full; no partial file is left.
     """
     path = Path(path)
     if _is_stream(path):
@@ -59,7 +59,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     path = _followed(path)
     os.makedirs(path.parent, exist_ok=True)
     temporary = _beside(path, "part")
-    # Not by tempfile, which makes files for the owner alone: the system applies the umask to this one.
+    # Not by tempfile, whose files only their owner can read: here the system applies the umask.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(handle, "wb") as file:
@@ -74,14 +74,14 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 @contextmanager
 def folder_written_atomically(path: str | Path, *, foreign: Foreign) -> Iterator[Path]:
-    """Yields an empty folder beside `path`; when the block ends well it takes the place of `path`, else it goes.
+    """Yields an empty folder beside `path`; it replaces `path` when the block succeeds, and is removed when it fails.
 
     Parameters
     ----------
     path : str or Path
         A link to a folder is followed.
     foreign : callable
-        What `check_folder` takes. It is asked again at the end.
+        As for `check_folder`. It is called again at the end.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def folder_written_atomically(path: str | Path, *, foreign: Foreign) -> Iterator
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `path`, on the same file system; it goes in the end, if it is still there."""
+    """Yields an empty folder beside `path`, on the same file system; it is removed at the end if it still exists."""
     path = _followed(path)
     os.makedirs(path.parent, exist_ok=True)
     new = _beside(path, "part")
@@ -112,14 +112,14 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 
 def replace_folder(new: Path, path: Path, *, foreign: Foreign) -> None:
-    """Put a folder from `temporary_folder(path)` in the place of `path`, and remove what was there.
+    """Replace `path` by a folder from `temporary_folder(path)`.
 
     Raises
     ------
     OutputError
         If `path` holds what this program did not write.
     OSError
-        If that fails; `path` is then what it was, or, where only the removal failed, the new folder.
+        If that fails; `path` is then unchanged, or, if only the removal failed, the new folder.
     """
     path = _followed(path)
     _sync(new)
@@ -132,7 +132,7 @@ def replace_folder(new: Path, path: Path, *, foreign: Foreign) -> None:
     if _exchange(new, path):
         shutil.rmtree(new)
         return
-    # Without an exchange in one step: move the old folder aside for the moment between.
+    # Without an atomic exchange: move the old folder aside first.
     aside = _beside(path, "old")
     try:
         os.mkdir(aside)
@@ -150,9 +150,9 @@ def check_file(path: str | Path, *, is_ours: Callable[[Path], bool], overwrite: 
     Parameters
     ----------
     path : str or Path
-        A device or a pipe is never refused: it holds nothing to be lost.
+        A device or a pipe is never refused, since nothing in it can be lost.
     is_ours : callable
-        Whether an existing regular file is.
+        Whether this program wrote an existing regular file.
     overwrite : bool
         Replace any regular file.
 
@@ -172,15 +172,15 @@ def check_file(path: str | Path, *, is_ours: Callable[[Path], bool], overwrite: 
 
 
 def check_folder(path: str | Path, *, foreign: Foreign) -> None:
-    """Refuse to replace a folder that holds what this program did not write.
+    """Refuse to replace a folder that holds files of others.
 
-    What a process was killed at while it replaced `path` is finished first.
+    A replacement of `path` that was interrupted by a kill is completed first.
 
     Parameters
     ----------
     path : str or Path
     foreign : callable
-        What a folder that is there holds of others, in words: "holds notes.txt, which ..."; None for nothing.
+        Describes what an existing folder holds of others: "holds notes.txt, which ..."; None for nothing.
 
     Raises
     ------
@@ -209,12 +209,12 @@ def _folder_problem(path: Path, foreign: Foreign) -> str | None:
     except OSError as error:
         return _reason(error)
     if not stat.S_ISDIR(mode):
-        return "is no folder, and is not replaced by one; name another output"
+        return "is not a folder, and is not replaced by one; name another output"
     return foreign(path) or _parent_problem(path)
 
 
 def obstacle(path: Path) -> str | None:
-    """Why there can be no regular file at a path, as far as can be known before it is written; None for nothing."""
+    """Why a regular file cannot be written at a path, as far as known before writing; None if it can."""
     problem = _name_problem(path)
     if problem:
         return problem
@@ -232,27 +232,27 @@ def obstacle(path: Path) -> str | None:
 
 
 def output_error(path: Path, error: OSError | OutputError) -> OutputError:
-    """What went wrong with one output, named and in one line."""
+    """The error of one output, with its name, in one line."""
     return error if isinstance(error, OutputError) else OutputError(path, _reason(error))
 
 
 def foreign_entry(folder: Path, known: Callable[[Path], bool]) -> str | None:
-    """The first entry of a folder that is not `known`, as `check_folder` wants it."""
+    """Describes the first entry of a folder that is not `known`, for `check_folder`."""
     for name in sorted(os.listdir(folder)):
         if not known(folder / name):
             return (
-                f"holds {name!r}, which asr did not write there: a folder is only replaced if asr wrote all of it, "
+                f"holds {name!r}, which asr did not write: a folder is only replaced if asr wrote all of it, "
                 "also with overwrite=true; name another output"
             )
     return None
 
 
 class OutputJournal:
-    """Knows the files that this program wrote into folders, by name and digest.
+    """A record of the files that this program wrote into folders, by name and digest.
 
-    Each folder with outputs holds a hidden file of JSON lines. A line is written before its file: at whatever moment a
-    run is killed, the file is there and known, or is not there. A file that no line knows is somebody else's, and so is
-    one that was changed since.
+    Each folder with outputs holds a hidden file of JSON lines. A line is written before its file, so that after a kill
+    at any moment every file of this program has a line. A file without a line, or one that was changed since, counts
+    as not written by this program.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ class OutputJournal:
     name : str
         Of the hidden file that is written; all of them are read.
     advice : str
-        What a user can do about a file that is in the way.
+        What a user can do about a file that must not be replaced.
     """
 
     PATTERNS = (".asr-outputs*.jsonl", ".asr-transcripts*.jsonl")
@@ -278,7 +278,7 @@ class OutputJournal:
         self._known: dict[Path, dict[str, list[dict[str, Any]]]] = {}
 
     def is_ours(self, output: Path) -> bool:
-        """Whether a file may be replaced: it is as it was written here, or there is none."""
+        """Whether a file may be replaced: it is unchanged since it was written here, or does not exist."""
         try:
             digest = digest_of(output.read_bytes())
         except FileNotFoundError:
@@ -308,12 +308,12 @@ class OutputJournal:
                 raise OutputError(output, problem)
 
     def write(self, output: Path, content: bytes) -> None:
-        """Write a file whole or not at all, and remember it.
+        """Write a file atomically, and record it.
 
         Raises
         ------
         OutputError
-            If another one is in its place.
+            If a file of others is in its place.
         OSError
             If the folder cannot be written to or the disk is full.
         """
@@ -322,11 +322,11 @@ class OutputJournal:
         write_atomically(output, content)
 
     def record(self, output: Path, content: bytes, details: Mapping[str, Any] | None = None) -> None:
-        """Add a line about a file that is going to be written."""
+        """Add a line about a file that will be written."""
         line = {"output": os.fsencode(output.name).hex(), "digest": digest_of(content)} | dict(details or {})
         os.makedirs(output.parent, exist_ok=True)
         with (output.parent / self._name).open("ab") as file:
-            # In a line of its own even if the last one broke off.
+            # On a new line even if the last line is incomplete.
             file.write(b"\n" + json.dumps(line).encode() + b"\n")
         if output.parent in self._known:
             self._known[output.parent][line["output"]].append(line)
@@ -337,13 +337,13 @@ class OutputJournal:
             self.record(path, path.read_bytes())
 
     def foreign(self, folder: Path) -> str | None:
-        """What a folder holds besides files of a journal in it; for `check_folder`."""
+        """Describes the first entry of a folder that is not in its journal; for `check_folder`."""
         self._known.pop(folder, None)  # another one may have taken its place
         journals = {path for pattern in self.PATTERNS for path in folder.glob(pattern)}
         return foreign_entry(folder, lambda path: path in journals or (path.is_file() and self.is_ours(path)))
 
     def lines(self, output: Path) -> Sequence[dict[str, Any]]:
-        """What is known of a file, the oldest first."""
+        """The records of a file, the oldest first."""
         folder = output.parent
         if folder not in self._known:
             known: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -359,14 +359,14 @@ class OutputJournal:
 
 
 def digest_of(content: bytes) -> str:
-    """What files are known by."""
+    """The digest by which a file is recognised."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def clear_leftovers(folder: str | Path, *, of: str | None = None) -> None:
-    """Remove what a killed process left half-written in a folder, and put back what it had moved aside.
+    """Remove the partial files of a killed process from a folder, and restore what it had moved aside.
 
-    Nobody else may write the same outputs meanwhile.
+    No other process may write the same outputs meanwhile.
 
     Parameters
     ----------
@@ -400,7 +400,7 @@ def _is_leftover(name: str, of: str | None) -> bool:
 
 
 def _is_leftover_of(name: str, target: str) -> bool:
-    """Whether a temporary name is one that was made for a target."""
+    """Whether a temporary name was made for a target."""
     found, old = _LEFTOVER.fullmatch(name), _OLD_LEFTOVER.fullmatch(name)
     return bool((found and found["key"] == _key(target)) or (old and old["name"] == target))
 
@@ -410,12 +410,12 @@ def _key(name: str) -> str:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """A new hidden name beside a path, short whatever the path's own name is."""
+    """A new hidden name beside a path, short for any name of the path."""
     return path.with_name(f".asr-{_key(path.name)}-{secrets.token_hex(4)}.{suffix}")
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two entries in one step; False where system or file system cannot do that."""
+    """Exchange two entries atomically; False where the system or file system cannot."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux, from glibc 2.28 on
     if rename is None:
         return False
@@ -428,7 +428,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Have the files of a folder on the disk before they take the place of others."""
+    """Flush the files of a folder to the disk before they replace others."""
     for name in [*sorted(os.listdir(folder)), "."]:
         handle = os.open(folder / name, os.O_RDONLY)
         try:
@@ -438,7 +438,7 @@ def _sync(folder: Path) -> None:
 
 
 def _followed(path: Path) -> Path:
-    """What a link points to, maybe nothing yet, or `.` and `..` stand for; any other path as it is."""
+    """The target of a link (which may not exist yet), or of `.` and `..`; any other path as it is."""
     if not path.is_symlink() and path.name not in {"", ".."}:
         return path
     target = Path(os.path.realpath(path))
@@ -448,7 +448,7 @@ def _followed(path: Path) -> Path:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path is a device, a pipe or an open file: to be written into, never replaced."""
+    """Whether a path is a device, a pipe or an open file: written to directly, never replaced."""
     if str(path).startswith(_STREAMS):
         return True
     try:
@@ -472,12 +472,12 @@ def _name_problem(path: Path) -> str | None:
 
 
 def _parent_problem(path: Path) -> str | None:
-    """Why nothing can be made in the folder of a path, which may have to be made too."""
+    """Why nothing can be created in the folder of a path, which may have to be created too; None if it can."""
     parent = path.parent
     while not parent.exists() and parent != parent.parent:
         parent = parent.parent
     if not parent.is_dir():
-        return f"cannot be written ({parent} is no folder)"
+        return f"cannot be written ({parent} is not a folder)"
     if not os.access(parent, os.W_OK | os.X_OK):
         return f"cannot be written (no permission to write in {parent})"
     return None
@@ -488,16 +488,16 @@ def _reason(error: OSError) -> str:
 
 
 def typed_path(name: str | Path) -> Path:
-    """A path as a user typed it in a setting: `~` and `~/...` stand for the home folder, any other name for itself.
+    """A path as typed in a setting: `~` and `~/...` mean the home folder, any other name is literal.
 
-    A shell leaves `output_dir=~/texts` as it is. `~name` is taken literally, as a file may be called so.
+    A shell does not expand `output_dir=~/texts`. `~name` is literal, since it may be the name of a file.
     """
     text = os.fspath(name)
     return Path(os.path.expanduser(text) if text == "~" or text.startswith("~/") else text)
 
 
 def open_decompressed(file: IO[bytes]) -> IO[bytes]:
-    """A file's content, unpacked on the way if it begins like one of gzip, bzip2 or xz.
+    """The content of a file, decompressed if it begins like one of gzip, bzip2 or xz.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def available_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What this process and those of its children that have ended have used so far."""
+    """The resources used by this process and by those of its children that have ended."""
 
     core_seconds: float
     peak_memory_mb: float
@@ -40,7 +40,7 @@ class Usage:
 
 
 def usage() -> Usage:
-    """Read the system's accounts."""
+    """Read the counters of the operating system."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     scale = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes elsewhere
     return Usage(

@@ -129,7 +129,7 @@ def test_devices_and_pipes_are_written_into_and_stay(tmp_path):
     assert found == [b"content"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
-    with pytest.raises(OutputError, match="link: is no folder"):
+    with pytest.raises(OutputError, match="link: is not a folder"):
         check_folder(tmp_path / "link", foreign=foreign)
 
 
@@ -179,7 +179,7 @@ def test_a_folder_with_a_file_of_others_is_refused_before_the_work_and_after_it(
 @pytest.mark.parametrize("name", ["file/sub", "file", "x" * 256, "a\0b", "a\ud83d"])
 def test_a_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path, name):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot be written|is no folder"):
+    with pytest.raises(OutputError, match=r"cannot be written|is not a folder"):
         check_folder(tmp_path / name, foreign=foreign)
 
 
@@ -369,7 +369,7 @@ def test_the_journal_knows_what_was_written_here_and_not_changed_since(tmp_path)
     [
         ("folder", "there is a folder of that name"),
         ("pipe", "is no regular file"),
-        ("file/below", r"Not a directory|is no folder"),
+        ("file/below", r"Not a directory|is not a folder"),
         ("nowhere/" + 300 * "x", "has 300 bytes, file systems hold 255"),
         ("a\0b", "NUL character"),
         ("a\ud83d", "half a surrogate pair"),

@@ -52,7 +52,7 @@ def with_run_dir(settings: TrainConfig, overrides: Sequence[str]) -> TrainConfig
 def _check_run_dir(run_dir: Path) -> None:
     """Refuse a folder of something else: a run is only written into one of its own."""
     if os.path.lexists(run_dir) and not run_dir.is_dir():
-        raise OutputError(run_dir, "is no folder; take another run_dir")
+        raise OutputError(run_dir, "is not a folder; take another run_dir")
     # A run that was killed as it began leaves hidden, half-written files.
     entries = sorted(os.listdir(run_dir)) if run_dir.is_dir() else []
     others = [name for name in entries if not name.startswith(".") and name != OUTCOME]

@@ -145,7 +145,7 @@ def test_a_thesis_survives_tuning(asr_command, tiny_bundle, tmp_path):
     for overwrite in ((), ("overwrite=true",)):
         outcome = asr_command(*arguments, *overwrite)
         assert outcome.code == 2
-        assert "precious: holds 'thesis', which asr did not write there" in outcome.err
+        assert "precious: holds 'thesis', which asr did not write" in outcome.err
         assert "overwrite=true" in outcome.err
     assert tree(tmp_path) == {"precious/thesis/chapter1.txt": MINE.encode()}
 
