@@ -30,12 +30,12 @@ _log = logging.getLogger(__name__)
 USAGE = "asr evaluate REFERENCES... [key=value...]"
 TEXT = """
 Measures word and character error rates: of a bundle on the recordings of some manifests, or, with hypotheses=FILE, of
-texts made elsewhere (JSON lines, .ctm, .trn, .txt); references may be manifests, .trn, .stm, .ctm or .txt. Errors are
-pooled over all utterances and come with 95 % intervals; against=[...] compares systems. References and hypotheses are
-brought to one spelling first (normalizer=standard: lower case, no punctuation; normalizer=none: as they are;
-english=true: contractions, numbers and spellings too). Every utterance counts: an id missing on either side is refused,
-and a recording that cannot be read counts as an empty text, with exit code 1. output_dir=FOLDER writes report.html, a
-page to read, listen and search, and the same as JSON, text, Markdown and tables.
+texts of another system (JSON lines, .ctm, .trn, .txt); references may be manifests, .trn, .stm, .ctm or .txt. Errors
+are pooled over all utterances, with 95 % intervals; against=[...] compares systems. References and hypotheses are
+normalised first (normalizer=standard: lower case, no punctuation; normalizer=none: as they are; english=true:
+contractions, numbers and spellings too). Every utterance counts: an id missing on either side is refused, and a
+recording that cannot be read counts as an empty text, with exit code 1. output_dir=FOLDER writes report.html, a page
+to read, listen and search, and the same data as JSON, text, Markdown and tables.
 """
 EXAMPLES = """\
   asr evaluate test.jsonl

@@ -45,7 +45,7 @@ def plan_systems(utterances: Sequence[Utterance], settings: EvaluateConfig) -> l
     names = [one.name for one in planned]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ConfigError(f"{twice[0]!r} is compared with itself: against= wants other systems")
+        raise ConfigError(f"{twice[0]!r} is compared with itself: name other systems in against=")
     return planned
 
 

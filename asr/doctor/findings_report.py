@@ -1,4 +1,4 @@
-"""What an examination found, as a table, as JSON, as a page, and as a list of utterances to leave out."""
+"""The findings of an examination as a table, as JSON, as a page, and as a list of utterances to leave out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from asr.text.alphabet import describe_character
 REPORT_FORMAT = 1
 _BARS = 40
 _EXAMPLES = 3
-# A page with a player for each of thousands of faults is of use to nobody; JSON has them all.
+# More players of one kind of fault would make the page unusable; JSON has all faults.
 _SHOWN_OF_A_KIND = 100
 
 
@@ -91,7 +91,7 @@ def _part_object(part: Part) -> dict[str, Any]:
 
 
 def report_object(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The whole report as an object for JSON: parts, faults by kind, characters, measures of every recording."""
+    """The report as an object for JSON: parts, faults by kind, characters, measures of every recording."""
     unknown = set(diagnosis.alphabet.unknown("".join(one.text or "" for one in diagnosis.utterances)))
     return {
         "format": REPORT_FORMAT,
@@ -134,7 +134,7 @@ REPORT_FILES = ("report.json", "quarantine.jsonl", "report.html")
 
 
 def write_report(folder: str | Path, diagnosis: Diagnosis, *, overwrite: bool = False) -> Path:
-    """Write report.json, report.html, and quarantine.jsonl: all utterances that are unusable or suspicious, with why.
+    """Write report.json, report.html, and quarantine.jsonl: all unusable or suspicious utterances, with reasons.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def write_report(folder: str | Path, diagnosis: Diagnosis, *, overwrite: bool = 
         Made if missing; each file is written beside and renamed.
     diagnosis : Diagnosis
     overwrite : bool
-        Replace files, too, that were not written here or changed since.
+        Also replace files that asr did not write, or that were changed since.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def write_report(folder: str | Path, diagnosis: Diagnosis, *, overwrite: bool = 
 def quarantine(diagnosis: Diagnosis) -> list[Utterance]:
     """The utterances that are unusable or suspicious, as rows of a manifest for `data.quarantine`.
 
-    Each says why it is there; a line that is deleted lets its utterance be trained on.
+    Each has its `reasons`; deleting a line lets its utterance be trained on.
     """
     bad = diagnosis.at_least(Severity.suspicious)
     return [
@@ -193,14 +193,14 @@ class Histogram:
     highest: str
     median: str
     bars: list[tuple[float, str]]
-    """height and a text that says what it stands for"""
+    """height and label of each"""
 
 
 def _histogram(title: str, unit: str, values: Iterable[float]) -> Histogram | None:
     found = np.array([value for value in values if np.isfinite(value)])
     if len(found) == 0:
         return None
-    # A single wild value must not squeeze all others into one bar: what lies far out is counted in the outermost.
+    # A single outlier must not squeeze all others into one bar: outliers are counted in the outermost bars.
     low, high = _outer(found)
     counts, edges = np.histogram(np.clip(found, low, high), bins=_BARS if high > low else 1)
     bars = [
@@ -213,7 +213,7 @@ def _histogram(title: str, unit: str, values: Iterable[float]) -> Histogram | No
 
 
 def _outer(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Between which values bars are drawn: all of them, or a good deal more than the middle nine tenths."""
+    """The range of the bars: all values, or the middle nine tenths with a wide margin."""
     left, right = np.percentile(values, (5, 95))
     room = 0.75 * (right - left)
     return max(float(values.min()), float(left - room)), min(float(values.max()), float(right + room))
@@ -259,7 +259,7 @@ def _page(diagnosis: Diagnosis, folder: Path) -> str:
 
 
 def _relative(fault: Fault, folder: Path) -> str | None:
-    """Where the page finds the recording, if it can be played."""
+    """The address of the recording, relative to the page, if it can be played."""
     if fault.utterance is None or fault.kind in {"missing", "unreadable"}:
         return None
     from urllib.parse import quote

@@ -1,6 +1,6 @@
 """References that allow alternatives, in the notation of NIST's `trn` and `stm`, and their alignment with a hypothesis.
 
-`{ um / uh / @ }` stands for "um", "uh" or nothing, and may be nested; `(word)` may be left out.
+`{ um / uh / @ }` means "um", "uh" or nothing, and can be nested; `(word)` is optional.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 NOTHING = "@"
-"""stands for no word"""
+"""the notation for no word"""
 # Costs of an alignment, those of NIST's sclite. They are added up in single precision as there: where two alignments
 # cost the same, the rounding of thousandths decides.
 _EQUAL, _GAP, _SUBSTITUTION, _LEFT_OUT, _NULL = map(np.float32, (0, 3, 4, 2, 0.001))
@@ -35,7 +35,7 @@ class OptionalWord:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Sequences of which one was said."""
+    """Alternative sequences of words."""
 
     alternatives: tuple[Items, ...]
 
@@ -65,25 +65,25 @@ class Alternatives:
         Raises
         ------
         ValueError
-            If braces do not match, or an alternative is empty (`@` stands for no word).
+            If braces do not match, or an alternative is empty (`@` means no word).
         """
         return cls(_parse(text))
 
     @property
     def has_choices(self) -> bool:
-        """Whether it stands for several texts by braces."""
+        """Whether there are braces with several alternatives."""
         return any(isinstance(item, Choice) and len(item.alternatives) > 1 for item in self.items)
 
     @property
     def first(self) -> str:
-        """The first of the texts that it stands for, optional words in their parentheses."""
+        """The text of the first alternatives, optional words in their parentheses."""
         return " ".join(_first(self.items))
 
     def __str__(self) -> str:
         return _markup(self.items)
 
     def map(self, change: Callable[[str], str]) -> Alternatives:
-        """Change every stretch of words between two marks, as a normaliser does.
+        """Apply a normaliser to every sequence of words between two marks.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class Alternatives:
         return Alternatives(_map(self.items, change))
 
     def align(self, hypothesis: str) -> Alignment:
-        """The alignment of lowest cost with a text, over all texts that the alternatives stand for.
+        """The alignment of lowest cost with a text, over all alternatives.
 
         Parameters
         ----------
@@ -102,20 +102,20 @@ class Alternatives:
         Returns
         -------
         Alignment
-            A left-out optional word is no error and not among the reference words.
+            An optional word that is left out is no error and no reference word.
 
         Notes
         -----
         Dynamic programming over the arcs of the word graph, with the costs of sclite (`sclite -D` where there are
-        optional words): 4 for a substitution, 3 for a deletion or an insertion, 2 for a left-out optional word. Of
-        alignments of equal cost it takes the one that sclite takes.
+        optional words): 4 for a substitution, 3 for a deletion or an insertion, 2 for an optional word that is left
+        out. Of alignments of equal cost, it chooses the same one as sclite.
         """
         return _align(_Graph(self.items), hypothesis.split())
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Which of the alternatives was chosen, and how it is aligned."""
+    """The chosen alternative and its alignment."""
 
     reference: str
     """the chosen alternative, in plain words"""
@@ -199,15 +199,15 @@ def _map(items: Items, change: Callable[[str], str]) -> Items:
 
 
 class _Graph:
-    """The words as arcs of a graph, numbered from 1 so that every arc comes after those before it; 0 is the start."""
+    """The words as arcs of a graph, numbered from 1 in topological order; 0 is the start."""
 
     def __init__(self, items: Items) -> None:
         self.words = [""]
         """of each arc; the empty text for no word"""
         self.removal = [_EQUAL]
-        """what it costs to leave a word out"""
+        """cost of leaving the word out"""
         self.before: list[list[int]] = [[]]
-        """the arcs that lead to each"""
+        """the preceding arcs of each"""
         self.ends = self._add(items, [0])
 
     def _add(self, items: Items, before: list[int]) -> list[int]:
@@ -233,13 +233,13 @@ class _Graph:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """The cells of an arc: the best alignments of what ends with it and the first words of the hypothesis."""
+    """The cells of an arc: the best alignments of the paths that end with it and the first words of the hypothesis."""
 
     costs: npt.NDArray[np.float32]
     moves: bytes
-    """how each came about"""
+    """the edit that each cell ends with"""
     nearest: npt.NDArray[np.intp]
-    """which of the arcs before is the cheapest"""
+    """which of the preceding arcs has the lowest cost"""
 
 
 def _align(graph: _Graph, hypothesis: Sequence[str]) -> Alignment:
@@ -269,7 +269,7 @@ def _fill(
 ) -> tuple[npt.NDArray[np.float32], bytes]:
     """Costs and moves of a row, from those of substitutions [shape=(words,)] and deletions [shape=(words + 1,)].
 
-    Of equals a substitution is preferred to an insertion, and that to a deletion.
+    At equal cost, a substitution is preferred to an insertion, and that to a deletion.
     """
     replaces = substitution <= deletion[1:]
     best = np.where(replaces, substitution, deletion[1:]).tolist()

@@ -31,7 +31,7 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
         report = json.loads(typed_path(path).read_bytes())
         if report["format"] != REPORT_FORMAT:
             raise ConfigError(
-                f"baseline={path}: has format {report['format']}, this asr reads {REPORT_FORMAT}: evaluate again"
+                f"baseline={path}: is of format {report['format']}, this asr writes {REPORT_FORMAT}: evaluate again"
             )
         rows = {row["id"]: (row["reference"], row["systems"][0]["hypothesis"]) for row in report["utterances"]}
     except OSError as error:

@@ -26,12 +26,12 @@ _ALTERNATION = frozenset({"<alt_begin>", "<alt>", "<alt_end>"})
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a recording's channel."""
+    """A part of a recording's channel."""
 
     start: float
     end: float
     id: str | None
-    """of the utterance; None where words are not scored"""
+    """of the utterance; None if its words are not scored"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Reference(Utterance):
     alternatives: Alternatives = field(kw_only=True)
     channel: Channel | None = field(default=None, kw_only=True)
     segments: Mapping[Channel, Sequence[Segment]] = field(default_factory=dict, kw_only=True)
-    """all segments of the file that it comes from; empty if that has none"""
+    """all segments of its file; empty if the format has none"""
 
 
 def scored_lines(lines: Lines) -> Iterator[tuple[str, str]]:
@@ -50,7 +50,7 @@ def scored_lines(lines: Lines) -> Iterator[tuple[str, str]]:
 
 
 def read_trn(lines: Lines, problems: list[str]) -> Iterator[tuple[str, str, Alternatives]]:
-    """`file:line`, id and text of each line of a trn file; what cannot be read is added to the problems."""
+    """`file:line`, id and text of each line of a trn file; every other line is added to the problems."""
     for where, line in scored_lines(lines):
         match = _TRN.match(line)
         if match is None:
@@ -82,7 +82,8 @@ def read_stm(lines: Lines, problems: list[str]) -> list[Reference]:
     -------
     list of Reference
         Named as sclite names them: the speaker, and the number of the segment among the speaker's own, from 000.
-        Labels become fields to slice by. Segments marked to be ignored are none, but keep their time.
+        Labels become fields to slice by. Segments that are marked to be ignored are no utterances, but words in their
+        time are not scored.
     """
     found: list[Reference] = []
     segments: dict[Channel, list[Segment]] = {}
@@ -126,7 +127,7 @@ def read_stm(lines: Lines, problems: list[str]) -> list[Reference]:
 
 
 def read_ctm(lines: Lines, problems: list[str]) -> dict[Channel, list[Word]]:
-    """The words of each channel in a CTM file of hypotheses, in order of time; what cannot be read is a problem."""
+    """The words of each channel in a CTM file of hypotheses, in order of time; every other line is a problem."""
     words: dict[Channel, list[Word]] = {}
     for where, line in scored_lines(lines):
         fields = line.split()
@@ -155,7 +156,7 @@ def _ctm_word(fields: Sequence[str]) -> tuple[Channel, Word] | None:
 
 
 def probability(value: object) -> float | None:
-    """A confidence between 0 and 1; None where there is none, or a system counts in something else."""
+    """A confidence between 0 and 1; None if there is none, or the system has another scale."""
     try:
         confidence = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -169,14 +170,14 @@ def read_ctm_references(lines: Lines, problems: list[str]) -> list[Reference]:
     Parameters
     ----------
     lines : iterable of (str, str)
-        In order of time. `<ALT_BEGIN>`, `<ALT>` and `<ALT_END>` separate alternatives; an empty one stands for no word.
+        In order of time. `<ALT_BEGIN>`, `<ALT>` and `<ALT_END>` separate alternatives; an empty one means no word.
     problems : list of str
         Gets a line for every line that cannot be read.
 
     Returns
     -------
     list of Reference
-        Named by the recording, and by the channel too (`call-A`) where a recording has several.
+        Named by the recording, and by the channel too (`call-A`) if a recording has several.
     """
     texts: dict[Channel, list[str | OptionalWord | Choice]] = {}
     places: dict[Channel, str] = {}
@@ -235,9 +236,9 @@ def words_of_segments(segments: Sequence[Segment], words: Sequence[Word]) -> dic
     Returns
     -------
     dict of str to list of Word
-        Words of each utterance. A word belongs to the first segment that ends behind the word's middle and is not
-        before the segment of the word before; what comes behind the last segment belongs to the last. Words of
-        segments that are ignored are left out.
+        Words of each utterance. A word belongs to the first segment that ends after the word's middle and is not
+        before the segment of the preceding word; words after the last segment belong to it. Words of ignored segments
+        are left out.
     """
     found: dict[str, list[Word]] = {one.id: [] for one in segments if one.id is not None}
     place = 0

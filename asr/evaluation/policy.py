@@ -16,11 +16,11 @@ from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text, remove_invisible
 
 POLICY_VERSION = 2
-"""Goes up whenever a rule changes, so that error rates are compared only where they may be."""
+"""Goes up whenever a rule changes: error rates of different versions must not be compared."""
 _LIBRARY = "whisper-normalizer"
 
 Change = Callable[[str], tuple[str, int]]
-"""a text to the text that a rule makes of it, and in how many places it was changed"""
+"""from a text to the changed text and the number of changed places"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class PolicySummary:
 
 @dataclass
 class ScoringPolicy:
-    """How texts are made comparable.
+    """How texts are normalised before they are compared.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ class ScoringPolicy:
     rules : str, optional
         File of regular expressions and their replacements, `pattern => replacement`, one a line.
     synonyms : str, optional
-        File of words and phrases that count as equal, one group a line, parted by commas.
+        File of words and phrases that count as equal, one group a line, separated by commas.
 
     Raises
     ------
     ConfigError
-        If a file cannot be read, or a line of it makes no sense: the message names it.
+        If a file cannot be read, or one of its lines is invalid: the message names it.
 
     Notes
     -----
@@ -130,7 +130,7 @@ class ScoringPolicy:
 
     @property
     def name(self) -> str:
-        """In a few words, with what it depends on."""
+        """A short description, with the versions and files that it depends on."""
         normalizer = self.normalizer
         plain = not normalizer.lowercase and not normalizer.strip_punctuation
         parts = ["none" if plain else "basic"]
@@ -162,7 +162,7 @@ def _digest(path: str) -> str:
 
 
 def _basic_rules(settings: NormalizerConfig) -> list[Rule]:
-    """The parts of `normalize_text`, one after the other: each does what those before it do, and one thing more."""
+    """The steps of `normalize_text`: each rule does what the rules before it do, and one more step."""
     unicode = replace(settings, lowercase=False, strip_punctuation=False)
     case = replace(settings, strip_punctuation=False)
     rules = [("unicode", unicode), ("case", case), ("punctuation", settings)]
@@ -175,7 +175,7 @@ def _basic_rules(settings: NormalizerConfig) -> list[Rule]:
 
 
 def _by_words(change: Callable[[str], str]) -> Change:
-    """A change of which is counted how many words it changes; white space is none."""
+    """A change that counts the words it changes; white space does not count."""
 
     def apply(text: str) -> tuple[str, int]:
         changed = change(text)
@@ -190,7 +190,7 @@ def _by_words(change: Callable[[str], str]) -> Change:
 
 
 def _english_rules() -> list[Rule]:
-    """Whisper's rules in their order, in four groups that can be counted apart."""
+    """Whisper's rules in their order, in four groups that are counted separately."""
     from whisper_normalizer.english import EnglishTextNormalizer, remove_symbols_and_diacritics
 
     library = EnglishTextNormalizer()
@@ -251,7 +251,7 @@ def _synonym_rules(path: str) -> list[Rule]:
     for where, line in _lines(path, "synonyms"):
         words = [" ".join(word.split()) for word in line.split(",") if word.strip()]
         if len(words) < 2:
-            raise ConfigError(f"{where}: two words or more are wanted, parted by commas, not {line!r}")
+            raise ConfigError(f"{where}: two words or more are wanted, separated by commas, not {line!r}")
         for word in words:
             if word in seen:
                 raise ConfigError(f"{where}: {word!r} is among those of {seen[word]} already")

@@ -1,4 +1,4 @@
-"""Error counts of texts against references: pooled, never averaged, divided only when shown."""
+"""Error counts of texts against references: counts are pooled, and divided only when they are shown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ErrorCounts:
 
     @property
     def rate(self) -> float | None:
-        """Errors by reference length; None where there is no reference."""
+        """Errors by reference length; None if the references are empty."""
         return self.errors / self.reference_length if self.reference_length else None
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class ErrorCounts:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A stretch of an alignment."""
+    """Consecutive words (or characters) of an alignment with the same kind of edit."""
 
     kind: str
     """equal, substitute, delete or insert"""
@@ -75,7 +75,7 @@ class UtteranceScore:
     """One utterance's texts and errors."""
 
     reference: str
-    """of a reference with alternatives, the one that was chosen"""
+    """the chosen one, if the reference has alternatives"""
     hypothesis: str
     words: ErrorCounts
     characters: ErrorCounts
@@ -121,9 +121,9 @@ def score(
     references, hypotheses : lists of str
         Of one length, in one order. Empty texts are allowed on both sides. A reference may have alternatives.
     normalizer : NormalizerConfig, "none" or "standard"
-        How both sides are brought to one spelling first, as the settings of that name do in `asr evaluate`. The default
-        here is "none": only the Unicode form, white space and invisible characters are made alike, so that capitals and
-        punctuation count. The command's default is "standard".
+        How both sides are normalised first, as by the settings of that name in `asr evaluate`. The default here is
+        "none": only Unicode form, white space and invisible characters, so that capitals and punctuation count. The
+        default of the command is "standard".
 
     Returns
     -------
@@ -132,14 +132,14 @@ def score(
     Raises
     ------
     TypeError
-        If one side is a single text instead of a list, or holds anything but texts.
+        If one side is a single text instead of a list, or contains anything but texts.
     ValueError
         If the two differ in length, or there is no normaliser of that name.
 
     Notes
     -----
     Levenshtein's distance over words and over characters, by jiwer. Of a reference with alternatives, the words are
-    aligned as NIST's sclite aligns them (see `Alternatives.align`); the one that fits best is then the reference of the
+    aligned as NIST's sclite aligns them (see `Alternatives.align`); the best alternative is then the reference of the
     result, also for its characters.
 
     Examples
@@ -155,7 +155,7 @@ def score(
     references, hypotheses = _texts(references, "references"), _texts(hypotheses, "hypotheses")
     if len(references) != len(hypotheses):
         raise ValueError(
-            f"{len(references)} references and {len(hypotheses)} hypotheses: one hypothesis is wanted for each "
+            f"{len(references)} references and {len(hypotheses)} hypotheses: give one hypothesis for each "
             "reference, in the same order; an empty text where nothing was recognised"
         )
     if isinstance(normalizer, str):
@@ -201,7 +201,7 @@ def _score_one(reference: str | Alternatives, hypothesis: str) -> UtteranceScore
 
 
 def _count(edits: Iterable[tuple[str, str, str]]) -> tuple[ErrorCounts, tuple[Edit, ...]]:
-    """Counts and stretches of the edits of single words."""
+    """Counts of single edits, and the edits joined by kind."""
     stretches = []
     lengths: Counter[str] = Counter()
     for kind, some in itertools.groupby(edits, key=lambda edit: edit[0]):

@@ -1,4 +1,4 @@
-"""Where references and hypotheses come from: manifests, JSON lines, NIST's trn, stm and ctm, plain text."""
+"""Reads references and hypotheses: manifests, JSON lines, NIST's trn, stm and ctm, plain text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from asr.text.words import has_cut_words, join_words
 
 HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", ".trn", ".txt")
 _WANTED = "JSON lines, trn, stm, ctm or a text a line"
-# Bytes or characters from which a format is known.
+# Bytes or characters that identify a format.
 _LOOKED_AT = 4096
 
 
@@ -105,7 +105,7 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
     Raises
     ------
     ManifestError
-        Naming every line that cannot be used, and every id that comes twice.
+        Naming every line that cannot be used, and every id that occurs twice.
     """
     utterances: list[Utterance] = []
     problems: list[str] = []
@@ -159,13 +159,13 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
     -------
     outputs : list of Output
     notes : list of str
-        What a user should know.
+        Warnings for the user.
 
     Raises
     ------
     ManifestError
-        Naming every line that cannot be used, every id that is missing on either side, and recordings of which the
-        channel is unclear. A CTM file alone may lack an id: it has no other way to say that nothing was recognised.
+        Naming every line that cannot be used, every id that is missing on either side, and recordings with an
+        unclear channel. Only a CTM file may lack an id: it has no other way to say that nothing was recognised.
     """
     suffix = Path(path).suffix.lower()
     problems: list[str] = []
@@ -222,7 +222,7 @@ def _outputs_of_ctm(
     problems: list[str],
     notes: list[str],
 ) -> dict[str, Output]:
-    """The words of each reference; a recording that no reference names goes under its own name."""
+    """The words of each reference; a recording without a reference gets its own name."""
     left = dict(words)
     channels: dict[str, list[str]] = {}
     for recording, channel in sorted(words):
@@ -241,7 +241,7 @@ def _outputs_of_ctm(
             selected = _choose_channel(one, there)
             if selected is None:
                 problems.append(
-                    f"{one.where}: {path} has the channels {', '.join(there)} of {one.id!r}, whose words are not to be "
+                    f"{one.where}: {path} has the channels {', '.join(there)} of {one.id!r}, whose words must not be "
                     f'mixed: choose one by a field, "channel": "{there[0]}", or by the id, {one.id}-{there[0]}'
                 )
                 continue
@@ -258,7 +258,7 @@ def _outputs_of_ctm(
 
 
 def _outputs_of_segments(words: dict[Channel, Sequence[Word]], references: Sequence[Utterance]) -> dict[str, Output]:
-    """The words of the segments of STM files, which are taken out of the words."""
+    """The words of the segments of STM files, which are removed from `words`."""
     files = {id(one.segments): one.segments for one in references if isinstance(one, Reference)}
     timelines: dict[Channel, list[Segment]] = {}
     for segments in files.values():
@@ -273,11 +273,11 @@ def _outputs_of_segments(words: dict[Channel, Sequence[Word]], references: Seque
 
 
 def _choose_channel(reference: Utterance, channels: Sequence[str]) -> str | None:
-    """The channel that a reference is of; None where that is unclear."""
+    """The channel of a reference; None if it is unclear."""
     wanted = str(reference.other.get("channel", ""))
     if wanted in channels:
         return wanted
-    # Other values of such a field say something else, as "telephone" does.
+    # Other values of such a field, such as "telephone", are no channels.
     names_one = re.fullmatch(r"[A-Za-z]|\d{1,2}", wanted)
     return channels[0] if len(channels) == 1 and not names_one else None
 
@@ -287,7 +287,7 @@ def _output(words: Sequence[Word]) -> Output:
 
 
 def _spelled_as(references: Sequence[Utterance], found: Mapping[str, Output]) -> dict[str, Output]:
-    """Timed words as texts, in scripts without spaces with spaces if the references have them: CTM does not say."""
+    """Timed words as texts; scripts without spaces get spaces only if the references have them, as CTM has none."""
     spaced = any(has_cut_words(one.text or "") for one in references)
     return {
         name: Output(join_words([word.text for word in one.words], spaced=spaced), one.words)
@@ -303,7 +303,7 @@ _NOTATIONS = {
 
 
 def _summarised(path: str, suffix: str, lines: Lines, problems: list[str]) -> list[str]:
-    """The problems, or one sentence where no line at all can be read: the file is of another format."""
+    """The problems, or one sentence if no line at all can be read: the file has another format."""
     count = sum(1 for _ in scored_lines(lines))
     if suffix not in _NOTATIONS or sum(one.endswith("is wanted") for one in problems) < max(count, 2):
         return problems
@@ -312,7 +312,7 @@ def _summarised(path: str, suffix: str, lines: Lines, problems: list[str]) -> li
 
 
 def _summarised_json(path: str, problems: list[str]) -> list[str]:
-    """The problems of a file of which no line can be used, or one sentence where no line is JSON."""
+    """The problems of a file without a usable line, or one sentence if no line is JSON."""
     if len(problems) < 2 or not all(": not JSON (" in one for one in problems):
         return problems
     return [f"{path}: not JSON lines: none of its {len(problems)} lines is a JSON object; {_WANTED} is wanted"]
@@ -327,12 +327,12 @@ def _text_lines(path: str) -> list[tuple[str, str]]:
     except UnicodeDecodeError:
         raise ManifestError([f"{path}: is not UTF-8 text"]) from None
     _check_format(path, content)
-    # Not splitlines(): a text may hold U+2028 and its kin.
+    # Not splitlines(): a text may contain U+2028 and similar characters.
     lines = content.removesuffix("\n").split("\n")
     return [(f"{path}:{number}", line.removesuffix("\r")) for number, line in enumerate(lines, start=1)]
 
 
-# What other programs write, by how it begins.
+# Formats of other programs, by their first characters.
 _OTHER_FORMATS = (
     (r"\d+\s*\n\d+:\d\d:\d\d[,.]\d+ --> ", "SRT subtitles"),
     (r"WEBVTT\b", "WebVTT subtitles"),
@@ -352,7 +352,7 @@ def _check_format(path: str, content: str) -> None:
 
 
 def _check_json_lines(path: str) -> None:
-    """Refuse a file of another format that is to be read as JSON lines; whatever else is wrong, its reader says."""
+    """Refuse a file of another format that is to be read as JSON lines; its reader reports all other problems."""
     try:
         with open(path, "rb") as file:
             beginning = file.read(_LOOKED_AT)
@@ -367,7 +367,7 @@ def _read_json_lines(path: str, problems: list[str]) -> dict[str, Output]:
     found: dict[str, Output] = {}
     for where, row in rows:
         if row.get("id") is None and not isinstance(row.get("audio_filepath"), str):
-            problems.append(f"{where}: neither id nor audio_filepath says whose text this is")
+            problems.append(f"{where}: neither id nor audio_filepath: one of them must identify the utterance")
         elif not isinstance(row.get("text"), str):
             problems.append(f"{where}: text is missing")
         elif utterance_id(row) in found:
@@ -378,7 +378,7 @@ def _read_json_lines(path: str, problems: list[str]) -> dict[str, Output]:
 
 
 def _timed_words(rows: Any) -> tuple[Word, ...]:
-    """The words of a row that `asr transcribe format=jsonl` wrote; none where another system keeps something else."""
+    """The words of a row that `asr transcribe format=jsonl` wrote; none if another system wrote other objects."""
     try:
         return tuple(
             Word(str(row["text"]), float(row["start"]), float(row["end"]), probability(row.get("confidence")))
@@ -389,7 +389,7 @@ def _timed_words(rows: Any) -> tuple[Word, ...]:
 
 
 def _repeated_ids(utterances: Sequence[Utterance]) -> list[str]:
-    """Ids that two files share: no hypothesis could be told apart."""
+    """Ids that occur twice: their hypotheses would be ambiguous."""
     first: dict[str, str] = {}
     problems = []
     for one in utterances:

@@ -1,4 +1,4 @@
-"""How sure one can be of an error rate, and of the difference of two: bootstrap intervals and matched-pairs tests."""
+"""Confidence intervals of error rates, and significance of their differences: bootstrap and matched-pairs test."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from asr.evaluation.scoring import Score, Unit, UtteranceScore
 Floats = npt.NDArray[np.float64]
 
 ENOUGH_SPEAKERS = 8
-"""with fewer, resampling them says too little about others"""
+"""with fewer, resampling speakers says too little about other speakers"""
 SIGNIFICANT = 0.05
-"""the p below which a difference is called one"""
+"""a difference is significant if its p is below this"""
 ROUNDS = 10_000
-"""test sets that are drawn"""
+"""bootstrap draws of a test set"""
 _LEVEL = 0.95
-# Draws that are added up at once: a few MB.
+# Draws that are summed at once: a few MB.
 _DRAWN_AT_ONCE = 1 << 19
-# Words both systems have right that part two segments, as in NIST's scoring program.
+# Consecutive words that both systems have right, which separate two segments, as in NIST's scoring program.
 _BUFFER_WORDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a figure would be found in 95 of 100 test sets drawn like this one."""
+    """A 95 % interval: 95 of 100 test sets drawn like this one have a figure in it."""
 
     low: float
     high: float
     unit: str
     """what was drawn: speakers or utterances"""
     units: int
-    """how many there are"""
+    """how many of them there are"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class MatchedPairs:
     """The matched-pairs sentence-segment word error test (MAPSSWE)."""
 
     segments: int
-    """stretches in which one of the systems is wrong, parted by words that both have right"""
+    """stretches with an error of at least one system, separated by words that both have right"""
     mean: float
-    """errors of the first system more than of the second, a segment"""
+    """errors of the first system minus those of the second, per segment"""
     z: float
     p: float
     """probability of such a difference, or a larger one, if the systems were equally good; two-sided"""
@@ -53,10 +53,10 @@ class MatchedPairs:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two systems on the same references."""
+    """The difference between two systems on the same references."""
 
     difference: float
-    """of the word error rates, the first minus the second"""
+    """of the word error rates, first minus second; NaN if there are no reference words"""
     interval: Interval | None
     """of the difference"""
     p: float | None
@@ -80,8 +80,8 @@ def bootstrap_interval(
     errors, lengths : sequences of float >= 0
         Errors of each utterance, and words of its reference.
     groups : sequence of str, optional
-        The speaker of each utterance: then whole speakers are drawn. One speaker's utterances go well or badly
-        together, so that drawing utterances makes an interval that is too narrow for other speakers.
+        The speaker of each utterance: then whole speakers are drawn. The errors of one speaker's utterances are
+        correlated, so that an interval over utterances is too narrow for other speakers.
     seed, rounds : int
 
     Returns
@@ -100,7 +100,7 @@ def bootstrap_interval(
 
 
 def is_regression(comparison: Comparison, most_points: float) -> bool:
-    """Whether the first system is worse than the second by more than some points of WER, and that is no chance."""
+    """Whether the first system is significantly worse than the second, and by more than some points of WER."""
     return comparison.p is not None and comparison.p < SIGNIFICANT and 100 * comparison.difference > most_points
 
 
@@ -112,7 +112,7 @@ def rate_intervals(
     seed: int = 1,
     rounds: int = ROUNDS,
 ) -> list[Interval]:
-    """The intervals of an error rate: over speakers, where all are known and there are enough, and over utterances.
+    """The intervals of an error rate: over speakers, if all are known and there are enough, and over utterances.
 
     Parameters
     ----------
@@ -132,18 +132,18 @@ def rate_intervals(
 
 
 def enough_speakers(speakers: Sequence[str | None]) -> list[str] | None:
-    """The speakers of utterances, if all are known and there are enough of them to be drawn from."""
+    """The speakers of utterances, if all are known and there are at least `ENOUGH_SPEAKERS`; else None."""
     known = [one for one in speakers if one is not None]
     return known if len(known) == len(speakers) and len(set(known)) >= ENOUGH_SPEAKERS else None
 
 
 def compare(first: Score, second: Score, groups: Sequence[str] | None = None, *, seed: int = 1) -> Comparison:
-    """How two systems differ on the same references.
+    """Compare two systems on the same references.
 
     Parameters
     ----------
     first, second : Score
-        Of the same utterances in the same order. Where a reference has alternatives, each system has its own.
+        Of the same utterances in the same order. Of a reference with alternatives, each system may have another one.
     groups : sequence of str, optional
         The speaker of each utterance, as in `bootstrap_interval`.
     seed : int
@@ -170,14 +170,14 @@ def compare(first: Score, second: Score, groups: Sequence[str] | None = None, *,
     if len(summed) >= 2 and (summed[:, [1, 3]].sum(axis=0) > 0).all():
         drawn = _rate_differences(_draw_sums(summed, seed))
         interval = _interval(drawn, unit, len(summed))
-        # Draws on the other side of no difference; never quite none of them.
+        # Draws on the other side of zero; at least one, so that p is never 0.
         tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
         p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
     return Comparison(difference, interval, p, _matched_pairs(pairs))
 
 
 def _by_group(values: Floats, groups: Sequence[str] | None) -> tuple[Floats, str]:
-    """Rows summed by group, where there are enough of those; and what they are."""
+    """Rows summed by group if there are groups; and the unit of the rows."""
     if groups is None:
         return values, "utterances"
     numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
@@ -258,7 +258,7 @@ def segment_errors(first: UtteranceScore, second: UtteranceScore) -> list[tuple[
 
 
 def _errors_by_place(utterance: UtteranceScore) -> list[int]:
-    """Errors before the first word of the reference, at it, between it and the next, and so on."""
+    """Errors before the first reference word, at it, between it and the next, and so on."""
     errors = [0]
     for edit in utterance.alignment:
         if edit.kind == "insert":

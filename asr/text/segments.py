@@ -52,7 +52,7 @@ class Cue:
 
 
 def display_width(text: str) -> int:
-    """How many characters of a fixed width a text takes: two for a wide one, none for a mark on another one.
+    """Width of a text in characters of a fixed width: a wide character counts as two, a combining mark as none.
 
     Notes
     -----
@@ -73,7 +73,7 @@ def cut_cues(words: Sequence[TimedWord], spaces: Sequence[str]) -> list[Cue]:
     ----------
     words : sequence of TimedWord
     spaces : sequence of str
-        What stands before each word: a space, or "" where a script has none. Of the same length; the first is ignored.
+        What precedes each word: a space, or "" in scripts without spaces. Of the same length; the first is ignored.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def cut_cues(words: Sequence[TimedWord], spaces: Sequence[str]) -> list[Cue]:
 
 
 class _Row:
-    """Words in one line: what stands before each, and the column where each starts and ends."""
+    """Words in one line: what precedes each, and the columns where it starts and ends."""
 
     def __init__(self, words: Sequence[TimedWord], before: Sequence[str]) -> None:
         self.words = words

@@ -65,7 +65,7 @@ class Transcript:
 
     @property
     def spaces(self) -> list[str]:
-        """What stands before each word in the text: a space, or nothing where a script has none."""
+        """What precedes each word in the text: a space, or nothing in scripts without spaces."""
         return spaces_before(self.text, [word.text for word in self.words])
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Cuts text into words, in scripts that are written with spaces and in those that are not."""
+"""Words of a text, in scripts with and without spaces between words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNSPACED = (
     (0x20000, 0x3FFFF),  # Han
 )
 _FIRST_CODES = [first for first, _ in _UNSPACED]
-# Vowel signs that are letters by their category, and are never written without the consonant before them.
+# Vowel signs that are letters by their category, and are never written without a preceding consonant.
 _DEPENDENT = "\u0e33\u0eb3"
 _JOINERS = "\u200c\u200d"
 _VIRAMA_CLASS = 9
@@ -60,20 +60,19 @@ def is_unspaced(character: str) -> bool:
 
 
 def cut_words(text: str, *, spaced: bool = True) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end.
+    """Start and end of every word of a text.
 
     Parameters
     ----------
     text : str
     spaced : bool
-        Whether white space separates words. Even then, characters of scripts that are written without spaces are words
-        of their own.
+        Whether white space separates words. In any case, each character of a script without spaces is a word.
 
     Returns
     -------
     list of (start, end)
-        Of runs of other characters than white space. Without spaces nothing but a dictionary knows where words end, so
-        each character is one, with the marks and the punctuation that belong to it.
+        Indices of runs of characters other than white space. Without spaces, only a dictionary knows where words end:
+        each character is a word, together with its marks and punctuation.
 
     Examples
     --------
@@ -100,7 +99,7 @@ def cut_words(text: str, *, spaced: bool = True) -> list[tuple[int, int]]:
 
 
 def _begins(text: str, place: int) -> bool:
-    """Whether a character begins something new: marks and punctuation go with what is before them."""
+    """Whether a character begins a word: marks and punctuation belong to the character before them."""
     character, before = text[place], text[place - 1]
     if character in _DEPENDENT or before in _JOINERS or unicodedata.combining(before) == _VIRAMA_CLASS:
         return False
@@ -108,13 +107,13 @@ def _begins(text: str, place: int) -> bool:
 
 
 def spaces_before(text: str, words: Sequence[str]) -> list[str]:
-    """What stands before each of the words of a text: a space, or nothing.
+    """What precedes each word in a text: a space, or nothing.
 
     Parameters
     ----------
     text : str
     words : sequence of str
-        In the order of the text; before one that is not there, a space is given.
+        In the order of the text; a word that the text lacks gets a space.
 
     Examples
     --------
@@ -135,13 +134,13 @@ def spaces_before(text: str, words: Sequence[str]) -> list[str]:
 
 
 def join_words(words: Sequence[str], *, spaced: bool = False) -> str:
-    """Words as a text, where nothing says what stood between them: spaces.
+    """Words as a text, when their original spaces are unknown.
 
     Parameters
     ----------
     words : sequence of str
     spaced : bool
-        Whether spaces stand between characters of scripts without spaces too, as in texts that were cut into words.
+        Whether characters of scripts without spaces are separated too, as in texts that were cut into words.
 
     Examples
     --------
@@ -157,10 +156,10 @@ def join_words(words: Sequence[str], *, spaced: bool = False) -> str:
 
 
 def has_cut_words(text: str) -> bool:
-    """Whether a text has a space between two characters of scripts that are written without."""
+    """Whether a text has a space between two characters of scripts without spaces."""
     return any(itertools.starmap(_written_together, itertools.pairwise(text.split())))
 
 
 def _written_together(before: str, after: str) -> bool:
-    """Whether two words meet in characters of scripts without spaces; marks and punctuation between are passed over."""
+    """Whether the adjoining characters of two words, without marks and punctuation, are of scripts without spaces."""
     return is_unspaced(next(filter(str.isalnum, reversed(before)), " ")) and is_unspaced(after[0])

@@ -69,7 +69,7 @@ def write(
 
 
 def output_paths(names: Sequence[Path], kind: TranscriptFormat, folder: Path) -> list[Path]:
-    """Where the transcript of each recording goes.
+    """The output file of each recording.
 
     Parameters
     ----------
