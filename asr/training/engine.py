@@ -13,8 +13,8 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.denominator import Denominator
+from asr.acoustic.keras_model import build_model, freeze_layers, write_weights
 from asr.acoustic.loss import CtcLoss, pack_targets, row_nats
-from asr.acoustic.model import build_model, freeze_layers, write_weights
 from asr.acoustic.outputs import CHARACTERS, PHONES, output_slices
 from asr.corpus.batching import Batch, collate
 from asr.settings.commands import TrainConfig

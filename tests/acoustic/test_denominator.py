@@ -8,8 +8,7 @@ import pytest
 
 from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
-from asr.acoustic.model import log_softmax
-from asr.acoustic.outputs import output_slices
+from asr.acoustic.outputs import log_softmax, output_slices
 from asr.corpus.batching import Batch
 from asr.settings.model import ModelConfig
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
-from asr.acoustic.model import log_softmax
+from asr.acoustic.outputs import log_softmax
 from asr.corpus.batching import Batch
 from asr.settings.model import ModelConfig
 
