@@ -70,6 +70,9 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         self.cell = Cell(cell)
         self.units = units
         self.directions = directions
+        # TensorFlow's kernel compiles its loops itself. `jit_compile="auto"`, Keras's default, would compile the whole
+        # step with XLA, and again for every new shape.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
 
     def build(self, inputs_shape: tuple[int | None, ...], counts_shape: Any) -> None:
         cell = CELLS[self.cell]
