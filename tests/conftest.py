@@ -145,7 +145,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with random weights: writes nonsense, but the same nonsense every time."""
     import keras
 
-    from asr.acoustic.model import build_model, read_weights
+    from asr.acoustic.keras_model import build_model, read_weights
     from asr.audio.features import LogMel
     from asr.bundle import save_bundle
     from asr.settings.features import FeatureConfig

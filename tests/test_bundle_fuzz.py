@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asr.acoustic.weights import weight_shapes
+from asr.acoustic.network import weight_shapes
 from asr.audio.features import LogMel
 from asr.bundle import load_bundle, save_bundle
 from asr.cli.info import _describe

@@ -53,8 +53,11 @@ KERNELS = ("acoustic/rnn_kernels/", "acoustic/ctc_kernels/", "acoustic/denominat
 # One third-party library, one home.
 HOMES = {
     "keras": (
-        "acoustic/model.py",
+        "acoustic/dataset.py",
+        "acoustic/keras_layers.py",
+        "acoustic/keras_model.py",
         "acoustic/loss.py",
+        "acoustic/metrics.py",
         "acoustic/denominator.py",
         "acoustic/rnn.py",
         "acoustic/initializers.py",
@@ -63,7 +66,7 @@ HOMES = {
         *KERNELS,
         "training/",
     ),
-    "tensorflow": (*KERNELS, "training/devices.py", "cli/training_run.py"),
+    "tensorflow": (*KERNELS, "acoustic/dataset.py", "training/devices.py", "cli/training_run.py"),
     "torch": (*KERNELS, "training/devices.py"),
     "jax": KERNELS,
     "numba": KERNELS,

@@ -1,1 +1,42 @@
-"""The acoustic model: frames in, log-probabilities of symbols out."""
+"""The acoustic model: frames in, log-probabilities of symbols out.
+
+For users of Keras, this package has what a CTC model needs: `build_model`, `CtcLoss` and `TokenErrorRate` for
+`model.compile`, `LogMelDataset` and `pad_batch` for `model.fit`, and `greedy_labels` for what `model.predict` returns.
+`docs/keras.ipynb` shows them on one page. Importing any of them imports Keras, and registers the classes that
+`keras.saving.load_model` needs to load a model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asr.acoustic.dataset import LogMelDataset, pad_batch
+    from asr.acoustic.keras_model import build_model
+    from asr.acoustic.loss import CtcLoss
+    from asr.acoustic.metrics import TokenErrorRate, greedy_labels
+
+__all__ = ["CtcLoss", "LogMelDataset", "TokenErrorRate", "build_model", "greedy_labels", "pad_batch"]
+
+_MODULES = {
+    "CtcLoss": "loss",
+    "LogMelDataset": "dataset",
+    "TokenErrorRate": "metrics",
+    "build_model": "keras_model",
+    "greedy_labels": "metrics",
+    "pad_batch": "dataset",
+}
+
+if not TYPE_CHECKING:  # so that type checkers refuse names that do not exist
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # All of them: each registers its classes, which `keras.saving.load_model` needs.
+        modules = {one: import_module(f"{__name__}.{one}") for one in sorted(set(_MODULES.values()))}
+        return getattr(modules[_MODULES[name]], name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

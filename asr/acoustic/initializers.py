@@ -1,4 +1,4 @@
-"""First weights that are the same on every back end; Keras's own initialisers draw from the back end's generator."""
+"""Initial weights that are the same on every back end; Keras's own initialisers draw from the back end's generator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 
+@keras.saving.register_keras_serializable("asr")
 class Drawn(keras.initializers.Initializer):  # type: ignore[misc]
     """Draws matrices with NumPy, seeded by `keras.utils.set_random_seed` (through Python's `random`).
 
@@ -22,7 +23,7 @@ class Drawn(keras.initializers.Initializer):  # type: ignore[misc]
     Notes
     -----
     The last two axes are rows and columns. Axes before them are those of a convolution's kernel for glorot_uniform
-    with four axes, else they number matrices that are drawn one by one.
+    with four axes; otherwise they number matrices that are drawn one by one.
     """
 
     def __init__(self, kind: str) -> None:
@@ -40,3 +41,6 @@ class Drawn(keras.initializers.Initializer):  # type: ignore[misc]
             bound = math.sqrt(6 / (window * (rows + columns)))
             drawn = rng.uniform(-bound, bound, shape)
         return ops.convert_to_tensor(drawn.astype(np.float32), dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"kind": self.kind}

@@ -1,9 +1,9 @@
-"""The CTC loss with the true lengths of every row."""
+"""The CTC loss with the true lengths of every row: `CtcLoss` for any Keras model, `BatchLoss` for training here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,22 +11,25 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.ctc_kernels import ctc
-from asr.acoustic.denominator import Denominator
-from asr.acoustic.outputs import CHARACTERS, PHONES
+from asr.acoustic.outputs import CHARACTERS, PADDING_LOGIT, PHONES
 from asr.acoustic.steps import step_counts
 from asr.corpus.batching import Batch
 from asr.settings.model import ModelConfig
+from asr.text.alphabet import BLANK
+
+if TYPE_CHECKING:
+    from asr.acoustic.denominator import Denominator
 
 
 def ctc_nats(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> Any:
-    """Minus the log-probability of each label, summed over its alignments.
+    """Negative log-probability of each label, summed over its alignments.
 
     Parameters
     ----------
     logits : tensor [shape=(batch, steps, symbols)]
         Blank is number 0.
     step_counts : int tensor [shape=(batch,)]
-        True steps of each row.
+        Length of each row, above 0.
     labels : int tensor [shape=(batch, label symbols)]
         Numbers from 1 on.
     label_counts : int tensor [shape=(batch,)]
@@ -45,20 +48,20 @@ def ctc_nats(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> A
 
 
 def pack_targets(batch: Batch, settings: ModelConfig, step_symbols: int | None = None) -> npt.NDArray[np.int32]:
-    """What a loss needs to know of a batch, as the one array that Keras hands to it.
+    """The lengths and labels of a batch in one array, which is what Keras passes to a loss.
 
     Parameters
     ----------
     batch : Batch
     settings : ModelConfig
     step_symbols : int, optional
-        Label symbols of all batches that make one step of the optimizer together; this batch's own by default.
+        Label symbols of all batches that form one step of the optimizer; those of this batch by default.
 
     Returns
     -------
     int32 [shape=(batch, 3 + label symbols)]
         Steps (0 in a row that holds no utterance), label symbols, `step_symbols`, and the label. With phones, the same
-        of these stands behind it, as wide.
+        columns follow for these.
     """
     steps = step_counts(batch.frame_counts, settings)
     total = np.full_like(steps, max(1, int(batch.label_counts.sum()) if step_symbols is None else step_symbols))
@@ -69,29 +72,82 @@ def pack_targets(batch: Batch, settings: ModelConfig, step_symbols: int | None =
 
 
 def row_nats(y_true: Any, y_pred: Any) -> Any:
-    """`pack_targets`' array and logits [shape=(batch, steps, symbols)] to nats [shape=(batch,)], 0 in an empty row."""
+    """CTC loss of each row in nats [shape=(batch,)], 0 in a row that holds no utterance.
+
+    Parameters
+    ----------
+    y_true : int tensor [shape=(batch, 3 + label symbols)]
+        As `pack_targets` makes it.
+    y_pred : tensor [shape=(batch, steps, symbols)]
+        Logits.
+    """
     y_true = ops.cast(y_true, "int32")
     steps = y_true[:, 0]
     nats = ctc_nats(y_pred, ops.maximum(steps, 1), y_true[:, 3:], y_true[:, 1])
     return ops.where(steps > 0, nats, ops.zeros_like(nats))
 
 
+@keras.saving.register_keras_serializable("asr")
 class CtcLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Nats a symbol: the loss of a batch over the number of its characters, on average of the outputs.
+    """CTC loss for `model.compile`: nats of each row, reduced as in every Keras loss (by default to their mean).
 
-    The sum over the batch is divided once, so that a gradient step weighs every symbol the same, whether its
-    utterance is long or short; also when several batches, or several devices, make one step together.
+    `y_true` is int [shape=(batch, label symbols)]: symbols are numbered from 1, and rows are padded at their end with 0
+    or negative numbers. `y_pred` is float [shape=(batch, steps, symbols)]: logits, the blank being number 0.
+
+    The length of a row needs no argument. The logits of `asr.acoustic.build_model` mark the steps past a row's end: the
+    blank has logit 0, every other symbol `PADDING_LOGIT`. Steps of any other model count in full unless it marks them
+    in the same way.
+
+    A label that does not fit its steps has an infinite loss. A label needs a step for each symbol, and one more between
+    equal neighbours.
+
+    Parameters
+    ----------
+    reduction, name, dtype
+        As for every Keras loss.
+
+    Examples
+    --------
+    >>> logits = np.log([[[0.5, 0.4, 0.1], [0.2, 0.7, 0.1]]]).astype("float32")
+    >>> float(CtcLoss()(np.array([[1, -1]]), logits)) == float(np.float32(-np.log(0.5 * 0.7 + 0.4 * 0.7 + 0.4 * 0.2)))
+    True
+    """
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "ctc", dtype: Any = None) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Nats of each row [shape=(batch,)]."""
+        labels = ops.cast(y_true, "int32")
+        label_counts = ops.sum(ops.cast(labels > BLANK, "int32"), axis=1)
+        steps = unpadded_steps(y_pred)
+        nats = ctc_nats(y_pred, ops.maximum(steps, 1), ops.maximum(labels, BLANK), label_counts)
+        return ops.where(steps > 0, nats, ops.zeros_like(nats))
+
+
+def unpadded_steps(logits: Any) -> Any:
+    """The steps of each row that do not have the logits of padding: (batch, steps, symbols) to int32 (batch,)."""
+    inside = ops.any(logits[..., BLANK + 1 :] > PADDING_LOGIT / 2, axis=-1)
+    return ops.sum(ops.cast(inside, "int32"), axis=1)
+
+
+class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
+    """CTC, and optionally MMI, in nats a symbol: the sum over a batch divided by the number of its characters.
+
+    With several outputs, the mean of their losses. The sum over the batch is divided once, so that a gradient step
+    weighs every symbol the same, whether its utterance is long or short; also when several batches, or several devices,
+    form one step together.
 
     Parameters
     ----------
     parts : int >= 1
         Losses of which the optimizer takes the mean for one step: batches times devices.
     denominators : mapping of str to Denominator
-        Of the lattice-free MMI criterion, by the output's name; the loss of an output without one is CTC's.
+        Of the lattice-free MMI criterion, by the name of the output; an output without one is trained by CTC alone.
     mmi_weight : float
-        Share of that criterion, minus the logarithm of the transcript's posterior probability; the rest is CTC's.
+        Share of that criterion, the negative logarithm of the transcript's posterior probability; the rest is CTC.
     outputs : mapping of str to slice
-        As `acoustic.outputs.output_slices` gives them; one output over characters by default.
+        As `asr.acoustic.outputs.output_slices` gives them; one output over characters by default.
     """
 
     def __init__(
@@ -108,7 +164,7 @@ class CtcLoss(keras.losses.Loss):  # type: ignore[misc]
         self._outputs = outputs or {CHARACTERS: slice(None)}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """`pack_targets`' array and logits [shape=(batch, steps, total width)] to a scalar."""
+        """The loss of an array of `pack_targets` and logits [shape=(batch, steps, total width)]: a scalar."""
         step_symbols = ops.cast(y_true[0, 2], "float32")
         characters, *phones = ops.split(y_true, 2, axis=1) if PHONES in self._outputs else [y_true]
         nats = [

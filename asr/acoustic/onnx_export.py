@@ -1,10 +1,9 @@
-"""Writes the acoustic model as an ONNX graph, from its weights alone: neither Keras nor a back end is needed.
+"""Builds the acoustic network as an ONNX graph, from its weights alone: neither Keras nor a back end is needed.
 
-A quantised graph keeps the weights of the large products as integers of 7 bits, one scale a column, and takes those of
-the activations as it runs (dynamic quantisation). Seven bits, not eight: processors without instructions for integer
-dot products (AVX2 without VNNI) add pairs of products up in 16 bits, which 8 bits overflow, and a text would depend on
-the machine. The scale of activations is taken over all that one call sees, so a quantised graph runs one utterance a
-call.
+A quantised graph keeps the weights of the large products as integers of 7 bits, with one scale a column, and quantises
+the activations at run time (dynamic quantisation). Seven bits, not eight: processors without instructions for integer
+dot products (AVX2 without VNNI) add pairs of products up in 16 bits, which 8 bits overflow, and results would depend on
+the machine. The scale of activations is taken over one whole call, so a quantised graph runs one utterance a call.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from asr.acoustic.outputs import output_widths
-from asr.acoustic.steps import LAYER_NORM_EPSILON
-from asr.settings.model import Cell, FrontEnd, ModelConfig
+from asr.acoustic import network
+from asr.acoustic.cells import CELLS
+from asr.settings.model import ModelConfig
 
 _OPSET = 17  # the first with LayerNormalization
 _IR_VERSION = 8
@@ -30,13 +29,13 @@ OPERATORS = frozenset(
     [
         *_DENSE,
         *_QUANTIZED,
-        *("Add", "Concat", "Conv", "Div", "DynamicQuantizeLSTM", "GRU", "Gather", "LSTM", "LayerNormalization", "Less"),
-        *("LogSoftmax", "Pad", "Range", "Relu", "Reshape", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze"),
-        "Where",
+        *("Add", "Concat", "Conv", "Div", "Gather", "LayerNormalization", "Less", "LogSoftmax", "Pad", "Range", "Relu"),
+        *("Reshape", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Where"),
+        *(cell.onnx_operator for cell in CELLS.values()),
+        *(cell.onnx_quantized_operator for cell in CELLS.values() if cell.onnx_quantized_operator),
     ]
 )
-"""all that a graph of ours is made of"""
-
+"""all operators that a graph of ours can hold"""
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -44,81 +43,238 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 def export_onnx(
     weights: Weights, settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0, quantized: bool = False
 ) -> bytes:
-    """The graph of a model, as the bytes of an ONNX file.
+    """Build the graph of a model that runs whole utterances.
 
     Parameters
     ----------
     weights : mapping of str to float32 arrays
-        By the names that `acoustic.model.read_weights` gives.
+        By the names that `asr.acoustic.network.weight_shapes` gives.
     settings : ModelConfig
     mels, symbols : int > 0
-        Width of a frame and of an output layer over characters.
+        Width of a frame and of an output layer over characters, blank included.
     phones : int
         Width of the output layer over phones, if the settings ask for one.
     quantized : bool
-        Products of LSTMs and projections in integers: a quarter of the size, two to three times the speed. (There is no
-        such operator for GRUs, which stay as they are.)
+        Compute the products of projections, and of recurrent layers whose cell has such an operator (the LSTM), in
+        integers: a quarter of the size, two to three times the speed.
 
     Returns
     -------
     bytes
-        A graph from `frames` float32 [shape=(batch, frames, mels)] and `frame_counts` int32 [shape=(batch,)] to
-        `log_probs` float32 [shape=(batch, steps, total width)], natural log-probabilities, output after output.
+        An ONNX file: a graph from `frames` float32 [shape=(batch, frames, mels)] and `frame_counts` int32
+        [shape=(batch,)] to `log_probs` float32 [shape=(batch, steps, total width)], natural log-probabilities, output
+        after output.
     """
-    graph = _Graph(weights, quantized)
-    x, counts = "frames", "frame_counts"
-    if settings.front_end is FrontEnd.conv:
-        x = graph.silence(x, counts, rank=3)
-        x = graph.add("Unsqueeze", x, graph.integers([1]))  # (batch, channels, time, bands)
-        half = settings.kernel // 2
-        before, after = (half, half) if settings.bidirectional else (settings.kernel - 1, 0)
-        for number in range(1, settings.convolutions + 1):
-            kernel = weights[f"convolution_{number}/kernel"].transpose(3, 2, 0, 1)
-            bias = weights[f"convolution_{number}/bias"]
-            x = graph.add(
-                "Conv",
-                x,
-                graph.constant(kernel),
-                graph.constant(bias),
-                strides=[2, 2],
-                pads=[before, half, after, half],
-            )
-            x = graph.add("Relu", x)
-            counts = graph.add("Div", graph.add("Add", counts, graph.int32([1])), graph.int32([2]))
-            x = graph.silence(x, counts, rank=4)
-        x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
-        x = graph.add("Reshape", x, graph.integers([0, 0, -1]))
-    else:
-        factor = settings.subsampling
-        x = graph.silence(x, counts, rank=3)
-        x = graph.add("Pad", x, graph.integers([0, 0, 0, 0, factor - 1, 0]))
-        length = graph.add("Gather", graph.add("Shape", x), graph.integers([1]))
-        whole = graph.add("Mul", graph.add("Div", length, graph.integers([factor])), graph.integers([factor]))
-        x = graph.add("Slice", x, graph.integers([0]), whole, graph.integers([1]))
-        x = graph.add("Reshape", x, graph.integers([0, -1, factor * mels]))
-        counts = graph.add("Div", graph.add("Add", counts, graph.int32([factor - 1])), graph.int32([factor]))
-    x = graph.project_and_normalize(x, "front_end", settings)
-    for number in range(1, settings.depth + 1):
-        x = graph.recurrent(x, counts, f"recurrent_{number}", settings)
-        x = graph.project_and_normalize(x, f"recurrent_{number}", settings)
-    widths = output_widths(settings, symbols=symbols, phones=phones)
-    outputs = [graph.add("LogSoftmax", graph.dense(x, layer, quantized=False), axis=-1) for layer in widths]
-    graph.add("Concat", *outputs, axis=-1, output="log_probs")
-    return graph.serialize(mels, sum(widths.values()))
+    layers = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
+    return _Graph(weights, mels, quantized=quantized).build(layers)
+
+
+def export_streaming_onnx(
+    weights: Weights, settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0
+) -> bytes:
+    """Build the graph of a causal model that runs an utterance in blocks and carries its state from one to the next.
+
+    Parameters
+    ----------
+    weights, settings, mels, symbols, phones
+        As for `export_onnx`. Weights stay in float32: the scales of quantised activations would depend on the blocks.
+
+    Returns
+    -------
+    bytes
+        An ONNX file: a graph from `frames` float32 [shape=(batch, frames, mels)], whose number of frames is a multiple
+        of `settings.subsampling`, to `log_probs` float32 [shape=(batch, frames / subsampling, total width)]. For each
+        tensor of its state it has an input `NAME` and an output `next_NAME` of the same shape, such as
+        `recurrent_1/hidden` [shape=(batch, 1, units)]. The state before the first block is zero.
+
+    Raises
+    ------
+    ValueError
+        If the model is bidirectional.
+    """
+    if settings.bidirectional:
+        raise ValueError("only a causal model can carry its state: train one with model.bidirectional=false")
+    layers = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
+    return _StreamingGraph(weights, mels).build(layers)
 
 
 class _Graph:
-    """Collects nodes and constants, naming them by number."""
+    """Collects the nodes and constants of a graph for whole utterances; nodes and constants are named by number."""
 
-    def __init__(self, weights: Weights, quantized: bool) -> None:
-        self.weights, self.quantized = weights, quantized
+    def __init__(self, weights: Weights, mels: int, *, quantized: bool = False) -> None:
+        self.weights, self.mels, self.quantized = weights, mels, quantized
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self.counts = "frame_counts"
+        self.inputs = [helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["batch", "frames", mels])]
+        self.outputs: list[onnx.ValueInfoProto] = []
+
+    def build(self, layers: Sequence[network.Layer]) -> bytes:
+        """The serialised graph of the layers."""
+        x, results, width = "frames", [], 0
+        self.add_inputs()
+        for layer in layers:
+            if isinstance(layer, network.Output):
+                results.append(self.add("LogSoftmax", self.dense(x, layer.name, quantized=False), axis=-1))
+                width += layer.units
+            else:
+                x = self.layer(x, layer)
+        self.add("Concat", *results, axis=-1, output="log_probs")
+        log_probs = helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["batch", "steps", width])
+        constants = list(self.constants.values())
+        graph = helper.make_graph(self.nodes, "acoustic_model", self.inputs, [log_probs, *self.outputs], constants)
+        sets = [helper.make_opsetid("", _OPSET)] + [helper.make_opsetid(_CONTRIBUTED, 1)] * self.quantized
+        model = helper.make_model(graph, opset_imports=sets, ir_version=_IR_VERSION, producer_name="asr")
+        onnx.checker.check_model(model)
+        content: bytes = model.SerializeToString()
+        return content
+
+    def layer(self, x: str, layer: network.Layer) -> str:
+        """Add a layer that is no output; gives the name of its result."""
+        match layer:
+            case network.MaskPadding():
+                return self.mask(x, rank=3)
+            case network.AddChannel():
+                return self.add("Unsqueeze", x, self.integers([1]))  # (batch, channels, time, bands)
+            case network.Convolution():
+                return self.convolution(x, layer)
+            case network.FlattenBands():
+                return self.add("Reshape", self.add("Transpose", x, perm=[0, 2, 3, 1]), self.integers([0, 0, -1]))
+            case network.StackFrames():
+                return self.stack_frames(x, layer)
+            case network.Recurrent():
+                return self.recurrent(x, layer)
+            case network.LayerNormalization():
+                gamma, beta = (self.constant(self.weights[f"{layer.name}/{part}"]) for part in ("gamma", "beta"))
+                return self.add("LayerNormalization", x, gamma, beta, axis=-1, epsilon=network.LAYER_NORM_EPSILON)
+            case network.Dropout():
+                return x
+            case network.Projection():
+                return self.dense(x, layer.name, quantized=self.quantized)
+        raise TypeError(f"no ONNX operators for {layer}")
+
+    # What a graph with carried state does otherwise.
+
+    def add_inputs(self) -> None:
+        """Declare the inputs beside the frames."""
+        self.inputs.append(helper.make_tensor_value_info(self.counts, TensorProto.INT32, ["batch"]))
+
+    def mask(self, x: str, *, rank: int) -> str:
+        """Zeros past each row's end; time is the axis before the last."""
+        length = self.add("Squeeze", self.add("Slice", self.add("Shape", x), *map(self.integers, ([-2], [-1]))))
+        zero, one = self.constant(np.array(0, np.int64)), self.constant(np.array(1, np.int64))
+        positions = self.add("Cast", self.add("Range", zero, length, one), to=TensorProto.INT32)
+        column = self.add("Unsqueeze", self.counts, self.integers([1]))
+        inside = self.add("Less", positions, column)  # (batch, time)
+        inside = self.add("Unsqueeze", inside, self.integers([2] if rank == 3 else [1, 3]))
+        return self.add("Where", inside, x, self.constant(np.array(0, np.float32)))
+
+    def convolution(self, x: str, layer: network.Convolution) -> str:
+        (before, after), (below, above) = layer.time_padding, layer.band_padding
+        x = self.convolve(x, layer, pads=[before, below, after, above])
+        self.count_steps(layer)
+        return self.mask(x, rank=4)
+
+    def stack_frames(self, x: str, layer: network.StackFrames) -> str:
+        x = self.add("Pad", x, self.integers([0, 0, 0, 0, layer.factor - 1, 0]))
+        length = self.add("Gather", self.add("Shape", x), self.integers([1]))
+        steps = self.add("Div", length, self.integers([layer.factor]))
+        whole = self.add("Mul", steps, self.integers([layer.factor]))
+        x = self.add("Slice", x, self.integers([0]), whole, self.integers([1]))
+        self.count_steps(layer)
+        return self.add("Reshape", x, self.integers([0, -1, layer.factor * layer.mels]))
+
+    def recurrent(self, x: str, layer: network.Recurrent) -> str:
+        return self.run_cell(x, layer, self.counts, [])[0]
+
+    # Pieces of layers.
+
+    def convolve(self, x: str, layer: network.Convolution, *, pads: Sequence[int]) -> str:
+        kernel, bias = self.weights[f"{layer.name}/kernel"].transpose(3, 2, 0, 1), self.weights[f"{layer.name}/bias"]
+        strides = [layer.stride, layer.stride]
+        x = self.add("Conv", x, self.constant(kernel), self.constant(bias), strides=strides, pads=pads)
+        return self.add("Relu", x)
+
+    def count_steps(self, layer: network.Layer) -> None:
+        """Divide the lengths of the rows by the stride of a layer, rounding up."""
+        rounded = self.add("Add", self.counts, self.int32([layer.stride - 1]))
+        self.counts = self.add("Div", rounded, self.int32([layer.stride]))
+
+    def dense(self, x: str, name: str, *, quantized: bool) -> str:
+        kernel, bias = self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"]
+        if not quantized:
+            return self.add("Add", self.add("MatMul", x, self.constant(kernel)), self.constant(bias))
+        # ONNX Runtime fuses these into one operator.
+        integers, scales = _quantize(kernel)
+        number = len(self.nodes)
+        activations, scale, zero = self.add_many(
+            "DynamicQuantizeLinear", x, outputs=[f"{part}_{number}" for part in ("activations", "scale", "zero")]
+        )
+        zeros = self.constant(np.zeros(len(scales), np.int8))
+        product = self.add("MatMulInteger", activations, self.constant(integers), zero, zeros)
+        product = self.add("Cast", product, to=TensorProto.FLOAT)
+        product = self.add("Mul", product, self.add("Mul", scale, self.constant(scales)))
+        return self.add("Add", product, self.constant(bias))
+
+    def run_cell(
+        self, x: str, layer: network.Recurrent, counts: str, initial_states: Sequence[str]
+    ) -> tuple[str, list[str]]:
+        """A recurrent layer: its output, and its last states [shape=(directions, batch, units)].
+
+        Parameters
+        ----------
+        x : str
+            (batch, steps, features)
+        counts : str
+            Lengths of the rows, or "" for whole rows.
+        initial_states : sequence of str
+            As the last states; none for zeros.
+        """
+        cell = CELLS[layer.cell]
+        order = cell.reordered(cell.onnx_gates)
+
+        def reorder(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            gates = np.split(array, len(order), axis=-1)
+            return np.concatenate([gates[gate] for gate in order], axis=-1)
+
+        kernel, recurrent_kernel, bias = (
+            reorder(self.weights[f"{layer.name}/{part}"]) for part in ("kernel", "recurrent_kernel", "bias")
+        )
+        x = self.add("Transpose", x, perm=[1, 0, 2])
+        biases = self.constant(bias.reshape(len(bias), -1))
+        states = list(initial_states) or [""] * len(cell.states)
+        quantized = self.quantized and cell.onnx_quantized_operator
+        operator, number = quantized or cell.onnx_operator, len(self.nodes)
+        outputs = [f"{operator.lower()}_{number}", *(f"{state}_{number}" for state in cell.states if initial_states)]
+        attributes: dict[str, Any] = {
+            "hidden_size": layer.units,
+            "direction": "bidirectional" if layer.directions == 2 else "forward",
+            **cell.onnx_attributes,
+        }
+        if quantized:
+            (first, first_scales), (again, again_scales) = _quantize(kernel), _quantize(recurrent_kernel)
+            zeros = self.constant(np.zeros(first_scales.shape, np.int8))
+            kernels = [self.constant(first), self.constant(again)]
+            scales = [self.constant(first_scales), zeros, self.constant(again_scales), zeros]
+            attributes["domain"] = _CONTRIBUTED
+            peepholes = ""
+            arguments = [*kernels, biases, counts, *states, peepholes, *scales]
+        else:
+            kernels = [self.constant(part.transpose(0, 2, 1)) for part in (kernel, recurrent_kernel)]
+            arguments = [*kernels, biases, counts, *states]
+        while not arguments[-1]:  # optional arguments at the end are omitted
+            arguments.pop()
+        self.add_many(operator, x, *arguments, outputs=outputs, **attributes)
+        # (steps, directions, batch, units) to (batch, steps, directions * units)
+        hidden = self.add("Transpose", outputs[0], perm=[2, 0, 1, 3])
+        return self.add("Reshape", hidden, self.integers([0, 0, -1])), outputs[1:]
+
+    # Nodes and constants.
 
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        (output,) = self.add_many(
-            operator, *inputs, outputs=[output or f"{operator.lower()}_{len(self.nodes)}"], **attributes
-        )
+        """Add a node with one output; gives its name."""
+        output = output or f"{operator.lower()}_{len(self.nodes)}"
+        self.add_many(operator, *inputs, outputs=[output], **attributes)
         return output
 
     def add_many(self, operator: str, *inputs: str, outputs: Sequence[str], **attributes: Any) -> Sequence[str]:
@@ -136,91 +292,47 @@ class _Graph:
     def int32(self, values: Sequence[int]) -> str:
         return self.constant(np.array(values, np.int32))
 
-    def silence(self, x: str, counts: str, *, rank: int) -> str:
-        """Zeros past each row's end; time is the axis before the last."""
-        length = self.add("Squeeze", self.add("Slice", self.add("Shape", x), *map(self.integers, ([-2], [-1]))))
-        zero, one = self.constant(np.array(0, np.int64)), self.constant(np.array(1, np.int64))
-        positions = self.add("Cast", self.add("Range", zero, length, one), to=TensorProto.INT32)
-        column = self.add("Unsqueeze", counts, self.integers([1]))
-        inside = self.add("Less", positions, column)  # (batch, time)
-        axes = [2] if rank == 3 else [1, 3]
-        inside = self.add("Unsqueeze", inside, self.integers(axes))
-        return self.add("Where", inside, x, self.constant(np.array(0, np.float32)))
 
-    def dense(self, x: str, name: str, *, quantized: bool) -> str:
-        kernel, bias = self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"]
-        if not quantized:
-            return self.add("Add", self.add("MatMul", x, self.constant(kernel)), self.constant(bias))
-        # ONNX Runtime makes one operator of these.
-        integers, scales = _quantize(kernel)
-        number = len(self.nodes)
-        activations, scale, zero = self.add_many(
-            "DynamicQuantizeLinear", x, outputs=[f"{part}_{number}" for part in ("activations", "scale", "zero")]
-        )
-        zeros = self.constant(np.zeros(len(scales), np.int8))
-        product = self.add("MatMulInteger", activations, self.constant(integers), zero, zeros)
-        product = self.add("Cast", product, to=TensorProto.FLOAT)
-        product = self.add("Mul", product, self.add("Mul", scale, self.constant(scales)))
-        return self.add("Add", product, self.constant(bias))
+class _StreamingGraph(_Graph):
+    """A graph for blocks of whole steps: no row is padded, and layers with context read it from the state."""
 
-    def project_and_normalize(self, x: str, name: str, settings: ModelConfig) -> str:
-        if settings.projection:
-            x = self.dense(x, f"{name}_projection", quantized=self.quantized)
-        if settings.layer_normalization:
-            gamma, beta = (self.weights[f"{name}_normalization/{part}"] for part in ("gamma", "beta"))
-            x = self.add(
-                "LayerNormalization",
-                x,
-                self.constant(gamma),
-                self.constant(beta),
-                axis=-1,
-                epsilon=LAYER_NORM_EPSILON,
-            )
+    def add_inputs(self) -> None:
+        """All rows are as long as the block."""
+
+    def mask(self, x: str, *, rank: int) -> str:
         return x
 
-    def recurrent(self, x: str, counts: str, name: str, settings: ModelConfig) -> str:
-        # ONNX wants the LSTM's gates as input, output, forget, candidate; the GRU's are in Keras's order.
-        order = [0, 3, 1, 2] if settings.cell is Cell.lstm else [0, 1, 2]
+    def convolution(self, x: str, layer: network.Convolution) -> str:
+        """Reads an even number of frames, and the last `kernel - 1` frames of the block before."""
+        context, _ = layer.time_padding
+        if context:
+            name, shape = f"{layer.name}/context", [layer.channels_in, context, layer.bands]
+            x = self.add("Concat", self.state_input(name, shape), x, axis=2)
+            last = map(self.integers, ([-context], [np.iinfo(np.int64).max], [2]))
+            self.add("Slice", x, *last, output=self.state_output(name, shape))
+        below, above = layer.band_padding
+        return self.convolve(x, layer, pads=[0, below, 0, above])
 
-        def reorder(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            gates = np.split(array, len(order), axis=-1)
-            return np.concatenate([gates[gate] for gate in order], axis=-1)
+    def stack_frames(self, x: str, layer: network.StackFrames) -> str:
+        return self.add("Reshape", x, self.integers([0, -1, layer.factor * layer.mels]))
 
-        kernel, recurrent_kernel, bias = (
-            reorder(self.weights[f"{name}/{part}"]) for part in ("kernel", "recurrent_kernel", "bias")
-        )
-        x = self.add("Transpose", x, perm=[1, 0, 2])
-        both = self.constant(bias.reshape(len(bias), -1))
-        attributes: dict[str, Any] = {
-            "hidden_size": settings.units,
-            "direction": "bidirectional" if settings.bidirectional else "forward",
-        }
-        if self.quantized and settings.cell is Cell.lstm:
-            (first, first_scales), (again, again_scales) = _quantize(kernel), _quantize(recurrent_kernel)
-            zeros = self.constant(np.zeros(first_scales.shape, np.int8))
-            weights = [self.constant(first), self.constant(again), both, counts, "", "", ""]
-            scales = [self.constant(first_scales), zeros, self.constant(again_scales), zeros]
-            outputs = self.add("DynamicQuantizeLSTM", x, *weights, *scales, domain=_CONTRIBUTED, **attributes)
-        else:
-            weights = [self.constant(part.transpose(0, 2, 1)) for part in (kernel, recurrent_kernel)]
-            if settings.cell is Cell.gru:
-                attributes["linear_before_reset"] = 1
-            outputs = self.add(settings.cell.value.upper(), x, *weights, both, counts, **attributes)
-        # (steps, directions, batch, units) to (batch, steps, directions * units)
-        return self.add("Reshape", self.add("Transpose", outputs, perm=[2, 0, 1, 3]), self.integers([0, 0, -1]))
+    def recurrent(self, x: str, layer: network.Recurrent) -> str:
+        names, shape = [f"{layer.name}/{state}" for state in CELLS[layer.cell].states], [1, layer.units]
+        swapped = [1, 0, 2]  # ONNX has the directions before the batch
+        before = [self.add("Transpose", self.state_input(name, shape), perm=swapped) for name in names]
+        x, after = self.run_cell(x, layer, "", before)
+        for name, state in zip(names, after, strict=True):
+            self.add("Transpose", state, output=self.state_output(name, shape), perm=swapped)
+        return x
 
-    def serialize(self, mels: int, symbols: int) -> bytes:
-        inputs = [
-            helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["batch", "frames", mels]),
-            helper.make_tensor_value_info("frame_counts", TensorProto.INT32, ["batch"]),
-        ]
-        outputs = [helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["batch", "steps", symbols])]
-        graph = helper.make_graph(self.nodes, "acoustic_model", inputs, outputs, list(self.constants.values()))
-        sets = [helper.make_opsetid("", _OPSET)] + [helper.make_opsetid(_CONTRIBUTED, 1)] * self.quantized
-        model = helper.make_model(graph, opset_imports=sets, ir_version=_IR_VERSION, producer_name="asr")
-        onnx.checker.check_model(model)
-        content: bytes = model.SerializeToString()
-        return content
+    def state_input(self, name: str, shape: Sequence[int]) -> str:
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape]))
+        return name
+
+    def state_output(self, name: str, shape: Sequence[int]) -> str:
+        output = network.NEXT_STATE + name
+        self.outputs.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *shape]))
+        return output
 
 
 def _quantize(kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

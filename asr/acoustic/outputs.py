@@ -1,11 +1,17 @@
-"""The output layers of the acoustic model: which there are, in which order, and how wide each is."""
+"""The output layers of the acoustic model: which there are, in which order, how wide each is, what its logits mean."""
 
 from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
 
 from asr.settings.model import ModelConfig
 
 CHARACTERS, CHARACTERS_MMI, PHONES = "symbols", "symbols_mmi", "phones"
-"""names of the layers, as weights and graphs have them"""
+"""names of the layers in weights and graphs"""
+
+PADDING_LOGIT = -1e9
+"""logit of every symbol but the blank in steps past the end of a row; the blank's is 0"""
 
 
 def output_widths(settings: ModelConfig, *, symbols: int, phones: int = 0) -> dict[str, int]:
@@ -28,9 +34,16 @@ def output_widths(settings: ModelConfig, *, symbols: int, phones: int = 0) -> di
 
 
 def output_slices(settings: ModelConfig, *, symbols: int, phones: int = 0) -> dict[str, slice]:
-    """Where each output layer lies on the last axis of the model's output; arguments as for `output_widths`."""
+    """Position of each output layer on the last axis of the model's output; arguments as for `output_widths`."""
     slices, start = {}, 0
     for name, width in output_widths(settings, symbols=symbols, phones=phones).items():
         slices[name] = slice(start, start + width)
         start += width
     return slices
+
+
+def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Natural log-probabilities from logits, over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result

@@ -1,4 +1,4 @@
-"""The recurrent layer: LSTM or GRU, in one direction or both, exact whatever the padding."""
+"""The recurrent layer, in one direction or both, exact whatever the padding."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from asr.acoustic.cells import CELLS
 from asr.acoustic.initializers import Drawn
-from asr.acoustic.rnn_kernels import GATES, run_recurrence
+from asr.acoustic.rnn_kernels import run_recurrence
 from asr.settings.model import Cell
 
 
 def reverse_rows(inputs: Any, counts: Any) -> Any:
-    """Reverse every row by its own length; what lies past the length stays where it is.
+    """Reverse every row by its own length; entries past the length stay in place.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ def reverse_rows(inputs: Any, counts: Any) -> Any:
     def gather(rows: Any) -> Any:
         return ops.reshape(ops.take(ops.reshape(rows, (-1, features)), indices, axis=0), (steps, batch, features))
 
-    # Its own inverse, so its own gradient: the general one, which adds up rows, is many times slower.
+    # A reversal is its own inverse, and so its own gradient. The general gradient of a gather adds rows up, and is many
+    # times slower.
     @ops.custom_gradient
     def reverse(rows: Any) -> tuple[Any, Any]:
         def gradient(*arguments: Any, upstream: Any = None) -> Any:
@@ -47,30 +49,35 @@ def reverse_rows(inputs: Any, counts: Any) -> Any:
     return reverse(inputs)
 
 
+@keras.saving.register_keras_serializable("asr")
 class Recurrent(keras.layers.Layer):  # type: ignore[misc]
     """A recurrent layer over rows of different lengths.
 
-    The backward direction sees each row reversed by its own length, so padding always comes last, no kernel needs a
-    mask, and an utterance gives the same numbers alone and in any batch. Past a row's end the output is garbage.
+    The backward direction reads each row reversed by its own length. Padding thus always comes last, no kernel needs a
+    mask, and an utterance gives the same numbers alone and in any batch. Outputs past a row's end are undefined.
 
     Parameters
     ----------
-    cell : Cell
+    cell : Cell or str
     units : int > 0
-        Of each direction.
+        Units of each direction.
     directions : int
         1 (forward) or 2 (both, concatenated).
     """
 
-    def __init__(self, cell: Cell, *, units: int, directions: int, **kwargs: Any) -> None:
+    def __init__(self, cell: Cell | str, *, units: int, directions: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.cell = cell
+        self.cell = Cell(cell)
         self.units = units
         self.directions = directions
+        # TensorFlow's kernel compiles its loops itself. `jit_compile="auto"`, Keras's default, would compile the whole
+        # step with XLA, and again for every new shape.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
 
     def build(self, inputs_shape: tuple[int | None, ...], counts_shape: Any) -> None:
-        features, width = inputs_shape[-1], GATES[self.cell] * self.units
-        # Not cast to the policy's type: each kernel casts what gains by it.
+        cell = CELLS[self.cell]
+        features, width = inputs_shape[-1], len(cell.gates) * self.units
+        # Kept in float32 under mixed precision: each kernel casts where its device gains by it.
         add = partial(self.add_weight, autocast=False)
         self.kernel = add(name="kernel", shape=(self.directions, features, width), initializer=Drawn("glorot_uniform"))
         self.recurrent_kernel = add(
@@ -79,9 +86,8 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
             initializer=Drawn("orthogonal"),
         )
         bias = np.zeros((self.directions, 2, width), np.float32)
-        if self.cell is Cell.lstm:
-            # A forget gate that starts open: R. Jozefowicz et al., ICML 2015, section 3.
-            bias[:, 0, self.units : 2 * self.units] = 1
+        for gate in cell.reordered(cell.open_gates):
+            bias[:, 0, gate * self.units : (gate + 1) * self.units] = 1
         self.bias = add(
             name="bias", shape=bias.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(bias, dtype)
         )
@@ -90,7 +96,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         """(batch, steps, features) and (batch,) to (batch, steps, directions * units)."""
         rows = ops.transpose(inputs, (1, 0, 2))
         directions = [rows] if self.directions == 1 else [rows, reverse_rows(rows, counts)]
-        # Unstacked at once: the gradient of taking them one by one would add up as many arrays of zeros.
+        # Unstacked in one operation: the gradient of indexing them one by one would add up as many arrays of zeros.
         weights = [ops.unstack(ops.convert_to_tensor(one)) for one in (self.kernel, self.recurrent_kernel, self.bias)]
         outputs = run_recurrence(self.cell, directions, *weights)
         hidden = outputs[0]
@@ -100,3 +106,11 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...], counts_shape: Any) -> tuple[int | None, ...]:
         return (*inputs_shape[:-1], self.directions * self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "cell": self.cell.value,
+            "units": self.units,
+            "directions": self.directions,
+        }

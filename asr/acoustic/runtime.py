@@ -1,19 +1,22 @@
-"""What a transcriber needs of an acoustic model, whatever runs it."""
+"""The interface of an acoustic model, whichever library runs it."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from asr.audio.features import Frames
 
+State = Any
+"""what a causal model carries from block to block; each runtime has its own kind, and none is changed in place"""
+
 
 class AcousticModel(Protocol):
-    """Turns frames into log-probabilities. Several threads may call it at a time."""
+    """Turns frames into log-probabilities. Several threads may call it at the same time."""
 
-    def log_probs(self, frames: Frames) -> npt.NDArray[np.float32]:
+    def run(self, frames: Frames) -> npt.NDArray[np.float32]:
         """Log-probabilities of an utterance.
 
         Parameters
@@ -23,6 +26,34 @@ class AcousticModel(Protocol):
 
         Returns
         -------
-        float32 [shape=(steps, outputs * symbols)]
+        float32 [shape=(steps, total width)]
             Natural log-probabilities, output layer after output layer.
+        """
+
+
+class CausalAcousticModel(AcousticModel, Protocol):
+    """A model whose steps depend on no later frame, so that it can run while the utterance is being spoken."""
+
+    def step(
+        self, frames: Frames, state: State | None = None, *, last: bool = False
+    ) -> tuple[npt.NDArray[np.float32], State]:
+        """Log-probabilities of the next block of an utterance.
+
+        However an utterance is divided into blocks, the results of its blocks, one after another, are those of `run`.
+
+        Parameters
+        ----------
+        frames : float32 [shape=(frames, mels)]
+            Normalised features of the block; it may be empty.
+        state : State, optional
+            As the call for the block before returned it; None before the first block. It can be used again.
+        last : bool
+            Whether the utterance ends with this block. The frames of an incomplete last step are then completed with
+            zeros, as at the end of `run`; otherwise they wait in the state.
+
+        Returns
+        -------
+        log_probs : float32 [shape=(steps, total width)]
+            Possibly no step.
+        state : State
         """

@@ -1,4 +1,4 @@
-"""What the Keras model and its ONNX graph must agree on, without either library."""
+"""How many frames and model steps a recording has, and whether a label fits into them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
 from asr.text.alphabet import steps_needed
 
-LAYER_NORM_EPSILON = 1e-5
-
 
 def step_counts(frame_counts: npt.ArrayLike, settings: ModelConfig) -> npt.NDArray[np.int32]:
-    """Steps of utterances.
+    """Model steps of utterances.
 
     Parameters
     ----------
@@ -26,28 +24,39 @@ def step_counts(frame_counts: npt.ArrayLike, settings: ModelConfig) -> npt.NDArr
     Returns
     -------
     int32 [the same shape]
-        `ceil(frames / subsampling)`: halving with rounding up, again and again, comes to the same.
+        `ceil(frames / subsampling)`, which repeated halving with rounding up equals.
     """
     steps: npt.NDArray[np.int32] = -(-np.asarray(frame_counts) // settings.subsampling)
     return steps.astype(np.int32)
 
 
 def count_frames(seconds: float, speed: float, features: FeatureConfig) -> int:
-    """Frames of a recording of some seconds, played at a speed."""
+    """Frames of a recording of so many seconds when it is played at a speed."""
     return frame_count(int(seconds / speed * features.sample_rate), features)
 
 
 def count_steps(seconds: float, speed: float, features: FeatureConfig, model: ModelConfig) -> int:
-    """Model steps of a recording of some seconds, played at a speed."""
+    """Model steps of a recording of so many seconds when it is played at a speed."""
     return int(step_counts(count_frames(seconds, speed, features), model))
 
 
 def fitting_speeds(
     label: Sequence[int], seconds: float, speeds: Sequence[float], features: FeatureConfig, model: ModelConfig
 ) -> list[float]:
-    """Those of some speeds at which a recording leaves CTC enough steps for its label.
+    """Select the speeds at which a recording has enough steps for CTC to align its label.
 
-    A fast talker's label may fit as it was recorded and no longer when it is sped up.
+    The label of a fast speaker may fit at the original speed and not at a higher one.
+
+    Parameters
+    ----------
+    label : sequence of int
+        Symbol numbers.
+    seconds : float
+        Length of the recording.
+    speeds : sequence of float
+        Factors; above 1 the recording becomes shorter.
+    features : FeatureConfig
+    model : ModelConfig
     """
     needed = steps_needed(label)
     return [speed for speed in speeds if count_steps(seconds, speed, features, model) >= needed]

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asr.acoustic.network import weight_shapes
 from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES, output_slices, output_widths
 from asr.acoustic.runtime import AcousticModel
 from asr.acoustic.runtimes.onnx_graph import OnnxEngine
-from asr.acoustic.weights import weight_shapes
 from asr.audio.features import LogMel
 from asr.bundle.arrays import Arrays, open_arrays, pack_arrays
 from asr.bundle.card import read_card, write_card
@@ -151,7 +151,7 @@ class Bundle:
         return OnnxEngine(graph, self.model, mels=mels, symbols=width, name=str(self.path / _GRAPH))
 
     def keras_model(self) -> Any:
-        """The model as a `keras.Model`, on the Keras back end in use (as `acoustic.model.build_model` describes it).
+        """The model as a `keras.Model`, on the Keras back end in use (see `asr.acoustic.build_model`).
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Bundle:
             If Keras or its back end is not installed.
         """
         require_keras("the Keras model of a bundle")
-        from asr.acoustic.model import build_model, write_weights
+        from asr.acoustic.keras_model import build_model, write_weights
 
         model = build_model(self.model, mels=self.log_mel.settings.mels, **self._widths)
         write_weights(model, self.weights())
@@ -283,7 +283,7 @@ def save_bundle(
     ----------
     path : str or Path
     weights : mapping of str to float32 arrays
-        As `acoustic.model.read_weights` gives them.
+        As `acoustic.keras_model.read_weights` gives them.
     log_mel, normalizer, alphabet, model, phones
         What the model was trained with.
     decoder : BeamConfig, optional

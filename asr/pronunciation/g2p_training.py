@@ -14,8 +14,8 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.initializers import Drawn
+from asr.acoustic.keras_layers import Dropout
 from asr.acoustic.loss import ctc_nats
-from asr.acoustic.model import Dropout
 from asr.acoustic.rnn import Recurrent
 from asr.pronunciation.dictionary import Pronunciation
 from asr.pronunciation.g2p import G2p, G2pSettings

@@ -431,7 +431,7 @@ class Transcriber:
         log_mel = self.bundle.log_mel
         with self._cores:
             frames = log_mel.log_mel(window.samples)
-            return _WindowOutput(window, frames, self._engine.log_probs(log_mel.normalize(frames)))
+            return _WindowOutput(window, frames, self._engine.run(log_mel.normalize(frames)))
 
     def _decode(self, waiting: Sequence[tuple[_Writing, Stretch]]) -> None:
         with self._cores:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.denominator import Denominator
-from asr.acoustic.loss import CtcLoss, pack_targets, row_nats
-from asr.acoustic.model import build_model, freeze_layers, write_weights
+from asr.acoustic.keras_model import build_model, freeze_layers, write_weights
+from asr.acoustic.loss import BatchLoss, pack_targets, row_nats
 from asr.acoustic.outputs import CHARACTERS, PHONES, output_slices
 from asr.corpus.batching import Batch, collate
 from asr.settings.commands import TrainConfig
@@ -91,9 +91,11 @@ class Engine:
                 dynamic_growth_steps=_FLOAT16_GROWTH if half else _NEVER,
             )
             self._guard.build(self.model.trainable_variables)
+            for layer in self.model.layers:
+                layer.supports_jit = True  # training.jit_compile decides
             self.model.compile(
                 optimizer=self._guard,
-                loss=CtcLoss(training.accumulate, denominators, settings.mmi_weight, self._outputs),
+                loss=BatchLoss(training.accumulate, denominators, settings.mmi_weight, self._outputs),
                 jit_compile="auto" if keras.backend.backend() == "jax" else training.jit_compile,
                 auto_scale_loss=False,
             )

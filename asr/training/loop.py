@@ -32,7 +32,7 @@ import keras
 import numpy as np
 
 from asr.acoustic.denominator import Denominator, symbol_ngrams
-from asr.acoustic.model import read_weights
+from asr.acoustic.keras_model import read_weights
 from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.audio.augment import Augmenter
 from asr.audio.features import LogMel

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
-from asr.acoustic.model import read_weights
+from asr.acoustic.keras_model import read_weights
 from asr.audio.features import LogMel
 from asr.bundle import Bundle, check_bundle_output, load_bundle, save_bundle
 from asr.corpus.manifest import Utterance

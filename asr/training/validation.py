@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from asr.acoustic.model import log_softmax
+from asr.acoustic.outputs import log_softmax
 from asr.acoustic.steps import step_counts
 from asr.corpus.batching import PlannedBatch
 from asr.decoding import make_decoder

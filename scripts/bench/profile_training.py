@@ -33,7 +33,7 @@ def main() -> None:
     import keras
     import numpy as np
 
-    from asr.acoustic.model import build_model
+    from asr.acoustic.keras_model import build_model
     from asr.cli.composition import Composer
     from asr.corpus.batching import collate
     from asr.settings.commands import TrainConfig

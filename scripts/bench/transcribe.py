@@ -50,7 +50,7 @@ for start in range(0, len(samples), 20 * rate):
 KERAS = """
 import sys
 import numpy as np
-from asr.acoustic.model import log_softmax
+from asr.acoustic.outputs import log_softmax
 from asr.acoustic.steps import step_counts
 from asr.audio.load import load_audio
 from asr.bundle import load_bundle

@@ -31,7 +31,7 @@ from summarize_recipe import percent, spread
 from tqdm import tqdm
 from training_runs import read_history, run_training
 
-from asr.acoustic.model import build_model, read_weights
+from asr.acoustic.keras_model import build_model, read_weights
 from asr.audio.features import LogMel
 from asr.audio.segment import AudioSource
 from asr.bundle import load_bundle, save_bundle

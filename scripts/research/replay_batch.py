@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import numpy as np
 
-    from asr.acoustic.model import write_weights
+    from asr.acoustic.keras_model import write_weights
     from asr.acoustic.steps import step_counts
     from asr.cli.composition import from_yaml
     from asr.corpus.batching import Batch

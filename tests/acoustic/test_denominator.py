@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from asr.acoustic.denominator import Denominator, symbol_ngrams
-from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
-from asr.acoustic.model import log_softmax
-from asr.acoustic.outputs import output_slices
+from asr.acoustic.loss import BatchLoss, ctc_nats, pack_targets
+from asr.acoustic.outputs import log_softmax, output_slices
 from asr.corpus.batching import Batch
 from asr.settings.model import ModelConfig
 
@@ -123,7 +122,7 @@ def test_the_loss_weighs_it_beside_ctc(rng):
     mmi = ctc + anything - letters
     assert (mmi > 0).all()
     found = float(
-        keras.ops.convert_to_numpy(CtcLoss(1, {"symbols": denominator}, 0.7)(pack_targets(batch, settings), logits))
+        keras.ops.convert_to_numpy(BatchLoss(1, {"symbols": denominator}, 0.7)(pack_targets(batch, settings), logits))
     )
     assert found == pytest.approx((0.3 * ctc + 0.7 * mmi).sum() / 3, rel=1e-5)
 
@@ -134,9 +133,9 @@ def test_of_two_outputs_the_first_learns_by_ctc_alone(rng):
     batch = Batch(rng.standard_normal((2, 24, 8)).astype(np.float32), np.array([24, 17], np.int32), labels, counts)
     first, second = rng.standard_normal((2, 2, 6, 4)).astype(np.float32)
     targets = pack_targets(batch, settings)
-    ctc, mmi = CtcLoss()(targets, first), CtcLoss(1, {"symbols": denominator}, 0.9)(targets, second)
+    ctc, mmi = BatchLoss()(targets, first), BatchLoss(1, {"symbols": denominator}, 0.9)(targets, second)
     outputs = output_slices(settings, symbols=4)
-    loss = CtcLoss(1, {"symbols_mmi": denominator}, 0.9, outputs)
+    loss = BatchLoss(1, {"symbols_mmi": denominator}, 0.9, outputs)
     both = loss(targets, np.concatenate([first, second], axis=-1))
     assert float(both) == pytest.approx((float(ctc) + float(mmi)) / 2, rel=1e-5)
 
@@ -149,10 +148,10 @@ def test_an_output_over_phones_learns_labels_of_its_own(rng):
     phones = np.array([[2, 0, 0], [1, 3, 0]], np.int32), np.array([1, 2], np.int32)
     first, second = rng.standard_normal((2, 6, 5)).astype(np.float32), rng.standard_normal((2, 6, 4)).astype(np.float32)
     alone = [
-        float(CtcLoss(1, denominators, 0.9)(pack_targets(Batch(frames, counts, *labels), settings, 4), logits))
+        float(BatchLoss(1, denominators, 0.9)(pack_targets(Batch(frames, counts, *labels), settings, 4), logits))
         for labels, denominators, logits in ((characters, {}, first), (phones, {"symbols": denominator}, second))
     ]
     outputs = output_slices(settings, symbols=5, phones=4)
     targets = pack_targets(Batch(frames, counts, *characters, *phones), settings)
-    both = CtcLoss(1, {"phones": denominator}, 0.9, outputs)(targets, np.concatenate([first, second], axis=-1))
+    both = BatchLoss(1, {"phones": denominator}, 0.9, outputs)(targets, np.concatenate([first, second], axis=-1))
     assert float(both) == pytest.approx(sum(alone) / 2, rel=1e-5)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from asr.acoustic.loss import CtcLoss, ctc_nats, pack_targets
-from asr.acoustic.model import log_softmax
+from asr.acoustic.loss import BatchLoss, ctc_nats, pack_targets
+from asr.acoustic.outputs import log_softmax
 from asr.corpus.batching import Batch
 from asr.settings.model import ModelConfig
 
@@ -108,9 +108,9 @@ def test_an_empty_row_adds_nothing(rng):
     )
     logits = rng.standard_normal((2, 2, 3)).astype(np.float32)
     targets = pack_targets(batch, ModelConfig())
-    alone = float(CtcLoss()(targets[:1], logits[:1]))
-    assert float(CtcLoss()(targets, logits)) == pytest.approx(alone)
-    gradient = input_gradient(lambda x: CtcLoss()(targets, x), logits)
+    alone = float(BatchLoss()(targets[:1], logits[:1]))
+    assert float(BatchLoss()(targets, logits)) == pytest.approx(alone)
+    gradient = input_gradient(lambda x: BatchLoss()(targets, x), logits)
     assert np.abs(gradient[0]).max() > 0
     assert (gradient[1] == 0).all()
 
@@ -120,11 +120,11 @@ def test_parts_of_a_step_are_weighed_by_the_symbols_of_the_whole(rng):
     frames, counts = np.zeros((3, 8, 4), np.float32), np.array([8, 8, 8], np.int32)
     labels, label_counts = np.array([[1, 2], [1, 0], [2, 0]], np.int32), np.array([2, 1, 1], np.int32)
     logits = rng.standard_normal((3, 2, 3)).astype(np.float32)
-    whole = float(CtcLoss()(pack_targets(Batch(frames, counts, labels, label_counts), ModelConfig()), logits))
+    whole = float(BatchLoss()(pack_targets(Batch(frames, counts, labels, label_counts), ModelConfig()), logits))
     parts = []
     for rows in (slice(0, 1), slice(1, 3)):
         batch = Batch(frames[rows], counts[rows], labels[rows], label_counts[rows])
-        parts.append(float(CtcLoss(parts=2)(pack_targets(batch, ModelConfig(), step_symbols=4), logits[rows])))
+        parts.append(float(BatchLoss(parts=2)(pack_targets(batch, ModelConfig(), step_symbols=4), logits[rows])))
     assert np.mean(parts) == pytest.approx(whole, rel=1e-5)
 
 
@@ -140,4 +140,4 @@ def test_the_loss_of_a_batch_is_nats_a_symbol(rng):
     targets = pack_targets(batch, settings)
     assert targets.tolist() == [[5, 3, 4, 1, 2, 1], [3, 1, 4, 2, 0, 0]]
     expected = enumerate_nats(log_softmax(logits[0]), (1, 2, 1)) + enumerate_nats(log_softmax(logits[1, :3]), (2,))
-    assert float(CtcLoss()(targets, logits)) == pytest.approx(expected / 4, rel=1e-4)
+    assert float(BatchLoss()(targets, logits)) == pytest.approx(expected / 4, rel=1e-4)

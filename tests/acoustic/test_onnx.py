@@ -7,15 +7,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from asr.acoustic.model import read_weights
+from asr.acoustic.keras_model import read_weights
 from asr.acoustic.onnx_check import check_graph
-from asr.acoustic.onnx_export import export_onnx
+from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
 from asr.acoustic.runtimes.keras_network import KerasEngine
-from asr.acoustic.runtimes.onnx_graph import OnnxEngine
+from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine
+from asr.bundle import load_bundle
 from asr.errors import BundleError
-from asr.settings.model import ModelConfig
+from asr.settings.model import Cell, FrontEnd, ModelConfig
 
-from .test_model import MELS, SYMBOLS, VARIANTS, alone, build, small
+from .test_keras_model import MELS, SYMBOLS, VARIANTS, alone, build, small
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_the_graph_equals_the_keras_model(rng, settings):
     engine = load(export_onnx(read_weights(model), settings, mels=MELS, symbols=SYMBOLS), settings)
     utterances = [rng.standard_normal((length, MELS)).astype(np.float32) for length in (33, 5, 18, 19, 1, 64)]
     for one in utterances:
-        result = engine.log_probs(one)
+        result = engine.run(one)
         np.testing.assert_allclose(result, alone(model, one, settings), atol=1e-4)
         np.testing.assert_allclose(np.exp(result).sum(axis=1), 1, atol=1e-5)
 
@@ -42,9 +43,7 @@ def test_a_quantised_graph_is_a_quarter_and_says_nearly_the_same(rng, settings):
     assert len(quantized) < 0.27 * len(exact)
     for length in (1, 7, 300):
         frames = rng.standard_normal((length, MELS)).astype(np.float32)
-        difference = np.exp(load(exact, settings).log_probs(frames)) - np.exp(
-            load(quantized, settings).log_probs(frames)
-        )
+        difference = np.exp(load(exact, settings).run(frames)) - np.exp(load(quantized, settings).run(frames))
         assert np.abs(difference).mean() < 0.01
 
 
@@ -56,10 +55,91 @@ def test_keras_and_onnx_are_one_interface(rng, outputs):
     graph = load(export_onnx(read_weights(model), settings, mels=MELS, symbols=SYMBOLS), settings)
     for length in (1, 255, 256, 300):
         frames = rng.standard_normal((length, MELS)).astype(np.float32)
-        np.testing.assert_allclose(engine.log_probs(frames), graph.log_probs(frames), atol=1e-4)
-        each = np.exp(graph.log_probs(frames)).reshape(-1, outputs, SYMBOLS)
+        np.testing.assert_allclose(engine.run(frames), graph.run(frames), atol=1e-4)
+        each = np.exp(graph.run(frames)).reshape(-1, outputs, SYMBOLS)
         np.testing.assert_allclose(each.sum(axis=-1), 1, atol=1e-5)
         assert outputs == 1 or not np.allclose(each[:, 0], each[:, 1], atol=1e-3)
+
+
+CAUSAL = [
+    small(bidirectional=False, cell=Cell.lstm),
+    small(bidirectional=False, cell=Cell.gru, kernel=5, subsampling=2),
+    small(bidirectional=False, cell=Cell.lstm, front_end=FrontEnd.stack, subsampling=3),
+    small(bidirectional=False, cell=Cell.gru, front_end=FrontEnd.stack, mmi_output=True),
+    small(bidirectional=False, kernel=1, subsampling=8, projection=0),
+    small(bidirectional=False, subsampling=1, layer_normalization=False),
+]
+
+
+def load_streaming(settings: ModelConfig, **changes) -> OnnxStreamingEngine:
+    graph = export_streaming_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS)
+    widths = {"mels": MELS, "symbols": settings.outputs * SYMBOLS} | changes
+    return OnnxStreamingEngine(graph, settings, name="causal.onnx", **widths)
+
+
+@pytest.mark.parametrize(
+    "settings", CAUSAL, ids=lambda one: f"{one.front_end}-{one.cell}-{one.kernel}-{one.subsampling}"
+)
+def test_blocks_of_any_sizes_give_the_log_probabilities_of_the_whole(rng, settings):
+    """Frame by frame, in random blocks (empty ones too), and in one; against the graph for whole utterances."""
+    whole = load(export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS), settings)
+    streaming = load_streaming(settings)
+    for length in (1, 2, 16, 17, 30, 31):
+        frames = rng.standard_normal((length, MELS)).astype(np.float32)
+        expected = whole.run(frames)
+        np.testing.assert_allclose(streaming.run(frames), expected, atol=1e-5)
+        for cuts in (np.arange(1, length), np.sort(rng.integers(0, length + 1, 5)), [length]):
+            blocks, state, results = np.split(frames, cuts), None, []
+            for number, block in enumerate(blocks, start=1):
+                log_probs, state = streaming.step(block, state, last=number == len(blocks))
+                results.append(log_probs)
+            np.testing.assert_allclose(np.concatenate(results), expected, atol=1e-5)
+
+
+def test_a_step_comes_as_soon_as_its_frames_are_there(rng):
+    streaming, state, counts = load_streaming(CAUSAL[0]), None, []
+    for frame in rng.standard_normal((9, 1, MELS)).astype(np.float32):
+        log_probs, state = streaming.step(frame, state)
+        counts.append(len(log_probs))
+    assert counts == [0, 0, 0, 1, 0, 0, 0, 1, 0]
+
+
+def test_a_state_can_be_used_again_and_belongs_to_one_utterance(rng):
+    streaming = load_streaming(CAUSAL[0])
+    first, one, other = rng.standard_normal((3, 10, MELS)).astype(np.float32)
+    _, state = streaming.step(first)
+    expected = streaming.step(one, state, last=True)[0]
+    streaming.step(other, state)
+    np.testing.assert_array_equal(streaming.step(one, state, last=True)[0], expected)
+    assert np.abs(streaming.step(one, last=True)[0] - expected[: len(one) // 4 + 1]).max() > 1e-3
+
+
+def test_a_bidirectional_model_carries_no_state():
+    with pytest.raises(ValueError, match=r"train one with model\.bidirectional=false"):
+        export_streaming_onnx(read_weights(build(small())), small(), mels=MELS, symbols=SYMBOLS)
+
+
+def test_a_streaming_engine_refuses_graphs_without_a_state_and_of_other_widths():
+    settings = CAUSAL[0]
+    graph = export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS)
+    with pytest.raises(BundleError, match=r"causal\.onnx: not a causal model's graph with carried state"):
+        OnnxStreamingEngine(graph, settings, mels=MELS, symbols=SYMBOLS, name="causal.onnx")
+    with pytest.raises(BundleError, match=f"frames of {MELS + 1} bands"):
+        load_streaming(settings, mels=MELS + 1)
+    with pytest.raises(BundleError, match="not a graph for whole utterances"):
+        load(export_streaming_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS), settings)
+
+
+@pytest.mark.parametrize("name", ["en", "tiny"])
+def test_the_graph_of_a_shipped_bundle_is_what_its_weights_give(name, rng):
+    """Bit by bit; the shipped graphs were written by earlier versions of the exporter."""
+    bundle = load_bundle(name)
+    widths = {"mels": bundle.log_mel.settings.mels, "symbols": bundle.alphabet.size}
+    made = export_onnx(bundle.weights(), bundle.model, **widths, quantized=True)
+    widths["symbols"] *= bundle.model.outputs
+    frames = rng.standard_normal((50, widths["mels"])).astype(np.float32)
+    expected = bundle.engine().run(frames)
+    np.testing.assert_array_equal(OnnxEngine(made, bundle.model, **widths, name="made").run(frames), expected)
 
 
 def test_a_file_that_is_no_graph_is_refused():
@@ -79,7 +159,7 @@ def test_a_graph_of_another_subsampling_is_refused(rng):
     settings = ModelConfig(depth=1, units=4, channels=2)
     graph = export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS)
     with pytest.raises(BundleError, match="a step for every 2 frames"):
-        load(graph, replace(settings, subsampling=2)).log_probs(rng.standard_normal((40, MELS)).astype(np.float32))
+        load(graph, replace(settings, subsampling=2)).run(rng.standard_normal((40, MELS)).astype(np.float32))
 
 
 def load(graph: bytes, settings: ModelConfig) -> OnnxEngine:
@@ -156,7 +236,7 @@ def test_a_graph_whose_numbers_overflow_is_an_error_and_not_a_text(rng):
     weights["symbols/kernel"] = np.float32(3e38) * signs
     engine = load(export_onnx(weights, settings, mels=MELS, symbols=SYMBOLS), settings)
     with pytest.raises(BundleError, match="gives NaN for log-probabilities"):
-        engine.log_probs(rng.standard_normal((20, MELS)).astype(np.float32))
+        engine.run(rng.standard_normal((20, MELS)).astype(np.float32))
 
 
 def test_graphs_of_ours_pass_the_check():
@@ -166,3 +246,5 @@ def test_graphs_of_ours_pass_the_check():
                 export_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS, quantized=quantized),
                 "x",
             )
+    for settings in CAUSAL:
+        check_graph(export_streaming_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS), "x")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.acoustic.model import log_softmax
+from asr.acoustic.outputs import log_softmax
 from asr.decoding import BeamDecoder
 from asr.errors import ConfigError
 from asr.language.ngram import NgramModel

@@ -27,7 +27,7 @@ SAMPLE_PATHS = sorted(SAMPLES.glob("*.opus"))
 class Speller:
     """An acoustic model that says "ab" in every window, at steps 2 and 5."""
 
-    def log_probs(self, frames):
+    def run(self, frames):
         steps = np.full((-(-len(frames) // 4), 29), -20.0, np.float32)
         steps[:, 0] = 0
         for step, number in ((2, 3), (5, 4)):
@@ -124,7 +124,7 @@ def test_a_long_recordings_alternatives_differ_in_one_stretch_or_another(tiny_bu
     class Doubtful:
         """Says "ab", or perhaps "ac", two seconds and a half into every window."""
 
-        def log_probs(self, frames):
+        def run(self, frames):
             probabilities = np.full((-(-len(frames) // 4), 29), 1e-9)
             probabilities[:, 0] = 1
             probabilities[60, [0, 3]] = 1e-9, 1

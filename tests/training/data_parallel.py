@@ -20,7 +20,7 @@ else:
 
 import numpy as np  # noqa: E402
 
-from asr.acoustic.model import read_weights  # noqa: E402
+from asr.acoustic.keras_model import read_weights  # noqa: E402
 from asr.corpus.batching import Batch  # noqa: E402
 from asr.settings.commands import TrainConfig  # noqa: E402
 from asr.settings.features import FeatureConfig  # noqa: E402

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asr.acoustic.denominator import Denominator, symbol_ngrams
-from asr.acoustic.model import read_weights
+from asr.acoustic.keras_model import read_weights
 from asr.corpus.batching import Batch, collate
 from asr.errors import ConfigError
 from asr.settings.commands import TrainConfig

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asr.acoustic.model import build_model, read_weights
+from asr.acoustic.keras_model import build_model, read_weights
 from asr.bundle import copy_bundle, load_bundle, save_bundle
 from asr.corpus.manifest import read_manifest
 from asr.errors import ConfigError

@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from asr.acoustic.denominator_kernels.processor import log_totals
-
 # Contexts with a smaller share of a step's probability are left out: 230 of 21,952 are left with four letters, and no
 # symbol's occupancy is off by more than 0.0006.
 LEAST_SHARE = 1e-7
@@ -42,6 +40,8 @@ def totals_and_occupancies(posteriors: Any, step_counts: Any, ngrams: npt.NDArra
     occupancies : float32 tensor [shape=(batch, steps, symbols)]
         0 past a row's end.
     """
+
+    from asr.acoustic.denominator_kernels.processor import log_totals  # imports Numba, which only MMI needs
 
     def sums(posteriors: Any, step_counts: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         posteriors = np.ascontiguousarray(posteriors, np.float32)

@@ -1,4 +1,4 @@
-"""The inner loops of the recurrent layers, one module a back end and device: the only place that reaches below Keras.
+"""The inner loops of the recurrent layers, one module for each back end and device.
 
 Every kernel runs several independent directions forward in time and starts from zero states:
 
@@ -8,9 +8,8 @@ Every kernel runs several independent directions forward in time and starts from
     biases             for each, (2, gates * units): for the inputs and for the recurrence
     returns            for each, (steps, batch, units), of the inputs' type
 
-The gates are in Keras's order: input, forget, candidate, output for the LSTM; update, reset, candidate for the GRU
-(with the reset gate applied after the product, as cuDNN does). The weights are float32. With inputs in bfloat16 or
-float16, a kernel makes the products of that type that gain by it on its device.
+The gates are in the order of `asr.acoustic.cells.CELLS[cell].gates`. The weights are float32. With inputs in bfloat16
+or float16, a kernel computes those products in that type that are faster so on its device.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ import keras
 from asr.acoustic.rnn_kernels import cudnn
 from asr.settings.model import Cell
 
-GATES = {Cell.lstm: 4, Cell.gru: 3}
-
 
 def run_recurrence(
     cell: Cell,
@@ -33,7 +30,7 @@ def run_recurrence(
     recurrent_kernels: Sequence[Any],
     biases: Sequence[Any],
 ) -> Sequence[Any]:
-    """Run a recurrent cell with the fastest kernel for the Keras back end in use; shapes as in the module's text."""
+    """Run a recurrent cell with the fastest kernel for the Keras back end in use; shapes as in the module docstring."""
     backend = keras.backend.backend()
     if backend == "torch":
         from asr.acoustic.rnn_kernels.torch_fused import run

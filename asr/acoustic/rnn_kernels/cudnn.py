@@ -1,7 +1,7 @@
 """NVIDIA's cuDNN on a GPU, for TensorFlow and JAX (PyTorch's own recurrences are cuDNN's there already).
 
-Its parameters are one vector: first the matrices, transposed, gate by gate, of the inputs and then of the recurrence;
-then their biases in the same order. The gates of the LSTM are in Keras's order; the GRU's first two are exchanged.
+Its parameters are one vector: first the transposed matrices, gate by gate, of the inputs and then of the recurrence;
+then their biases in the same order.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from asr.acoustic.cells import CELLS
 from asr.settings.model import Cell
 
 _log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ Run = Callable[..., Sequence[Any]]
 
 
 def pack(cell: Cell, kernel: Any, recurrent_kernel: Any, biases: Any) -> Any:
-    """The weights of one direction as cuDNN wants them.
+    """The weights of one direction in cuDNN's layout.
 
     Parameters
     ----------
@@ -36,19 +37,19 @@ def pack(cell: Cell, kernel: Any, recurrent_kernel: Any, biases: Any) -> Any:
     -------
     tensor [shape=(weights,)]
     """
-    if cell is Cell.gru:
-        kernel, recurrent_kernel, biases = (_reset_first(one) for one in (kernel, recurrent_kernel, biases))
+    order = CELLS[cell].reordered(CELLS[cell].fused_gates)
+    kernel, recurrent_kernel, biases = (_reordered(one, order) for one in (kernel, recurrent_kernel, biases))
     matrices = [ops.reshape(ops.transpose(one), (-1,)) for one in (kernel, recurrent_kernel)]
     return ops.concatenate([*matrices, ops.reshape(biases, (-1,))])
 
 
-def _reset_first(gates: Any) -> Any:
-    update, reset, candidate = ops.split(gates, 3, axis=-1)
-    return ops.concatenate([reset, update, candidate], axis=-1)
+def _reordered(part: Any, order: Sequence[int]) -> Any:
+    gates = ops.split(part, len(order), axis=-1)
+    return ops.concatenate([gates[gate] for gate in order], axis=-1)
 
 
 def run_tensorflow(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]:
-    """Shapes as in the text of `asr.acoustic.rnn_kernels`."""
+    """Arguments and result as in the docstring of `asr.acoustic.rnn_kernels`."""
     import tensorflow as tf
 
     outputs = []
@@ -58,9 +59,9 @@ def run_tensorflow(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -
         hidden, *_ = tf.raw_ops.CudnnRNNV2(
             input=rows,
             input_h=zeros,
-            input_c=zeros if cell is Cell.lstm else tf.zeros((), rows.dtype),
+            input_c=zeros if len(CELLS[cell].states) == 2 else tf.zeros((), rows.dtype),
             params=tf.cast(parameters, rows.dtype),
-            rnn_mode=str(cell),
+            rnn_mode=CELLS[cell].fused_name,
             is_training=True,
         )
         outputs.append(hidden)
@@ -68,7 +69,7 @@ def run_tensorflow(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -
 
 
 def run_jax(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]:
-    """Shapes as in the text of `asr.acoustic.rnn_kernels`; LSTM only."""
+    """Arguments and result as in the docstring of `asr.acoustic.rnn_kernels`; cells with `jax_cudnn` only."""
     import jax.numpy as jnp
     from jax.experimental import rnn
 
@@ -95,7 +96,7 @@ def run_jax(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[
 
 @cache
 def usable(cell: Cell, dtype: str) -> bool:
-    """Whether cuDNN runs here and gives what the loops give: it is tried once on a few numbers."""
+    """Whether cuDNN runs here and agrees with the loops; it is tried once on a few numbers."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -108,7 +109,7 @@ def usable(cell: Cell, dtype: str) -> bool:
             return _agrees(run_tensorflow, reference, cell, dtype)
     import jax
 
-    if jax.default_backend() != "gpu" or cell is not Cell.lstm:
+    if jax.default_backend() != "gpu" or not CELLS[cell].jax_cudnn:
         return False
     from asr.acoustic.rnn_kernels.jax_scan import run as reference
 
@@ -118,7 +119,7 @@ def usable(cell: Cell, dtype: str) -> bool:
 
 def _agrees(candidate: Run, reference: Run, cell: Cell, dtype: str) -> bool:
     rng = np.random.default_rng(0)
-    units, features, width = 8, 5, (4 if cell is Cell.lstm else 3) * 8
+    units, features, width = 8, 5, 8 * len(CELLS[cell].gates)
     shapes = (features, width), (units, width), (2, width)
     weights = [[ops.convert_to_tensor(rng.uniform(-0.5, 0.5, shape).astype(np.float32))] for shape in shapes]
     rows = [ops.cast(ops.convert_to_tensor(rng.standard_normal((6, 3, features)).astype(np.float32)), dtype)]
@@ -126,9 +127,9 @@ def _agrees(candidate: Run, reference: Run, cell: Cell, dtype: str) -> bool:
     try:
         found = ops.convert_to_numpy(ops.cast(candidate(cell, rows, *weights)[0], "float32"))
     except Exception as error:  # whatever a driver raises
-        _log.warning("cuDNN cannot be used (%s): going on with a slower recurrence", str(error).splitlines()[0])
+        _log.warning("cuDNN cannot be used (%s); a slower recurrence is used instead", str(error).splitlines()[0])
         return False
     if np.abs(found - wanted).max() > (1e-3 if dtype == "float32" else 2e-2):
-        _log.warning("cuDNN gives other numbers than it should here: going on with a slower recurrence")
+        _log.warning("cuDNN gives wrong numbers on this device; a slower recurrence is used instead")
         return False
     return True

@@ -1,4 +1,4 @@
-"""Recurrences on JAX: one scan a direction, with a gradient of its own; XLA compiles them with the rest of the step."""
+"""Recurrences on JAX: one scan a direction, with its own gradient; XLA compiles them with the rest of the step."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from asr.acoustic.cells import CELLS
 from asr.acoustic.rnn_kernels.cell_steps import STEPS, project, recurrent_kernel_gradient
 from asr.settings.model import Cell
 
 
 def run(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]:
-    """Shapes as in the text of `asr.acoustic.rnn_kernels`."""
+    """Arguments and result as in the docstring of `asr.acoustic.rnn_kernels`."""
     outputs = []
     for rows, kernel, recurrent_kernel, biases in zip(inputs, *weights, strict=True):
         projected = project(rows, kernel, biases[0])
@@ -35,7 +36,7 @@ def _forward(cell: Cell, dtype: str, projected: Any, recurrent_kernel: Any, bias
         state, gates = step.forward(projected_now, state, recurrent_kernel, bias)
         return state, (state, gates)
 
-    start = jnp.zeros((projected.shape[1], step.tensors_in_state * units), jnp.float32)
+    start = jnp.zeros((projected.shape[1], len(CELLS[cell].states) * units), jnp.float32)
     _, (states, gates) = jax.lax.scan(body, start, projected)
     return states[..., :units], (states, gates, recurrent_kernel)
 

@@ -1,7 +1,7 @@
-"""Recurrences on TensorFlow: the loops alone compiled by XLA, one program a direction, so that two run side by side.
+"""Recurrences on TensorFlow: only the loops are compiled by XLA, one program a direction, so that two run in parallel.
 
 The large products stay outside, where TensorFlow's own (oneDNN on a CPU) are faster than XLA's. The loops compile in
-about a second for every shape they meet, without `jit_compile` of the whole model.
+about a second for each new shape, without `jit_compile` of the whole model.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from asr.acoustic.rnn_kernels import GATES
+from asr.acoustic.cells import CELLS
 from asr.acoustic.rnn_kernels.cell_steps import STEPS, project, recurrent_kernel_gradient
 from asr.settings.model import Cell
 
 
 def run(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]:
-    """Shapes as in the text of `asr.acoustic.rnn_kernels`."""
+    """Arguments and result as in the docstring of `asr.acoustic.rnn_kernels`."""
     outputs = []
     for rows, kernel, recurrent_kernel, biases in zip(inputs, *weights, strict=True):
         input_bias, recurrent_bias = tf.unstack(biases)
@@ -30,9 +30,9 @@ def run(cell: Cell, inputs: Sequence[Any], *weights: Sequence[Any]) -> list[Any]
 
 @cache
 def _recurrence(cell: Cell, units: int, dtype: Any) -> Any:
-    """From projected inputs, the recurrent kernel and its bias to hidden states, with a gradient of its own."""
+    """From projected inputs, the recurrent kernel and its bias to hidden states, with its own gradient."""
     step = STEPS[cell]
-    width = GATES[cell] * units
+    width, state_width = len(CELLS[cell].gates) * units, len(CELLS[cell].states) * units
     kernel_shape, bias_shape = tf.TensorSpec((units, width)), tf.TensorSpec((width,))
 
     # Traced once, whatever the number of steps and rows; XLA compiles for each pair of them.
@@ -47,14 +47,12 @@ def _recurrence(cell: Cell, units: int, dtype: Any) -> Any:
         _, _, states, gates = tf.while_loop(
             lambda now, *_: now < count,
             body,
-            (0, tf.zeros((tf.shape(projected)[1], step.tensors_in_state * units)), _rows(count), _rows(count)),
+            (0, tf.zeros((tf.shape(projected)[1], state_width)), _rows(count), _rows(count)),
         )
         return states.stack(), gates.stack()
 
-    state_rows, gate_rows = (
-        tf.TensorSpec((None, None, step.tensors_in_state * units)),
-        tf.TensorSpec((None, None, 4 * units)),
-    )
+    state_rows = tf.TensorSpec((None, None, state_width))
+    gate_rows = tf.TensorSpec((None, None, step.tensors_kept * units))
 
     @_compiled(tf.TensorSpec((None, None, units)), state_rows, gate_rows, kernel_shape)
     def backward(d_hidden: Any, states: Any, gates: Any, recurrent_kernel: Any) -> Any:
@@ -74,7 +72,7 @@ def _recurrence(cell: Cell, units: int, dtype: Any) -> Any:
 
     @tf.custom_gradient
     def recurrence(projected: Any, recurrent_kernel: Any, bias: Any) -> tuple[Any, Any]:
-        # Without stop_gradient, eager TensorFlow would prepare a derivative of the compiled loop, and fail.
+        # Without stop_gradient, eager TensorFlow would try to differentiate the compiled loop, and fail.
         states, gates = forward(*map(tf.stop_gradient, (projected, recurrent_kernel, bias)))
         hidden = states[..., :units]
 

@@ -1,1 +1,1 @@
-"""What runs an acoustic model: ONNX Runtime or Keras."""
+"""Implementations of the interface `asr.acoustic.runtime.AcousticModel`, by ONNX Runtime and by Keras."""

@@ -1,4 +1,4 @@
-"""Runs a model with Keras, on whatever back end it uses: slower than ONNX Runtime, and what training saw."""
+"""Runs a model with Keras, on any back end: slower than ONNX Runtime, and exactly the network that was trained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from asr.acoustic.model import predict_log_probs
+from asr.acoustic.keras_model import predict_log_probs
 from asr.audio.features import Frames
 from asr.settings.model import ModelConfig
 
@@ -17,7 +17,7 @@ _FRAMES = 256
 
 
 class KerasEngine:
-    """A Keras model behind the interface of `OnnxEngine`; threads take turns.
+    """A Keras model with the interface `AcousticModel`; threads run it one at a time.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ class KerasEngine:
 
     def __init__(self, model: keras.Model, settings: ModelConfig, *, phones: int = 0) -> None:
         self._model, self._settings, self._phones = model, settings, phones
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
-    def log_probs(self, frames: Frames) -> npt.NDArray[np.float32]:
-        """(frames, mels) to natural log-probabilities (steps, total width)."""
+    def run(self, frames: Frames) -> npt.NDArray[np.float32]:
+        """As `AcousticModel.run`."""
         count = len(frames)
         padded = np.zeros((1, -(-count // _FRAMES) * _FRAMES, frames.shape[1]), np.float32)
         padded[0, :count] = frames
-        with self._turn:
+        with self._lock:
             (result,) = predict_log_probs(
                 self._model, padded, np.array([count], np.int32), self._settings, phones=self._phones
             )

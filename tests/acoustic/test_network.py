@@ -1,13 +1,13 @@
-"""Names and shapes of weights without Keras, against those of the Keras model."""
+"""The description of the network, against what its builders make of it."""
 
 from __future__ import annotations
 
 import pytest
 
-from asr.acoustic.model import build_model, read_weights
-from asr.acoustic.weights import weight_shapes
+from asr.acoustic.keras_model import build_model, read_weights
+from asr.acoustic.network import weight_shapes
 
-from .test_model import VARIANTS, small
+from .test_keras_model import VARIANTS, small
 
 
 @pytest.mark.parametrize(
