@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from asr.settings.text import AlphabetConfig, NormalizerConfig
     from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
     from asr.text.transcript import Segment, Transcript, Word
+    from asr.training.epoch_record import EpochRecord
+    from asr.training.run import TrainingResult, train
     from asr.writers.table import write
 
     __version__: str
@@ -53,6 +55,7 @@ _HOMES = {
     "ConfigError": "asr.errors",
     "DataConfig": "asr.settings.corpus",
     "DecoderConfig": "asr.settings.decoding",
+    "EpochRecord": "asr.training.epoch_record",
     "ErrorCounts": "asr.evaluation.scoring",
     "EvaluationReport": "asr.evaluation.report",
     "FeatureConfig": "asr.settings.features",
@@ -69,6 +72,7 @@ _HOMES = {
     "TrainConfig": "asr.settings.commands",
     "TrainingConfig": "asr.settings.training",
     "TrainingError": "asr.errors",
+    "TrainingResult": "asr.training.run",
     "Transcriber": "asr.recognition.transcriber",
     "Transcript": "asr.text.transcript",
     "Word": "asr.text.transcript",
@@ -76,6 +80,7 @@ _HOMES = {
     "evaluate": "asr.recognition.evaluate",
     "load_bundle": "asr.bundle",
     "score": "asr.evaluation.scoring",
+    "train": "asr.training.run",
     "write": "asr.writers.table",
 }
 
@@ -91,6 +96,7 @@ __all__ = [
     "ConfigError",
     "DataConfig",
     "DecoderConfig",
+    "EpochRecord",
     "ErrorCounts",
     "EvaluationReport",
     "FeatureConfig",
@@ -107,6 +113,7 @@ __all__ = [
     "TrainConfig",
     "TrainingConfig",
     "TrainingError",
+    "TrainingResult",
     "Transcriber",
     "Transcript",
     "Word",
@@ -115,6 +122,7 @@ __all__ = [
     "evaluate",
     "load_bundle",
     "score",
+    "train",
     "transcribe",
     "write",
 ]

@@ -49,7 +49,8 @@ def settings_or_answer(
     ConfigError
         For a setting that cannot be used, a flag of another command, or if no file is named.
     """
-    from asr.cli.composition import Composer, to_yaml
+    from asr.cli.composition import Composer
+    from asr.settings.yaml_text import to_yaml
 
     with Composer(command) as composer:
         if "--help" in split.flags:
@@ -101,7 +102,7 @@ def with_init(settings: Settings, overrides: Sequence[str]) -> Settings:
     if settings.init is None:
         return settings
     from asr.bundle import load_bundle
-    from asr.training.initial import adopt_settings, check_fits
+    from asr.training.finetune import adopt_settings, check_fits
 
     bundle = load_bundle(settings.init)
     settings = adopt_settings(settings, bundle, {override.partition("=")[0] for override in overrides})

@@ -26,10 +26,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from asr.errors import AsrError, ConfigError
+from asr.errors import ConfigError
 from asr.files import typed_path
 from asr.settings import commands, decoding
 from asr.settings.checks import KINDS, shown
+from asr.settings.yaml_text import first_line, to_settings
 
 Settings = TypeVar("Settings")
 
@@ -306,46 +307,8 @@ class Composer:
             try:
                 self._composed[known] = compose(self.command, overrides=overrides)
             except (HydraException, OmegaConfBaseException) as error:
-                raise ConfigError(_first_line(error)) from error
+                raise ConfigError(first_line(error)) from error
         return self._composed[known]
-
-
-def to_settings(node: Any) -> Any:
-    """The dataclass that a composed configuration stands for.
-
-    Raises
-    ------
-    ConfigError
-        If a value is out of its bounds.
-    """
-    try:
-        return OmegaConf.to_object(node)
-    except AsrError:
-        raise
-    except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, AsrError):
-            raise error.__cause__ from None
-        raise ConfigError(_first_line(error)) from error
-
-
-def to_yaml(settings: Any) -> str:
-    """Settings as YAML, every default filled in."""
-    return OmegaConf.to_yaml(OmegaConf.structured(settings))
-
-
-def from_yaml(kind: type[Settings], text: str, where: str) -> Settings:
-    """Settings from the YAML that `to_yaml` wrote.
-
-    Raises
-    ------
-    ConfigError
-        If the text is none, or has keys or values that the settings do not know; `where` opens the message.
-    """
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.create(text))
-    except Exception as error:  # PyYAML's and OmegaConf's errors have no common base but Exception
-        raise ConfigError(f"{where}: {_first_line(error)}") from error
-    return typing.cast(Settings, to_settings(merged))
 
 
 def walk_keys(settings: Any, prefix: str = "") -> list[Key]:
@@ -445,8 +408,3 @@ def _describe(kind: Any) -> str:
 def _did_you_mean(name: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -64,7 +64,7 @@ def _check_outputs(settings: DoctorConfig) -> None:
         journal.check(typed_path(settings.output_dir) / name for name in REPORT_FILES)
     if settings.show_augmented:
         require_packages("librosa", "matplotlib", extra="train", purpose="show_augmented")
-        from asr.training.showing import SHOWN_NAME
+        from asr.training.augmentation_preview import SHOWN_NAME
 
         folder = typed_path(settings.show_augmented)
         journal.check([folder / "00-.wav"])  # whether anything can be written there
@@ -130,9 +130,9 @@ def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> int:
     from asr.audio.augment import Augmenter
     from asr.audio.features import LogMel
     from asr.doctor.faults import Severity
+    from asr.training.augmentation_preview import shown_files
     from asr.training.examples import Examples
     from asr.training.preflight import augmentation_recordings
-    from asr.training.showing import shown_files
 
     left_out = {fault.where for fault in diagnosis.faults if fault.kind in {"too_short", "too_long"}}
     left_out |= set(diagnosis.at_least(Severity.unusable))

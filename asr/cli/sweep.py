@@ -15,11 +15,14 @@ from typing import Any
 
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging
-from asr.cli.training_run import OUTCOME, train_run
+from asr.cli.training_run import train_run
 from asr.errors import AsrError
 from asr.files import OutputJournal
 from asr.packages import require_packages, require_training
 from asr.settings.commands import LogStyle
+from asr.settings.yaml_text import to_settings
+from asr.training.epoch_record import best_epoch
+from asr.training.run_folder import SWEEP_OUTCOME
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +39,6 @@ class _Job:
     def __call__(self, node: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
-        from asr.cli.composition import to_settings
-
         runtime = HydraConfig.get()
         run_dir = Path(runtime.runtime.output_dir)
         chosen = [override for override in runtime.overrides.task if not override.startswith("hydra.")]
@@ -53,9 +54,9 @@ class _Job:
         else:
             if result.stopped_by is not None:
                 raise KeyboardInterrupt
-            best = min(result.history, key=error_rate)
-            outcome |= {"cer": best["valid_cer"], "wer": best["valid_wer"], "epoch": best["epoch"]}
-        _journal().write(run_dir / OUTCOME, (json.dumps(outcome, indent=1) + "\n").encode())
+            best = best_epoch(result.history)
+            outcome |= {"cer": best.valid_cer, "wer": best.valid_wer, "epoch": best.epoch}
+        _journal().write(run_dir / SWEEP_OUTCOME, (json.dumps(outcome, indent=1) + "\n").encode())
 
 
 def sweep(overrides: list[str], flags: set[str]) -> int:
@@ -91,7 +92,7 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
     finally:
         sys.argv = command_line
         configure_logging(LogStyle.text, flags)  # Hydra has put its own in its place
-        outcomes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*/{OUTCOME}"))]
+        outcomes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*/{SWEEP_OUTCOME}"))]
         if outcomes:
             print(_table(outcomes))
             _journal().write(folder / _TABLE, _csv(outcomes).encode())
@@ -101,11 +102,6 @@ def sweep(overrides: list[str], flags: set[str]) -> int:
 
 def _journal() -> OutputJournal:
     return OutputJournal(advice="name another hydra.sweep.dir")
-
-
-def error_rate(record: dict[str, Any]) -> float:
-    """What runs and epochs are sorted by: CER, the last of all where there is none."""
-    return float("inf") if record["valid_cer"] is None else float(record["valid_cer"])
 
 
 def _sorted(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,16 +6,16 @@ import logging
 import shlex
 import signal
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import with_init
 from asr.cli.console import configure_logging
-from asr.cli.sweep import error_rate, sweep
+from asr.cli.sweep import sweep
 from asr.cli.training_run import train_run, with_run_dir
 from asr.errors import ConfigError
 from asr.settings.commands import TrainConfig
+from asr.settings.yaml_text import to_yaml
+from asr.training.epoch_record import EpochRecord, best_epoch
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ EXAMPLES = """\
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     split = split_arguments(arguments)
-    from asr.cli.composition import Composer, to_yaml
+    from asr.cli.composition import Composer
 
     multirun = "--multirun" in split.flags
     with Composer("train") as composer:
@@ -71,20 +71,20 @@ def run(arguments: Sequence[str]) -> int:
     if result.stopped_by is not None:
         _log.warning("stopped and saved; to resume: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
         return 143 if result.stopped_by == signal.SIGTERM else 130
-    best = min(result.history, key=error_rate)
+    best = best_epoch(result.history)
     if settings.training.overfit:
         return _overfit_verdict(settings, best)
     print(
-        f"best epoch {best['epoch']}: CER {_percent(best['valid_cer'])}, WER {_percent(best['valid_wer'])} "
-        f"on the validation set\n{Path(settings.run_dir or '') / 'best'}"
+        f"best epoch {best.epoch}: CER {_percent(best.valid_cer)}, WER {_percent(best.valid_wer)} "
+        f"on the validation set\n{result.run_dir / 'best'}"
     )
     return 0
 
 
-def _overfit_verdict(settings: TrainConfig, best: dict[str, Any]) -> int:
-    count, cer = settings.training.overfit, _percent(best["valid_cer"])
-    if best["valid_cer"] == 0:
-        print(f"passed: {count} utterances were learnt without an error in {best['epoch']} epochs")
+def _overfit_verdict(settings: TrainConfig, best: EpochRecord) -> int:
+    count, cer = settings.training.overfit, _percent(best.valid_cer)
+    if best.valid_cer == 0:
+        print(f"passed: {count} utterances were learnt without an error in {best.epoch} epochs")
         return 0
     print(f"not passed: CER {cer} on the {count} utterances that it was trained on")
     _log.warning(

@@ -288,7 +288,7 @@ def _report(
     chosen: Trial,
     seconds: float,
 ) -> None:
-    from asr.cli.composition import to_yaml
+    from asr.settings.yaml_text import to_yaml
     from asr.tuning.search import SEARCHED
     from asr.tuning.surface import draw_surface
 

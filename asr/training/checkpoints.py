@@ -1,6 +1,6 @@
 """The state of a training run in files written whole or not at all: weights, optimizer, seeds, position.
 
-The newest two are kept: one that a failing disk has damaged is passed over for the one before.
+The newest two are kept: if a failing disk has damaged one, the one before is used.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from asr.errors import ConfigError
 from asr.files import write_atomically
+from asr.training.epoch_record import EpochRecord
 
 _FORMAT = 2
 _KEPT = 2
@@ -31,53 +32,53 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """Where a run is, and what it has seen."""
+    """The position of a run, and its counts."""
 
     epoch: int = 0
-    """the epoch under way, from 0"""
+    """the present epoch, from 0"""
     batch: int = 0
     """batches of it that are done"""
     batches: int = 0
     """batches of all epochs that are done"""
     nats: float = 0.0
-    """CTC losses of the epoch under way, summed"""
+    """sum of the losses of the present epoch"""
     symbols: int = 0
-    """label symbols that they belong to"""
+    """label symbols of its batches with a finite loss"""
     utterances: int = 0
-    """of the batches that are done"""
+    """utterances of its batches"""
     left_out: int = 0
-    """utterances of the epoch under way that could no longer be read"""
+    """utterances of the present epoch that could no longer be read"""
     skipped: int = 0
     """batches of the whole run without a finite loss and gradient"""
     seconds: float = 0.0
-    """time spent on the epoch under way"""
+    """time spent on the present epoch"""
     waited: float = 0.0
-    """of it, time spent waiting for batches"""
+    """the part of it spent waiting for batches"""
     best_cer: float | None = None
     """lowest validation character error rate"""
     best_epoch: int = -1
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """one record an epoch"""
+    history: list[EpochRecord] = field(default_factory=list)
+    """a record of every epoch that is done"""
 
     @property
     def mean_loss(self) -> float | None:
-        """Training loss of the epoch under way, in nats a symbol."""
+        """Training loss of the present epoch in nats per symbol; None if no batch had a finite loss."""
         return self.nats / self.symbols if self.symbols else None
 
     def next_epoch(self) -> None:
-        """Begin another epoch."""
+        """Begin the next epoch."""
         self.epoch += 1
         self.batch = self.symbols = self.utterances = self.left_out = 0
         self.nats = self.seconds = self.waited = 0.0
 
 
 def save_checkpoint(folder: Path, variables: Mapping[str, Any], progress: Progress) -> None:
-    """Write the state of a run, and drop all but the newest.
+    """Write the state of a run, and delete all checkpoints but the newest two.
 
     Parameters
     ----------
     folder : Path
-        Gets an `.npz` file of plain arrays, readable whatever the back end.
+        Gets an `.npz` file of plain arrays, which every back end can read.
     variables : mapping of str to keras.Variable
     progress : Progress
 
@@ -101,7 +102,7 @@ def find_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(folder: Path, variables: Mapping[str, Any]) -> Progress | None:
-    """Give variables the newest state that can be read.
+    """Assign the newest state that can be read to variables.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def load_checkpoint(folder: Path, variables: Mapping[str, Any]) -> Progress | No
     Raises
     ------
     ConfigError
-        If the checkpoint was written by another model, or none of several can be read.
+        If the checkpoint is that of another model, or none of several can be read.
     """
     paths = find_checkpoints(folder)
     for path in paths:
@@ -119,9 +120,10 @@ def load_checkpoint(folder: Path, variables: Mapping[str, Any]) -> Progress | No
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 state = json.loads(str(arrays["state"]))
                 content = {name: arrays[name] for name in arrays.files if name not in _NOT_VARIABLES}
-            progress = Progress(**state["progress"])
+            records = [EpochRecord(**one) for one in state["progress"]["history"]]
+            progress = Progress(**{**state["progress"], "history": records})
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            _log.warning("%s cannot be read (%s): going back to the checkpoint before it", path, error)
+            _log.warning("%s cannot be read (%s): using the checkpoint before it", path, error)
             continue
         if {name: array.shape for name, array in content.items()} != {
             name: tuple(variable.shape) for name, variable in variables.items()

@@ -5,35 +5,36 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from asr.decoding import describe_decoder
 from asr.files import write_atomically
+from asr.training.epoch_record import EpochRecord
 from asr.training.validation import DECODER
 
 
-def draw_curves(path: Path, history: Sequence[dict[str, Any]]) -> None:
+def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
     """Loss and error rates by epoch, as a PNG; nothing is drawn of an empty history."""
     if not history:
         return
-    # Figure and canvas by hand: pyplot would pick a window system and keep global state.
+    # Without pyplot, which would choose a window system and keep global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    epochs = [record["epoch"] for record in history]
-    # Margins by hand: a layout that matplotlib works out takes twice the time, after every epoch.
+    epochs = [record.epoch for record in history]
+    # Fixed margins: a layout that matplotlib works out takes twice the time, after every epoch.
     margins = {"left": 0.07, "right": 0.985, "bottom": 0.14, "top": 0.91, "wspace": 0.16}
     figure = Figure(figsize=(9, 3.6))
     FigureCanvasAgg(figure)
     loss, errors = figure.subplots(1, 2, gridspec_kw=margins)
-    loss.plot(epochs, [record["train_loss"] for record in history], ".-", label="training (augmented)")
-    validated = [record for record in history if record["valid_loss"] is not None]
-    valid_epochs = [record["epoch"] for record in validated]
-    loss.plot(valid_epochs, [record["valid_loss"] for record in validated], ".-", label="validation")
-    loss.set(title="CTC loss", xlabel="epoch", ylabel="nats a symbol", ylim=(0, None))
-    for key, label in (("valid_wer", "WER"), ("valid_cer", "CER")):
-        rates = [float("nan") if record[key] is None else record[key] for record in validated]
+    loss.plot(epochs, [record.train_loss for record in history], ".-", label="training (augmented)")
+    validated = [record for record in history if record.valid_loss is not None]
+    valid_epochs = [record.epoch for record in validated]
+    loss.plot(valid_epochs, [record.valid_loss for record in validated], ".-", label="validation")
+    loss.set(title="CTC loss", xlabel="epoch", ylabel="nats per symbol", ylim=(0, None))
+    found = {"WER": [record.valid_wer for record in validated], "CER": [record.valid_cer for record in validated]}
+    for label, values in found.items():
+        rates = [float("nan") if value is None else value for value in values]
         best = f", best {100 * min(rates):.1f} %" if rates else ""
         errors.plot(valid_epochs, rates, ".-", label=f"{label}{best}")
     errors.set(title=f"Validation error, {describe_decoder(DECODER)}", xlabel="epoch", ylim=(0, None))

@@ -10,7 +10,7 @@ from asr.training.checkpoints import Progress
 
 
 class EpochBar:
-    """Shows where an epoch is; nothing is shown where stderr is no terminal.
+    """Shows the progress of an epoch, if stderr is a terminal.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class EpochBar:
     batches : int
         Of the whole epoch.
     batches_left : int
-        In all epochs to come, this one included: for the time left.
+        Of this epoch and all later ones, to estimate the time left.
     epochs : int
     """
 
@@ -38,12 +38,12 @@ class EpochBar:
         )
 
     def advance(self) -> None:
-        """One batch more is done."""
+        """Count one more batch as done."""
         progress = self._progress
         self._done += 1
         seconds = time.monotonic() - self._started
         left = seconds / self._done * (self._batches_left - self._done)
-        rates = [record["valid_cer"] for record in progress.history if record["valid_cer"] is not None]
+        rates = [record.valid_cer for record in progress.history if record.valid_cer is not None]
         cer = f"{100 * rates[-1]:.1f}%" if rates else "-"
         waited = progress.waited / progress.seconds if progress.seconds else 0
         loss = "-" if progress.mean_loss is None else f"{progress.mean_loss:.3f}"
@@ -51,7 +51,7 @@ class EpochBar:
         self._bar.update()
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._bar.close()
 
 

@@ -1,107 +1,211 @@
-"""What a run was made of: command, versions, data by hash, code, machine. For whoever wants to repeat it."""
+"""What a run records while it trains: a line for every batch and epoch, curves, messages, and values for trackers."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-import subprocess
-import sys
-import time
-from collections.abc import Iterable
-from importlib import metadata
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 import keras
 
-from asr.errors import ConfigError
-from asr.files import typed_path, write_atomically
-from asr.machine import describe_machine
+from asr.audio.features import Frames
+from asr.evaluation.scoring import Score
+from asr.files import write_atomically
 from asr.settings.commands import TrainConfig
+from asr.training.batch_log import BatchLog
+from asr.training.checkpoints import Progress
+from asr.training.curves import draw_curves
+from asr.training.epoch_record import EpochRecord
+from asr.training.preflight import Corpus
+from asr.training.run_folder import BATCHES, CURVES, HISTORY
+from asr.training.trackers import Tracker, start_trackers
 
-_PACKAGES = ("asr", "keras", "tensorflow", "jax", "torch", "numpy", "librosa", "soundfile", "soxr", "onnx")
+_log = logging.getLogger(__name__)
+
+# After so many batches, a model whose output is all blank is no longer at the beginning of its training.
+_PLATEAU_BATCHES = 2000
 
 
-def record_start(path: Path, settings: TrainConfig) -> None:
-    """Add an entry to a run's record: one each time that it is started or goes on.
+class Recorder:
+    """Records one run. Used as a context, it closes its files and its trackers at the end.
 
-    Raises
-    ------
-    ConfigError
-        If a manifest is no longer what it was when the run began.
+    Parameters
+    ----------
+    run_dir : Path
+    settings : TrainConfig
     """
-    record = json.loads(path.read_text("utf-8")) if path.exists() else {"starts": []}
-    data, augment = settings.data, settings.augment
-    names = (*data.train, *data.valid, *data.quarantine, *augment.noise_manifests, *augment.reverb_manifests)
-    manifests = {name: _sha256(typed_path(name)) for name in names}
-    if record["starts"]:
-        before = record["starts"][0]["manifests"]
-        changed = [name for name, digest in manifests.items() if before.get(name) != digest]
-        if changed:
-            raise ConfigError(
-                f"{path.parent}: {', '.join(changed)} has changed since this run began: take another run_dir, "
-                "or bring the manifest back"
-            )
-    record["starts"].append(
-        {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "command": sys.argv,
-            "backend": keras.backend.backend(),
-            "python": platform.python_version(),
-            "versions": _versions(),
-            "git": _git_state(),
-            "machine": {**describe_machine(), "accelerators": _accelerators()},
-            "manifests": manifests,
+
+    def __init__(self, run_dir: Path, settings: TrainConfig) -> None:
+        self._run_dir = run_dir
+        self._settings = settings
+        self._batch_log = BatchLog(run_dir / BATCHES)
+        self._trackers: list[Tracker] = []
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._batch_log.close()
+        for tracker in self._trackers:
+            tracker.close()
+
+    def begin(self, progress: Progress) -> None:
+        """Open the files and the trackers of a run that is at some point; what they hold of later batches is removed.
+
+        Raises
+        ------
+        ConfigError
+            If MLflow is asked for and cannot be reached.
+        """
+        self._batch_log.begin(progress.batches)
+        if progress.batches:
+            self._write_history(progress.history)
+            _log.info("resuming from epoch %d, batch %d", progress.epoch + 1, progress.batch + 1)
+        self._trackers += start_trackers(self._settings, self._run_dir, progress.batches)
+
+    def batch(
+        self, progress: Progress, *, loss: float, learning_rate: float, seconds: float, waited_seconds: float
+    ) -> None:
+        """Record a batch that is done and counted in `progress`."""
+        self._batch_log.add(progress.epoch + 1, progress.batch, loss, learning_rate, seconds, waited_seconds)
+        for tracker in self._trackers:
+            values = {"train/batch_loss": loss, "train/learning_rate": learning_rate}
+            tracker.scalars(progress.batches, values, every_batch=True)
+
+    def flush(self) -> None:
+        """Give what is recorded of batches to the operating system."""
+        self._batch_log.flush()
+
+    def epoch(
+        self,
+        history: Sequence[EpochRecord],
+        *,
+        batches: int,
+        examples: Sequence[tuple[str, str, str]] = (),
+        spectrogram: Frames | None = None,
+    ) -> None:
+        """Record the last epoch of a history.
+
+        Parameters
+        ----------
+        history : sequence of EpochRecord
+        batches : int
+            Batches of the whole run so far.
+        examples : sequence of (id, reference, hypothesis)
+            Of the validation set, if it was decoded.
+        spectrogram : float32 [shape=(frames, mels)], optional
+            Features of an utterance as the network gets them.
+        """
+        record = history[-1]
+        _log.info("%s", epoch_message(record, self._settings.training.epochs))
+        values = {
+            "train/loss": record.train_loss,
+            "valid/loss": record.valid_loss,
+            "valid/cer": record.valid_cer,
+            "valid/wer": record.valid_wer,
         }
+        for tracker in self._trackers:
+            tracker.scalars(batches, {name: float(value) for name, value in values.items() if value is not None})
+            if examples:
+                tracker.examples(batches, examples)
+            if spectrogram is not None:
+                tracker.spectrogram(batches, spectrogram)
+        self._write_history(history)
+
+    def _write_history(self, history: Sequence[EpochRecord]) -> None:
+        lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
+        write_atomically(self._run_dir / HISTORY, lines.encode())
+        draw_curves(self._run_dir / CURVES, history)
+
+    def conclude(self, files: Sequence[Path]) -> None:
+        """Send the trackers the files that a finished run has made."""
+        for tracker in self._trackers:
+            tracker.conclude(files)
+
+
+def epoch_message(record: EpochRecord, epochs: int) -> str:
+    """A line on an epoch: losses, error rates, seconds."""
+    parts = [f"epoch {record.epoch}/{epochs}: training loss {_number(record.train_loss, '.3f')}"]
+    if record.valid_loss is not None:
+        parts.append(f"validation loss {record.valid_loss:.3f}")
+        parts += [f"CER {_number(record.valid_cer, '.2%')}", f"WER {_number(record.valid_wer, '.2%')}"]
+    waited = f"{100 * record.input_wait_share:.1f} % waiting for input"
+    return f"{', '.join(parts)}, {record.train_seconds:.0f} s ({waited})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "n/a" if value is None else f"{value:{form}}".replace("%", " %")
+
+
+def log_data(corpus: Corpus, *, parameters: int, held_out: bool) -> None:
+    """Log what is trained on, and with how many parameters.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    parameters : int
+        Of the model.
+    held_out : bool
+        Whether the validation set was held out of the training manifests.
+    """
+    train_hours, valid_hours = (sum(one.duration or 0 for one in part) / 3600 for part in (corpus.train, corpus.valid))
+    _log.info(
+        "training on %d utterances (%.2f h), validating on %d (%.2f h); %s parameters on Keras's %s back end",
+        len(corpus.train),
+        train_hours,
+        len(corpus.valid),
+        valid_hours,
+        f"{parameters:,}",
+        keras.backend.backend(),
     )
-    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+    if held_out:
+        speakers = {one.speaker for one in corpus.valid if one.speaker}
+        by_speaker = bool(speakers) and speakers.isdisjoint(one.speaker for one in corpus.train)
+        _log.info(
+            "held out for validation: %d utterances of %s",
+            len(corpus.valid),
+            f"{len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
+            if by_speaker
+            else "the manifests, which name too few speakers to hold out whole ones",
+        )
+    if corpus.too_short or corpus.too_long:
+        _log.warning(
+            "left out of training: %d utterances shorter than data.min_seconds, %d longer than data.max_seconds",
+            corpus.too_short,
+            corpus.too_long,
+        )
 
 
-def record_bundles(path: Path, bundles: Iterable[Path]) -> None:
-    """Add the hashes of the files of the bundles that a run made."""
-    record = json.loads(path.read_text("utf-8"))
-    record["bundles"] = {
-        bundle.name: {file.name: _sha256(file) for file in sorted(bundle.iterdir()) if file.is_file()}
-        for bundle in bundles
-        if bundle.is_dir()
-    }
-    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+def log_blank_plateau(score: Score, history: Sequence[EpochRecord], *, batches: int) -> None:
+    """Log whether the model's output is still all blank, as that of every CTC model is at first, and when that ends.
 
-
-def _accelerators() -> list[str]:
-    try:
-        return [one for one in keras.distribution.list_devices() if not one.startswith("cpu")]
-    except (NotImplementedError, RuntimeError, AttributeError):
-        return []
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_state() -> dict[str, Any] | None:
-    """Commit of the code, if it runs from a git checkout, and whether it was changed since."""
-    folder = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=30
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # site-packages may lie within somebody's repository
-        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "."))}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Parameters
+    ----------
+    score : Score
+        Of the validation that was just made.
+    history : sequence of EpochRecord
+        Of the epochs before.
+    batches : int
+        Of the whole run so far.
+    """
+    all_blank = score.characters.hits == 0
+    validated = [one for one in history if one.valid_loss is not None]
+    if all_blank and batches < _PLATEAU_BATCHES:
+        _log.info(
+            "the model's output is still empty: CTC begins with some hundred batches or more in which the blank is the "
+            "most likely symbol everywhere (%d so far)",
+            batches,
+        )
+    elif all_blank:
+        _log.warning(
+            "the model's output is still empty after %d batches. `training=overfit` shows whether it can learn from "
+            "this data at all; if it can, try a higher or lower optimizer.learning_rate, a longer warm-up, "
+            "or shorter utterances (data.max_seconds)",
+            batches,
+        )
+    elif validated and validated[-1].valid_cer == 1.0:
+        _log.info("the model's output is no longer empty")

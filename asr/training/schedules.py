@@ -1,13 +1,13 @@
-"""The learning rate of every step of the optimizer, and the average of the weights over the last of them."""
+"""The learning rate of every step of the optimizer."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from asr.settings.training import OptimizerConfig, Schedule
+from asr.training.epoch_record import EpochRecord, error_rate
 
 # Smith's one-cycle policy as it is commonly set: a rise over three tenths, from a twenty-fifth of the highest rate.
 _RISE_SHARE, _FIRST_SHARE = 0.3, 0.04
@@ -39,7 +39,7 @@ class LearningRates:
         ----------
         step : int >= 0
         scale : float
-            What `plateau_scale` has come to; the other schedules take no notice of it.
+            From `plateau_scale`; only the plateau schedule uses it.
         """
         settings = self.settings
         if settings.schedule is Schedule.one_cycle:
@@ -66,18 +66,18 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
 
 
-def plateau_scale(history: Sequence[dict[str, Any]], settings: OptimizerConfig) -> float:
-    """What the plateau schedule multiplies the rate by, after the epochs of a history.
+def plateau_scale(history: Sequence[EpochRecord], settings: OptimizerConfig) -> float:
+    """The factor of the plateau schedule after the epochs of a history.
 
     The rate falls by `plateau_factor` whenever as many validations as `plateau_epochs` have brought no better CER since
-    it last improved or the rate last fell; never below `final_share`. Derived from the history alone, so that a run
-    that goes on has the rate of one that was never interrupted.
+    it last improved or the rate last fell; never below `final_share`. It depends on the history alone, so that a run
+    that was interrupted continues with the same rate.
     """
     scale, best, waited = 1.0, math.inf, 0
     for record in history:
-        if record["valid_loss"] is None:  # an epoch without validation
+        if record.valid_loss is None:  # an epoch without validation
             continue
-        cer = math.inf if record["valid_cer"] is None else record["valid_cer"]
+        cer = error_rate(record)
         if cer < best:
             best, waited = cer, 0
             continue

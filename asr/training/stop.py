@@ -1,4 +1,4 @@
-"""A stop between two batches, asked for by a signal."""
+"""Stops a training between two batches when a signal arrives."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from types import FrameType
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; the second SIGINT interrupts at once."""
+    """Keeps the number of the first SIGINT or SIGTERM; a second SIGINT raises KeyboardInterrupt at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Handle the two signals in this block; only the main thread may, elsewhere nothing changes."""
+    def handling_signals(self) -> Iterator[None]:
+        """Handle the two signals in this block; only in the main thread, as Python does not allow it elsewhere."""
         try:
             before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:

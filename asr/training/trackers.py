@@ -1,11 +1,16 @@
-"""Shows a run while it lasts: TensorBoard, and MLflow where it is asked for. Neither has a part in the training."""
+"""Shows a run while it lasts: in TensorBoard, and in MLflow if that is asked for.
+
+Trackers run on threads of their own: neither a slow server nor one that is gone delays a training or ends it.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +22,24 @@ from asr.errors import ConfigError
 from asr.files import write_atomically
 from asr.packages import require_packages
 from asr.settings.commands import TrainConfig
+from asr.training.run_folder import TENSORBOARD
 
 _log = logging.getLogger(__name__)
 
-# MLflow keeps every value in a file or behind a network: one batch in so many is plenty for a curve.
+# MLflow writes every value to a file or sends it over a network: one batch in so many is enough for a curve.
 _MLFLOW_EVERY = 20
 _MLFLOW_ID = "mlflow.json"
+# Calls that may wait for a tracker: values of batches, and everything.
+_MOST_OF_BATCHES, _MOST = 1000, 1200
+# How long a finished run and one that was stopped wait for a tracker, and after how long this is logged.
+_FLUSH_SECONDS, _STOPPED_SECONDS, _SILENT_SECONDS = 60.0, 5.0, 2.0
 
 
 class Tracker:
-    """Somewhere to send what a run measures; this one drops it. `step` counts the batches of the whole run."""
+    """The interface of trackers, which does nothing. `step` counts the batches of the whole run."""
 
     def scalars(self, step: int, values: Mapping[str, float], *, every_batch: bool = False) -> None:
-        """Send some numbers; `every_batch` marks those of which most may be left away."""
+        """Send some numbers; those marked `every_batch` may be thinned out."""
 
     def examples(self, step: int, rows: Sequence[tuple[str, str, str]]) -> None:
         """Send some utterances: id, reference, hypothesis."""
@@ -38,14 +48,100 @@ class Tracker:
         """Send a picture of float32 frames [shape=(frames, mels)], normalised, as the network gets them."""
 
     def conclude(self, artifacts: Sequence[Path]) -> None:
-        """The run has come to its end, and has made these files."""
+        """Mark the run as finished, and send these files."""
 
     def close(self) -> None:
         """Send what is still waiting."""
 
 
+class BackgroundTracker(Tracker):
+    """Passes everything on to another tracker, on a thread of its own: no call waits for that one.
+
+    Calls that the tracker has not made yet wait in a queue of bounded length. If the tracker is so slow that the queue
+    is full, new values are left out, those of batches before those of epochs. An error of the tracker leaves out what
+    it could not send. The first of these is logged. `close` waits some time for the queue to empty, then discards the
+    rest.
+
+    Parameters
+    ----------
+    tracker : Tracker
+    name : str
+        For messages.
+    flush_seconds : float > 0
+        How long `close` waits after `conclude`; without it, as after Ctrl-C, 5 s at most.
+    """
+
+    def __init__(self, tracker: Tracker, *, name: str, flush_seconds: float = _FLUSH_SECONDS) -> None:
+        self._tracker = tracker
+        self._name = name
+        self._flush_seconds = flush_seconds
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._concluded = False
+        self._left_out = 0
+        self._counting = threading.Lock()
+        # A daemon, because a call to a server that does not answer must not keep the process alive.
+        self._thread = threading.Thread(target=self._make_calls, name=f"tracker {name}", daemon=True)
+        self._thread.start()
+
+    def scalars(self, step: int, values: Mapping[str, float], *, every_batch: bool = False) -> None:
+        copied = dict(values)
+        self._add(lambda: self._tracker.scalars(step, copied, every_batch=every_batch), of_batch=every_batch)
+
+    def examples(self, step: int, rows: Sequence[tuple[str, str, str]]) -> None:
+        self._add(lambda: self._tracker.examples(step, rows))
+
+    def spectrogram(self, step: int, frames: Frames) -> None:
+        self._add(lambda: self._tracker.spectrogram(step, frames))
+
+    def conclude(self, artifacts: Sequence[Path]) -> None:
+        self._concluded = True
+        self._calls.put(lambda: self._tracker.conclude(artifacts))
+
+    def close(self) -> None:
+        """Wait until everything is sent, for a limited time; Ctrl-C ends the wait."""
+        self._calls.put(self._tracker.close)
+        self._calls.put(None)
+        seconds = self._flush_seconds if self._concluded else min(self._flush_seconds, _STOPPED_SECONDS)
+        self._thread.join(min(_SILENT_SECONDS, seconds))
+        if self._thread.is_alive() and seconds > _SILENT_SECONDS:
+            _log.info("waiting up to %.0f s for %s", seconds, self._name)
+            self._thread.join(seconds - _SILENT_SECONDS)
+        with self._counting:
+            # The call that is being made, and those that wait, without the two that end the thread.
+            unsent = max(1, self._calls.qsize() - 1) if self._thread.is_alive() else 0
+            if self._left_out + unsent:
+                _log.warning("%s has not received %d updates of this run", self._name, self._left_out + unsent)
+
+    def _add(self, call: Callable[[], None], *, of_batch: bool = False) -> None:
+        if self._calls.qsize() >= (_MOST_OF_BATCHES if of_batch else _MOST):
+            self._leave_out("is slower than the training")
+        else:
+            self._calls.put(call)
+
+    def _make_calls(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                call()
+            except Exception as error:  # of any kind: none of them may end a training
+                self._leave_out(f"does not accept what is sent to it ({error})")
+
+    def _leave_out(self, reason: str) -> None:
+        with self._counting:
+            self._left_out += 1
+            first = self._left_out == 1
+        if first:
+            _log.warning("%s %s: training continues, and some of its values are missing there", self._name, reason)
+
+
 def start_trackers(settings: TrainConfig, run_dir: Path, step: int) -> list[Tracker]:
-    """Those that the settings ask for, for a run that is at some step.
+    """The trackers that the settings ask for, each on a thread of its own.
+
+    Parameters
+    ----------
+    settings : TrainConfig
+    run_dir : Path
+    step : int
+        Batches of the run that are done.
 
     Raises
     ------
@@ -54,9 +150,9 @@ def start_trackers(settings: TrainConfig, run_dir: Path, step: int) -> list[Trac
     """
     trackers: list[Tracker] = []
     if settings.tracking.tensorboard:
-        trackers.append(TensorBoard(run_dir / "tensorboard", step))
+        trackers.append(BackgroundTracker(TensorBoard(run_dir / TENSORBOARD, step), name="TensorBoard"))
     if settings.tracking.mlflow:
-        trackers.append(MLflow(settings, run_dir))
+        trackers.append(BackgroundTracker(MLflow(settings, run_dir), name="MLflow"))
     return trackers
 
 
@@ -67,7 +163,7 @@ class TensorBoard(Tracker):
     ----------
     folder : Path
     step : int
-        What an interrupted run had already sent of later steps is hidden.
+        Batches that are done; what an interrupted run has sent of later ones is hidden.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -96,10 +192,10 @@ class TensorBoard(Tracker):
 
 
 class MLflow(Tracker):
-    """A run on an MLflow server or in an MLflow folder; one that was interrupted goes on under its old id."""
+    """A run on an MLflow server or in an MLflow folder; a run that is continued keeps its id there."""
 
     def __init__(self, settings: TrainConfig, run_dir: Path) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it looks when it is imported
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
         require_packages("mlflow", extra="mlflow", purpose="tracking.mlflow")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
@@ -110,7 +206,6 @@ class MLflow(Tracker):
             self._id = self._find_run(run_dir) or self._create_run(settings, run_dir)
         except (MlflowException, OSError) as error:
             raise ConfigError(f"tracking.mlflow={uri} cannot be used: {str(error).splitlines()[0]}") from error
-        self._failed = False
 
     def _find_run(self, run_dir: Path) -> str | None:
         path = run_dir / _MLFLOW_ID
@@ -130,23 +225,13 @@ class MLflow(Tracker):
         if every_batch and step % _MLFLOW_EVERY:
             return
         for name, value in values.items():
-            self._send(lambda name=name, value=value: self._client.log_metric(self._id, name, value, step=step))
+            self._client.log_metric(self._id, name, value, step=step)
 
     def conclude(self, artifacts: Sequence[Path]) -> None:
         for path in artifacts:
             if path.exists():
-                self._send(lambda path=path: self._client.log_artifact(self._id, str(path)))
-        self._send(lambda: self._client.set_terminated(self._id))
-
-    def _send(self, call: Any) -> None:
-        """A server that is gone must not end a training: it is said once."""
-        if self._failed:
-            return  # MLflow tries for minutes before it gives up
-        try:
-            call()
-        except Exception as error:
-            _log.warning("MLflow does not take what is sent to it (%s): going on without", error)
-            self._failed = True
+                self._client.log_artifact(self._id, str(path))
+        self._client.set_terminated(self._id)
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, str]:

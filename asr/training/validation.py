@@ -1,4 +1,4 @@
-"""Measures a model in training on the validation set: errors, loss, and what it writes."""
+"""Measures a model in training on the validation set: error rates, loss, and some of its texts."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from asr.training.engine import Engine
 from asr.training.examples import Examples
 
 DECODER = GreedyConfig()
-"""how every epoch is validated: without a search or a language model, so that the network alone is measured"""
+"""the decoder of validation: without beam search and language model, so that the network alone is measured"""
 
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What a model came to on the validation set."""
+    """Measures of a model on the validation set."""
 
     score: Score
     loss: float
-    """CTC, nats a symbol"""
+    """CTC loss in nats per symbol"""
     blank_share: float
-    """of the steps at which the blank is likeliest"""
+    """share of the steps in which the blank is the most likely symbol"""
     examples: list[tuple[str, str, str]]
-    """id, reference and hypothesis of some utterances, the same ones every time"""
+    """id, reference and hypothesis of some utterances, the same in every epoch"""
 
 
 def validate(
@@ -46,7 +46,7 @@ def validate(
     fixed_shapes: bool,
     shown: int,
 ) -> Validated:
-    """Hear the whole validation set.
+    """Decode the whole validation set, and measure loss and error rates.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def validate(
     examples : Examples
         Of the validation set.
     plan : list of PlannedBatch
-        Every utterance, once.
+        With every utterance once.
     alphabet : Alphabet
     model : ModelConfig
     fixed_shapes : bool
-        Whether batches are padded to the shapes of the plan.
+        Whether batches are padded to the planned shapes.
     shown : int
-        About how many utterances to give back as examples.
+        About how many utterances to return as examples.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def validate(
             blanks += int((one[:count].argmax(axis=-1) == BLANK).sum())
             all_steps += int(count)
     references = [one.text or "" for one in examples.utterances]
-    # Some from all over the set.
+    # Spread over the whole set.
     stride = max(1, len(texts) // max(1, shown))
     rows = zip((one.id for one in examples.utterances), references, texts, strict=True)
     return Validated(

@@ -25,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from asr.acoustic.keras_model import write_weights
     from asr.acoustic.steps import step_counts
-    from asr.cli.composition import from_yaml
     from asr.corpus.batching import Batch
     from asr.settings.commands import TrainConfig
+    from asr.settings.yaml_text import from_yaml
     from asr.training.engine import Engine
 
     config = path.parent.parent / "config.yaml"

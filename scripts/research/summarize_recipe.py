@@ -23,9 +23,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from asr.cli.composition import from_yaml
 from asr.files import write_atomically
 from asr.settings.commands import TrainConfig
+from asr.settings.yaml_text import from_yaml
 
 
 def read_run(folder: Path) -> dict[str, Any]:

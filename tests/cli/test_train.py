@@ -46,7 +46,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "stopped and saved; to go on: asr train 'run_dir=" in err
+    assert "stopped and saved; to resume: asr train 'run_dir=" in err
     assert "Traceback" not in err
     assert out == ""
     epochs = len(history.read_text().splitlines())
@@ -58,7 +58,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 143, err
-    assert "going on from epoch" in err
+    assert "resuming from epoch" in err
     numbers = [json.loads(line)["epoch"] for line in history.read_text().splitlines()]
     assert numbers == list(range(1, len(numbers) + 1))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.cli.composition import to_yaml
 from asr.settings.commands import TrainConfig
 from asr.settings.training import TrainingConfig
+from asr.settings.yaml_text import to_yaml
 
 from ..conftest import REPOSITORY
 

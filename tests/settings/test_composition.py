@@ -10,6 +10,7 @@ import pytest
 from asr.cli import composition
 from asr.cli.composition import Composer, Key
 from asr.errors import ConfigError
+from asr.settings import yaml_text
 from asr.settings.commands import TrainConfig
 
 from ..conftest import SAMPLES
@@ -70,7 +71,7 @@ def test_yaml_and_python_are_refused_in_the_same_words():
         for spelled, value in ((".inf", float("inf")), (".nan", float("nan"))):
             text = f"{sections[0]}: {{{name}: {f'[{spelled}]' if several else spelled}}}"
             with pytest.raises(ConfigError, match=rf"^{key.name}.* must be ") as in_yaml:
-                composition.from_yaml(TrainConfig, text, "config.yaml")
+                yaml_text.from_yaml(TrainConfig, text, "config.yaml")
             with pytest.raises(ConfigError) as in_python:
                 type(getattr(TrainConfig(), sections[0]))(**{name: [value] if several else value})
             assert str(in_yaml.value) == str(in_python.value)

@@ -14,6 +14,7 @@ import yaml
 from asr.cli import composition
 from asr.cli.composition import Composer
 from asr.errors import ConfigError
+from asr.settings import yaml_text
 from asr.settings.augment import AugmentConfig
 from asr.settings.commands import EvaluateConfig, TrainConfig, TranscribeConfig
 from asr.settings.decoding import AutoConfig, BeamConfig, GreedyConfig
@@ -174,9 +175,9 @@ def test_a_beam_wider_than_its_n_best_is_needed():
 
 def test_settings_survive_yaml():
     settings = compose("train", "experiment=smoke", "run_dir=it's here", "model.cell=gru")
-    assert composition.from_yaml(TrainConfig, composition.to_yaml(settings), "config.yaml") == settings
+    assert yaml_text.from_yaml(TrainConfig, yaml_text.to_yaml(settings), "config.yaml") == settings
     with pytest.raises(ConfigError, match=r"config\.yaml: "):
-        composition.from_yaml(TrainConfig, "modle: 1", "config.yaml")
+        yaml_text.from_yaml(TrainConfig, "modle: 1", "config.yaml")
 
 
 def test_every_setting_is_explained():

@@ -14,7 +14,7 @@ import pytest
 from asr.bundle import load_bundle
 
 from ..conftest import smoke_manifests
-from .test_loop import losses
+from .test_run import losses
 
 BACKENDS = [name for name in ("tensorflow", "jax", "torch") if find_spec(name)]
 

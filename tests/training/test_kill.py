@@ -18,7 +18,7 @@ import pytest
 from asr.bundle import load_bundle
 
 from ..conftest import smoke_manifests
-from .test_loop import VOLATILE, losses
+from .test_run import VOLATILE, losses
 
 KILLS = 10
 EPOCHS = 25
@@ -109,7 +109,7 @@ def test_ten_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatc
         assert worker_count(tmp_path) == 0, "worker processes outlive a killed training"
 
     err = finish(settings, killed)
-    assert "going on from epoch" in err
+    assert "resuming from epoch" in err
     assert losses(killed) == losses(whole)
     histories = []
     for run_dir in (whole, killed):

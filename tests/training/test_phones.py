@@ -31,9 +31,9 @@ from asr.settings.model import EngineKind, ModelConfig
 from asr.settings.training import TrainingConfig
 from asr.text.alphabet import Alphabet
 from asr.training.examples import Examples
-from asr.training.initial import initial_weights
-from asr.training.loop import train
+from asr.training.finetune import initial_weights
 from asr.training.preflight import read_corpus
+from asr.training.run import train
 
 from ..conftest import SAMPLES, SMOKE, smoke_manifests
 from ..decoding.conftest import train as train_model
@@ -135,7 +135,7 @@ def test_targets_hold_both_kinds_of_labels():
 def test_a_run_trains_saves_and_decodes_both_outputs(settings, tmp_path, mmi_weight):
     settings = replace(settings, training=replace(settings.training, mmi_weight=mmi_weight))
     result = train(settings, tmp_path / "run")
-    assert np.isfinite(result.history[-1]["train_loss"])
+    assert np.isfinite(result.history[-1].train_loss)
     bundle = load_bundle(tmp_path / "run" / "last")
     assert bundle.phones == PhoneSet()
     frames = np.random.default_rng(1).standard_normal((60, FEATURES.mels)).astype(np.float32)

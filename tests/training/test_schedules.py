@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from asr.settings.training import OptimizerConfig, Schedule
+from asr.training.epoch_record import EpochRecord
 from asr.training.schedules import LearningRates, plateau_scale
 
 
@@ -43,8 +44,11 @@ def test_constant_stays_after_the_warm_up():
     assert set(rates(100, schedule=Schedule.constant, warmup_steps=5)[5:]) == {2.0}
 
 
-def record(cer: float | None, *, validated: bool = True) -> dict:
-    return {"valid_cer": cer, "valid_loss": 1.0 if validated else None}
+def record(cer: float | None, *, validated: bool = True) -> EpochRecord:
+    return EpochRecord(
+        epoch=1, train_loss=1.0, valid_loss=1.0 if validated else None, valid_cer=cer, learning_rate=1e-3, batches=1,
+        utterances=1, left_out=0, skipped_batches=0, padding_share=0.0, train_seconds=1.0, input_wait_share=0.0,
+    )  # fmt: skip
 
 
 def test_plateau_falls_when_validation_no_longer_improves():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +14,8 @@ from asr.settings.corpus import DataConfig
 from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
 from asr.settings.training import TrackingConfig, TrainingConfig
-from asr.training.loop import train
-from asr.training.trackers import MLflow, TensorBoard, start_trackers
+from asr.training.run import train
+from asr.training.trackers import BackgroundTracker, MLflow, TensorBoard, Tracker, start_trackers
 
 from ..conftest import oracle_module, smoke_manifests
 
@@ -81,20 +83,113 @@ def test_mlflow_gets_settings_metrics_and_artifacts_and_goes_on_under_its_id(set
     assert [metric.step for metric in client.get_metric_history(run_id, "valid/cer")][-1] == 9
 
 
-def test_a_server_that_is_gone_does_not_end_a_training(settings, tmp_path, caplog, monkeypatch):
+class BlockedTracker(Tracker):
+    """Makes no call before it is released, as with a server that does not answer."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.steps: list[int] = []
+        self.calls: list[str] = []
+
+    def scalars(self, step, values, *, every_batch=False):
+        self.release.wait(60)
+        self.steps.append(step)
+
+    def conclude(self, artifacts):
+        self.calls.append("conclude")
+
+    def close(self):
+        self.calls.append("close")
+
+
+def test_a_tracker_that_is_blocked_delays_no_call_and_gets_the_newest_epochs(caplog):
+    blocked = BlockedTracker()
+    tracker = BackgroundTracker(blocked, name="MLflow")
+    with caplog.at_level("WARNING"):
+        for step in range(1500):
+            tracker.scalars(step, {"train/batch_loss": 1.0}, every_batch=True)
+            if step % 100 == 99:
+                tracker.scalars(step, {"valid/cer": 0.5})
+    assert blocked.steps == []
+    assert caplog.text.count("MLflow is slower than the training") == 1
+    blocked.release.set()
+    tracker.conclude([])
+    tracker.close()
+    assert blocked.calls == ["conclude", "close"]
+    assert 1000 <= len(blocked.steps) < 1030
+    # Of the batches the first are kept, of the epochs all.
+    assert [step for step in blocked.steps if step % 100 == 99][-5:] == [1099, 1199, 1299, 1399, 1499]
+    assert "MLflow has not received" in caplog.text
+
+
+def test_the_end_of_a_run_waits_for_a_blocked_tracker_no_longer_than_agreed(caplog):
+    blocked = BlockedTracker()
+    tracker = BackgroundTracker(blocked, name="MLflow", flush_seconds=0.2)
+    for step in range(5):
+        tracker.scalars(step, {"valid/cer": 0.5})
+    tracker.conclude([])
+    started = time.monotonic()
+    with caplog.at_level("WARNING"):
+        tracker.close()
+    assert time.monotonic() - started < 10  # 60 s and more if it waited for the tracker
+    assert "MLflow has not received 6 updates of this run" in caplog.text
+    blocked.release.set()
+
+
+def test_everything_is_sent_in_order_before_the_end():
+    class Slow(BlockedTracker):
+        def scalars(self, step, values, *, every_batch=False):
+            time.sleep(0.005)
+            self.steps.append(step)
+
+    slow = Slow()
+    tracker = BackgroundTracker(slow, name="TensorBoard")
+    for step in range(20):
+        tracker.scalars(step, {"train/batch_loss": 1.0}, every_batch=True)
+    tracker.close()
+    assert slow.steps == list(range(20))
+    assert slow.calls == ["close"]
+
+
+def test_values_are_those_of_the_moment_when_they_were_given():
+    seen = []
+
+    class Keeper(BlockedTracker):
+        def scalars(self, step, values, *, every_batch=False):
+            self.release.wait(60)
+            seen.append(dict(values))
+
+    keeper, values = Keeper(), {"valid/cer": 0.5}
+    tracker = BackgroundTracker(keeper, name="TensorBoard")
+    tracker.scalars(1, values)
+    values["valid/cer"] = 0.1
+    keeper.release.set()
+    tracker.close()
+    assert seen == [{"valid/cer": 0.5}]
+
+
+def test_a_server_that_is_gone_does_not_end_a_training_and_may_come_back(settings, tmp_path, caplog, monkeypatch):
     pytest.importorskip("mlflow", reason="needs mlflow-skinny")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     tracked = replace(settings, tracking=TrackingConfig(mlflow=f"file:{tmp_path}/mlruns", tensorboard=False))
-    tracker = MLflow(tracked, tmp_path)
+    server = MLflow(tracked, tmp_path)
+    log_metric, sent = server._client.log_metric, []
 
-    def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("no route")
+    def refuse_most(run_id: str, name: str, value: float, step: int) -> None:
+        if step < 80:
+            raise ConnectionError("no route")
+        sent.append(step)
+        log_metric(run_id, name, value, step=step)
 
-    tracker._client.log_metric = refuse
+    server._client.log_metric = refuse_most
+    tracker = BackgroundTracker(server, name="MLflow")
     with caplog.at_level("WARNING"):
-        for step in range(40):
+        for step in range(100):
             tracker.scalars(step, {"train/loss": 1.0}, every_batch=True)
-    assert caplog.text.count("MLflow does not take what is sent to it (no route)") == 1
+        tracker.close()
+    assert sent == [80]
+    assert caplog.text.count("MLflow does not accept what is sent to it (no route)") == 1
+    assert "MLflow has not received 4 updates" in caplog.text
 
 
 def test_mlflow_that_is_not_installed_is_a_configuration_error(settings, tmp_path, monkeypatch):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import json
 import logging
 import shutil
 import signal
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -15,21 +17,22 @@ import numpy as np
 import pytest
 
 from asr.bundle import load_bundle
-from asr.cli.composition import to_yaml
 from asr.corpus.manifest import read_manifest
-from asr.errors import ConfigError, DivergenceError, TrainingError
+from asr.errors import ConfigError, DivergenceError, OutputError, TrainingError
 from asr.settings.augment import AugmentConfig
 from asr.settings.commands import TrainConfig
 from asr.settings.corpus import DataConfig
 from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
 from asr.settings.training import OptimizerConfig, Schedule, TrainingConfig
+from asr.settings.yaml_text import to_yaml
 from asr.training.checkpoints import Progress, find_checkpoints, load_checkpoint
 from asr.training.engine import Engine
-from asr.training.loop import train
+from asr.training.epoch_record import EpochRecord
+from asr.training.run import train
 from scripts.research import replay_batch
 
-from ..conftest import smoke_manifests, write_rows
+from ..conftest import REPOSITORY, smoke_manifests, write_rows
 
 VOLATILE = {"train_seconds", "valid_seconds", "input_wait_share"}
 LOSS_COLUMNS = ("epoch", "batch", "loss", "learning_rate")
@@ -49,8 +52,8 @@ def settings(tmp_path_factory) -> TrainConfig:
     )
 
 
-def without_times(history: list[dict]) -> list[dict]:
-    return [{key: value for key, value in record.items() if key not in VOLATILE} for record in history]
+def without_times(history: Sequence[EpochRecord]) -> list[dict]:
+    return [{key: value for key, value in asdict(record).items() if key not in VOLATILE} for record in history]
 
 
 def losses(run_dir: Path) -> list[tuple[str, ...]]:
@@ -115,25 +118,50 @@ def test_a_run_directory_holds_what_its_docstring_says(whole_run):
     assert [path.name for path in find_checkpoints(folder / "checkpoints")] == ["000000012.npz", "000000008.npz"]
     assert {path.name for path in folder.iterdir()} == {
         "best", "last", "checkpoints", "history.jsonl", "batches.csv", "run.json", "curves.png", "validation", ".lock",
-        "tensorboard",
+        "tensorboard", "config.yaml",
     }  # fmt: skip
+
+
+def test_training_returns_the_history_the_best_bundle_and_how_it_ended(whole_run):
+    lines = (whole_run.run_dir / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [record.as_dict() for record in whole_run.history]
+    assert whole_run.best_bundle == whole_run.run_dir / "best"
+    assert whole_run.stopped_by is None
+
+
+@pytest.mark.slow
+def test_the_example_of_the_docstring_runs(tmp_path, monkeypatch):
+    """Its quick sibling is the test above: the example is a training on the samples that come with the repository."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(REPOSITORY / "data")
+    source = (train.__doc__ or "").replace("# doctest: +SKIP", "")
+    example = doctest.DocTestParser().get_doctest(source, {}, "train", None, None)
+    assert len(example.examples) == 5
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_a_folder_of_something_else_is_refused_before_anything_is_written(settings, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"'thesis\.txt' is there"):
+        train(settings, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_run_with_mmi_learns_what_stands_out_among_the_letters_of_its_transcripts(settings, tmp_path):
     training = TrainingConfig(epochs=2, batch_size=3, mmi_weight=0.5, mmi_order=3)
     first, second = (
-        record["train_loss"] for record in train(replace(settings, training=training), tmp_path / "mmi").history
+        record.train_loss for record in train(replace(settings, training=training), tmp_path / "mmi").history
     )
     assert 0 < second < first
 
 
 def test_the_loss_falls(whole_run):
-    assert whole_run.history[-1]["train_loss"] < 0.95 * whole_run.history[0]["train_loss"]
+    assert whole_run.history[-1].train_loss < 0.95 * whole_run.history[0].train_loss
 
 
 def test_the_loss_of_an_epoch_lies_between_those_of_its_batches(whole_run):
     by_batch = [float(row[2]) for row in losses(whole_run.run_dir) if row[0] == "1"]
-    assert min(by_batch) < whole_run.history[0]["train_loss"] < max(by_batch)
+    assert min(by_batch) < whole_run.history[0].train_loss < max(by_batch)
 
 
 @pytest.mark.parametrize(("stop_after", "workers"), [(1, 1), (4, 0), (6, 1)])
@@ -179,7 +207,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(whole_run, stopp
     with caplog.at_level(logging.INFO):
         train(every_batch, run_dir)
     assert f"{newest.name} cannot be read" in caplog.text
-    assert "going on from epoch 2, batch 2" in caplog.text
+    assert "resuming from epoch 2, batch 2" in caplog.text
     assert losses(run_dir) == losses(whole_run.run_dir)
 
 
@@ -197,8 +225,8 @@ def test_a_finished_run_stays_finished(settings, whole_run):
     assert (whole_run.run_dir / "history.jsonl").read_bytes() == before
 
 
-def test_a_checkpoint_of_another_model_is_refused(settings, whole_run):
-    with pytest.raises(ConfigError, match="another model"):
+def test_a_run_is_not_continued_with_other_settings(settings, whole_run):
+    with pytest.raises(ConfigError, match=r"holds a run with other settings \(now: units: 9\)"):
         train(replace(settings, model=replace(settings.model, units=9)), whole_run.run_dir)
 
 
@@ -238,6 +266,7 @@ def test_a_manifest_that_changed_ends_a_run_that_would_go_on(stopped):
 def test_settings_that_plan_other_batches_end_a_run_that_would_go_on(stopped):
     settings, run_dir = stopped
     other = replace(settings, training=replace(settings.training, batch_size=4))
+    (run_dir / "config.yaml").write_text(to_yaml(other))
     with pytest.raises(TrainingError, match="after batch 6, which these settings plan as batch 5"):
         train(other, run_dir)
 
@@ -251,18 +280,17 @@ def test_batches_may_agree_in_shape_at_first_and_differ_later(settings, tmp_path
     same = replace(
         settings, data=data, augment=AugmentConfig(speeds=[1.0]), training=TrainingConfig(epochs=1, batch_size=3)
     )
-    assert train(same, tmp_path / "run").history[0]["batches"] == 4
+    assert train(same, tmp_path / "run").history[0].batches == 4
 
 
-def test_what_is_counted_in_an_epoch_is_counted_anew_in_the_next():
+def test_what_is_counted_in_an_epoch_is_counted_anew_in_the_next(whole_run):
+    history = list(whole_run.history)
     progress = Progress(
         epoch=2, batch=4, batches=12, nats=9.0, symbols=7, utterances=30, left_out=2, skipped=1, seconds=8.0,
-        waited=0.5, best_cer=0.3, best_epoch=1, history=[{"epoch": 1}, {"epoch": 2}],
+        waited=0.5, best_cer=0.3, best_epoch=1, history=history,
     )  # fmt: skip
     progress.next_epoch()
-    assert progress == Progress(
-        epoch=3, batches=12, skipped=1, best_cer=0.3, best_epoch=1, history=[{"epoch": 1}, {"epoch": 2}]
-    )
+    assert progress == Progress(epoch=3, batches=12, skipped=1, best_cer=0.3, best_epoch=1, history=history)
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(settings, tmp_path):
@@ -276,7 +304,7 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(settings, tmp_path):
 
 def with_an_impossible_label(settings: TrainConfig, monkeypatch) -> str:
     """One utterance of training gets a label that no alignment reaches, after all checks; its id."""
-    from asr.training import loop
+    from asr.training import training_data
     from asr.training.examples import Examples
 
     class Sabotaged(Examples):
@@ -293,7 +321,7 @@ def with_an_impossible_label(settings: TrainConfig, monkeypatch) -> str:
             finally:
                 module.steps_needed = needed
 
-    monkeypatch.setattr(loop, "Examples", Sabotaged)
+    monkeypatch.setattr(training_data, "Examples", Sabotaged)
     return read_manifest(settings.data.train[0]).utterances[7].id
 
 
@@ -304,11 +332,11 @@ def test_a_loss_that_is_no_number_names_its_utterance_saves_the_batch_and_is_pas
     identity = with_an_impossible_label(settings, monkeypatch)
     with caplog.at_level(logging.WARNING):
         result = train(settings, tmp_path)
-    messages = [message for message in caplog.messages if "passed over" in message]
+    messages = [message for message in caplog.messages if "is skipped" in message]
     assert len(messages) == 3  # once an epoch
-    assert f"the loss of {identity} is no longer a finite number (epoch 1, batch " in messages[0]
-    assert result.history[-1]["skipped_batches"] == 3
-    assert np.isfinite([record["train_loss"] for record in result.history]).all()
+    assert f"the loss of {identity} is not finite (epoch 1, batch " in messages[0]
+    assert result.history[-1].skipped_batches == 3
+    assert np.isfinite([record.train_loss for record in result.history]).all()
     saved = sorted((tmp_path / "non_finite").iterdir())
     assert len(saved) == 3
     with np.load(saved[0], allow_pickle=False) as arrays:
@@ -316,7 +344,6 @@ def test_a_loss_that_is_no_number_names_its_utterance_saves_the_batch_and_is_pas
         assert arrays["label_counts"][row] == 800
         assert "weights/symbols/bias" in arrays.files
 
-    (tmp_path / "config.yaml").write_text(to_yaml(settings))
     capsys.readouterr()
     replay_batch.main([str(saved[0])])
     replayed = capsys.readouterr().out
@@ -346,8 +373,8 @@ def test_a_file_that_vanishes_in_epoch_3_is_said_counted_and_left_out(settings, 
     with caplog.at_level(logging.WARNING):
         result = train(settings, tmp_path / "run")
     assert f"left out of a batch: {copy}: no such file" in caplog.text
-    assert [record["left_out"] for record in result.history] == [0, 0, 1]
-    assert [record["utterances"] for record in result.history] == [12, 12, 11]
+    assert [record.left_out for record in result.history] == [0, 0, 1]
+    assert [record.utterances for record in result.history] == [12, 12, 11]
 
 
 def test_a_full_disk_is_said_and_loses_nothing_that_was_saved(settings, whole_run, tmp_path, monkeypatch):
@@ -380,8 +407,8 @@ def test_overfitting_learns_some_utterances_by_heart(settings, tmp_path):
         training=TrainingConfig(overfit=2, epochs=60, sorted_first_epoch=False),
     )
     result = train(quick, tmp_path)
-    assert result.history[-1]["valid_cer"] == 0
-    assert result.history[-1]["utterances"] == 20
+    assert result.history[-1].valid_cer == 0
+    assert result.history[-1].utterances == 20
 
 
 def test_the_plateau_of_blanks_is_recognised(settings, tmp_path, caplog):
@@ -393,8 +420,8 @@ def test_the_plateau_of_blanks_is_recognised(settings, tmp_path, caplog):
         logits = Engine.logits
         patch.setattr(Engine, "logits", lambda self, batch: logits(self, batch) + np.eye(29)[0].astype(np.float32) * 99)
         result = train(slow, tmp_path)
-    assert "the model writes nothing yet: CTC begins with a plateau of blanks" in caplog.text
-    assert result.history[0]["blank_share"] == 1
+    assert "the model's output is still empty: CTC begins with" in caplog.text
+    assert result.history[0].blank_share == 1
 
 
 def test_other_front_ends_cells_and_normalisations_train(settings, tmp_path):
@@ -428,15 +455,15 @@ def test_speakers_are_held_out_where_no_validation_set_is_named(settings, tmp_pa
 def test_epochs_may_pass_without_validation_but_not_the_last(settings, tmp_path):
     sparse = replace(settings, training=TrainingConfig(epochs=5, batch_size=3, valid_every=2, average_epochs=1))
     history = train(sparse, tmp_path / "run").history
-    assert [record["valid_cer"] is not None for record in history] == [False, True, False, True, True]
+    assert [record.valid_cer is not None for record in history] == [False, True, False, True, True]
     assert (tmp_path / "run" / "curves.png").exists()
 
 
 def test_averaged_weights_are_those_that_are_validated_and_saved(settings, whole_run, tmp_path):
     averaged = replace(settings, training=replace(settings.training, average_epochs=5))
     history, plain = train(averaged, tmp_path / "averaged").history, whole_run.history
-    assert [one["train_loss"] for one in history] == [one["train_loss"] for one in plain]
-    assert history[-1]["valid_loss"] != plain[-1]["valid_loss"]
+    assert [one.train_loss for one in history] == [one.train_loss for one in plain]
+    assert history[-1].valid_loss != plain[-1].valid_loss
     saved = [load_bundle(run_dir / "last").weights() for run_dir in (whole_run.run_dir, tmp_path / "averaged")]
     assert any((saved[0][name] != saved[1][name]).any() for name in saved[0])
 
@@ -444,5 +471,5 @@ def test_averaged_weights_are_those_that_are_validated_and_saved(settings, whole
 def test_the_plateau_schedule_lowers_the_rate(settings, tmp_path):
     optimizer = OptimizerConfig(learning_rate=1e-5, schedule=Schedule.plateau, plateau_epochs=1, warmup_steps=0)
     stuck = replace(settings, optimizer=optimizer, training=TrainingConfig(epochs=4, batch_size=3, patience=0))
-    rates = [record["learning_rate"] for record in train(stuck, tmp_path / "run").history]
+    rates = [record.learning_rate for record in train(stuck, tmp_path / "run").history]
     assert rates == pytest.approx([1e-5, 1e-5, 5e-6, 2.5e-6])

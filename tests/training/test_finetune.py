@@ -21,8 +21,8 @@ from asr.settings.training import TrainingConfig
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
 from asr.training.engine import Engine
-from asr.training.initial import adopt_settings, check_fits, initial_weights
-from asr.training.loop import train
+from asr.training.finetune import adopt_settings, check_fits, initial_weights
+from asr.training.run import train
 
 from ..conftest import smoke_manifests
 from ..decoding.conftest import SENTENCES

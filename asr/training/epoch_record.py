@@ -1,0 +1,54 @@
+"""What a run records of an epoch: a line of `history.jsonl`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """Measures of one epoch. Those of validation are None where `training.valid_every` leaves it out."""
+
+    epoch: int
+    """from 1"""
+    train_loss: float | None
+    """nats per symbol, with augmentation and dropout; None if no batch had a finite loss"""
+    valid_loss: float | None = None
+    """nats per symbol"""
+    valid_cer: float | None = None
+    """character error rate of greedy decoding, 0.1 for 10 %; None also where the references have no characters"""
+    valid_wer: float | None = None
+    """word error rate of greedy decoding"""
+    blank_share: float | None = None
+    """share of the steps in which the blank is the most likely symbol"""
+    learning_rate: float
+    """of the last step"""
+    batches: int
+    utterances: int
+    left_out: int
+    """utterances that could no longer be read"""
+    skipped_batches: int
+    """batches without a finite loss and gradient, in the whole run so far"""
+    padding_share: float
+    """share of the frames that was padding"""
+    train_seconds: float
+    input_wait_share: float
+    """share of `train_seconds` spent waiting for batches"""
+    valid_seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `history.jsonl` and checkpoints hold it."""
+        return asdict(self)
+
+
+def error_rate(record: EpochRecord) -> float:
+    """The character error rate by which epochs and runs are sorted; infinity where there is none."""
+    return math.inf if record.valid_cer is None else record.valid_cer
+
+
+def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
+    """The first epoch with the lowest character error rate on the validation set."""
+    return min(history, key=error_rate)

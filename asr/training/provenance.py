@@ -1,0 +1,107 @@
+"""What is needed to repeat a run: command, versions, hashes of the data, code and machine; written to `run.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from asr.errors import ConfigError
+from asr.files import typed_path, write_atomically
+from asr.machine import describe_machine
+from asr.settings.commands import TrainConfig
+
+_PACKAGES = ("asr", "keras", "tensorflow", "jax", "torch", "numpy", "librosa", "soundfile", "soxr", "onnx")
+
+
+def record_start(path: Path, settings: TrainConfig) -> None:
+    """Add an entry to the record of a run, each time that it is started or continued.
+
+    Raises
+    ------
+    ConfigError
+        If a manifest has changed since the run began.
+    """
+    record = json.loads(path.read_text("utf-8")) if path.exists() else {"starts": []}
+    data, augment = settings.data, settings.augment
+    names = (*data.train, *data.valid, *data.quarantine, *augment.noise_manifests, *augment.reverb_manifests)
+    manifests = {name: _sha256(typed_path(name)) for name in names}
+    if record["starts"]:
+        before = record["starts"][0]["manifests"]
+        changed = [name for name, digest in manifests.items() if before.get(name) != digest]
+        if changed:
+            raise ConfigError(
+                f"{path.parent}: {', '.join(changed)} has changed since this run began: choose another run_dir, "
+                "or restore the manifest"
+            )
+    record["starts"].append(
+        {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": sys.argv,
+            "backend": keras.backend.backend(),
+            "python": platform.python_version(),
+            "versions": _versions(),
+            "git": _git_state(),
+            "machine": {**describe_machine(), "accelerators": _accelerators()},
+            "manifests": manifests,
+        }
+    )
+    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def record_bundles(path: Path, bundles: Iterable[Path]) -> None:
+    """Add the hashes of the files of a run's bundles."""
+    record = json.loads(path.read_text("utf-8"))
+    record["bundles"] = {
+        bundle.name: {file.name: _sha256(file) for file in sorted(bundle.iterdir()) if file.is_file()}
+        for bundle in bundles
+        if bundle.is_dir()
+    }
+    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _accelerators() -> list[str]:
+    try:
+        return [one for one in keras.distribution.list_devices() if not one.startswith("cpu")]
+    except (NotImplementedError, RuntimeError, AttributeError):
+        return []
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the code, if it runs from a git checkout, and whether it was changed since."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # site-packages may lie within somebody's repository
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "."))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

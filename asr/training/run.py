@@ -1,0 +1,425 @@
+"""Trains an acoustic model: settings in, the folder of a run out.
+
+The folder holds
+
+    config.yaml       the settings
+    run.json          command, versions, hashes of the data, code and machine, for every start of the run
+    history.jsonl     a record of every epoch
+    batches.csv       a line for every batch: its loss and its time
+    curves.png        the learning curves
+    tensorboard/      the same and more, for TensorBoard
+    best/, last/      bundles: of the epoch with the lowest validation CER, and of the last epoch
+    checkpoints/      the states from which an interrupted run continues
+    held_out.jsonl    the utterances that `data.hold_out` took from the training manifests, if it did
+    non_finite/       batches that were skipped because their loss or gradients were not finite
+    validation/       the report of the best bundle on the validation set
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from asr.acoustic.keras_model import read_weights
+from asr.audio.features import Frames
+from asr.bundle import Bundle, load_bundle
+from asr.corpus.batching import PlannedBatch
+from asr.corpus.manifest import write_manifest
+from asr.errors import AudioError, DivergenceError, TrainingError
+from asr.files import typed_path
+from asr.settings.commands import TrainConfig
+from asr.training.checkpoints import Progress
+from asr.training.engine import Engine, Step
+from asr.training.epoch_bar import EpochBar
+from asr.training.epoch_record import EpochRecord
+from asr.training.examples import Prepared
+from asr.training.feed import Feed
+from asr.training.finetune import check_fits, initial_weights
+from asr.training.plan import TrainingPlan
+from asr.training.preflight import Corpus, read_corpus
+from asr.training.provenance import record_bundles, record_start
+from asr.training.record import Recorder, log_blank_plateau, log_data
+from asr.training.run_folder import (
+    BEST,
+    CURVES,
+    HELD_OUT,
+    LAST,
+    PROVENANCE,
+    check_run_folder,
+    check_settings_unchanged,
+    disk_errors_explained,
+    locked,
+    write_settings,
+)
+from asr.training.save import Saver
+from asr.training.schedules import LearningRates, plateau_scale
+from asr.training.stop import StopRequest
+from asr.training.training_data import TrainingData, choose_overfit, make_denominators, make_training_data
+from asr.training.validation import Validated, validate
+from asr.training.validation_report import report_best
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What `train` made, and how it ended."""
+
+    run_dir: Path
+    """the folder of the run"""
+    history: tuple[EpochRecord, ...]
+    """a record of every epoch that is done"""
+    best_bundle: Path | None
+    """the bundle of the epoch with the lowest character error rate on the validation set; None before the first"""
+    stopped_by: int | None
+    """the number of the signal that stopped the run early (`signal.SIGINT` for Ctrl-C); None if the run is complete"""
+
+
+def train(settings: TrainConfig, run_dir: str | Path | None = None) -> TrainingResult:
+    """Train a model, or continue a run that was interrupted.
+
+    Ctrl-C (SIGINT) or SIGTERM stops after the present batch and saves a checkpoint; a second Ctrl-C stops at once.
+
+    Parameters
+    ----------
+    settings : TrainConfig
+        At least `data.train` and `data.valid` or `data.hold_out`. With `init`, features, model, normaliser and
+        alphabet must be those of that bundle.
+    run_dir : str or Path, optional
+        The folder of the run, instead of `settings.run_dir`; by default a new one, `runs/<date>_<time>`. If it holds a
+        run, that is continued from its newest checkpoint, which needs the same settings.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    ManifestError
+        Before the first step, naming everything that is wrong with the data.
+    ConfigError
+        If a setting cannot be used, the folder holds something else or a run with other settings, or another process
+        trains in it.
+    AudioError
+        If all recordings of a batch have become unreadable.
+    DivergenceError
+        If more than `training.skip_batches` batches had a loss or gradients that were not finite.
+    TrainingError
+        If the folder can no longer be written to. What was saved is kept, and the run can be continued.
+
+    Examples
+    --------
+    >>> import asr
+    >>> settings = asr.TrainConfig(
+    ...     data=asr.DataConfig(train=["data/samples/samples.jsonl"], hold_out=0.3),
+    ...     model=asr.ModelConfig(depth=1, units=32),
+    ...     training=asr.TrainingConfig(epochs=2, batch_size=2),
+    ...     run_dir="runs/example",
+    ... )
+    >>> result = asr.train(settings)  # doctest: +SKIP
+    >>> [record.epoch for record in result.history]  # doctest: +SKIP
+    [1, 2]
+    >>> print(result.best_bundle)  # doctest: +SKIP
+    runs/example/best
+    """
+    folder = typed_path(run_dir or settings.run_dir or f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    settings = replace(settings, run_dir=str(folder))
+    check_run_folder(folder)
+    check_settings_unchanged(folder, settings)
+    corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
+    stop = StopRequest()
+    with locked(folder), disk_errors_explained(folder), stop.handling_signals():
+        write_settings(folder, settings)
+        _log.info("run directory: %s", folder)
+        if settings.training.overfit:
+            settings, corpus = choose_overfit(settings, corpus)
+        history = _train(settings, folder, corpus, stop)
+    best = folder / BEST
+    return TrainingResult(folder, tuple(history), best if best.is_dir() else None, stop.signal)
+
+
+def _train(settings: TrainConfig, run_dir: Path, corpus: Corpus, stop: StopRequest) -> list[EpochRecord]:
+    """Make what a run consists of, and train until it is complete or stopped; returns the history."""
+    training = settings.training
+    init = load_bundle(settings.init) if settings.init else None
+    if init:
+        check_fits(settings, init)
+    data = make_training_data(settings, corpus, init)
+    frames_per_second = 1 / settings.features.hop_seconds
+    plan, valid_plan = (
+        TrainingPlan(examples, epochs=epochs, frames_per_second=frames_per_second, settings=training)
+        for examples, epochs in ((data.train, training.epochs), (data.valid, 1))
+    )
+    # TensorFlow and JAX compile something for every shape of a batch.
+    fixed_shapes = keras.backend.backend() != "torch"
+    # The feed is made before the engine, so that its processes start while the network is built.
+    with (
+        Feed(data.train, workers=training.workers, fixed_shapes=fixed_shapes) as feed,
+        Recorder(run_dir, settings) as recorder,
+    ):
+        engine = _make_engine(settings, corpus, data, plan, init)
+        run = _Run(
+            settings, run_dir, corpus, data, plan, valid_plan.epoch(0),
+            engine=engine, feed=feed, recorder=recorder, init=init, fixed_shapes=fixed_shapes,
+        )  # fmt: skip
+        run.start()
+        while not run.finished and stop.signal is None:
+            run.epoch(stop)
+        if stop.signal is None:
+            run.conclude()
+    return run.progress.history
+
+
+def _make_engine(
+    settings: TrainConfig, corpus: Corpus, data: TrainingData, plan: TrainingPlan, init: Bundle | None
+) -> Engine:
+    training = settings.training
+    engine = Engine(
+        settings,
+        symbols=corpus.alphabet.size,
+        phones=corpus.phones.size if corpus.phones else 0,
+        average_steps=training.average_epochs * plan.steps / training.epochs,
+        denominators=make_denominators(settings, corpus, data.train) or None,
+    )
+    if init:
+        weights, message = initial_weights(init, read_weights(engine.model), corpus.alphabet, corpus.phones)
+        engine.load(weights)
+        _log.info("starting from %s: %s", init.path, message)
+    return engine
+
+
+class _Run:
+    """The state of one run, and its steps."""
+
+    def __init__(
+        self,
+        settings: TrainConfig,
+        run_dir: Path,
+        corpus: Corpus,
+        data: TrainingData,
+        plan: TrainingPlan,
+        valid_plan: list[PlannedBatch],
+        *,
+        engine: Engine,
+        feed: Feed,
+        recorder: Recorder,
+        init: Bundle | None,
+        fixed_shapes: bool,
+    ) -> None:
+        self.progress = Progress()
+        self._settings = settings
+        self._run_dir = run_dir
+        self._corpus = corpus
+        self._data = data
+        self._plan = plan
+        self._valid_plan = valid_plan
+        self._engine = engine
+        self._feed = feed
+        self._fixed_shapes = fixed_shapes
+        self._recorder = recorder
+        self._rates = LearningRates(settings.optimizer, plan.steps)
+        self._held_out = bool(settings.data.hold_out) and not settings.training.overfit
+        self._valid_names = [str(run_dir / HELD_OUT)] if self._held_out else list(settings.data.valid)
+        self._saver = Saver(
+            run_dir, engine, settings=settings, corpus=corpus, examples=data.train, log_mel=data.log_mel,
+            valid_names=self._valid_names, init=init,
+        )  # fmt: skip
+        self._batches: Iterator[Prepared] = iter(())
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or `training.patience` or `training.overfit` ends the run before."""
+        progress, training = self.progress, self._settings.training
+        if training.overfit:
+            return progress.best_cer == 0 or progress.epoch >= training.epochs
+        without_gain = progress.epoch - 1 - progress.best_epoch
+        stopped_early = bool(training.patience) and progress.batch == 0 and without_gain >= training.patience
+        return progress.epoch >= training.epochs or stopped_early
+
+    def start(self) -> None:
+        """Record the start, and continue from the newest checkpoint if there is one.
+
+        Raises
+        ------
+        ConfigError
+            If a manifest has changed, the checkpoints cannot be used, or a tracker cannot be reached.
+        TrainingError
+            If settings or data plan other batches than when the checkpoint was written.
+        """
+        record_start(self._run_dir / PROVENANCE, self._settings)
+        if self._held_out:
+            write_manifest(self._run_dir / HELD_OUT, self._corpus.valid)
+        log_data(self._corpus, parameters=self._engine.model.count_params(), held_out=self._held_out)
+        progress = self._saver.restore()
+        if progress:
+            planned = self._plan.batches_before(progress.epoch) + progress.batch
+            if progress.batches != planned:
+                raise TrainingError(
+                    f"{self._run_dir}: the checkpoint was written after batch {progress.batches}, which these settings "
+                    f"plan as batch {planned}: settings or data have changed. Choose another run_dir; "
+                    f"init={self._run_dir / LAST} starts from its weights"
+                )
+            self.progress = progress
+        self._recorder.begin(self.progress)
+        # One iterator for all epochs: the first batches of the next are prepared while this one is validated.
+        self._batches = self._feed.batches(self._plan.batches_from(self.progress.batches))
+
+    def epoch(self, stop: StopRequest) -> None:
+        """Train the rest of the present epoch; if that completes it, validate and record it."""
+        progress = self.progress
+        batches = self._plan.batches_in(progress.epoch)
+        bar = EpochBar(
+            progress,
+            batches=batches,
+            batches_left=self._plan.total - progress.batches,
+            epochs=self._settings.training.epochs,
+        )
+        try:
+            self._train_batches(batches - progress.batch, bar, stop)
+        finally:
+            bar.close()
+        if progress.batch == batches:
+            self._save_checkpoint()  # before validation, so that an error there does not lose the epoch
+            self._end_epoch()
+        self._save_checkpoint()
+
+    def _train_batches(self, count: int, bar: EpochBar, stop: StopRequest) -> None:
+        progress = self.progress
+        waited_before = self._feed.waited_seconds - progress.waited
+        started = time.monotonic() - progress.seconds
+        scale = plateau_scale(progress.history, self._settings.optimizer)
+        for prepared in itertools.islice(self._batches, count):
+            for message in prepared.left_out:
+                _log.warning("left out of a batch: %s", message)
+            for message in prepared.notes:
+                _log.warning("%s", message)
+            step, rate = self._step(prepared, scale)
+            seconds, waited = time.monotonic() - started, self._feed.waited_seconds - waited_before
+            self._recorder.batch(
+                progress,
+                loss=step.loss,
+                learning_rate=rate,
+                seconds=seconds - progress.seconds,
+                waited_seconds=waited - progress.waited,
+            )
+            progress.seconds, progress.waited = seconds, waited
+            bar.advance()
+            if stop.signal is not None:
+                break
+            if self._saver.checkpoint_due:
+                self._save_checkpoint()
+
+    def _step(self, prepared: Prepared, scale: float) -> tuple[Step, float]:
+        """Learn from a batch and count it; returns the step and its learning rate."""
+        progress, accumulate = self.progress, self._settings.training.accumulate
+        number = progress.batches // accumulate
+        rate = self._rates(number, scale)
+        self._engine.learning_rate = rate
+        step = self._engine.step(prepared.batch, self._plan.step_symbols(number) if accumulate > 1 else None)
+        if step.fault:
+            self._skip(prepared)
+        else:
+            symbols = int(prepared.batch.label_counts.sum())
+            progress.nats += step.loss * symbols
+            progress.symbols += symbols
+        progress.batch += 1
+        progress.batches += 1
+        progress.utterances += len(prepared.indices)
+        progress.left_out += len(prepared.left_out)
+        return step, rate
+
+    def _skip(self, prepared: Prepared) -> None:
+        """Save a batch without finite loss and gradients and name its utterances; too many of these end the run."""
+        progress, allowed = self.progress, self._settings.training.skip_batches
+        progress.skipped += 1
+        nats = self._engine.nats(prepared.batch, self._engine.logits(prepared.batch))
+        rows = [self._data.train.utterances[index].id for index in prepared.indices]
+        bad = [identity for identity, value in zip(rows, nats, strict=False) if not np.isfinite(value)]
+        what = f"the loss of {', '.join(bad)}" if bad else f"a gradient of {', '.join(rows)}"
+        path = self._saver.batch(prepared, progress)
+        message = f"{what} is not finite (epoch {progress.epoch + 1}, batch {progress.batch + 1}); saved as {path}"
+        if progress.skipped > allowed:
+            raise DivergenceError(
+                f"{message}. That is one more than training.skip_batches={allowed}: lower "
+                "optimizer.learning_rate or optimizer.clip_norm, or check those recordings; "
+                "the last checkpoint is kept"
+            )
+        _log.warning("%s; the batch is skipped", message)
+
+    def _end_epoch(self) -> None:
+        """Validate if it is time, save the bundles, record the epoch, and begin the next."""
+        progress, training = self.progress, self._settings.training
+        record = EpochRecord(
+            epoch=progress.epoch + 1,
+            train_loss=progress.mean_loss,
+            learning_rate=self._engine.learning_rate,
+            batches=progress.batch,
+            utterances=progress.utterances,
+            left_out=progress.left_out,
+            skipped_batches=progress.skipped,
+            padding_share=round(self._plan.padding_share(progress.epoch, fixed_shapes=self._fixed_shapes), 4),
+            train_seconds=round(progress.seconds, 2),
+            input_wait_share=round(progress.waited / max(progress.seconds, 1e-9), 4),
+        )
+        examples, spectrogram = [], None
+        if record.epoch == training.epochs or record.epoch % training.valid_every == 0:
+            started = time.monotonic()
+            with self._engine.averaged():
+                validated = self._validate()
+            record = replace(
+                record,
+                valid_loss=validated.loss,
+                valid_cer=validated.score.characters.rate,
+                valid_wer=validated.score.words.rate,
+                blank_share=round(validated.blank_share, 4),
+                valid_seconds=round(time.monotonic() - started, 2),
+            )
+            examples, spectrogram = validated.examples, self._spectrogram()
+        progress.history.append(record)
+        progress.next_epoch()
+        self._recorder.epoch(progress.history, batches=progress.batches, examples=examples, spectrogram=spectrogram)
+
+    def _validate(self) -> Validated:
+        """Measure the weights of this moment on the validation set, and save them as bundles."""
+        progress = self.progress
+        validated = validate(
+            self._engine,
+            self._data.valid,
+            self._valid_plan,
+            alphabet=self._corpus.alphabet,
+            model=self._settings.model,
+            fixed_shapes=self._fixed_shapes,
+            shown=self._settings.tracking.examples,
+        )
+        log_blank_plateau(validated.score, progress.history, batches=progress.batches)
+        cer = validated.score.characters.rate
+        if cer is not None and (progress.best_cer is None or cer < progress.best_cer):
+            progress.best_cer, progress.best_epoch = cer, progress.epoch
+            self._saver.bundle(BEST, validated.score, epoch=progress.epoch + 1)
+        self._saver.bundle(LAST, validated.score, epoch=progress.epoch + 1)
+        return validated
+
+    def _spectrogram(self) -> Frames | None:
+        """Features of the first utterance as they are in this epoch; None if trackers need none or it is unreadable."""
+        with suppress(AudioError):  # which was logged when the recording was needed
+            return self._data.train.show(0, self.progress.epoch).after
+        return None
+
+    def _save_checkpoint(self) -> None:
+        self._recorder.flush()
+        self._saver.checkpoint(self.progress)
+
+    def conclude(self) -> None:
+        """Write the report of the best bundle, and send the trackers the files of the run."""
+        record_bundles(self._run_dir / PROVENANCE, [self._run_dir / BEST, self._run_dir / LAST])
+        written = report_best(self._run_dir, self._settings, self._corpus.valid, self._valid_names)
+        if written:
+            self._recorder.conclude([self._run_dir / CURVES, *written])

@@ -1,0 +1,156 @@
+"""What a run saves of its model: checkpoints and their timing, bundles, and batches that could not be learnt from."""
+
+from __future__ import annotations
+
+import io
+import platform
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from asr.acoustic.keras_model import read_weights
+from asr.audio.features import LogMel
+from asr.bundle import Bundle, save_bundle
+from asr.decoding import describe_decoder
+from asr.evaluation.scoring import Score
+from asr.files import write_atomically
+from asr.settings.commands import TrainConfig
+from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from asr.training.engine import Engine
+from asr.training.examples import Examples, Prepared
+from asr.training.preflight import Corpus
+from asr.training.run_folder import CHECKPOINTS, NON_FINITE
+from asr.training.validation import DECODER
+
+
+class Saver:
+    """Saves the state of one run in its folder.
+
+    Parameters
+    ----------
+    run_dir : Path
+    engine : Engine
+    settings : TrainConfig
+    corpus : Corpus
+    examples : Examples
+        Of the training set.
+    log_mel : LogMel
+        The features that the model is trained on.
+    valid_names : sequence of str
+        The manifests of the validation set.
+    init : Bundle or None
+        The bundle that the training began from.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        engine: Engine,
+        *,
+        settings: TrainConfig,
+        corpus: Corpus,
+        examples: Examples,
+        log_mel: LogMel,
+        valid_names: Sequence[str],
+        init: Bundle | None,
+    ) -> None:
+        self._run_dir = run_dir
+        self._engine = engine
+        self._settings = settings
+        self._corpus = corpus
+        self._examples = examples
+        self._log_mel = log_mel
+        self._valid_names = valid_names
+        self._init = init
+        self._last_checkpoint = time.monotonic()
+
+    def restore(self) -> Progress | None:
+        """Give the engine the state of the newest checkpoint; None if there is none. Raises as `load_checkpoint`."""
+        return load_checkpoint(self._run_dir / CHECKPOINTS, self._engine.variables)
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether `training.checkpoint_minutes` have passed since the last checkpoint."""
+        return time.monotonic() - self._last_checkpoint >= 60 * self._settings.training.checkpoint_minutes
+
+    def checkpoint(self, progress: Progress) -> None:
+        """Write a checkpoint.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the checkpoints before are kept.
+        """
+        save_checkpoint(self._run_dir / CHECKPOINTS, self._engine.variables, progress)
+        self._last_checkpoint = time.monotonic()
+
+    def bundle(self, name: str, score: Score, *, epoch: int) -> None:
+        """Save the model, with its present weights, as a bundle in the folder of the run.
+
+        Parameters
+        ----------
+        name : str
+            `best` or `last`.
+        score : Score
+            Of these weights on the validation set.
+        epoch : int
+            Epochs trained.
+        """
+        corpus, settings, init = self._corpus, self._settings, self._init
+        # A model that is fine-tuned keeps the decoder and language model of the bundle that it began from.
+        decoding = init if init and init.alphabet == corpus.alphabet else None
+        provenance: dict[str, Any] = {
+            "train": list(settings.data.train),
+            "valid": list(self._valid_names),
+            "train_hours": round(float(self._examples.seconds.sum()) / 3600, 3),
+            "train_utterances": len(corpus.train),
+            "epoch": epoch,
+            "seed": settings.training.seed,
+            "backend": keras.backend.backend(),
+            "init": init and {"bundle": str(init.path), "provenance": dict(init.provenance)},
+            "versions": {package: metadata.version(package) for package in ("asr", "keras", "numpy")},
+            "python": platform.python_version(),
+        }
+        rates = {
+            "decoder": describe_decoder(DECODER),
+            "wer": score.words.rate,
+            "cer": score.characters.rate,
+            "utterances": len(score.utterances),
+            "note": "chosen on this set, so a little optimistic",
+        }
+        save_bundle(
+            self._run_dir / name,
+            weights=read_weights(self._engine.model),
+            log_mel=self._log_mel,
+            normalizer=settings.normalizer,
+            alphabet=corpus.alphabet,
+            phones=corpus.phones,
+            model=settings.model,
+            decoder=decoding.decoder if decoding else None,
+            priors=decoding.priors if decoding else (),
+            provenance=provenance,
+            error_rates={", ".join(self._valid_names): rates},
+            overwrite=True,  # within the folder of the run, where a damaged bundle may be
+        )
+
+    def batch(self, prepared: Prepared, progress: Progress) -> Path:
+        """Save a batch and the present weights, for `scripts/research/replay_batch.py`; returns the file."""
+        path = self._run_dir / NON_FINITE / f"epoch{progress.epoch + 1}-batch{progress.batch + 1}.npz"
+        batch, buffer = prepared.batch, io.BytesIO()
+        weights: dict[str, Any] = {f"weights/{name}": array for name, array in read_weights(self._engine.model).items()}
+        np.savez_compressed(
+            buffer,
+            ids=np.array([self._examples.utterances[index].id for index in prepared.indices]),
+            frames=batch.frames,
+            frame_counts=batch.frame_counts,
+            labels=batch.labels,
+            label_counts=batch.label_counts,
+            **weights,
+        )
+        write_atomically(path, buffer.getvalue())
+        return path

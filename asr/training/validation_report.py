@@ -1,0 +1,64 @@
+"""The report of a run's best bundle on the validation set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from asr.bundle import load_bundle
+from asr.corpus.manifest import Utterance
+from asr.decoding import describe_decoder
+from asr.errors import AudioError
+from asr.evaluation.policy import ScoringPolicy
+from asr.evaluation.report import make_report
+from asr.evaluation.report_files import DATA_FILES, write_report
+from asr.evaluation.sources import Output, System
+from asr.recognition.transcriber import Transcriber
+from asr.settings.commands import TrainConfig
+from asr.settings.decoding import GreedyConfig
+from asr.training.run_folder import BEST, VALIDATION
+
+
+def report_best(
+    run_dir: Path, settings: TrainConfig, utterances: Sequence[Utterance], valid_names: Sequence[str]
+) -> list[Path]:
+    """Report the errors of the best bundle on the validation set, by utterance; nothing if there is a report already.
+
+    The recordings are decoded as the bundle will be used: by the decoder that it recommends, which a fine-tuned model
+    has from the bundle it began from, with that one's language model; otherwise greedily.
+
+    Returns
+    -------
+    list of Path
+        The files of the report.
+
+    Raises
+    ------
+    AudioError
+        If a recording can no longer be read.
+    """
+    best, folder = run_dir / BEST, run_dir / VALIDATION
+    if not best.exists() or (folder / DATA_FILES[0]).exists():
+        return []
+    bundle = load_bundle(best)
+    decoder = bundle.decoder or GreedyConfig()
+    transcriber = Transcriber(bundle, decoder=decoder)
+    outputs = []
+    for transcript in tqdm(
+        transcriber.transcribe_files([one.audio for one in utterances]),
+        "reporting",
+        len(utterances),
+        unit="file",
+        disable=None,
+        leave=False,
+    ):
+        if isinstance(transcript, AudioError):
+            raise transcript
+        outputs.append(Output(transcript.text))
+    label = describe_decoder(decoder)
+    system = System(f"{BEST}, {label}", outputs, {"bundle": str(best), "decoder": label})
+    report = make_report(utterances, [system], ScoringPolicy(settings.normalizer), references=list(valid_names))
+    page = write_report(folder, report)
+    return [folder / DATA_FILES[0], page]
