@@ -24,11 +24,12 @@ reveal_type(asr.score(["a"], ["b"]).words.errors)
 reveal_type(asr.load_bundle("en"))
 reveal_type(asr.TrainConfig(data=asr.DataConfig(train=["a.jsonl"]), model=asr.ModelConfig(depth=2)))
 reveal_type(asr.__version__)
+reveal_type(next(asr.Transcriber(asr.load_bundle()).transcribe_files(["a.wav"], errors="raise")))
 asr.transcrbe("a.wav")
 asr.transcribe("a.wav", bundel="en")
 asr.score("a text", 3)
 """
-REVEALED = ["Transcript", "float", "Transcript", "int", "Bundle", "TrainConfig", "str"]
+REVEALED = ["Transcript", "float", "Transcript", "int", "Bundle", "TrainConfig", "str", "Transcript"]
 REFUSED = [
     'Module has no attribute "transcrbe"', 'Unexpected keyword argument "bundel" for "transcribe"',
     'Argument 2 to "score" has incompatible type "int"',

@@ -47,6 +47,13 @@ MODULE_EXCEPTIONS = {
     "recognition/evaluate.py": {"corpus", "evaluation"},
 }
 
+# Imports within a function that lead back to their own module, and why they may.
+LATE_IMPORTS = {
+    ("asr.evaluation.report", "asr.evaluation.report_files"): "`EvaluationReport.write` gives itself to what writes it",
+    ("asr.acoustic.rnn_kernels", "asr.acoustic.rnn_kernels.cudnn"): "kernels take the number of gates from here",
+    ("asr.acoustic.rnn_kernels", "asr.acoustic.rnn_kernels.tensorflow_loop"): "the same",
+}
+
 # The only places that reach below Keras, but for what a training asks of devices.
 KERNELS = ("acoustic/rnn_kernels/", "acoustic/ctc_kernels/", "acoustic/denominator_kernels/")
 
@@ -161,8 +168,8 @@ def graph() -> dict[str, set[str]]:
 
 
 def test_no_module_imports_itself_over_others(graph):
-    # The kernels take the number of gates from their package, which chooses among them.
-    assert {name for name in circles(graph) if not name.startswith("asr.acoustic.rnn_kernels")} == set()
+    imports = {name: {one for one in used if (name, one) not in LATE_IMPORTS} for name, used in graph.items()}
+    assert circles(imports) == set()
 
 
 def test_circles_are_found():

@@ -283,11 +283,11 @@ def evaluate(
     >>> import asr
     >>> report = asr.evaluate("data/samples/samples.jsonl", bundle="tiny")
     >>> report.references.utterances, report.references.words
-    (6, 94)
+    (6, 129)
     >>> 0 < report.cer < report.wer < 1
     True
     >>> [one.field for one in report.systems[0].slices]
-    ['duration', 'speaker']
+    ['speaker']
     """
     if isinstance(normalizer, str):
         if normalizer not in NORMALIZERS:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -220,9 +220,7 @@ class Transcriber:
         AudioError
             If it cannot be read.
         """
-        (result,) = self.transcribe_files([path])
-        if isinstance(result, AudioError):
-            raise result
+        (result,) = self.transcribe_files([path], errors="raise")
         return result
 
     def transcribe_samples(self, samples: Samples) -> Transcript:
@@ -239,22 +237,53 @@ class Transcriber:
         self._decode([(writing, one) for one in heard.stretches])
         return self._transcript(writing, end)
 
+    @overload
     def transcribe_files(
-        self, paths: Iterable[AudioSource], *, progress: Progress | None = None
-    ) -> Iterator[Transcript | AudioError]:
+        self, paths: Iterable[AudioSource], *, errors: Literal["raise"], progress: Progress | None = None
+    ) -> Iterator[Transcript]: ...
+
+    @overload
+    def transcribe_files(
+        self, paths: Iterable[AudioSource], *, errors: Literal["return"] = "return", progress: Progress | None = None
+    ) -> Iterator[Transcript | AudioError]: ...
+
+    def transcribe_files(
+        self,
+        paths: Iterable[AudioSource],
+        *,
+        errors: Literal["raise", "return"] = "return",
+        progress: Progress | None = None,
+    ) -> Iterator[Transcript] | Iterator[Transcript | AudioError]:
         """Transcribe recordings in order.
 
         Parameters
         ----------
         paths : iterable of str, Path or AudioSegment
+        errors : "return" or "raise"
+            Whether the error of a recording that cannot be read takes its place among the results, or is raised.
         progress : callable, optional
             See `Progress`.
 
-        Yields
+        Returns
+        -------
+        iterator of Transcript or AudioError
+            One for each path, as soon as it is there.
+
+        Raises
         ------
-        Transcript or AudioError
-            One for each path: an unreadable file does not keep the rest back.
+        AudioError
+            With errors="raise", at the first recording that cannot be read.
+        ValueError
+            If `errors` is anything else.
         """
+        if errors not in ("raise", "return"):
+            raise ValueError(f"errors={errors!r}: it must be 'raise' or 'return'")
+        results = self._transcripts(paths, progress)
+        return _raising(results) if errors == "raise" else results
+
+    def _transcripts(
+        self, paths: Iterable[AudioSource], progress: Progress | None
+    ) -> Iterator[Transcript | AudioError]:
         decoding = _Decoding(self)
         for source, event in self._hear(paths, progress):
             decoding.push(source, event)
@@ -547,6 +576,13 @@ class _FrameBuffer:
     def frames(self) -> Frames | None:
         """All frames; None if there are too many or none."""
         return np.concatenate(self._parts) if self._parts else None
+
+
+def _raising(results: Iterator[Transcript | AudioError]) -> Iterator[Transcript]:
+    for result in results:
+        if isinstance(result, AudioError):
+            raise result
+        yield result
 
 
 def decode_recordings(recordings: Sequence[Heard], decoder: Decoder) -> list[list[Hypothesis]]:

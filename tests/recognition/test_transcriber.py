@@ -78,6 +78,16 @@ def test_an_unreadable_recording_does_not_keep_the_rest_back(transcriber, tmp_pa
         transcriber.transcribe(broken)
 
 
+def test_errors_are_raised_in_their_place_by_choice(transcriber, tmp_path):
+    good, bad = SAMPLES / "422-122949-0004.opus", tmp_path / "none.wav"
+    results = transcriber.transcribe_files([good, bad, good], errors="raise")
+    assert next(results) == transcriber.transcribe(good)
+    with pytest.raises(AudioError, match=r"none\.wav"):
+        next(results)
+    with pytest.raises(ValueError, match="errors='ignore': it must be 'raise' or 'return'"):
+        transcriber.transcribe_files([], errors="ignore")
+
+
 def test_samples_from_memory_give_the_text_of_their_file(transcriber):
     path = SAMPLE_PATHS[0]
     samples, rate = soundfile.read(path, dtype="float32")
