@@ -1,6 +1,8 @@
 """Makes a bundle that ships from a finished run: tunes decoder and confidences, measures, and writes the rates into it.
 
     python scripts/research/build_pretrained.py runs/en asr/models/en dev-clean-heldout.jsonl --lm english.lm
+    python scripts/research/build_pretrained.py runs/en asr/models/en dev-clean-heldout.jsonl --lm english.lm \
+        --pronunciations lexicon.txt --epoch last
     python scripts/research/build_pretrained.py runs/tiny asr/models/tiny dev-clean-heldout.jsonl --recipe tiny
 
 It calls `asr tune` and `asr evaluate`, and leaves the report of the latter where `--report` says.
@@ -29,11 +31,15 @@ def main() -> int:
     parser.add_argument("bundle", type=Path, help="the bundle to write")
     parser.add_argument("manifest", type=Path, help="utterances of other speakers, to tune and measure on")
     parser.add_argument("--lm", type=Path, help="language model to ship with it (default: none, greedy decoding)")
+    parser.add_argument("--pronunciations", type=Path, help="lexicon, to decode the output over phones")
+    parser.add_argument("--epoch", choices=["best", "last"], default="best", help="which bundle of the run (best)")
+    parser.add_argument("--beam-width", type=int, default=256, help="of the beam search (256)")
+    parser.add_argument("--trials", type=int, default=80, help="combinations of decoder weights to try (80)")
     parser.add_argument("--recipe", default="en", help="name of the experiment (en)")
     parser.add_argument("--note", help="what should be known of the training besides")
     parser.add_argument("--report", type=Path, help="folder for the evaluation report")
     arguments = parser.parse_args()
-    source = load_bundle(arguments.run / "best")
+    source = load_bundle(arguments.run / arguments.epoch)
     provenance = without_folders(source.provenance) | {
         "command": f"asr train experiment={arguments.recipe}",
         "licences": LICENCES,
@@ -45,8 +51,11 @@ def main() -> int:
         copy_bundle(source, tuned, provenance=provenance, error_rates={})
         decoders = {"greedy": ["decoder=greedy"]}
         if arguments.lm:
-            wide = ["decoder.beam_width=256", "decoder.score_margin=13", "decoder.min_symbol_log_prob=-6.5"]
-            decoders["beam"] = [f"decoder.lm={arguments.lm}", *wide, "trials=80"]
+            width = f"decoder.beam_width={arguments.beam_width}"
+            wide = [width, "decoder.score_margin=13", "decoder.min_symbol_log_prob=-6.5"]
+            decoders["beam"] = [f"decoder.lm={arguments.lm}", *wide, f"trials={arguments.trials}"]
+            if arguments.pronunciations:
+                decoders["beam"].append(f"decoder.pronunciations={arguments.pronunciations}")
         for name, settings in decoders.items():
             tuning = report_dir / f"tuning-{name}"
             call("tune", arguments.manifest, f"bundle={tuned}", *settings, f"output={tuned}", f"report_dir={tuning}")
