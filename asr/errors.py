@@ -84,3 +84,8 @@ class LanguageModelError(AsrError):
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # to travel between processes
+        return type(self), (self.path, self.reason)

@@ -68,3 +68,7 @@ def slow_start(_first: None) -> Callable[[Any], Any]:
 
 def large(_first: None) -> Callable[[Any], Any]:
     return lambda count: np.zeros(count, np.float32)
+
+
+def killed(_first: Any) -> Callable[[Any], Any]:
+    return lambda _request: os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from asr.audio.features import Frames
-from asr.audio.load import Samples, load_audio, resample
+from asr.audio.load import Samples, resample
+from asr.audio.readers import shared_readers
 from asr.audio.segment import AudioSource, split_source
 from asr.errors import AudioError
 from asr.settings.augment import AugmentConfig
@@ -313,7 +314,7 @@ def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:
 
 @lru_cache(maxsize=_KEPT_RECORDINGS)
 def _recording(source: AudioSource, sample_rate: int) -> Samples:
-    samples = load_audio(source, sample_rate=sample_rate)
+    samples = shared_readers().load(source, sample_rate=sample_rate)
     if not samples.any():
         raise AudioError(split_source(source)[0], "is silent: neither a noise nor a room")
     return samples

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.audio.load import Samples, decode_audio
 from asr.audio.segment import AudioSource
@@ -13,6 +14,8 @@ from asr.audio.segment import AudioSource
 _BLOCK_SECONDS = 0.025
 # Neighbours that are equal and this high are a cut-off top: at 8 kHz and above no voice stays so flat.
 _FLAT_TOP, _FLAT_SAMPLES, _FULL_SCALE = 0.25, 3, 0.999
+# Converted to 16 bits at a time: copies of a long recording would take several times its memory.
+_DIGEST_SAMPLES = 1 << 20
 SILENCE_DB = -120.0
 """dB of digital silence, which has none"""
 
@@ -48,12 +51,25 @@ def measure_audio(path: AudioSource) -> Sound:
     AudioError
         If it cannot be read whole.
     """
-    channels, rate = decode_audio(path)
+    return measure_channels(*decode_audio(path))
+
+
+def measure_channels(channels: npt.NDArray[np.float32], rate: int) -> Sound:
+    """Measure samples.
+
+    Parameters
+    ----------
+    channels : float32 [shape=(samples, channels)]
+    rate : int > 0
+        Hz.
+    """
     mixed = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
     blocks = _block_levels(mixed, max(1, int(_BLOCK_SECONDS * rate)))
     softest, loudest = np.percentile(blocks, (5, 95))
-    sixteen_bits = np.round(np.clip(channels, -1, 1) * 32767).astype(np.int16)
-    digest = hashlib.blake2b(np.ascontiguousarray(sixteen_bits).view(np.uint8).data, digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
+    for start in range(0, len(channels), _DIGEST_SAMPLES):
+        part = channels[start : start + _DIGEST_SAMPLES]
+        digest.update(np.round(np.clip(part, -1, 1) * 32767).astype(np.int16, order="C").data)
     digest.update(f"{rate} {channels.shape[1]}".encode())
     return Sound(
         seconds=len(channels) / rate,

@@ -1,81 +1,128 @@
-"""The other end of `asr.audio.readers`: reads recordings for its parent, which may lose it at any time.
-
-Requests come on standard input, one line of JSON each: with a path, to open a recording; empty, for what comes next of
-it. Each is answered on standard output by one letter, a length, and as many bytes.
-"""
+"""The child process of `asr.audio.readers`: decodes recordings for its parent, which survives if a decoder crashes."""
 
 from __future__ import annotations
 
-import json
-import os
 import resource
-import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import Any
 
-from asr.audio.load import open_audio
-from asr.audio.readers import BLOCK, END, GREETING, HEADER, PROMISE, REFUSAL
-from asr.audio.segment import AudioSegment, AudioSource
+import numpy as np
+
+from asr.audio.load import Samples, join_blocks, open_audio, probe_seconds
+from asr.audio.measure import measure_channels
+from asr.audio.segment import AudioSource, split_source
 from asr.errors import AudioError
 
-# More than any sane recording needs, less than what brings a laptop to its knees.
+# A recording that takes more is an error: several of these processes run at once, on laptops too.
 _MEMORY_BYTES = 4 << 30
-_GRACE_SECONDS = 60
 
 
-def main() -> None:
-    """Answer requests until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who then closes our input
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """Asks for a recording as `Block`s."""
+
+    source: AudioSource
+    sample_rate: int
+    channel: str
+    track: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRequest:
+    """Asks for the `Sound` of a recording, after one None for each block that is decoded."""
+
+    source: AudioSource
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """Asks for the seconds of a recording, as `probe_seconds` gives them."""
+
+    source: AudioSource
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of a recording that is being read."""
+
+    samples: Samples
+    """float32 [shape=(samples,)]; the first block of a recording is empty"""
+    promised_seconds: float
+    """the length of the recording by its header, or 0 where it has none"""
+    notes: tuple[str, ...] = ()
+    """what a user should know about how the recording was read; with its last block, which may be empty"""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Answers a request for the next item of a recording that has no more."""
+
+
+Request = ReadRequest | MeasureRequest | ProbeRequest
+
+
+def make_reader(_first: None) -> Callable[[Request | None], Any]:
+    """The handler of a reader: a request opens a recording and is answered by its first item, None by the next one."""
     _limit_resources()
-    # What a library prints must not get between the answers.
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
     import soundfile  # noqa: F401  # before the first request comes
 
-    answers: Iterator[tuple[bytes, bytes]] = iter(())
-    with suppress(BrokenPipeError):
-        _send(output, GREETING, b"")
-        for line in sys.stdin.buffer:
-            request = json.loads(line)
-            if request:
-                answers = _read(request)
-                patience = request["timeout"]
-            # A parent that waits in vain ends us; should it be gone, nobody else would.
-            signal.alarm(int(patience) + _GRACE_SECONDS)
-            kind, content = next(answers)
-            signal.alarm(0)
-            _send(output, kind, content)
-    with suppress(BrokenPipeError):
-        output.close()
+    items: Iterator[Any] = iter(())
+    source: AudioSource = ""
+
+    def answer(request: Request | None) -> Any:
+        nonlocal items, source
+        if request is not None:
+            source, items = request.source, _ITEMS[type(request)](request)
+        try:
+            return next(items, End())
+        except AudioError:
+            raise
+        except MemoryError:
+            raise AudioError(
+                split_source(source)[0], f"takes more than {_MEMORY_BYTES >> 30} GB of memory to decode"
+            ) from None
+        except Exception as error:  # what a decoder raises on a broken file
+            reason = f"cannot be decoded ({type(error).__name__}: {error})"
+            raise AudioError(split_source(source)[0], reason) from None
+
+    return answer
 
 
-def _send(output: IO[bytes], kind: bytes, content: bytes) -> None:
-    output.write(HEADER.pack(kind, len(content)))
-    output.write(content)
-    output.flush()
+def _read(request: ReadRequest) -> Iterator[Block]:
+    with open_audio(request.source, track=request.track) as recording:
+        promised = recording.promised_seconds
+        yield Block(np.zeros(0, np.float32), promised)
+        for samples in recording.samples(sample_rate=request.sample_rate, channel=request.channel):
+            yield Block(samples, promised)
+    if recording.notes:
+        yield Block(np.zeros(0, np.float32), promised, tuple(recording.notes))
 
 
-def _read(request: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-    path = Path(os.fsdecode(bytes.fromhex(request["path"])))
-    source: AudioSource = AudioSegment(path, *request["segment"]) if request["segment"] else path
-    try:
-        with open_audio(source, track=request["track"]) as recording:
-            yield PROMISE, str(recording.promised_seconds).encode()
-            for block in recording.samples(sample_rate=request["sample_rate"], channel=request["channel"]):
-                yield BLOCK, block.tobytes()
-        yield END, json.dumps(list(recording.notes)).encode() if recording.notes else b""
-    except AudioError as error:
-        yield REFUSAL, error.reason.encode("utf-8", "replace")
-    except MemoryError:
-        yield REFUSAL, b"takes more memory to decode than any sane recording"
-    except Exception as error:  # whatever a decoder makes of a broken file: it is the file's fault
-        yield REFUSAL, f"cannot be decoded ({type(error).__name__}: {error})".encode("utf-8", "replace")
+def _measure(request: MeasureRequest) -> Iterator[Any]:
+    blocks = []
+    with open_audio(request.source) as recording:
+        for block in recording.blocks:
+            blocks.append(block)
+            yield None
+    channels, rate = join_blocks(blocks)
+    blocks.clear()
+    yield measure_channels(channels, rate)
+
+
+def _probe(request: ProbeRequest) -> Iterator[float]:
+    yield probe_seconds(request.source)
+
+
+_ITEMS: dict[type, Callable[[Any], Iterator[Any]]] = {
+    ReadRequest: _read,
+    MeasureRequest: _measure,
+    ProbeRequest: _probe,
+}
 
 
 def _limit_resources() -> None:
     for kind, value in ((resource.RLIMIT_AS, _MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
-        with suppress(ValueError, OSError):  # a system that knows no such limit, or a lower one that holds already
+        with suppress(ValueError, OSError):  # the system has no such limit, or a lower one already
             resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))

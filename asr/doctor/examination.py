@@ -19,8 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from asr.acoustic.steps import count_steps, fitting_speeds
-from asr.audio.load import probe_seconds
-from asr.audio.measure import Sound, measure_audio
+from asr.audio.measure import Sound
+from asr.audio.readers import Readers
 from asr.audio.segment import AudioSource
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.corpus.split import hold_out
@@ -115,7 +115,7 @@ def examine(
     listen : bool
         Decode every recording, or only read its header.
     workers : int
-        Threads; 0 for one a processor core.
+        Processes that read recordings; 0 for one a processor core.
 
     Returns
     -------
@@ -141,16 +141,17 @@ def examine(
     alphabet = _alphabet(settings, kept)
     sounds: dict[str, Sound] = {}
     examined = []
-    for part in kept:
-        looked = _look_at(part, measure_audio if listen else probe_seconds, workers)
-        utterances = []
-        for utterance, found in zip(part.utterances, looked, strict=True):
-            if isinstance(found, Sound):
-                sounds[utterance.where] = found
-            utterance, found_faults = _examine_utterance(utterance, found, part, alphabet, settings)
-            utterances.append(utterance)
-            faults += found_faults
-        examined.append(replace(part, utterances=utterances))
+    with Readers() as readers:
+        for part in kept:
+            looked = _look_at(part, readers.measure if listen else readers.probe, workers)
+            utterances = []
+            for utterance, found in zip(part.utterances, looked, strict=True):
+                if isinstance(found, Sound):
+                    sounds[utterance.where] = found
+                utterance, found_faults = _examine_utterance(utterance, found, part, alphabet, settings)
+                utterances.append(utterance)
+                faults += found_faults
+            examined.append(replace(part, utterances=utterances))
     unread = {fault.where for fault in faults if fault.kind in {"missing", "unreadable"}}
     faults += _pace_faults([one for part in examined for one in part.utterances if one.where not in unread])
     faults += _duplicates(examined, sounds)
@@ -238,7 +239,7 @@ def _look_at(
         except AudioError as error:
             return error
 
-    # Decoders and NumPy release the global interpreter lock.
+    # Each thread waits for a reader process of its own.
     with ThreadPoolExecutor(workers or available_cores()) as pool:
         found = pool.map(attempt, part.utterances)
         yield from tqdm(found, f"examining {part.name}", len(part.utterances), unit="file", disable=None, leave=False)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from asr.acoustic.steps import step_counts
 from asr.audio.augment import Augmenter, Variation, change_speed, dither, mask_frames
 from asr.audio.features import Frames, LogMel, frame_count
-from asr.audio.load import Samples, load_audio
+from asr.audio.load import Samples
+from asr.audio.readers import shared_readers
 from asr.audio.segment import AudioSource, split_source
 from asr.corpus.batching import Batch, PlannedBatch, collate
 from asr.corpus.manifest import Utterance
@@ -323,7 +324,7 @@ class Examples:
         rng = np.random.default_rng([self._seed, epoch, index])
         variation = self._augmenter.draw(rng) if self._augmenter else Variation()
         samples = self._samples(index, epoch, rng, variation)
-        before = self._log_mel(load_audio(source, sample_rate=self._log_mel.settings.sample_rate))
+        before = self._log_mel(shared_readers().load(source, sample_rate=self._log_mel.settings.sample_rate))
         companion = int(self.companions(epoch)[index])
         names = ([f"speed {speed:g}"] if speed != 1 else []) + variation.names
         if companion != _ALONE:
@@ -375,7 +376,7 @@ class Examples:
 
     def _alone(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Samples:
         source, sample_rate = self.utterances[index].audio, self._log_mel.settings.sample_rate
-        samples = change_speed(load_audio(source, sample_rate=sample_rate), self._speed(index, epoch))
+        samples = change_speed(shared_readers().load(source, sample_rate=sample_rate), self._speed(index, epoch))
         return self._augmenter.apply(samples, variation, rng) if self._augmenter else samples
 
 
@@ -396,12 +397,18 @@ def corpus_statistics(examples: Examples, *, seed: int, most: int = 500) -> tupl
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(examples.utterances))[:most]
     total = squares = np.zeros(examples._log_mel.settings.mels)
-    count = 0
+    count, failure = 0, None
     for index in chosen:
-        frames = examples._unmasked(index, 0, rng, Variation()).astype(np.float64)
+        try:
+            frames = examples._unmasked(index, 0, rng, Variation()).astype(np.float64)
+        except AudioError as error:  # the epochs leave it out too, and name it
+            failure = error
+            continue
         total = total + frames.sum(axis=0)
         squares = squares + (frames**2).sum(axis=0)
         count += len(frames)
+    if failure and not count:
+        raise failure
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return mean.astype(np.float32), deviation.astype(np.float32)

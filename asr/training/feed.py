@@ -1,23 +1,19 @@
-"""Hands out the batches of an epoch in order, prepared ahead of time by other processes."""
+"""Gives the batches of an epoch in order, prepared ahead of time by child processes."""
 
 from __future__ import annotations
 
-import os
-import pickle
-import queue
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 
 from asr.corpus.batching import PlannedBatch
 from asr.errors import TrainingError
+from asr.processes import ChildEndedError, Pool
 from asr.training.examples import Examples, Prepared
 
+_WORKER = "asr.training.worker:make_worker"
 # Batches ready or under way for each process: enough to even out short and long ones.
 _AHEAD = 3
 
@@ -37,10 +33,10 @@ class Feed:
     def __init__(self, examples: Examples, *, workers: int, fixed_shapes: bool) -> None:
         self._examples = examples
         self._fixed_shapes = fixed_shapes
-        self._workers = [_Worker(examples) for _ in range(workers)]
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
+        self._count = workers
+        self._workers = Pool(_WORKER, examples)
+        for _ in range(workers):
+            self._workers.start()
         self._threads = ThreadPoolExecutor(max(1, workers), thread_name_prefix="feed")
         self.waited_seconds = 0.0
         """time that the consumer has spent waiting for batches"""
@@ -55,9 +51,9 @@ class Feed:
 
     def close(self) -> None:
         """End the processes."""
-        for worker in self._workers:
-            worker.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
+        self._threads.shutdown()
 
     def batches(self, jobs: Iterable[tuple[int, PlannedBatch]]) -> Iterator[Prepared]:
         """The batches of some pairs of epoch and plan, in their order.
@@ -69,7 +65,7 @@ class Feed:
         TrainingError
             If a process has died.
         """
-        if not self._workers:
+        if not self._count:
             for epoch, planned in jobs:
                 started = time.monotonic()
                 prepared = self._examples.prepare(planned, epoch, fixed_shape=self._fixed_shapes)
@@ -77,7 +73,7 @@ class Feed:
                 yield prepared
             return
         waiting: deque[Future[Prepared]] = deque()
-        ahead = _AHEAD * len(self._workers) + 1
+        ahead = _AHEAD * self._count + 1
         try:
             for epoch, planned in jobs:
                 waiting.append(self._threads.submit(self._prepare, planned, epoch))
@@ -96,57 +92,11 @@ class Feed:
         return prepared
 
     def _prepare(self, planned: PlannedBatch, epoch: int) -> Prepared:
-        worker = self._idle.get()
         try:
-            return worker.prepare(planned, epoch, self._fixed_shapes)
-        finally:
-            self._idle.put(worker)
-
-
-class _Worker:
-    """The near end of a worker process; see `asr.training.worker` for the far one."""
-
-    def __init__(self, examples: Examples) -> None:
-        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "asr.training.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | one_thread | {"PYTHONPATH": path},
-            process_group=0,  # a Ctrl-C at the terminal is for the training alone
-        )
-        self._to_send: Examples | None = examples
-
-    def prepare(self, planned: PlannedBatch, epoch: int, fixed_shape: bool) -> Prepared:
-        """Have a batch prepared, and wait for it."""
-        jobs, results = self._process.stdin, self._process.stdout
-        assert jobs is not None
-        assert results is not None
-        try:
-            if self._to_send is not None:
-                pickle.dump(self._to_send, jobs)
-                self._to_send = None
-            pickle.dump((planned, epoch, fixed_shape), jobs)
-            jobs.flush()
-            result = pickle.load(results)
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            self._process.kill()  # in case it goes on, out of step
+            prepared: Prepared = self._workers.ask((planned, epoch, self._fixed_shapes))
+        except ChildEndedError as error:
             raise TrainingError(
-                f"a process that prepares batches has ended (exit code {self._process.wait()}): if memory ran out, "
-                "lower training.workers; training.workers=0 prepares them in the training process"
+                f"a process that prepares batches has ended ({error}): if memory ran out, lower training.workers; "
+                "training.workers=0 prepares them in the training process"
             ) from error
-        if isinstance(result, Exception):
-            raise result
-        prepared: Prepared = result
         return prepared
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            try:
-                if stream:
-                    stream.close()
-            except OSError:  # what was not sent yet
-                pass

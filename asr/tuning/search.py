@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 
 from asr.decoding.assembly import load_language_model
 from asr.decoding.decoder import BeamDecoder
+from asr.errors import AsrError
 from asr.evaluation.scoring import Score, score
+from asr.processes import ChildEndedError, Pool
 from asr.pronunciation.phones import PhoneSet
 from asr.recognition.transcriber import Heard, decode_recordings
 from asr.settings.decoding import BeamConfig
@@ -25,6 +26,7 @@ SEARCHED = {
     "prior_weight": (0.0, 1.0),
 }
 """what is searched, by the name of the setting; natural log"""
+_TRIALS = "asr.tuning.search:make_trials"
 # The narrowest beam is recommended whose word error rate is this close to the best one's.
 _NEXT_TO_NOTHING = 0.001
 
@@ -83,18 +85,19 @@ class Tuner:
         seed: int,
         workers: int,
     ) -> None:
-        self._settings, self._seed, self._workers = settings, seed, workers
+        self._settings, self._seed = settings, seed
         self._searched = {name: span for name, span in SEARCHED.items() if priors or name != "prior_weight"}
-        self._job = (heard, references, alphabet, normalizer, priors, spelling, phones, settings.lm)
+        job = _Job(heard, references, alphabet, normalizer, priors, spelling, phones, settings.lm)
+        self._pool = Pool(_TRIALS, job)
+        self._threads = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> Tuner:
-        self._pool = ProcessPoolExecutor(
-            self._workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=self._job
-        )
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
+        self._threads.shutdown()
 
     def search(self, trials: int, watch: Callable[[Trial], object]) -> list[Trial]:
         """Try combinations of the settings in `SEARCHED`.
@@ -146,7 +149,12 @@ class Tuner:
         return self._try([replace(best, beam_width=width) for width in sorted(set(widths))])
 
     def _try(self, several: Sequence[BeamConfig]) -> list[Trial]:
-        return list(self._pool.map(_try_settings, several))
+        try:
+            return list(self._threads.map(self._pool.ask, several))
+        except ChildEndedError as error:
+            raise AsrError(
+                f"a process that tries settings has ended ({error}): if memory ran out, lower workers"
+            ) from error
 
 
 def recommend(trials: Sequence[Trial]) -> Trial:
@@ -155,37 +163,32 @@ def recommend(trials: Sequence[Trial]) -> Trial:
     return min((trial for trial in trials if trial.rate[0] <= best + _NEXT_TO_NOTHING), key=lambda one: one.seconds)
 
 
-_state: tuple[
-    Sequence[Heard],
-    Sequence[str],
-    Alphabet,
-    NormalizerConfig,
-    Sequence[float],
-    NormalizerConfig | None,
-    PhoneSet | None,
-]
-_model = None
+@dataclass(frozen=True)
+class _Job:
+    """What a process that tries settings needs to know; fields as in `Tuner`."""
+
+    heard: Sequence[Heard]
+    references: Sequence[str]
+    alphabet: Alphabet
+    normalizer: NormalizerConfig
+    priors: Sequence[float]
+    spelling: NormalizerConfig | None
+    phones: PhoneSet | None
+    lm: str | None
 
 
-def _prepare(
-    heard: Sequence[Heard],
-    references: Sequence[str],
-    alphabet: Alphabet,
-    normalizer: NormalizerConfig,
-    priors: Sequence[float],
-    spelling: NormalizerConfig | None,
-    phones: PhoneSet | None,
-    lm: str | None,
-) -> None:
-    global _state, _model
-    _state = heard, references, alphabet, normalizer, priors, spelling, phones
-    _model = None if lm is None else load_language_model(lm)
+def make_trials(job: _Job) -> Callable[[BeamConfig], Trial]:
+    """The handler of a process that tries settings."""
+    model = None if job.lm is None else load_language_model(job.lm)
 
+    def try_settings(settings: BeamConfig) -> Trial:
+        decoder = BeamDecoder(
+            job.alphabet, settings, priors=job.priors, model=model, normalizer=job.spelling, phones=job.phones
+        )
+        started = time.process_time()
+        texts = [hypotheses[0].text for hypotheses in decode_recordings(job.heard, decoder)]
+        seconds = time.process_time() - started
+        normalized = [normalize_text(text, job.normalizer) for text in texts]
+        return Trial(settings, score(job.references, normalized), seconds)
 
-def _try_settings(settings: BeamConfig) -> Trial:
-    heard, references, alphabet, normalizer, priors, spelling, phones = _state
-    decoder = BeamDecoder(alphabet, settings, priors=priors, model=_model, normalizer=spelling, phones=phones)
-    started = time.process_time()
-    texts = [hypotheses[0].text for hypotheses in decode_recordings(heard, decoder)]
-    seconds = time.process_time() - started
-    return Trial(settings, score(references, [normalize_text(text, normalizer) for text in texts]), seconds)
+    return try_settings

@@ -190,8 +190,8 @@ def fuzz(count: int, *, seed: int, folder: Path, keep: Path | None, timeout: flo
             tally.reasons[reason] += 1
             if reason == "cannot be decoded":  # what nobody foresaw is shown whole
                 tally.reasons[result.reason] += 1
-            if "broke down" in result.reason or "not moved on" in result.reason:
-                outcome = "broke down" if "broke down" in result.reason else "hung"
+            if "crashed" in result.reason or "gave nothing" in result.reason:
+                outcome = "crashed" if "crashed" in result.reason else "hung"
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)
                     (keep / path.name).write_bytes(path.read_bytes())
@@ -203,7 +203,7 @@ def fuzz(count: int, *, seed: int, folder: Path, keep: Path | None, timeout: flo
     for (_, outcome), number in tally.formats.items():
         totals[outcome] += number
     tally.texts, tally.refused, tally.broke_down, tally.hung = (
-        totals[name] for name in ("text", "refused", "broke down", "hung")
+        totals[name] for name in ("text", "refused", "crashed", "hung")
     )
     tally.lost = count - tally.inputs
     readers.close()
@@ -228,7 +228,7 @@ def main() -> int:
             timeout=arguments.timeout,
             workers=arguments.workers,
         )
-    outcomes = ("text", "refused", "broke down", "hung")
+    outcomes = ("text", "refused", "crashed", "hung")
     print(f"{'format':<18}" + "".join(f"{name:>12}" for name in outcomes))
     for kind in sorted({kind for kind, _ in tally.formats}):
         print(f"{kind:<18}" + "".join(f"{tally.formats[kind, name]:>12,}" for name in outcomes))

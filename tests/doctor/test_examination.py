@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from asr.audio.readers import Limits, Readers
 from asr.doctor.examination import examine
 from asr.doctor.faults import KINDS, Severity
 from asr.doctor.findings_report import format_table, report_object, write_report
@@ -19,6 +20,7 @@ from asr.settings.commands import DoctorConfig, TrainConfig
 from asr.settings.corpus import DataConfig
 from asr.settings.text import AlphabetConfig
 
+from ..audio.planted import READER
 from ..conftest import RATE, SHARED_SPEECH, write_rows
 
 CLEAN = 200
@@ -193,6 +195,24 @@ def test_the_short_form_finds_what_headers_and_texts_tell(planted):
             assert fault.kind in kinds[fault.utterance.id]
     found = {fault.utterance.id for fault in short.faults if fault.utterance}
     assert {"gone", "letter", "nothing", "naive", "hurried", "longer", "wrong_long", "said_twice", "valid-005"} <= found
+
+
+@pytest.mark.parametrize("listen", [True, False])
+def test_a_recording_that_crashes_or_blocks_the_decoder_costs_itself(monkeypatch, tmp_path, listen):
+    monkeypatch.setattr("asr.audio.readers._READER", READER)
+    monkeypatch.setattr("asr.doctor.examination.Readers", lambda: Readers(Limits(timeout=3)))
+    (tmp_path / "headers").mkdir()
+    rows = plain(tmp_path / "headers", 4, np.random.default_rng(5))
+    for row, name in zip(rows, ("abort", "hang"), strict=False):
+        path = (tmp_path / "headers" / row["audio_filepath"]).rename(tmp_path / "headers" / f"{name}.wav")
+        row["audio_filepath"], row["id"] = path.name, name
+    manifest = write_rows(tmp_path / "headers" / "train.jsonl", rows)
+    diagnosis = examine(TrainConfig(), parts=[manifest], listen=listen)
+    found = {fault.utterance.id: (fault.kind, str(fault)) for fault in diagnosis.faults if fault.utterance}
+    assert found.keys() == {"abort", "hang"}
+    assert all(kind == "unreadable" for kind, _ in found.values())
+    assert f"{manifest}:1: {tmp_path}/headers/abort.wav: the decoder crashed on it (signal 6" in found["abort"][1]
+    assert f"{manifest}:2: {tmp_path}/headers/hang.wav: the decoder gave nothing for 3 s" in found["hang"][1]
 
 
 def test_a_quarantine_list_is_respected_and_counted(planted, diagnosis, tmp_path):

@@ -204,6 +204,14 @@ def test_corpus_statistics_are_those_of_all_frames():
     np.testing.assert_allclose(deviation, frames.std(axis=0), rtol=1e-4)
 
 
+def test_corpus_statistics_leave_out_what_cannot_be_read(tmp_path):
+    broken = [replace(one, audio_path=tmp_path / "gone.wav") for one in UTTERANCES[:2]]
+    expected = corpus_statistics(examples(UTTERANCES[2:]), seed=0)
+    np.testing.assert_allclose(corpus_statistics(examples([*broken, *UTTERANCES[2:]]), seed=0), expected, rtol=1e-5)
+    with pytest.raises(AudioError, match="no such file"):
+        corpus_statistics(examples(broken), seed=0)
+
+
 def test_segments_of_one_recording_are_trained_on_as_files_of_their_own_and_cached_apart(tmp_path):
     samples = load_audio(UTTERANCES[0].audio_path, sample_rate=16000)
     soundfile.write(tmp_path / "talk.wav", samples, 16000, subtype="FLOAT")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from asr.text.alphabet import Alphabet
 from asr.training.examples import Examples
 from asr.training.feed import Feed
 
+from ..audio.planted import READER, WORKER
 from ..conftest import SMOKE
+from ..test_processes import is_gone
 
 UTTERANCES = read_manifest(SMOKE / "valid.jsonl").utterances[:8]
 JOBS = [(epoch, PlannedBatch((first, first + 1), Shape(3, 600, 70))) for epoch in range(2) for first in range(0, 8, 2)]
@@ -52,8 +56,6 @@ def test_a_feed_that_is_left_early_can_be_taken_up_again():
 
 
 def test_an_error_in_a_process_is_raised_here(tmp_path):
-    from dataclasses import replace
-
     gone = [replace(one, audio_path=tmp_path / "gone.wav") for one in UTTERANCES]
     with (
         Feed(examples(gone), workers=1, fixed_shapes=False) as feed,
@@ -63,15 +65,32 @@ def test_an_error_in_a_process_is_raised_here(tmp_path):
     assert info.value.path == str(tmp_path / "gone.wav")
 
 
-def test_a_process_that_dies_is_an_error_with_advice():
-    with Feed(examples(), workers=1, fixed_shapes=False) as feed:
-        batches = feed.batches(JOBS)
-        next(batches)
-        feed._workers[0]._process.kill()
-        with pytest.raises(
-            TrainingError, match=r"has ended \(exit code -9\): if memory ran out, lower training\.workers"
-        ):
-            list(batches)
+def test_a_process_that_dies_is_an_error_with_advice(monkeypatch):
+    monkeypatch.setattr("asr.training.feed._WORKER", "tests.children:killed")
+    with (
+        Feed(examples(), workers=1, fixed_shapes=False) as feed,
+        pytest.raises(
+            TrainingError, match=r"has ended \(signal 9, Killed\): if memory ran out, lower training\.workers"
+        ),
+    ):
+        next(feed.batches(JOBS))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("name", ["abort", "leave"])
+def test_a_recording_that_crashes_the_decoder_is_left_out_by_name(monkeypatch, tmp_path, workers, name):
+    monkeypatch.setattr("asr.audio.readers._READER", READER)
+    monkeypatch.setattr("asr.audio.readers._shared", None)
+    monkeypatch.setattr("asr.training.feed._WORKER", WORKER)
+    shutil.copy(UTTERANCES[1].audio_path, tmp_path / f"{name}.flac")
+    utterances = [UTTERANCES[0], replace(UTTERANCES[1], audio_path=tmp_path / f"{name}.flac"), *UTTERANCES[2:]]
+    with Feed(examples(utterances), workers=workers, fixed_shapes=False) as feed:
+        first, second, *_ = feed.batches(JOBS)
+    assert first.indices == (0,)
+    assert [line.partition(" (")[0] for line in first.left_out] == [
+        f"{tmp_path / name}.flac: the decoder crashed on it"
+    ]
+    assert second.indices == (2, 3)
 
 
 def test_waiting_is_measured():
@@ -87,6 +106,7 @@ def test_waiting_is_measured():
 
 def test_closing_ends_the_processes():
     feed = Feed(examples(), workers=2, fixed_shapes=False)
-    processes = [worker._process for worker in feed._workers]
+    pids = feed._workers.pids
     feed.close()
-    assert all(process.poll() is not None for process in processes)
+    assert len(pids) == 2
+    assert all(map(is_gone, pids))

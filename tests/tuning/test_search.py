@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from asr.errors import AsrError, LanguageModelError
 from asr.evaluation.scoring import score
+from asr.recognition.transcriber import Heard
+from asr.recognition.windows import Stretch
 from asr.settings.decoding import BeamConfig
-from asr.tuning.search import Trial, recommend
+from asr.settings.text import NormalizerConfig
+from asr.text.alphabet import Alphabet
+from asr.tuning.search import Trial, Tuner, recommend
 
+ALPHABET = Alphabet(" ab")
 WORDS = 10_000
 
 
@@ -27,3 +34,34 @@ def test_the_fastest_of_those_next_to_the_most_accurate_is_recommended(tried, re
     trials = [trial(*one) for one in tried]
     for order in (trials, trials[::-1]):
         assert recommend(order).settings.beam_width == recommended
+
+
+def tuner(**settings) -> Tuner:
+    rng = np.random.default_rng(0)
+    outputs = []
+    for name in "xy":
+        logits = rng.standard_normal((40, ALPHABET.size))
+        log_probs = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+        outputs.append(Heard(name, 1.6, (Stretch(0, log_probs),)))
+    config = BeamConfig(beam_width=4, **settings)
+    return Tuner(outputs, ["ab a", "b"], ALPHABET, NormalizerConfig(), settings=config, seed=1, workers=2)
+
+
+def test_trials_do_not_depend_on_which_process_made_them():
+    with tuner() as one:
+        trials = one.try_widths(BeamConfig(), [1, 2, 4, 8])
+        again = one.try_widths(BeamConfig(), [8, 4, 2, 1])
+    assert [trial.settings.beam_width for trial in trials] == [1, 2, 4, 8]
+    assert [trial.score for trial in trials] == [trial.score for trial in again]
+    assert not one._pool.pids
+
+
+def test_an_error_of_a_process_is_raised_here(tmp_path):
+    with tuner(lm=str(tmp_path / "none.lm")) as one, pytest.raises((LanguageModelError, OSError), match=r"none\.lm"):
+        one.try_widths(BeamConfig(), [1])
+
+
+def test_a_process_that_dies_is_an_error_with_advice(monkeypatch):
+    monkeypatch.setattr("asr.tuning.search._TRIALS", "tests.children:killed")
+    with tuner() as one, pytest.raises(AsrError, match=r"has ended \(signal 9, Killed\): if memory ran out"):
+        one.try_widths(BeamConfig(), [1, 2])

@@ -4,60 +4,39 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from asr.audio.load import load_audio
+from asr.audio.load import load_audio, probe_seconds
+from asr.audio.measure import measure_audio
 from asr.audio.readers import Limits, Readers
+from asr.audio.segment import AudioSegment
 from asr.errors import AudioError, ConfigError
 
-from ..conftest import RATE, REPOSITORY, SAMPLES
+from ..conftest import RATE, SAMPLES
+from ..test_processes import is_gone, run, wait_until
+from .planted import READER
 
 SAMPLE = sorted(SAMPLES.glob("*.opus"))[0]
-
-# A reader whose decoder aborts, hangs, leaves or eats memory on recordings of certain names.
-PLANTED = f"""
-import os, sys, time, pathlib
-sys.path.insert(0, {str(REPOSITORY)!r})
-from asr.audio import reader_process
-honest = reader_process.open_audio
-def planted(path, **settings):
-    name = pathlib.Path(path).stem
-    if name == "abort":
-        os.abort()
-    if name == "hang":
-        time.sleep(1000)
-    if name == "leave":
-        os._exit(3)
-    if name == "eat":
-        bytearray(1 << 40)
-    if name == "odd":
-        raise RuntimeError("never heard of it")
-    return honest(path, **settings)
-reader_process.open_audio = planted
-reader_process.main()
-"""
 
 
 @pytest.fixture
 def readers():
-    made = Readers(Limits(timeout=30))
-    yield made
-    made.close()
+    with Readers(Limits(timeout=30)) as made:
+        yield made
 
 
 @pytest.fixture
-def planted():
-    made = Readers(Limits(timeout=3), command=[sys.executable, "-c", PLANTED])
-    yield made
-    made.close()
+def planted(monkeypatch):
+    monkeypatch.setattr("asr.audio.readers._READER", READER)
+    with Readers(Limits(timeout=3)) as made:
+        yield made
 
 
 def read(readers: Readers, path: Path | str, **settings) -> np.ndarray:
@@ -83,11 +62,11 @@ def test_a_header_promises_how_long_it_will_be(readers):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("abort", r"the decoder broke down on it \(signal 6"),
-        ("hang", r"the decoder has not moved on for 3 s"),
-        ("leave", r"the decoder broke down on it \(exit code 3\)"),
-        ("eat", "takes more memory to decode than any sane recording"),
-        ("odd", r"cannot be decoded \(RuntimeError: never heard of it\)"),
+        ("abort", r"the decoder crashed on it \(signal 6"),
+        ("hang", r"the decoder gave nothing for 3 s"),
+        ("leave", r"the decoder crashed on it \(exit code 3\)"),
+        ("eat", "takes more than 4 GB of memory to decode"),
+        ("odd", r"cannot be decoded \(RuntimeError: an odd codec\)"),
     ],
 )
 def test_what_breaks_a_decoder_costs_one_recording(planted, write_audio, name, message):
@@ -161,52 +140,87 @@ def test_a_name_that_is_no_text_is_read(readers, tmp_path):
     assert len(read(readers, path)) == 100
 
 
-def test_a_recording_that_is_given_up_leaves_no_process(readers, write_audio):
+def test_a_recording_that_is_read_in_part_leaves_no_process(readers, write_audio):
     blocks = readers.read(write_audio("long.wav", seconds=60), sample_rate=RATE)
     next(blocks)
-    (process,) = readers._all
+    (pid,) = readers._pool.pids
     blocks.close()
-    assert process._process.poll() is not None
-    assert not readers._all
+    assert not readers._pool.pids
+    assert is_gone(pid)
 
 
-def test_a_reader_that_was_killed_while_it_waited_costs_no_recording(readers, write_audio):
+def test_a_reader_that_was_killed_while_it_was_idle_costs_no_recording(readers, write_audio):
     path = write_audio("a.wav")
     expected = read(readers, path)
-    (process,) = readers._all
-    process._process.kill()
-    process._process.wait()
+    (pid,) = readers._pool.pids
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: is_gone(pid))
     np.testing.assert_array_equal(read(readers, path), expected)
-    assert len(readers._all) == 1
+    assert len(readers._pool.pids) == 1
 
 
-def test_nobody_waits_for_a_hanging_decoder_who_has_been_told_to_stop(write_audio):
-    readers, stopped = Readers(command=[sys.executable, "-c", PLANTED]), threading.Event()
+def test_reading_that_is_stopped_does_not_wait_for_a_hanging_decoder(planted, write_audio):
+    stopped = threading.Event()
     threading.Timer(0.5, stopped.set).start()
     started = time.monotonic()
-    assert list(readers.read(write_audio("hang.wav"), sample_rate=RATE, stopped=stopped)) == []
+    assert list(planted.read(write_audio("hang.wav"), sample_rate=RATE, stopped=stopped)) == []
     assert time.monotonic() - started < 10
-    readers.close()
 
 
-def test_readers_end_with_the_process_that_started_them(write_audio):
+def test_closing_the_readers_ends_a_reading_in_another_thread(monkeypatch, write_audio):
+    monkeypatch.setattr("asr.audio.readers._READER", READER)
+    readers = Readers()
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read, readers, write_audio("hang.wav"))
+        wait_until(lambda: bool(readers._pool.pids))
+        time.sleep(0.5)
+        readers.close()
+        with pytest.raises(RuntimeError, match=r"the readers were closed while they read .*hang\.wav"):
+            reading.result()
+    with pytest.raises(RuntimeError, match="closed"):
+        read(readers, write_audio("a.wav"))
+
+
+def test_whole_recordings_measures_and_durations_are_those_of_this_process(readers, write_audio):
+    stereo = np.random.default_rng(1).uniform(-0.5, 0.5, (70 * 8000, 2))
+    path = write_audio("s.wav", stereo, rate=8000)
+    for source in (path, AudioSegment(path, 2.5, 3.0), SAMPLE):
+        np.testing.assert_array_equal(readers.load(source, sample_rate=RATE), load_audio(source, sample_rate=RATE))
+        assert readers.measure(source) == measure_audio(source)
+        assert readers.probe(source) == probe_seconds(source)
+    assert len(readers._pool.pids) == 1
+
+
+@pytest.mark.parametrize("method", ["measure", "probe"])
+@pytest.mark.parametrize("name", ["abort", "hang", "eat"])
+def test_each_way_to_read_survives_each_way_to_break(planted, write_audio, tmp_path, method, name):
+    (tmp_path / "headers").mkdir()
+    bad, good = write_audio(f"headers/{name}.wav"), write_audio("good.wav")
+    with pytest.raises(AudioError) as caught:
+        getattr(planted, method)(bad)
+    assert caught.value.path == str(bad)
+    getattr(planted, method)(good)
+
+
+def test_readers_in_a_forked_process_are_its_own():
     code = f"""
-import sys; sys.path.insert(0, {str(REPOSITORY)!r})
-from asr.audio.readers import Readers
-readers = Readers()
-blocks = readers.read({str(write_audio("a.wav"))!r}, sample_rate=16000)
-next(blocks)
-print(*[one._process.pid for one in readers._all], flush=True)
-import os, signal; os.kill(os.getpid(), signal.SIGKILL)
+import os
+from asr.audio.readers import shared_readers
+def seconds(): return len(shared_readers().load({str(SAMPLE)!r}, sample_rate=16000)) / 16000
+expected = seconds()
+pids = shared_readers()._pool.pids
+children = []
+for _ in range(3):
+    if not (child := os.fork()):
+        os._exit(0 if seconds() == expected and shared_readers()._pool.pids != pids else 1)
+    children.append(child)
+assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+assert seconds() == expected
+assert shared_readers()._pool.pids == pids
+print("ok")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL
-    reader = int(done.stdout)
-    for _ in range(100):
-        if not Path(f"/proc/{reader}").exists() or "(zombie)" in Path(f"/proc/{reader}/status").read_text():
-            return
-        time.sleep(0.1)
-    raise AssertionError("the reader lives on")
+    done = run(code)
+    assert (done.stdout, done.stderr) == ("ok\n", "")
 
 
 @pytest.mark.parametrize("limits", [{"timeout": np.inf}, {"timeout": 1e10}, {"timeout": np.nan}, {"hours": np.inf}])
