@@ -145,7 +145,9 @@ def __dir__() -> list[str]:
 def transcribe(
     path: str | Path, *, bundle: str | Path | Bundle = "en", decoder: DecoderConfig | None = None
 ) -> Transcript:
-    """Transcribe one recording. For many, make a `Transcriber` once and call `transcribe_files`.
+    """Transcribe one recording. For many at once, `Transcriber.transcribe_files` uses all processor cores.
+
+    The bundle, its decoder and the process that reads recordings are kept for the next call, until the program ends.
 
     Parameters
     ----------
@@ -175,8 +177,6 @@ def transcribe(
     >>> transcript.text
     'the owners whatever he recognizes in himself such morality equals self glorification'
     """
-    from asr.bundle import Bundle, load_bundle
-    from asr.recognition.transcriber import Transcriber
+    from asr.recognition.shared import shared_transcriber
 
-    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    return Transcriber(loaded, decoder=decoder).transcribe(path)
+    return shared_transcriber(bundle, decoder).transcribe(path)

@@ -2,6 +2,7 @@
 
 from asr.bundle.store import Bundle as Bundle
 from asr.bundle.store import bundle_argument as bundle_argument
+from asr.bundle.store import bundle_folder as bundle_folder
 from asr.bundle.store import check_bundle_output as check_bundle_output
 from asr.bundle.store import copy_bundle as copy_bundle
 from asr.bundle.store import is_bundle_name as is_bundle_name

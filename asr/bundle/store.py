@@ -202,7 +202,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     >>> load_bundle("en").alphabet.symbols
     " 'abcdefghijklmnopqrstuvwxyz"
     """
-    path = _bundle_folder(name)
+    path = bundle_folder(name)
     for file in (_JSON, _ARRAYS, _GRAPH):
         if not (path / file).is_file():
             raise BundleError(f"{path}: not a bundle, {file} is missing")
@@ -236,7 +236,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     )
 
 
-def _bundle_folder(name: str | Path) -> Path:
+def bundle_folder(name: str | Path) -> Path:
     """The folder of a bundle that is named as `load_bundle` takes it; a foreign folder never hides a shipped bundle."""
     is_name = isinstance(name, str) and is_bundle_name(name)
     path = _shipped_folder() / name if is_name and name in shipped_bundles() else typed_path(name)

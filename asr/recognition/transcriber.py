@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar, overload
+from types import TracebackType
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from asr.decoding import Decoder, Hypothesis, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
 from asr.machine import available_cores
+from asr.recognition.window_queues import WindowQueues
 from asr.recognition.windows import LogProbs, Stitcher, Stretch, Window, WindowCutter, is_silent
 from asr.settings.decoding import AutoConfig, DecoderConfig, GreedyConfig
 from asr.text.alphabet import BLANK
@@ -37,8 +39,10 @@ Part = TypeVar("Part")
 
 # Stretches that are decoded together: a beam search gains by company, a greedy one only makes the first result late.
 _STRETCHES_AT_ONCE, _STRETCHES_AT_ONCE_BEAM = 1, 32
-# Recordings that are begun before they are needed, at least, and windows of each that may wait.
-_FILES_AHEAD, _WINDOWS_AHEAD = 8, 32
+# Recordings that are begun before they are needed, at least.
+_FILES_AHEAD = 8
+# Bytes of windows that may wait for the model or the decoder, whatever the number of recordings.
+_BYTES_AHEAD, _BYTES_AHEAD_PER_CORE = 64 << 20, 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +111,8 @@ class _End:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
-class _Feed:
-    """A recording on its way from its reader to the model."""
-
-    source: AudioSource
-    windows: queue.Queue[tuple[Window, Future[_WindowOutput], float] | _End | AudioError | BaseException] = field(
-        default_factory=lambda: queue.Queue(_WINDOWS_AHEAD)
-    )
-    """with how many seconds the recording's header promises, or 0"""
+_Waiting = tuple[Window, Future[_WindowOutput], float]
+"""a window, the output of the network, and the seconds of its recording by the header, or 0"""
 
 
 @dataclass
@@ -142,7 +139,9 @@ Progress = Callable[[int, float, float], object]
 
 
 class Transcriber:
-    """Transcribes recordings with a bundle.
+    """Transcribes recordings with a bundle. Close it, or use a `with` block, to end its processes.
+
+    Without that they end when it is no longer used. Any number of threads may use it at once.
 
     Parameters
     ----------
@@ -163,8 +162,8 @@ class Transcriber:
     Examples
     --------
     >>> from asr import load_bundle, Transcriber
-    >>> transcriber = Transcriber(load_bundle("en"))
-    >>> transcript = transcriber.transcribe("data/samples/422-122949-0004.opus")
+    >>> with Transcriber(load_bundle("en")) as transcriber:
+    ...     transcript = transcriber.transcribe("data/samples/422-122949-0004.opus")
     >>> transcript.words[2].text, transcript.duration
     ('whatever', 6.985)
     """
@@ -206,6 +205,22 @@ class Transcriber:
         self._readers = readers or Readers()
         self.decoding_core_seconds = 0.0
         """processor seconds that were spent on decoding so far"""
+        self._owns_readers = readers is None
+        self._is_closed = False
+
+    def __enter__(self) -> Transcriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes that read recordings, unless the caller gave them. A second call does nothing."""
+        self._is_closed = True
+        if self._owns_readers:
+            self._readers.close()
 
     @property
     def step_seconds(self) -> float:
@@ -385,19 +400,25 @@ class Transcriber:
         self, paths: Iterable[AudioSource], progress: Progress | None
     ) -> Iterator[tuple[AudioSource, _WindowOutput | _End | AudioError]]:
         """The network's output for the windows of recordings, in order; each ends with its duration or an error."""
-        remaining = iter(paths)
-        jobs: queue.SimpleQueue[_Feed | None] = queue.SimpleQueue()
+        if self._is_closed:
+            raise RuntimeError("this Transcriber is closed")
+        remaining = enumerate(paths)
+        jobs: queue.SimpleQueue[tuple[int, AudioSource] | None] = queue.SimpleQueue()
+        waiting: WindowQueues[_Waiting | _End | BaseException] = WindowQueues(
+            _BYTES_AHEAD + _BYTES_AHEAD_PER_CORE * self._workers
+        )
         stopped = threading.Event()
-        feeds: deque[_Feed] = deque()
+        begun: deque[AudioSource] = deque()
         feeders: list[threading.Thread] = []
 
         def begin_next() -> None:
-            for path in remaining:
-                feed = _Feed(path)
-                feeds.append(feed)
-                jobs.put(feed)
-                if len(feeders) < min(self._workers, len(feeds)):
-                    feeders.append(threading.Thread(target=self._feed, args=(jobs, pool, stopped), daemon=True))
+            for number, path in remaining:
+                begun.append(path)
+                jobs.put((number, path))
+                if len(feeders) < min(self._workers, len(begun)):
+                    feeders.append(
+                        threading.Thread(target=self._feed, args=(jobs, waiting, pool, stopped), daemon=True)
+                    )
                     feeders[-1].start()
                 break
 
@@ -406,40 +427,49 @@ class Transcriber:
             for _ in range(max(_FILES_AHEAD, 2 * self._workers)):
                 begin_next()
             number = 0
-            while feeds:
-                feed = feeds.popleft()
-                while not isinstance(item := feed.windows.get(), _End | BaseException):
+            while begun:
+                source = begun.popleft()
+                while not isinstance(item := waiting.get(number), _End | BaseException):
                     window, future, promised = item
-                    yield feed.source, future.result()
+                    yield source, future.result()
                     if progress:
                         seconds = window.end * self.step_seconds
                         progress(number, seconds, min(1.0, seconds / promised) if promised else 0.0)
                 if isinstance(item, BaseException) and not isinstance(item, AudioError):
                     raise item
                 begin_next()
-                yield feed.source, item
+                yield source, item
                 number += 1
         finally:
             stopped.set()
+            waiting.close()
             for _ in feeders:
                 jobs.put(None)
             pool.shutdown(wait=True, cancel_futures=True)
             for feeder in feeders:
                 feeder.join()
 
-    def _feed(self, jobs: queue.SimpleQueue[_Feed | None], pool: ThreadPoolExecutor, stopped: threading.Event) -> None:
+    def _feed(
+        self,
+        jobs: queue.SimpleQueue[tuple[int, AudioSource] | None],
+        waiting: WindowQueues[_Waiting | _End | BaseException],
+        pool: ThreadPoolExecutor,
+        stopped: threading.Event,
+    ) -> None:
         """A thread that reads recordings and hands their windows to the pool."""
-        while (feed := jobs.get()) is not None and not stopped.is_set():
+        while (job := jobs.get()) is not None and not stopped.is_set():
+            number, source = job
             try:
-                for item in self._windows(feed.source, pool, stopped):
-                    if not _put(feed.windows, item, stopped):
+                for item in self._windows(source, pool, stopped):
+                    size = item[0].samples.nbytes if isinstance(item, tuple) else 0
+                    if not waiting.put(number, item, size):
                         break
             except BaseException as error:
-                _put(feed.windows, error, stopped)
+                waiting.put(number, error)
 
     def _windows(
         self, path: AudioSource, pool: ThreadPoolExecutor, stopped: threading.Event
-    ) -> Iterator[tuple[Window, Future[_WindowOutput], float] | _End]:
+    ) -> Iterator[_Waiting | _End]:
         rate = self.bundle.log_mel.settings.sample_rate
         cutter, promised = self._cutter(), 0.0
         notes: tuple[str, ...] = ()
@@ -647,14 +677,3 @@ def _checked(samples: Samples) -> Samples:
     if len(bad):
         raise AudioError("samples", f"sample {bad[0]} is {values[bad[0]]}: wanted are {wanted}")
     return checked
-
-
-def _put(target: queue.Queue[Any], item: object, stopped: threading.Event) -> bool:
-    """Put something into a queue as soon as there is room; not if nobody wants it any more."""
-    while not stopped.is_set():
-        try:
-            target.put(item, timeout=0.1)
-        except queue.Full:
-            continue
-        return True
-    return False
