@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,34 @@ import pytest
 
 from asr.bundle import bundle_argument, copy_bundle, is_bundle_name, load_bundle, save_bundle
 from asr.bundle.store import _LARGEST
+from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import BundleError
+from asr.language.ngram_file import read_provenance
+from asr.recognition.transcriber import Transcriber
 from asr.settings.model import EngineKind
+
+from .bundles import change_tensors, put, read_tensors, to_format_1
+from .conftest import oracle_module
 
 
 @pytest.fixture
 def copy(tiny_bundle, tmp_path) -> Path:
     return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+@pytest.fixture
+def old(copy) -> Path:
+    """A bundle of format 1."""
+    return to_format_1(copy)
+
+
+@pytest.fixture
+def other(tiny_bundle, tmp_path) -> Path:
+    """A bundle of the same settings with other weights."""
+    one = load_bundle(tiny_bundle)
+    weights = {name: array + np.float32(0.01) for name, array in one.weights().items()}
+    copy_bundle(one, tmp_path / "other", weights=weights)
+    return tmp_path / "other"
 
 
 NESTED: list = []
@@ -49,10 +72,113 @@ def test_graph_and_keras_model_of_a_bundle_agree(tiny_bundle, rng):
 
 def test_weights_are_kept_in_half_precision_and_a_copy_changes_nothing(tiny_bundle, tmp_path):
     copy_bundle(load_bundle(tiny_bundle), tmp_path / "copy")
-    for name in ("arrays.npz", "model.onnx"):
+    for name in ("weights.safetensors", "statistics.safetensors", "model.onnx"):
         assert (tmp_path / "copy" / name).read_bytes() == (tiny_bundle / name).read_bytes()
-    with np.load(tiny_bundle / "arrays.npz") as arrays:
-        assert {arrays[name].dtype.name for name in arrays.files if name.startswith("model/")} == {"float16"}
+    weights = read_tensors(tiny_bundle / "weights.safetensors")[0]
+    assert {array.dtype.name for array in weights.values()} == {"float16"}
+
+
+@pytest.mark.parametrize("name", ["tiny", "en"])
+def test_a_shipped_bundle_of_format_1_is_copied_into_format_2_with_all_that_it_has(name, tmp_path, rng):
+    shipped = load_bundle(name)
+    assert not shipped.digests  # of format 1
+    copy_bundle(shipped, tmp_path / name)
+    copied = load_bundle(tmp_path / name)
+    assert set(copied.digests) == {path.name for path in (tmp_path / name).iterdir()} - {"bundle.json"}
+    np.testing.assert_array_equal(copied.log_mel.matrix, shipped.log_mel.matrix)
+    for key, array in shipped.weights().items():
+        np.testing.assert_array_equal(copied.weights()[key], array)
+    assert (copied.priors, copied.confidence) == (shipped.priors, shipped.confidence)
+    assert (copied.alphabet, copied.model, copied.provenance) == (shipped.alphabet, shipped.model, shipped.provenance)
+    samples = 0.1 * rng.standard_normal(16000).astype(np.float32)
+    transcripts = [Transcriber(one).transcribe_samples(samples) for one in (shipped, copied)]
+    assert transcripts[0] == transcripts[1]
+    if shipped.decoder:
+        assert copied.decoder == replace(shipped.decoder, lm=str(tmp_path / name / "language.lm"))
+        assert read_provenance(copied.decoder.lm) == read_provenance(shipped.decoder.lm)
+
+
+def test_any_reader_of_safetensors_reads_the_weights(tiny_bundle):
+    library = oracle_module("safetensors.numpy")
+    found = library.load_file(tiny_bundle / "weights.safetensors")
+    weights = load_bundle(tiny_bundle).weights()
+    assert found.keys() == weights.keys()
+    for name, array in found.items():
+        np.testing.assert_array_equal(array.astype(np.float32), weights[name])
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "statistics.safetensors", "model.onnx"])
+def test_a_file_of_another_bundle_does_not_belong(copy, other, name):
+    """The shapes are the same: only the digests tell."""
+    if name == "statistics.safetensors":
+        change_tensors(other, name, features__matrix=np.zeros((20, 257), np.float32))
+    shutil.copy(other / name, copy / name)
+    with pytest.raises(BundleError, match=rf"copy/{re.escape(name)}: does not belong to this bundle"):
+        load_bundle(copy).engine()
+
+
+def test_a_card_that_names_no_digest_of_a_file_is_refused(copy):
+    edit(copy, digests={"model.onnx": "0" * 64})
+    with pytest.raises(BundleError, match=r"bundle\.json: digests.weights\.safetensors is missing"):
+        load_bundle(copy)
+    edit(copy, digests={"model.onnx": "x"})
+    with pytest.raises(BundleError, match=r"bundle\.json: digests.model\.onnx must be a SHA-256"):
+        load_bundle(copy)
+    edit(copy, digests={})
+    with pytest.raises(BundleError, match="is missing"):
+        load_bundle(copy)
+
+
+def test_priors_and_calibrations_come_back_to_the_last_bit(copy, tmp_path, rng):
+    priors = rng.dirichlet(np.ones(29)).tolist()
+    confidence = {"greedy": Calibration(tuple(rng.standard_normal(len(FEATURES)).tolist()))}
+    copy_bundle(load_bundle(copy), tmp_path / "tuned", priors=priors, confidence=confidence)
+    read = load_bundle(tmp_path / "tuned")
+    assert (list(read.priors), read.confidence) == (priors, confidence)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"priors": np.full(29, 1.5)}, "priors must be a list of 29 shares, or empty"),
+        ({"priors": np.full(28, 0.5)}, "priors must be a list of 29 shares, or empty"),
+        ({"priors": np.full((29, 1), 0.5)}, "priors must be a list of 29 shares, or empty"),
+        ({"priors": np.full(29, np.nan)}, "priors must be a list of 29 shares, or empty"),
+        ({"confidence__greedy": np.full(12, np.nan)}, r"confidence\.greedy must be a list of 12 numbers"),
+        ({"confidence__greedy": np.full(3, 1.0)}, r"confidence\.greedy must be a list of 12 numbers"),
+        ({"confidence__greedy": np.full(12, 1e300)}, r"confidence\.greedy must be a list of 12 numbers"),
+        ({"other": np.zeros(3)}, "'other' is none of a bundle's statistics"),
+        ({"features__matrix": np.zeros((20, 257), np.uint8)}, "features/matrix must hold floating-point numbers"),
+        ({"features__matrix": np.full((20, 257), np.nan)}, "features/matrix must hold finite numbers from 0 to 1000"),
+        ({"features__matrix": np.full((20, 257), -1.0)}, "features/matrix must hold finite numbers from 0 to 1000"),
+        ({"features__matrix": None}, "features/matrix must be of"),
+        ({"features__mean": np.zeros(3)}, r"features/mean must have shape \(20,\), not \(3,\)"),
+        ({"features__deviation": np.full(20, -1.0)}, "features/deviation must hold finite numbers from 0"),
+    ],
+    ids=lambda value: "",
+)
+def test_statistics_that_make_no_sense_are_refused_by_name(copy, changes, message):
+    change_tensors(copy, "statistics.safetensors", **changes)
+    with pytest.raises(BundleError, match=rf"statistics\.safetensors: .*{message}"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"symbols__bias": np.full(29, np.nan)}, "symbols/bias must hold finite numbers"),
+        ({"symbols__bias": np.full(29, 1e300)}, "symbols/bias must hold finite numbers"),
+        ({"symbols__bias": np.zeros(28)}, r"symbols/bias must have shape \(29,\), not \(28,\)"),
+        ({"symbols__bias": np.zeros(29, np.uint32)}, "symbols/bias must hold floating-point numbers, not uint32"),
+        ({"symbols__bias": None}, "weight symbols/bias is missing"),
+        ({"symbols__bias2": np.zeros(3)}, "weight 'symbols/bias2' has no place in the model"),
+    ],
+    ids=lambda value: "",
+)
+def test_weights_of_format_2_that_make_no_sense_are_refused_by_name(copy, changes, message):
+    change_tensors(copy, "weights.safetensors", **changes)
+    with pytest.raises(BundleError, match=rf"weights\.safetensors: .*{message}"):
+        load_bundle(copy).weights()
 
 
 def test_a_weight_that_half_precision_cannot_hold_is_kept_as_it_is(tiny_bundle, tmp_path):
@@ -71,16 +197,16 @@ def test_a_weight_that_half_precision_cannot_hold_is_kept_as_it_is(tiny_bundle, 
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "arrays.npz", "model.onnx"])
-def test_a_file_larger_than_any_bundle_has_is_not_read(copy, monkeypatch, name):
+def test_a_file_larger_than_any_bundle_has_is_not_read(old, monkeypatch, name):
     monkeypatch.setitem(_LARGEST, name, 100)
     with pytest.raises(BundleError, match=f"{name}: .*more than a bundle's can have"):
-        load_bundle(copy).engine()
+        load_bundle(old).engine()
 
 
 def test_a_graph_from_elsewhere_is_looked_through_before_it_runs(copy):
     graph = onnx.load(copy / "model.onnx")
     graph.graph.node.append(onnx.helper.make_node("Evil", [], ["x"], domain="evil"))
-    onnx.save(graph, copy / "model.onnx")
+    put(copy, "model.onnx", graph.SerializeToString())
     with pytest.raises(BundleError, match=r"operator evil\.Evil: not a graph that asr has written, it is not run"):
         load_bundle(copy).engine()
 
@@ -124,11 +250,18 @@ def test_a_folder_is_typed_with_a_separator(name):
     assert Path(argument) == Path(name)
 
 
-@pytest.mark.parametrize("name", ["bundle.json", "arrays.npz", "model.onnx"])
+@pytest.mark.parametrize("name", ["bundle.json", "weights.safetensors", "statistics.safetensors", "model.onnx"])
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(BundleError, match=f"{name} is missing"):
         load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "arrays.npz", "model.onnx"])
+def test_a_missing_file_of_format_1_is_named(old, name):
+    (old / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        load_bundle(old)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +313,8 @@ def test_a_missing_file_is_named(copy, name):
     ],
 )
 def test_a_card_that_makes_no_sense_is_refused_by_field(copy, changes, message):
+    if "priors" in changes or "confidence" in changes:
+        to_format_1(copy)
     edit(copy, **changes)
     with pytest.raises(BundleError, match=message):
         load_bundle(copy)
@@ -191,11 +326,11 @@ def test_a_card_that_is_no_json_is_refused(copy):
         load_bundle(copy)
 
 
-def test_damaged_arrays_are_refused(copy):
-    content = (copy / "arrays.npz").read_bytes()
-    (copy / "arrays.npz").write_bytes(content[: len(content) // 2])
+def test_damaged_arrays_are_refused(old):
+    content = (old / "arrays.npz").read_bytes()
+    (old / "arrays.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(BundleError, match=r"arrays\.npz: cannot be read"):
-        load_bundle(copy)
+        load_bundle(old)
 
 
 def test_weights_of_another_model_are_refused(copy):
@@ -229,10 +364,10 @@ def change_arrays(path: Path, **changes) -> None:
     ],
     ids=lambda value: "",
 )
-def test_arrays_that_make_no_sense_are_refused_by_name(copy, changes, message):
-    change_arrays(copy, **changes)
+def test_arrays_that_make_no_sense_are_refused_by_name(old, changes, message):
+    change_arrays(old, **changes)
     with pytest.raises(BundleError, match=rf"arrays\.npz: .*{message}"):
-        load_bundle(copy)
+        load_bundle(old)
 
 
 @pytest.mark.parametrize(
@@ -244,28 +379,28 @@ def test_arrays_that_make_no_sense_are_refused_by_name(copy, changes, message):
         (np.zeros(29, int), "model/symbols/bias must hold floating-point numbers, not int64"),
     ],
 )
-def test_weights_that_make_no_sense_are_refused_before_any_model_is_made_of_them(copy, array, message):
-    change_arrays(copy, **{"model__symbols/bias": array})
-    bundle = load_bundle(copy)
+def test_weights_that_make_no_sense_are_refused_before_any_model_is_made_of_them(old, array, message):
+    change_arrays(old, **{"model__symbols/bias": array})
+    bundle = load_bundle(old)
     for use in (bundle.weights, bundle.keras_model, lambda: bundle.engine(EngineKind.onnx_float32)):
         with pytest.raises(BundleError, match=message):
             use()
 
 
-def test_statistics_that_the_normalisation_needs_are_not_missing(copy):
-    edit(copy, features__normalization="corpus")
+def test_statistics_that_the_normalisation_needs_are_not_missing(old):
+    edit(old, features__normalization="corpus")
     with pytest.raises(BundleError, match=r"features/mean is missing, which features\.normalization=corpus needs"):
-        load_bundle(copy)
-    change_arrays(copy, features__mean=np.zeros(20), features__deviation=np.zeros(20))
-    features = load_bundle(copy).log_mel(np.zeros(1600, np.float32))
+        load_bundle(old)
+    change_arrays(old, features__mean=np.zeros(20), features__deviation=np.zeros(20))
+    features = load_bundle(old).log_mel(np.zeros(1600, np.float32))
     assert np.isfinite(features).all()  # a band that never varied in training
 
 
-def test_an_array_that_an_older_numpy_added_by_itself_is_passed_over(copy):
+def test_an_array_that_an_older_numpy_added_by_itself_is_passed_over(old):
     """`numpy.savez(..., allow_pickle=False)` stored an array of that name before NumPy 2.2."""
-    with zipfile.ZipFile(copy / "arrays.npz", "a") as archive, archive.open("allow_pickle.npy", "w") as member:
+    with zipfile.ZipFile(old / "arrays.npz", "a") as archive, archive.open("allow_pickle.npy", "w") as member:
         np.lib.format.write_array(member, np.array(False))
-    assert len(load_bundle(copy).weights()) > 5
+    assert len(load_bundle(old).weights()) > 5
 
 
 def test_a_provenance_that_json_cannot_hold_is_written_as_near_as_it_can(tiny_bundle, tmp_path):
@@ -292,10 +427,10 @@ def test_a_key_that_comes_twice_is_refused(copy):
         load_bundle(copy)
 
 
-def test_pickled_objects_are_refused(copy):
-    np.savez(copy / "arrays.npz", **{"features/matrix": np.array([{"a": 1}], dtype=object)})
+def test_pickled_objects_are_refused(old):
+    np.savez(old / "arrays.npz", **{"features/matrix": np.array([{"a": 1}], dtype=object)})
     with pytest.raises(BundleError):
-        load_bundle(copy)
+        load_bundle(old)
 
 
 def test_json_that_is_nested_without_end_is_refused(copy):
@@ -304,28 +439,28 @@ def test_json_that_is_nested_without_end_is_refused(copy):
         load_bundle(copy)
 
 
-def test_an_array_that_claims_to_be_endless_is_refused(copy):
+def test_an_array_that_claims_to_be_endless_is_refused(old):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 20, 1 << 30)})
-    with zipfile.ZipFile(copy / "arrays.npz", "w") as archive:
+    with zipfile.ZipFile(old / "arrays.npz", "w") as archive:
         archive.writestr("features/matrix.npy", header.getvalue())
     with pytest.raises(BundleError, match=r"arrays\.npz: cannot be read"):
-        load_bundle(copy)
+        load_bundle(old)
 
 
-def test_arrays_that_unpack_to_gigabytes_are_refused(copy):
+def test_arrays_that_unpack_to_gigabytes_are_refused(old):
     with (
-        zipfile.ZipFile(copy / "arrays.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(old / "arrays.npz", "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("features/matrix.npy", "w", force_zip64=True) as member,
     ):
         for _ in range(1100):
             member.write(bytes(1 << 20))
     with pytest.raises(BundleError, match="unpacked are more than a bundle's can have"):
-        load_bundle(copy)
+        load_bundle(old)
 
 
 def test_a_failed_save_leaves_the_old_bundle_as_it_was(copy, monkeypatch):
-    before = (copy / "arrays.npz").read_bytes()
+    before = (copy / "weights.safetensors").read_bytes()
 
     def fail(*_arguments, **_settings):
         raise OSError("disk full")
@@ -333,5 +468,5 @@ def test_a_failed_save_leaves_the_old_bundle_as_it_was(copy, monkeypatch):
     monkeypatch.setattr("asr.acoustic.onnx_export.export_onnx", fail)
     with pytest.raises(OSError, match="disk full"):
         copy_bundle(load_bundle(copy), copy)
-    assert (copy / "arrays.npz").read_bytes() == before
+    assert (copy / "weights.safetensors").read_bytes() == before
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,10 @@ from asr.settings.decoding import BeamConfig
 from asr.settings.features import FeatureConfig, Normalization
 from asr.settings.model import ModelConfig
 from asr.settings.text import NormalizerConfig
+from asr.tensors import Tensors, TensorsError, pack_tensors
 from asr.text.alphabet import Alphabet
 
+from .bundles import put, read_tensors, replace, to_format_1
 from .decoding.conftest import SENTENCES, train
 
 SOUND = (0.1 * np.random.default_rng(5).standard_normal(3000)).astype(np.float32)
@@ -73,19 +76,28 @@ def write_bundle(folder: Path) -> Path:
     return folder / "full"
 
 
+@pytest.fixture(scope="module")
+def full_format_1(full_bundle, tmp_path_factory) -> Path:
+    """The same in format 1."""
+    return to_format_1(linked(full_bundle, tmp_path_factory.mktemp("format-1")))
+
+
+def linked(bundle: Path, folder: Path) -> Path:
+    """A copy whose files can be replaced, but not written to."""
+    (folder / "copy").mkdir()
+    for path in bundle.iterdir():
+        os.link(path, folder / "copy" / path.name)
+    return folder / "copy"
+
+
 @pytest.fixture
 def copy(full_bundle, tmp_path) -> Path:
-    """A copy whose files can be replaced, but not written to."""
-    folder = tmp_path / "copy"
-    folder.mkdir()
-    for path in full_bundle.iterdir():
-        os.link(path, folder / path.name)
-    return folder
+    return linked(full_bundle, tmp_path)
 
 
-def replace(path: Path, content: bytes) -> None:
-    path.unlink()
-    path.write_bytes(content)
+@pytest.fixture
+def old(full_format_1, tmp_path) -> Path:
+    return linked(full_format_1, tmp_path)
 
 
 def nodes(value: Any) -> list[tuple[Any, Any]]:
@@ -136,6 +148,7 @@ def outcome(bundle: Path) -> str:
     try:
         loaded = load_bundle(bundle)
         transcript = Transcriber(loaded).transcribe_samples(SOUND)
+        loaded.weights()
         _describe(str(bundle)).encode("utf-8")
     except BundleError as error:
         message = str(error)
@@ -161,10 +174,13 @@ def fuzz(bundle: Path, name: str, count: int, change: Callable[[random.Random], 
     return messages
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_a_changed_card_works_or_is_one_error(copy, count):
-    card = json.loads((copy / "bundle.json").read_text())
-    messages = fuzz(copy, "bundle.json", count, lambda rng: mutate(card, rng))
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_changed_card_works_or_is_one_error(request, count, version):
+    bundle = request.getfixturevalue("old" if version == 1 else "copy")
+    card = json.loads((bundle / "bundle.json").read_text())
+    assert card["format"] == version
+    messages = fuzz(bundle, "bundle.json", count, lambda rng: mutate(card, rng))
     assert 0.1 * count < messages.count("") < 0.8 * count  # both kinds are met
 
 
@@ -209,8 +225,101 @@ def change_arrays(arrays: dict[str, np.ndarray], rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.slow)])
-def test_changed_arrays_work_or_are_one_error(copy, count):
-    with np.load(copy / "arrays.npz") as file:
+def test_changed_arrays_of_format_1_work_or_are_one_error(old, count):
+    with np.load(old / "arrays.npz") as file:
         arrays = {name: file[name] for name in file.files}
-    messages = fuzz(copy, "arrays.npz", count, lambda rng: change_arrays(arrays, rng))
+    messages = fuzz(old, "arrays.npz", count, lambda rng: change_arrays(arrays, rng))
     assert 0 < messages.count("") < count
+
+
+def damage(content: bytes, rng: random.Random) -> bytes:
+    """A file with changed bits, cut, or made longer."""
+    damaged = bytearray(content)
+    operation = rng.randrange(4)
+    if operation == 0:
+        del damaged[rng.randrange(len(damaged)) :]
+    elif operation == 1:
+        damaged += bytes(rng.randrange(256) for _ in range(rng.randrange(1, 20)))
+    elif operation == 2:
+        place = rng.randrange(len(damaged))
+        del damaged[place : place + rng.randrange(1, 9)]
+    else:
+        # Half of them in the header, which is short.
+        most = len(damaged) if rng.random() < 0.5 else min(len(damaged), 2000)
+        for _ in range(rng.randrange(1, 4)):
+            damaged[rng.randrange(most)] ^= 1 << rng.randrange(8)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["weights.safetensors", "statistics.safetensors", "model.onnx", "language.lm"])
+def test_every_damaged_file_is_an_error_that_names_it(copy, name, count):
+    """Not one byte may change unseen; the numbers of the language model are compared when all of it is read."""
+    content = (copy / name).read_bytes()
+
+    def use(bundle: Path) -> None:
+        loaded = load_bundle(bundle)
+        loaded.engine()
+        loaded.weights()
+        Tensors(bundle / "language.lm").check_content()
+
+    for seed in range(count):
+        damaged = damage(content, random.Random(seed))
+        if damaged == content:
+            continue
+        replace(copy / name, damaged)
+        with pytest.raises((BundleError, TensorsError)) as caught:
+            use(copy)
+        assert name in str(caught.value) or isinstance(caught.value, TensorsError), seed
+        assert len(str(caught.value)) < 1000
+
+
+def test_every_cut_of_every_file_is_an_error_that_names_it(copy):
+    for path in sorted(copy.iterdir()):
+        content = path.read_bytes()
+        for length in sorted({0, 1, 7, 8, 9, 100, len(content) // 3, len(content) - 2}):
+            replace(path, content[:length])
+            with pytest.raises(BundleError, match=re.escape(path.name)):
+                load_bundle(copy).engine()
+        replace(path, content)
+
+
+def change_tensor(arrays: dict[str, np.ndarray], rng: random.Random) -> dict[str, np.ndarray]:
+    """Arrays with one of another type or shape, with an odd number, gone, or too many."""
+    arrays = dict(arrays)
+    name = rng.choice(list(arrays))
+    array = arrays[name]
+    odd = rng.choice([np.nan, np.inf, -np.inf, 1e300, 3e38, 1e31, -1.0, 0.0, 5e-324, 1e5, 300.0])
+    changes: list[Callable[[], Any]] = [
+        lambda: array.astype(rng.choice(["f2", "f4", "f8", "u1", "u2", "u4"])),
+        lambda: array.ravel()[: rng.randrange(max(1, array.size))],
+        lambda: array[..., None] if rng.random() < 0.5 else array.T,
+        lambda: np.where(np.arange(array.size).reshape(array.shape) == rng.randrange(max(1, array.size)), odd, array),
+        lambda: np.full(array.shape, odd),
+        lambda: np.float64(odd),
+    ]
+    operation = rng.randrange(len(changes) + 2)
+    with np.errstate(all="ignore"):
+        if operation < len(changes):
+            arrays[name] = np.asarray(changes[operation]())
+        elif operation == len(changes):
+            del arrays[name]
+        else:
+            arrays[rng.choice(["other", "confidence/other", "features/other", "log_probs/9", "../x"])] = np.zeros(3)
+    return arrays
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["weights.safetensors", "statistics.safetensors", "language.lm"])
+def test_odd_arrays_whose_digests_are_right_work_or_are_one_error(copy, name, count):
+    """As somebody makes them on purpose."""
+    arrays, description = read_tensors(copy / name)
+    messages = []
+    for seed in range(count):
+        put(copy, name, pack_tensors(change_tensor(arrays, random.Random(seed)), description))
+        try:
+            messages.append(outcome(copy))
+        except Exception as error:
+            raise AssertionError(f"seed {seed}") from error
+    assert 0 < messages.count("") < count
+    assert all(name in message for message in messages if message)

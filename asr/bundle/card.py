@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from importlib import metadata
 from typing import Any, TypeVar
@@ -26,10 +27,11 @@ from asr.settings.model import ModelConfig
 from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
 
-FORMAT = 1
+FORMAT = 2
 # Objects and lists within each other; a model that was fine-tuned from another one keeps that one's provenance in two.
 _DEEPEST = 100
 _LARGEST_CONFIDENCE_WEIGHT = 1e6
+_DIGEST = re.compile("[0-9a-f]{64}")
 # Files of the machine that the bundle was made on.
 _NOT_KEPT = ("lexicon", "hotwords", "hotwords_file")
 
@@ -51,9 +53,18 @@ class Card:
     has_language_model: bool
     has_pronunciations: bool
     priors: tuple[float, ...]
+    """of format 1; later formats keep them with the arrays"""
     confidence: Mapping[str, Calibration]
+    """of format 1; later formats keep them with the arrays"""
+    digests: Mapping[str, str]
+    """of the bundle's other files, by name; empty in format 1, which has none"""
     provenance: Mapping[str, Any]
     error_rates: Mapping[str, Any]
+
+    @property
+    def decoder_width(self) -> int:
+        """Symbols of the output layer that the decoder reads."""
+        return self.phones.size if self.phones and self.has_pronunciations else self.alphabet.size
 
 
 def read_card(content: bytes, where: str) -> Card:
@@ -85,7 +96,7 @@ def read_card(content: bytes, where: str) -> Card:
     phones = _phones(card, where) if model.phone_output else None
     if has_pronunciations and phones is None:
         raise BundleError(f"{where}: decoder.pronunciations without an output over phones (model.phone_output)")
-    width = phones.size if phones and has_pronunciations else alphabet.size
+    old = card if card["format"] == 1 else {}
     checked = Card(
         features=_settings(FeatureConfig, card, "features", where),
         normalizer=_settings(NormalizerConfig, card, "normalizer", where),
@@ -95,11 +106,13 @@ def read_card(content: bytes, where: str) -> Card:
         decoder=decoder,
         has_language_model=has_language_model,
         has_pronunciations=has_pronunciations,
-        priors=_priors(card.get("priors", []), width, f"{where}: priors"),
-        confidence=_confidence(_object(card, "confidence", where, default={}), where),
+        priors=(),
+        confidence=checked_confidence(_object(old, "confidence", where, default={}), where),
+        digests={} if old else _digests(card, where),
         provenance=_object(card, "provenance", where, default={}),
         error_rates=_object(card, "error_rates", where, default={}),
     )
+    checked = replace(checked, priors=checked_priors(old.get("priors", []), checked.decoder_width, f"{where}: priors"))
     _check_content(card, where)
     return checked
 
@@ -112,8 +125,7 @@ def write_card(
     model: ModelConfig,
     phones: PhoneSet | None,
     decoder: BeamConfig | None,
-    priors: Sequence[float],
-    confidence: Mapping[str, Calibration],
+    digests: Mapping[str, str],
     provenance: Mapping[str, Any],
     error_rates: Mapping[str, Any],
 ) -> bytes:
@@ -127,8 +139,7 @@ def write_card(
         "model": _plain(model),
         **({"phones": list(phones.phones)} if phones else {}),
         "decoder": _plain_decoder(decoder),
-        "priors": [round(float(prior), 6) for prior in priors],
-        "confidence": {kind: list(one.weights) for kind, one in confidence.items()},
+        "digests": dict(digests),
         "provenance": _writable(provenance),
         "error_rates": _writable(error_rates),
     }
@@ -250,14 +261,24 @@ def _decoder(card: Mapping[str, Any], where: str) -> tuple[BeamConfig | None, bo
     return _settings(BeamConfig, {"decoder": values}, "decoder", where), has["lm"], has["pronunciations"]
 
 
-def _priors(values: Any, width: int, where: str) -> tuple[float, ...]:
+def checked_priors(values: Any, width: int, where: str) -> tuple[float, ...]:
+    """The shares of symbols, which are as many as the output layer has, or none; `where` opens the message."""
     shares = isinstance(values, list) and all(type(one) in (int, float) and 0 <= one <= 1 for one in values)
     if not shares or len(values) not in (0, width):
         raise BundleError(f"{where} must be a list of {width} shares, or empty, not {shown(values)}")
     return tuple(map(float, values))
 
 
-def _confidence(values: Mapping[str, Any], where: str) -> dict[str, Calibration]:
+def _digests(card: Mapping[str, Any], where: str) -> dict[str, str]:
+    values = _object(card, "digests", where)
+    for name, digest in values.items():
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise BundleError(f"{where}: digests.{name} must be a SHA-256 in hexadecimal digits, not {shown(digest)}")
+    return values
+
+
+def checked_confidence(values: Mapping[str, Any], where: str) -> dict[str, Calibration]:
+    """The calibration of each kind of decoder; `where` opens the message."""
     for kind, weights in values.items():
         numbers = isinstance(weights, list) and all(
             type(one) in (int, float) and abs(one) <= _LARGEST_CONFIDENCE_WEIGHT for one in weights

@@ -1,22 +1,31 @@
 """The model bundle: a folder with all that transcription needs. Only this room knows its file names.
 
-    bundle.json   format number, settings of features, text and model, provenance, measured error rates
-    arrays.npz    the weights (float16) and the mel matrix, as plain arrays
-    model.onnx    the graph that transcription runs, with weights of 7 bits
-    language.lm   the language model, if the bundle has one
-    pronunciations.npz   the pronunciation lexicon, if it decodes phones
+    bundle.json              format number, settings of features, text and model, provenance, measured error rates, and
+                             the digests of all other files
+    model.onnx               the graph that transcription runs, with weights of 7 bits
+    weights.safetensors      the weights, float16
+    statistics.safetensors   the mel matrix, the normalisation of features, the symbols' priors, the calibration of
+                             confidences
+    language.lm              the language model, if the bundle has one
+    pronunciations.npz       the pronunciation lexicon, if it decodes phones
 
 A bundle is data, and may come from anywhere: its files are bounded in size, its settings checked one by one, its arrays
-plain, and its graph is looked through before it runs.
+plain, and its graph is examined before it runs. Digests show files of another bundle and damaged ones. What is large
+and read only in part (weights, language model) is known by its header, which holds the digest of the rest: that is
+compared when all of it is read.
+
+Format 1, which earlier versions wrote, is still read. It has weights and features in `arrays.npz`, priors and
+calibration in the card, and no digests.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +37,13 @@ from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES, output_slic
 from asr.acoustic.runtime import AcousticModel
 from asr.acoustic.runtimes.onnx_graph import OnnxEngine
 from asr.audio.features import LogMel
-from asr.bundle.arrays import Arrays, open_arrays, pack_arrays
-from asr.bundle.card import read_card, write_card
+from asr.bundle.arrays import Arrays, check_digest, open_npz, open_tensors
+from asr.bundle.card import checked_confidence, checked_priors, read_card, write_card
+from asr.decoding.assembly import load_language_model
 from asr.decoding.confidence import Calibration
-from asr.errors import BundleError
+from asr.errors import BundleError, LanguageModelError
 from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
+from asr.language.ngram_file import is_ngram_file, ngram_content, read_provenance
 from asr.packages import require_keras
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
@@ -40,13 +51,18 @@ from asr.settings.decoding import BeamConfig, DecoderConfig
 from asr.settings.features import FeatureConfig, Normalization
 from asr.settings.model import EngineKind, ModelConfig
 from asr.settings.text import NormalizerConfig
+from asr.tensors import header_digest, pack_tensors
 from asr.text.alphabet import Alphabet
 
-_JSON, _ARRAYS, _GRAPH, _LANGUAGE = "bundle.json", "arrays.npz", "model.onnx", "language.lm"
-_PRONUNCIATIONS = "pronunciations.npz"
+_JSON, _GRAPH, _LANGUAGE, _PRONUNCIATIONS = "bundle.json", "model.onnx", "language.lm", "pronunciations.npz"
+_WEIGHTS, _STATISTICS = "weights.safetensors", "statistics.safetensors"
+_ARRAYS = "arrays.npz"
+"""of format 1"""
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
-_LARGEST = {_JSON: 10 << 20, _ARRAYS: 1 << 30, _GRAPH: 1 << 30}
+_LARGEST = {_JSON: 10 << 20, _GRAPH: 1 << 30, _PRONUNCIATIONS: 1 << 28, _ARRAYS: 1 << 30}
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
+"""of names of arrays; weights have none in format 2"""
+_PRIORS, _CONFIDENCE_PREFIX = "priors", "confidence/"
 # No number of a working model or feature comes near: products of larger ones overflow.
 _LARGEST_WEIGHT, _LARGEST_FILTER, _LARGEST_LOG_MEL = 1e30, 1e3, 1e4
 
@@ -75,6 +91,8 @@ class Bundle:
     """what it was trained on, when, and by which versions"""
     error_rates: Mapping[str, Any] = field(default_factory=dict)
     """measured error rates by the name of the data set"""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """of its files, by name; empty in format 1"""
 
     @property
     def name(self) -> str:
@@ -95,10 +113,10 @@ class Bundle:
             If one is damaged, does not fit the settings, or holds infinite numbers.
         """
         shapes = weight_shapes(self.model, mels=self.log_mel.settings.mels, **self._widths)
-        with _open_arrays(self.path) as arrays:
+        with _open_weights(self.path, self.digests, whole=True) as (arrays, prefix):
             return {
-                name: arrays.read(_MODEL_PREFIX + name, shapes[name], largest=_LARGEST_WEIGHT)
-                for name in _weight_names(arrays, shapes, str(self.path / _ARRAYS))
+                name: arrays.read(prefix + name, shapes[name], largest=_LARGEST_WEIGHT)
+                for name in _weight_names(arrays, shapes, prefix)
             }
 
     @property
@@ -142,7 +160,7 @@ class Bundle:
                 self.weights(), self.model, mels=mels, symbols=widths["symbols"], phones=widths["phones"]
             )
         else:
-            graph = _read_bounded(self.path / _GRAPH)
+            graph = _read_checked(self.path / _GRAPH, self.digests)
             if self.path.parent != _shipped_folder():  # whose graph comes with this code
                 from asr.acoustic.onnx_check import check_graph
 
@@ -203,24 +221,38 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     " 'abcdefghijklmnopqrstuvwxyz"
     """
     path = bundle_folder(name)
-    for file in (_JSON, _ARRAYS, _GRAPH):
-        if not (path / file).is_file():
-            raise BundleError(f"{path}: not a bundle, {file} is missing")
+    if not (path / _JSON).is_file():
+        raise BundleError(f"{path}: not a bundle, {_JSON} is missing")
     card = read_card(_read_bounded(path / _JSON), str(path / _JSON))
+    files = [_GRAPH, *([_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS])]
+    files += [_LANGUAGE] * card.has_language_model + [_PRONUNCIATIONS] * card.has_pronunciations
+    for file in files:
+        if not (path / file).is_file():
+            raise BundleError(f"{path}: {file} is missing")
+        if card.digests and file not in card.digests:
+            raise BundleError(f"{path / _JSON}: digests.{file} is missing")
     decoder = card.decoder
     if decoder is not None and card.has_language_model:
-        if not (path / _LANGUAGE).is_file():
-            raise BundleError(f"{path}: {_LANGUAGE} is missing")
         decoder = replace(decoder, lm=str(path / _LANGUAGE))
+        if card.digests:
+            open_tensors(path / _LANGUAGE, card.digests[_LANGUAGE], whole=False)
     if decoder is not None and card.has_pronunciations:
-        if not (path / _PRONUNCIATIONS).is_file():
-            raise BundleError(f"{path}: {_PRONUNCIATIONS} is missing")
         decoder = replace(decoder, pronunciations=str(path / _PRONUNCIATIONS))
-    with _open_arrays(path) as arrays:
-        log_mel = _read_log_mel(arrays, card.features, str(path / _ARRAYS))
-        phones = card.phones.size if card.phones else 0
-        shapes = weight_shapes(card.model, mels=card.features.mels, symbols=card.alphabet.size, phones=phones)
-        _weight_names(arrays, shapes, str(path / _ARRAYS))  # their shapes are checked when they are read
+        _read_checked(path / _PRONUNCIATIONS, card.digests)
+    shapes = weight_shapes(
+        card.model,
+        mels=card.features.mels,
+        symbols=card.alphabet.size,
+        phones=card.phones.size if card.phones else 0,
+    )
+    with _open_weights(path, card.digests, whole=False) as (arrays, prefix):
+        if not card.digests:
+            log_mel, priors, confidence = _read_log_mel(arrays, card.features), card.priors, card.confidence
+        _weight_names(arrays, shapes, prefix)  # their shapes are checked when they are read
+    if card.digests:
+        statistics = open_tensors(path / _STATISTICS, card.digests[_STATISTICS], whole=True)
+        log_mel = _read_log_mel(statistics, card.features)
+        priors, confidence = _read_decoding(statistics, card.decoder_width)
     return Bundle(
         path=path,
         log_mel=log_mel,
@@ -229,10 +261,11 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         model=card.model,
         phones=card.phones,
         decoder=decoder,
-        priors=card.priors,
-        confidence=card.confidence,
+        priors=priors,
+        confidence=confidence,
         provenance=card.provenance,
         error_rates=card.error_rates,
+        digests=card.digests,
     )
 
 
@@ -309,12 +342,25 @@ def save_bundle(
     check_bundle_output(path, overwrite=overwrite)
 
     halves = {name: _half(array) for name, array in weights.items()}
-    arrays: dict[str, npt.NDArray[Any]] = {_MODEL_PREFIX + name: array for name, array in halves.items()}
     # The graph is made of what is kept.
     weights = {name: array.astype(np.float32) for name, array in halves.items()}
-    for name in ("matrix", "mean", "deviation"):
-        if (array := getattr(log_mel, name)) is not None:
-            arrays[_FEATURES_PREFIX + name] = np.asarray(array, np.float32)
+    # Read before anything is replaced: it may be the language model of an older bundle at the same path.
+    contents = {
+        _WEIGHTS: pack_tensors(halves, {}),
+        _STATISTICS: _pack_statistics(log_mel, priors, confidence or {}),
+        _GRAPH: export_onnx(
+            weights,
+            model,
+            mels=log_mel.settings.mels,
+            symbols=alphabet.size,
+            phones=phones.size if phones else 0,
+            quantized=True,
+        ),
+    }
+    if decoder is not None and decoder.lm is not None:
+        contents[_LANGUAGE] = _language_content(typed_path(decoder.lm))
+    if decoder is not None and decoder.pronunciations is not None:
+        contents[_PRONUNCIATIONS] = load_dictionary(typed_path(decoder.pronunciations)).to_bytes()
     card = write_card(
         features=log_mel.settings,
         normalizer=normalizer,
@@ -322,33 +368,41 @@ def save_bundle(
         model=model,
         phones=phones,
         decoder=decoder,
-        priors=priors,
-        confidence=confidence or {},
+        digests={name: _digest(name, content) for name, content in contents.items()},
         provenance=provenance or {},
         error_rates=error_rates or {},
     )
-    # Read before anything is replaced: it may be the language model of an older bundle at the same path.
-    language = typed_path(decoder.lm).read_bytes() if decoder is not None and decoder.lm is not None else b""
-    pronunciations = b""
-    if decoder is not None and decoder.pronunciations is not None:
-        pronunciations = load_dictionary(typed_path(decoder.pronunciations)).to_bytes()
+    # What cannot be read again is not written.
+    checked_priors([float(one) for one in priors], read_card(card, _JSON).decoder_width, "priors")
+    checked_confidence({kind: list(one.weights) for kind, one in (confidence or {}).items()}, _STATISTICS)
     with folder_written_atomically(path, foreign=lambda old: _foreign(old, overwrite=overwrite)) as folder:
-        (folder / _ARRAYS).write_bytes(pack_arrays(arrays))
-        (folder / _GRAPH).write_bytes(
-            export_onnx(
-                weights,
-                model,
-                mels=log_mel.settings.mels,
-                symbols=alphabet.size,
-                phones=phones.size if phones else 0,
-                quantized=True,
-            )
-        )
-        if decoder is not None and decoder.lm is not None:
-            (folder / _LANGUAGE).write_bytes(language)
-        if pronunciations:
-            (folder / _PRONUNCIATIONS).write_bytes(pronunciations)
-        (folder / _JSON).write_bytes(card)
+        for name, content in {**contents, _JSON: card}.items():
+            (folder / name).write_bytes(content)
+
+
+def _pack_statistics(log_mel: LogMel, priors: Sequence[float], confidence: Mapping[str, Calibration]) -> bytes:
+    arrays: dict[str, npt.NDArray[Any]] = {
+        _FEATURES_PREFIX + name: np.asarray(array, np.float32)
+        for name in ("matrix", "mean", "deviation")
+        if (array := getattr(log_mel, name)) is not None
+    }
+    if len(priors):
+        arrays[_PRIORS] = np.array(priors, np.float64)
+    arrays |= {_CONFIDENCE_PREFIX + kind: np.array(one.weights, np.float64) for kind, one in confidence.items()}
+    return pack_tensors(arrays, {})
+
+
+def _language_content(path: Path) -> bytes:
+    """A language model as a bundle keeps it, from any file that the beam search takes."""
+    try:
+        provenance = read_provenance(path) if is_ngram_file(path) else {}
+        return ngram_content(load_language_model(path), quantized=False, provenance=provenance)
+    except OSError as error:
+        raise LanguageModelError(path, error.strerror or str(error)) from error
+
+
+def _digest(name: str, content: bytes) -> str:
+    return header_digest(content) if name in (_WEIGHTS, _STATISTICS, _LANGUAGE) else sha256(content).hexdigest()
 
 
 def copy_bundle(
@@ -388,7 +442,7 @@ def check_bundle_output(path: str | Path, *, overwrite: bool = False) -> None:
 
 def _foreign(folder: Path, *, overwrite: bool) -> str | None:
     """What a folder holds besides a bundle, in words."""
-    names = {_JSON, _ARRAYS, _GRAPH, _LANGUAGE, _PRONUNCIATIONS}
+    names = {_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _ARRAYS, _LANGUAGE, _PRONUNCIATIONS}
     found = foreign_entry(folder, lambda path: path.name in names and path.is_file() and not path.is_symlink())
     if found or overwrite or not any(folder.iterdir()):
         return found
@@ -416,13 +470,27 @@ def _read_bounded(file: Path) -> bytes:
         raise BundleError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def _open_arrays(path: Path) -> AbstractContextManager[Arrays]:
-    return open_arrays(path / _ARRAYS, largest=_LARGEST[_ARRAYS])
+def _read_checked(file: Path, digests: Mapping[str, str]) -> bytes:
+    """A file that is read whole, if it is the one that the card names."""
+    content = _read_bounded(file)
+    if digests:
+        check_digest(file, sha256(content).hexdigest(), digests[file.name])
+    return content
 
 
-def _read_log_mel(arrays: Arrays, settings: FeatureConfig, where: str) -> LogMel:
+@contextmanager
+def _open_weights(path: Path, digests: Mapping[str, str], *, whole: bool) -> Iterator[tuple[Arrays, str]]:
+    """The file that holds the weights, and what their names begin with."""
+    if digests:
+        yield open_tensors(path / _WEIGHTS, digests[_WEIGHTS], whole=whole), ""
+        return
+    with open_npz(path / _ARRAYS, largest=_LARGEST[_ARRAYS]) as arrays:
+        yield arrays, _MODEL_PREFIX
+
+
+def _read_log_mel(arrays: Arrays, settings: FeatureConfig) -> LogMel:
     """The feature extractor, with the mel matrix and the statistics that its settings call for."""
-    shape = (settings.mels, settings.fft_size // 2 + 1)
+    where, shape = arrays.where, (settings.mels, settings.fft_size // 2 + 1)
     key = _FEATURES_PREFIX + "matrix"
     if key not in arrays.names or arrays.shape(key) != shape:
         raise BundleError(f"{where}: the mel matrix is missing or does not fit the features: {key} must be of {shape}")
@@ -437,11 +505,21 @@ def _read_log_mel(arrays: Arrays, settings: FeatureConfig, where: str) -> LogMel
     return LogMel(settings, matrix, **statistics)
 
 
-def _weight_names(arrays: Arrays, wanted: Iterable[str], where: str) -> list[str]:
+def _read_decoding(arrays: Arrays, width: int) -> tuple[tuple[float, ...], dict[str, Calibration]]:
+    """The priors of symbols, and the calibration of confidences."""
+    values = {name: arrays.numbers(name).tolist() for name in arrays.names if not name.startswith(_FEATURES_PREFIX)}
+    priors = checked_priors(values.pop(_PRIORS, []), width, f"{arrays.where}: {_PRIORS}")
+    if unknown := sorted(name for name in values if not name.startswith(_CONFIDENCE_PREFIX)):
+        raise BundleError(f"{arrays.where}: {unknown[0][:80]!r} is none of a bundle's statistics")
+    weights = {name.removeprefix(_CONFIDENCE_PREFIX): one for name, one in values.items()}
+    return priors, checked_confidence(weights, arrays.where)
+
+
+def _weight_names(arrays: Arrays, wanted: Iterable[str], prefix: str) -> list[str]:
     """The names of the weights, in the file's order, which are those that the settings call for."""
-    names = [name.removeprefix(_MODEL_PREFIX) for name in arrays.names if name.startswith(_MODEL_PREFIX)]
+    names = [name.removeprefix(prefix) for name in arrays.names if name.startswith(prefix)]
     problems = [f"weight {name} is missing" for name in sorted(set(wanted) - set(names))]
     problems += [f"weight {name!r} has no place in the model" for name in sorted(set(names) - set(wanted))]
     if problems:
-        raise BundleError(f"{where}: the weights do not fit the model: " + "; ".join(problems[:3])[:300])
+        raise BundleError(f"{arrays.where}: the weights do not fit the model: " + "; ".join(problems[:3])[:300])
     return names

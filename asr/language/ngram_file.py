@@ -1,5 +1,8 @@
 """The file of a language model (.lm): mapped into memory, not read, so that a large one starts as fast as a small one.
 
+It is a file of arrays (`asr.tensors`) that is described by its format number, unit, counts and provenance. Format 1, of
+earlier versions, had a container of its own, which is still read:
+
     8 bytes     magic
     8 bytes     length of the header, little-endian
     header      JSON: format number, unit, counts, provenance, and the type, length and place of each array
@@ -24,8 +27,10 @@ from asr.files import check_file, write_atomically
 from asr.language.ngram import SPECIAL_WORDS, NgramModel, Numbers, Quantized, check_words, quantize
 from asr.language.trie import Trie
 from asr.settings.language import LanguageUnit
+from asr.tensors import Tensors, TensorsError, pack_tensors
 
-FORMAT = 1
+FORMAT = 2
+_KIND = "asr language model"
 _MAGIC = b"\x89asr-lm\n"
 _ALIGNMENT = 64
 _TYPES = {"uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "float32": np.float32}
@@ -64,6 +69,11 @@ def save_ngram(
         If the file cannot be written.
     """
     check_file(path, is_ours=is_ngram_file, overwrite=overwrite)
+    write_atomically(path, ngram_content(model, quantized=quantized, provenance=provenance))
+
+
+def ngram_content(model: NgramModel, *, quantized: bool = True, provenance: Mapping[str, Any] | None = None) -> bytes:
+    """The content of the file that `save_ngram` writes; arguments as there."""
     label_type = np.uint16 if len(model.words) <= 1 << 16 else np.uint32
     arrays: dict[str, npt.NDArray[Any]] = {
         "words": np.frombuffer("\n".join(model.words).encode(), np.uint8),
@@ -78,31 +88,25 @@ def save_ngram(
                 arrays[f"{name}/{level}/codes"], arrays[f"{name}/{level}/values"] = numbers.codes, numbers.values
             else:
                 arrays[f"{name}/{level}"] = numbers
-    places = {}
-    end = 0
-    for name, array in arrays.items():
-        places[name] = {"type": array.dtype.name, "length": len(array), "offset": end}
-        end += _padded(array.nbytes)
-    header = {
+    description = {
+        "kind": _KIND,
         "format": FORMAT,
         "unit": model.unit.value,
-        "counts": model.counts,
+        "counts": list(model.counts),
         "provenance": dict(provenance or {}),
-        "arrays": places,
     }
-    text = json.dumps(header, ensure_ascii=False).encode()
-    text += b" " * (_padded(len(_MAGIC) + 8 + len(text)) - len(_MAGIC) - 8 - len(text))
-    parts = [_MAGIC, len(text).to_bytes(8, "little"), text]
-    for array in arrays.values():
-        content = array.astype(array.dtype.newbyteorder("<")).tobytes()
-        parts += [content, bytes(_padded(len(content)) - len(content))]
-    write_atomically(path, b"".join(parts))
+    return pack_tensors(arrays, description)
 
 
 def is_ngram_file(path: str | Path) -> bool:
     """Whether a file begins as those that `save_ngram` writes."""
     with open(path, "rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+        if file.read(len(_MAGIC)) == _MAGIC:
+            return True
+    try:
+        return Tensors(path).description.get("kind") == _KIND
+    except TensorsError:
+        return False
 
 
 def load_ngram(path: str | Path) -> NgramModel:
@@ -165,29 +169,56 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """The description of a model, and its arrays."""
+    with open(path, "rb") as file:
+        if file.read(len(_MAGIC)) == _MAGIC:
+            return _read_format_1(path)
+    try:
+        tensors = Tensors(path)
+        header = tensors.description
+        if header.get("kind") != _KIND:
+            raise LanguageModelError(path, "not a language model that `asr lm` wrote")
+        _check_header(path, header)
+        arrays = {name: tensors.read(name) for name in tensors.names}
+        for name, array in arrays.items():
+            _check_type(name, array.dtype.name)
+            if array.ndim != 1:
+                raise ValueError(f"its array {name} has {array.ndim} dimensions")
+    except TensorsError as error:
+        raise LanguageModelError(path, str(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LanguageModelError(path, f"its header is damaged ({error})") from error
+    return header, arrays
+
+
+def _check_header(path: str | Path, header: Mapping[str, Any]) -> None:
+    if type(header["format"]) is not int or header["format"] < 1:
+        raise ValueError("its format is no number")
+    if header["format"] > FORMAT:
+        raise LanguageModelError(path, f"written by a newer version of asr (format {header['format']}): update asr")
+    if not isinstance(header.get("provenance", {}), dict):
+        raise ValueError("its provenance is no object")
+
+
+def _check_type(name: str, kind: str) -> None:
+    if kind not in _TYPES_OF.get(name.rpartition("/")[2], ("float32",)):
+        raise ValueError(f"its array {name} is of type {kind}")
+
+
+def _read_format_1(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     with open(path, "rb") as file:
         opening = file.read(len(_MAGIC) + 8)
-        if not opening.startswith(_MAGIC):
-            raise LanguageModelError(path, "not a language model that `asr lm` wrote")
         length = int.from_bytes(opening[len(_MAGIC) :], "little")
         if length > _LARGEST_HEADER:
             raise LanguageModelError(path, "its header is damaged")
         try:
             header = json.loads(file.read(length))
-            if type(header["format"]) is not int or header["format"] < 1:
-                raise ValueError("its format is no number")
-            if header["format"] > FORMAT:
-                raise LanguageModelError(
-                    path, f"written by a newer version of asr (format {header['format']}): update asr"
-                )
-            if not isinstance(header.get("provenance", {}), dict):
-                raise ValueError("its provenance is no object")
+            _check_header(path, header)
             places = {
                 name: (_TYPES[one["type"]], one["length"], one["offset"]) for name, one in header["arrays"].items()
             }
             for name, one in header["arrays"].items():
-                if one["type"] not in _TYPES_OF.get(name.rpartition("/")[2], ("float32",)):
-                    raise ValueError(f"its array {name} is of type {one['type']}")
+                _check_type(name, one["type"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise LanguageModelError(path, f"its header is damaged ({error})") from error
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

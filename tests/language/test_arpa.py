@@ -8,6 +8,7 @@ import lzma
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from asr.language.ngram import SPECIAL_WORDS, NgramModel
 from asr.language.ngram_file import _read, is_ngram_file, load_ngram, read_provenance, save_ngram
 from asr.language.trie import Trie
 from asr.settings.language import LanguageUnit
+from asr.tensors import pack_tensors
 from asr.text.alphabet import Alphabet
 
+from ..bundles import language_to_format_1, read_tensors
 from ..conftest import oracle_module
 
 SENTENCES = ["the cat sat on the mat", "the giraffe sat", "mat mat the on a cat", "cat"]
@@ -223,9 +226,31 @@ def test_a_model_survives_its_own_file(small_model, character_model, tmp_path, q
     assert is_ngram_file(tmp_path / "a.lm")
 
 
-def test_every_cut_and_every_flipped_byte_of_the_outline_is_refused_or_harmless(small_model, tmp_path):
+@pytest.fixture(params=[1, 2])
+def save(request) -> Callable[..., None]:
+    """Writes a language model in either format."""
+
+    def write(path: Path, model: NgramModel, **settings: Any) -> None:
+        save_ngram(path, model, **settings)
+        if request.param == 1:
+            language_to_format_1(path)
+
+    return write
+
+
+def test_a_model_of_format_1_is_read_as_it_was(small_model, tmp_path):
+    save_ngram(tmp_path / "a.lm", small_model, provenance={"order": 3})
+    before = load_ngram(tmp_path / "a.lm")
+    language_to_format_1(tmp_path / "a.lm")
+    assert (tmp_path / "a.lm").read_bytes().startswith(b"\x89asr-lm\n")
+    assert is_ngram_file(tmp_path / "a.lm")
+    same_scores(load_ngram(tmp_path / "a.lm"), before)
+    assert read_provenance(tmp_path / "a.lm") == {"order": 3}
+
+
+def test_every_cut_and_every_flipped_byte_of_the_outline_is_refused_or_harmless(small_model, tmp_path, save):
     path = tmp_path / "a.lm"
-    save_ngram(path, small_model)
+    save(path, small_model)
     content = path.read_bytes()
     for length in range(0, len(content), 37):
         path.write_bytes(content[:length])
@@ -243,18 +268,28 @@ def test_every_cut_and_every_flipped_byte_of_the_outline_is_refused_or_harmless(
 
 
 def rewrite(content: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """A file of `save_ngram` with another header; the arrays stay where they are."""
-    start = len(b"\x89asr-lm\n") + 8
-    length = int.from_bytes(content[start - 8 : start], "little")
-    header = json.loads(content[start : start + length])
-    change(header)
+    """A language model of format 1 or 2 with another header; the arrays stay where they are."""
+    magic = b"\x89asr-lm\n" if content.startswith(b"\x89asr-lm\n") else b""
+    start = len(magic) + 8
+    end = start + int.from_bytes(content[start - 8 : start], "little")
+    header = json.loads(content[start:end])
+    if magic:
+        change(header)
+    else:
+        ours = json.loads(header["__metadata__"]["asr"])
+        whole = {**ours["description"], "arrays": {name: one for name, one in header.items() if name[0] != "_"}}
+        change(whole)
+        arrays = whole.pop("arrays", {})
+        metadata = {"asr": json.dumps(ours | {"description": whole})}
+        header = {"__metadata__": metadata, **arrays} if isinstance(arrays, dict) else arrays
     text = json.dumps(header).encode()
-    return content[: start - 8] + len(text).to_bytes(8, "little") + text + content[start + length :]
+    return magic + len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def test_a_code_beyond_the_table_of_its_values_is_refused(small_model, tmp_path):
     path = tmp_path / "a.lm"
     save_ngram(path, small_model)
+    language_to_format_1(path)
     content = path.read_bytes()
     tables = [name for name in _read(path)[1] if name.endswith("/values")]
     assert len(tables) == 3
@@ -267,9 +302,40 @@ def test_a_code_beyond_the_table_of_its_values_is_refused(small_model, tmp_path)
         path.write_bytes(content)
 
 
+def test_a_code_beyond_the_table_of_its_values_is_refused_in_format_2(small_model, tmp_path):
+    path = tmp_path / "a.lm"
+    save_ngram(path, small_model)
+    arrays, description = read_tensors(path)
+    for name in (one for one in arrays if one.endswith("/values")):
+        path.write_bytes(pack_tensors(arrays | {name: arrays[name][:1]}, description))
+        with pytest.raises(LanguageModelError, match=f"its array {name.removesuffix('/values')} is damaged"):
+            load_ngram(path)
+
+
+def test_an_array_of_another_type_is_refused_in_format_2(small_model, tmp_path):
+    path = tmp_path / "a.lm"
+    save_ngram(path, small_model)
+    arrays, description = read_tensors(path)
+    for name, array in arrays.items():
+        for kind in {"uint8", "uint16", "uint32", "float32"} - {array.dtype.name}:
+            if name == "labels" and kind == "uint32":
+                continue  # as a model with many words has them
+            path.write_bytes(pack_tensors(arrays | {name: array.astype(kind)}, description))
+            with pytest.raises(LanguageModelError, match=r"a\.lm: "):
+                load_ngram(path)
+
+
+def test_a_file_of_other_arrays_is_no_language_model(tmp_path):
+    (tmp_path / "a.lm").write_bytes(pack_tensors({"words": np.zeros(3)}, {}))
+    assert not is_ngram_file(tmp_path / "a.lm")
+    with pytest.raises(LanguageModelError, match="not a language model that `asr lm` wrote"):
+        load_ngram(tmp_path / "a.lm")
+
+
 def test_an_array_of_another_type_is_refused(small_model, tmp_path):
     path = tmp_path / "a.lm"
     save_ngram(path, small_model)
+    language_to_format_1(path)
     content = path.read_bytes()
     for name, place in _read(path)[0]["arrays"].items():
         for kind in {"uint8", "uint16", "uint32", "float32"} - {place["type"]}:
@@ -283,9 +349,9 @@ def test_an_array_of_another_type_is_refused(small_model, tmp_path):
 
 
 @pytest.mark.parametrize("quantized", [False, True])
-def test_a_changed_header_is_refused_or_harmless(small_model, tmp_path, quantized):
+def test_a_changed_header_is_refused_or_harmless(small_model, tmp_path, quantized, save):
     path = tmp_path / "a.lm"
-    save_ngram(path, small_model, quantized=quantized, provenance={"made_for": "tests"})
+    save(path, small_model, quantized=quantized, provenance={"made_for": "tests"})
     content = path.read_bytes()
     rng = random.Random(5)
     values = [

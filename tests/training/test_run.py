@@ -248,7 +248,12 @@ def test_a_run_records_what_it_was_made_of(whole_run, settings):
     assert all(len(digest) == 64 for digest in start["manifests"].values())
     assert {"commit", "changed"} <= set(start["git"] or {"commit": "", "changed": ""})
     assert set(record["bundles"]) == {"best", "last"}
-    assert set(record["bundles"]["best"]) == {"bundle.json", "arrays.npz", "model.onnx"}
+    assert set(record["bundles"]["best"]) == {
+        "bundle.json",
+        "weights.safetensors",
+        "statistics.safetensors",
+        "model.onnx",
+    }
 
 
 def test_a_manifest_that_changed_ends_a_run_that_would_go_on(stopped):
