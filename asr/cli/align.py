@@ -243,13 +243,13 @@ def _results(
         engine=load_engine(bundle, settings.engine),
         readers=readers,
     )
-    for task, heard in zip(
-        tasks, transcriber.hear_files((task.recording.audio for task in tasks), progress=bar.hear), strict=True
+    for task, output in zip(
+        tasks, transcriber.run_model_on_files((task.recording.audio for task in tasks), progress=bar.hear), strict=True
     ):
-        if isinstance(heard, AudioError):
-            yield heard
+        if isinstance(output, AudioError):
+            yield output
             continue
-        for note in heard.notes:
+        for note in output.notes:
             _log.warning("%s: %s", task.recording.shown, note)
         spelling = spell(task.text, bundle)
         if spelling.unknown:
@@ -259,7 +259,7 @@ def _results(
                 task.called, len(spelling.unknown), shown,
             )  # fmt: skip
         try:
-            aligned = align_text(heard, spelling, bundle, transcriber.step_seconds)
+            aligned = align_text(output, spelling, bundle, transcriber.step_seconds)
             yield replace(aligned, path=task.path, offset=task.offset)
         except AlignmentError as error:
             yield error

@@ -125,7 +125,7 @@ def _run(
     media: list[Medium | None] = [None] * len(utterances)
 
     def add(index: int, recognition: Recognition) -> None:
-        seconds = recognition.heard.duration
+        seconds = recognition.acoustic_output.duration
         media[index] = write_medium(utterances[index], index + 1, files, log_mel, recognition.frames, seconds)
 
     systems = run_planned(planned, utterances, settings, frame_seconds=LONGEST_PICTURE_SECONDS, on_recording=add)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asr.bundle import Bundle
     from asr.decoding import Decoder
     from asr.decoding.confidence import Calibration
-    from asr.recognition.transcriber import Heard
+    from asr.recognition.acoustic_output import AcousticOutput
     from asr.tuning.search import Trial
 
 _log = logging.getLogger(__name__)
@@ -116,8 +116,8 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         engine=load_engine(bundle, settings.engine),
         readers=Readers(Limits(hours=settings.max_hours, timeout=settings.timeout)),
     )
-    heard, references, speakers, failed = [], [], [], 0
-    results = transcriber.hear_files(one.audio for one in utterances)
+    outputs, references, speakers, failed = [], [], [], 0
+    results = transcriber.run_model_on_files(one.audio for one in utterances)
     for utterance, result in tqdm(
         zip(utterances, results, strict=True), "listening", len(utterances), unit="file", disable=None, leave=False
     ):
@@ -127,18 +127,18 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         else:
             for note in result.notes:
                 _log.warning("%s: %s", utterance.where, note)
-            heard.append(result)
+            outputs.append(result)
             references.append(normalize_text(utterance.text or "", settings.normalizer))
             speakers.append(utterance.speaker or utterance.id)
     if not any(references):
         raise ConfigError("there is nothing to tune on: no transcript has words")
     report_dir = typed_path(settings.report_dir) if settings.report_dir else None
     # What is found without output= is for the bundle as it is.
-    priors = measure_priors(heard) if settings.output else bundle.priors
+    priors = measure_priors(outputs) if settings.output else bundle.priors
     if isinstance(decoder, BeamConfig):
-        decoder = _search(heard, references, settings, decoder, bundle, priors, report_dir)
+        decoder = _search(outputs, references, settings, decoder, bundle, priors, report_dir)
     made = make_decoder(bundle.alphabet, decoder, priors=priors, normalizer=bundle.normalizer, phones=bundle.phones)
-    calibration = _calibrate(heard, references, speakers, settings, made, report_dir)
+    calibration = _calibrate(outputs, references, speakers, settings, made, report_dir)
     if report_dir:
         _log.info("report written to %s", report_dir)
     if settings.output:
@@ -158,7 +158,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
 
 
 def _search(
-    heard: Sequence[Heard],
+    outputs: Sequence[AcousticOutput],
     references: Sequence[str],
     settings: TuneConfig,
     decoder: BeamConfig,
@@ -171,10 +171,10 @@ def _search(
 
     from asr.tuning.search import Tuner, recommend
 
-    seconds = sum(one.duration for one in heard)
+    seconds = sum(one.duration for one in outputs)
     cores = settings.workers or available_cores()
     with Tuner(
-        heard,
+        outputs,
         references,
         bundle.alphabet,
         settings.normalizer,
@@ -206,7 +206,7 @@ def _search(
 
 
 def _calibrate(
-    heard: Sequence[Heard],
+    outputs: Sequence[AcousticOutput],
     references: Sequence[str],
     speakers: Sequence[str],
     settings: TuneConfig,
@@ -217,12 +217,12 @@ def _calibrate(
     import numpy as np
 
     from asr.decoding.confidence import word_features
-    from asr.recognition.transcriber import decode_recordings
+    from asr.recognition.joining import decode_recordings
     from asr.tuning.calibration import draw_reliability, fit_calibration, measure_reliability, right_words
 
     features, right, owners = [], [], []
-    found = decode_recordings(heard, decoder)
-    for recording, hypotheses, reference, speaker in zip(heard, found, references, speakers, strict=True):
+    found = decode_recordings(outputs, decoder)
+    for recording, hypotheses, reference, speaker in zip(outputs, found, references, speakers, strict=True):
         best = hypotheses[0]
         # Confidences are of the words that are written, truth is of normalised ones: where these are others, pass.
         spans, normalized = decoder.alphabet.words(best.text), normalize_text(best.text, settings.normalizer)

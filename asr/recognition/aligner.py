@@ -1,4 +1,4 @@
-"""Finds where in a recording a known text is said, how sure that is, and where both can be cut into utterances."""
+"""Aligns a known text with a recording: times and scores of its words, and cuts of both into utterances."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.segment import AudioSource
-from asr.bundle import Bundle, load_bundle
+from asr.bundle import Bundle
 from asr.decoding.alignment import Alignment, AlignmentError, align_symbols
 from asr.errors import AudioError
-from asr.recognition.transcriber import Heard, Transcriber
+from asr.recognition.acoustic_output import AcousticOutput
+from asr.recognition.shared import shared_transcriber
 from asr.recognition.windows import LogProbs
 from asr.settings.decoding import GreedyConfig
 from asr.text.alphabet import BLANK
@@ -109,21 +110,20 @@ def align(path: AudioSource, text: str, *, bundle: str | Path | Bundle = "en") -
     >>> [f"{word.text} {word.start:.1f}-{word.end:.1f}" for word in transcript.words[:3]]
     ['He 0.4-0.5', 'honours 0.6-1.0', 'whatever 1.0-1.5']
     """
-    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    transcriber = Transcriber(loaded, decoder=GreedyConfig())
-    (heard,) = transcriber.hear_files([path])
-    if isinstance(heard, AudioError):
-        raise heard
-    return align_text(heard, spell(text, loaded), loaded, transcriber.step_seconds)
+    transcriber = shared_transcriber(bundle, GreedyConfig())
+    (output,) = transcriber.run_model_on_files([path])
+    if isinstance(output, AudioError):
+        raise output
+    return align_text(output, spell(text, transcriber.bundle), transcriber.bundle, transcriber.step_seconds)
 
 
-def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: float) -> Transcript:
+def align_text(output: AcousticOutput, spelling: Spelling, bundle: Bundle, step_seconds: float) -> Transcript:
     """Where each word of a text is said.
 
     Parameters
     ----------
-    heard : Heard
-        The recording, as the bundle's model heard it.
+    output : AcousticOutput
+        Of the bundle's model for the recording.
     spelling : Spelling
     bundle : Bundle
     step_seconds : float > 0
@@ -132,8 +132,8 @@ def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: f
     Returns
     -------
     Transcript
-        Of the words as they are written. Their confidence is a score from 0 to 1: how much of its probability the model
-        gives up, a character, for hearing this word and nothing else there. Wrong labels have low ones.
+        Of the words as they are written. Their confidence is a score from 0 to 1: the probability of this word relative
+        to the likeliest symbols at its steps, per character. Wrong labels have low scores.
 
     Raises
     ------
@@ -141,11 +141,11 @@ def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: f
         If the text does not fit the recording, or has no words.
     """
     if not spelling.words:
-        raise AlignmentError("the text has no words that the model could hear")
+        raise AlignmentError("the text has no words in the symbols of the model")
     separator = bundle.alphabet.separator
     gaps = [separator if space else "" for space in spelling.spaces]
     labels = bundle.alphabet.encode("".join(map(str.__add__, gaps, spelling.labels)))
-    blocks = heard.blocks()
+    blocks = output.blocks()
     alignment = align_symbols(blocks, labels)
     behind = _shortfall(blocks, labels, alignment)
     words, position = [], 0
@@ -153,14 +153,16 @@ def align_text(heard: Heard, spelling: Spelling, bundle: Bundle, step_seconds: f
         position += len(gap)
         first, last = alignment.first[position], alignment.last[position + len(label) - 1] + 1
         score = float(np.exp(-(behind[last] - behind[first]) / len(label)))
-        start, end = float(first) * step_seconds, min(float(last) * step_seconds, heard.duration)
+        start, end = float(first) * step_seconds, min(float(last) * step_seconds, output.duration)
         words.append(Word(text, round(min(start, end), 3), round(end, 3), round(score, 3)))
         position += len(label)
-    return Transcript(heard.path, spelling.text, heard.duration, alignment.score, tuple(words), (), notes=heard.notes)
+    return Transcript(
+        output.path, spelling.text, output.duration, alignment.score, tuple(words), (), notes=output.notes
+    )
 
 
 def _shortfall(blocks: Sequence[LogProbs], labels: Sequence[int], alignment: Alignment) -> npt.NDArray[np.float64]:
-    """How far the symbols of an alignment are behind the likeliest ones, summed up to each step.
+    """The difference in log-probability between the likeliest symbols and those of an alignment, summed to each step.
 
     Returns
     -------

@@ -26,7 +26,8 @@ from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import EvaluationReport, make_report
 from asr.evaluation.sources import Output, Speed, Spike, System, read_references
 from asr.machine import Usage, available_cores, describe_machine, usage
-from asr.recognition.transcriber import Heard, Recognition, Transcriber
+from asr.recognition.acoustic_output import AcousticOutput
+from asr.recognition.transcriber import Recognition, Transcriber
 from asr.settings.commands import RecognitionJob
 from asr.settings.decoding import AutoConfig, BeamConfig, DecoderConfig
 from asr.settings.model import EngineKind
@@ -182,7 +183,9 @@ class _Pass:
             _log.warning("%s: %s", utterance.where, note)
         self.audio_seconds += result.transcripts[0].duration
         for number, (some, transcript) in enumerate(zip(self.outputs, result.transcripts, strict=True)):
-            spikes = _spikes(result.heard, self.group[0], step_seconds) if self.is_first and number == 0 else ()
+            spikes = (
+                _spikes(result.acoustic_output, self.group[0], step_seconds) if self.is_first and number == 0 else ()
+            )
             some.append(Output(transcript.text, transcript.words, spikes))
 
     def systems(self) -> list[System]:
@@ -220,12 +223,12 @@ class _Pass:
         )
 
 
-def _spikes(heard: Heard, candidate: Candidate, step_seconds: float) -> tuple[Spike, ...]:
+def _spikes(output: AcousticOutput, candidate: Candidate, step_seconds: float) -> tuple[Spike, ...]:
     """The likely symbols of the output layer that a candidate decodes, by time."""
     bundle, decoder, found = candidate.bundle, candidate.decoder, list[Spike]()
     reads_phones = isinstance(decoder, BeamConfig) and decoder.pronunciations is not None
     names = bundle.phones.names if reads_phones and bundle.phones else bundle.alphabet.symbols
-    for stretch in heard.stretches:
+    for stretch in output.stretches:
         steps, numbers = np.nonzero(stretch.log_probs >= np.log(_LEAST_PROBABILITY))
         probabilities = np.exp(stretch.log_probs[steps, numbers]).tolist()
         found += [

@@ -1,4 +1,4 @@
-"""Remembers which transcripts in a folder were written, of what and how: so that a second run skips what is finished.
+"""Records which transcripts in a folder were written, from which recording and settings: a second run skips them.
 
 The journal of all outputs (`asr.files.OutputJournal`), with the recording and the settings in each line.
 """

@@ -1,8 +1,8 @@
-"""Cuts recordings of any length into overlapping windows, and makes what a model heard in each of them one again.
+"""Cuts recordings of any length into overlapping windows, and joins the model's outputs for them.
 
-A recording that is no longer than a model's training utterances is one window. A longer one is cut where it is quiet;
-each window begins a little before its cut and ends a little behind the next, so that the model knows what goes on
-around, and of what it says twice, one version is taken up to a step where both hear nothing, the other from there on.
+A recording that is no longer than a model's training utterances is one window. A longer one is cut where it is quiet.
+Each window begins a little before its cut and ends a little after the next one, so that the model has context on both
+sides. Where two outputs overlap, the first is used up to a step where both are blank, and the second from there on.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ WHOLE_SECONDS = 35.0
 # Lengths between cuts. The features of a window are normalised by what it holds: long ones mix speakers and rooms.
 SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 10.0
 OVERLAP_SECONDS = 1.0
-"""that a window reaches beyond its cuts, on either side"""
+"""of context beyond the cuts of a window, on either side"""
 _QUIET_SECONDS = 0.2
-# Digital silence and what a converter's last bits make of it: -80 dB below full scale.
+# Digital silence, and noise in the last bits of a converter: -80 dB below full scale.
 _SILENCE_PEAK = 1e-4
-# A seam keeps this part of the overlap away from the windows' ends, where the model knows only one side.
+# A seam keeps this share of the overlap away from the windows' ends, where the model has context on one side only.
 _SEAM_MARGIN = 0.25
 _SEAM_STEPS = 5
-# A decoder begins anew in the first pause after so many seconds, or after so many without one: the stretches of an hour
-# are then decoded together, which is several times faster than one behind the other.
-_ENOUGH_SECONDS, _TOO_MUCH_SECONDS = 15.0, 60.0
-_SURELY = -0.05  # natural log-probability
+# A stretch ends in the first pause after so many seconds, or after so many without one. The stretches of an hour are
+# decoded together, which is several times faster than one after the other.
+_SHORTEST_STRETCH_SECONDS, _LONGEST_STRETCH_SECONDS = 15.0, 60.0
+_CERTAIN = -0.05  # natural log-probability
 
 LogProbs = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a recording that a model hears in one piece. Positions are in steps of the model from its start."""
+    """A part of a recording that the model processes at once. Positions are in steps from the recording's start."""
 
     first_step: int
     """of its samples"""
     cut: int
-    """what comes before this is the last window's"""
+    """first step that is not the last window's"""
     end: int
-    """what comes from here on is the next window's"""
+    """first step that is the next window's"""
     samples: Samples
 
 
 class WindowCutter:
-    """Cuts a recording that comes block by block; how it comes makes no difference.
+    """Cuts a recording that comes block by block; the windows do not depend on the blocks.
 
     Parameters
     ----------
@@ -73,17 +73,17 @@ class WindowCutter:
 
     @property
     def samples(self) -> int:
-        """How many have come."""
+        """How many samples have been pushed."""
         return self._offset + self._kept
 
     def push(self, samples: Samples) -> Iterator[Window]:
-        """Take the next samples [shape=(samples,)]; give the windows that are certain now."""
+        """Add the next samples [shape=(samples,)]; yields the windows that are complete."""
         self._blocks.append(samples)
         self._kept += len(samples)
         yield from self._windows(self._whole + 1 if not self._cut else self._longest + self._overlap)
 
     def finish(self) -> Iterator[Window]:
-        """Give the last windows."""
+        """Yields the last windows."""
         if self.samples > self._whole:
             yield from self._windows(self._longest)
         if self.samples > self._cut or not self.samples:
@@ -108,7 +108,7 @@ class WindowCutter:
         )
 
     def _next_cut(self) -> int:
-        """Where it is quietest, between the shortest and the longest window."""
+        """The quietest position between the shortest and the longest window."""
         first = self._cut + self._shortest - self._offset
         last = self._cut + self._longest - self._offset
         blocks = self._all()[first : last - (last - first) % self._hop].reshape(-1, self._hop)
@@ -130,13 +130,13 @@ class WindowCutter:
 
 
 def is_silent(samples: Samples) -> bool:
-    """Whether no sample exceeds -80 dB of full scale: there is nothing to hear, and nothing for a model to guess at."""
+    """Whether no sample exceeds -80 dB of full scale. The model does not run on silence: it would write noise words."""
     return len(samples) == 0 or float(np.abs(samples).max()) < _SILENCE_PEAK
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Consecutive steps of a recording, as the model heard them."""
+    """The model's output for consecutive steps of a recording, which is decoded at once."""
 
     first_step: int
     """from the start of the recording"""
@@ -145,7 +145,7 @@ class Stretch:
 
 
 class Stitcher:
-    """Joins what a model heard in overlapping windows, and parts it again where a decoder may well begin anew.
+    """Joins the outputs for overlapping windows, and splits them into stretches, mostly in pauses.
 
     Parameters
     ----------
@@ -153,7 +153,9 @@ class Stitcher:
     """
 
     def __init__(self, step_seconds: float) -> None:
-        self._enough, self._too_much = (round(one / step_seconds) for one in (_ENOUGH_SECONDS, _TOO_MUCH_SECONDS))
+        self._shortest, self._longest = (
+            round(one / step_seconds) for one in (_SHORTEST_STRETCH_SECONDS, _LONGEST_STRETCH_SECONDS)
+        )
         self._last: Window | None = None
         self._log_probs: LogProbs | None = None
         self._from = 0
@@ -161,7 +163,7 @@ class Stitcher:
         self._first = 0
 
     def push(self, window: Window, log_probs: LogProbs | None) -> Iterator[Stretch]:
-        """Take the next window's log-probabilities, None if it is silent; give the stretches that are complete now."""
+        """Add the next window's log-probabilities, None if it is silent; yields the stretches that are complete."""
         seam, pauses = window.cut, False
         if self._last is not None and self._log_probs is not None:
             if log_probs is not None:
@@ -170,7 +172,7 @@ class Stitcher:
         self._last, self._log_probs, self._from = window, log_probs, seam
 
     def finish(self) -> Iterator[Stretch]:
-        """Give the last stretch."""
+        """Yields the last stretch."""
         if self._last is not None and self._log_probs is not None:
             yield from self._take(self._last.first_step + len(self._log_probs), pauses=True, ends=True)
 
@@ -184,14 +186,14 @@ class Stitcher:
             self._first = self._from
         self._parts.append(part)
         steps = sum(map(len, self._parts))
-        if ends or steps >= self._too_much or (steps >= self._enough and pauses):
+        if ends or steps >= self._longest or (steps >= self._shortest and pauses):
             yield Stretch(self._first, np.concatenate(self._parts) if len(self._parts) > 1 else part)
             self._parts = []
 
 
 def _seam(before: Window, earlier: LogProbs, after: Window, later: LogProbs, start: int) -> tuple[int, bool]:
-    """The step from which on the later window is heard, where both are surest that there is no symbol; and whether they
-    are sure of it."""
+    """The step from which the later window is used, where both outputs are blank with the highest probability; and
+    whether that is certain."""
     margin = int(_SEAM_MARGIN * (after.cut - after.first_step))
     first = max(after.first_step + margin, start + 1)
     last = min(before.first_step + len(earlier), after.first_step + len(later)) - margin
@@ -202,4 +204,4 @@ def _seam(before: Window, earlier: LogProbs, after: Window, later: LogProbs, sta
         + later[first - after.first_step : last - after.first_step, BLANK]
     )
     summed = np.convolve(blank, np.ones(_SEAM_STEPS), mode="valid")
-    return first + int(summed.argmax()) + _SEAM_STEPS // 2, bool(summed.max() > 2 * _SEAM_STEPS * _SURELY)
+    return first + int(summed.argmax()) + _SEAM_STEPS // 2, bool(summed.max() > 2 * _SEAM_STEPS * _CERTAIN)

@@ -11,18 +11,18 @@ import numpy as np
 from asr.decoding.confidence import Calibration, Floats
 from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import score
-from asr.recognition.transcriber import Heard
+from asr.recognition.acoustic_output import AcousticOutput
 
 _MOST_FOLDS = 10
 _PENALTY = 1.0
 
 
-def measure_priors(heard: Sequence[Heard]) -> tuple[float, ...]:
+def measure_priors(outputs: Sequence[AcousticOutput]) -> tuple[float, ...]:
     """The mean probability of each symbol, the blank first, over all steps.
 
     Empty without steps.
     """
-    stretches = [stretch.log_probs for one in heard for stretch in one.stretches]
+    stretches = [stretch.log_probs for one in outputs for stretch in one.stretches]
     if not stretches:
         return ()
     steps = np.concatenate(stretches)

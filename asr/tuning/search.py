@@ -1,4 +1,4 @@
-"""Searches for the weights and the width of a beam search, on what the model heard once."""
+"""Searches for the weights and the width of a beam search, on outputs of the acoustic model that are computed once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from asr.errors import AsrError
 from asr.evaluation.scoring import Score, score
 from asr.processes import ChildEndedError, Pool
 from asr.pronunciation.phones import PhoneSet
-from asr.recognition.transcriber import Heard, decode_recordings
+from asr.recognition.acoustic_output import AcousticOutput
+from asr.recognition.joining import decode_recordings
 from asr.settings.decoding import BeamConfig
 from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
@@ -51,8 +52,8 @@ class Tuner:
 
     Parameters
     ----------
-    heard : sequence of Heard
-        The recordings, as the model heard them.
+    outputs : sequence of AcousticOutput
+        Of the recordings.
     references : sequence of str
         What is said in each, normalised.
     alphabet : Alphabet
@@ -73,7 +74,7 @@ class Tuner:
 
     def __init__(
         self,
-        heard: Sequence[Heard],
+        outputs: Sequence[AcousticOutput],
         references: Sequence[str],
         alphabet: Alphabet,
         normalizer: NormalizerConfig,
@@ -87,7 +88,7 @@ class Tuner:
     ) -> None:
         self._settings, self._seed = settings, seed
         self._searched = {name: span for name, span in SEARCHED.items() if priors or name != "prior_weight"}
-        job = _Job(heard, references, alphabet, normalizer, priors, spelling, phones, settings.lm)
+        job = _Job(outputs, references, alphabet, normalizer, priors, spelling, phones, settings.lm)
         self._pool = Pool(_TRIALS, job)
         self._threads = ThreadPoolExecutor(workers)
 
@@ -167,7 +168,7 @@ def recommend(trials: Sequence[Trial]) -> Trial:
 class _Job:
     """What a process that tries settings needs to know; fields as in `Tuner`."""
 
-    heard: Sequence[Heard]
+    outputs: Sequence[AcousticOutput]
     references: Sequence[str]
     alphabet: Alphabet
     normalizer: NormalizerConfig
@@ -186,7 +187,7 @@ def make_trials(job: _Job) -> Callable[[BeamConfig], Trial]:
             job.alphabet, settings, priors=job.priors, model=model, normalizer=job.spelling, phones=job.phones
         )
         started = time.process_time()
-        texts = [hypotheses[0].text for hypotheses in decode_recordings(job.heard, decoder)]
+        texts = [hypotheses[0].text for hypotheses in decode_recordings(job.outputs, decoder)]
         seconds = time.process_time() - started
         normalized = [normalize_text(text, job.normalizer) for text in texts]
         return Trial(settings, score(job.references, normalized), seconds)

@@ -320,7 +320,8 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[s
     from asr.corpus.manifest import read_manifest
     from asr.language.arpa import write_arpa
     from asr.language.ngram_file import load_ngram
-    from asr.recognition.transcriber import Heard, Transcriber
+    from asr.recognition.acoustic_output import AcousticOutput
+    from asr.recognition.transcriber import Transcriber
     from asr.text.normalize import normalize_text
 
     bundle = load_bundle(options.bundle)
@@ -330,9 +331,9 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[s
     parts: dict[str, list[Any]] = {"tuning": [], "measured": []}
     references: dict[str, list[str]] = {"tuning": [], "measured": []}
     seconds = 0.0
-    for one, heard in zip(utterances, Transcriber(bundle).hear_files(u.audio for u in utterances), strict=True):
+    for one, heard in zip(utterances, Transcriber(bundle).run_model_on_files(u.audio for u in utterances), strict=True):
         part = "tuning" if (one.speaker or one.id) in tuned else "measured"
-        if not isinstance(heard, Heard) or not heard.stretches:
+        if not isinstance(heard, AcousticOutput) or not heard.stretches:
             continue
         if part == "tuning" and len(parts[part]) >= TUNING_UTTERANCES:
             continue

@@ -8,8 +8,8 @@ import pytest
 
 from asr.bundle import Bundle, load_bundle
 from asr.decoding.alignment import AlignmentError
+from asr.recognition.acoustic_output import AcousticOutput
 from asr.recognition.aligner import align_text, cut_utterances, spell
-from asr.recognition.transcriber import Heard
 from asr.recognition.windows import Stretch
 from asr.text.alphabet import Alphabet
 from asr.text.transcript import Word
@@ -32,7 +32,7 @@ def test_a_script_without_spaces_is_spelled_by_characters(bundle):
     assert spelling.words == ("漢", "字", "漢。")
 
 
-def heard(bundle: Bundle, text: str, gap: int = 3) -> Heard:
+def heard(bundle: Bundle, text: str, gap: int = 3) -> AcousticOutput:
     """A recording of a text, a symbol every few steps, from step 10 on."""
     numbers = bundle.alphabet.encode(text)
     probabilities = np.full((20 + gap * len(numbers), bundle.alphabet.size), 0.001)
@@ -40,7 +40,7 @@ def heard(bundle: Bundle, text: str, gap: int = 3) -> Heard:
     for place, number in enumerate(numbers):
         probabilities[10 + gap * place, [0, number]] = 0.001, 1
     log_probs = np.log(probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
-    return Heard("a.wav", 0.04 * len(log_probs), (Stretch(0, log_probs),))
+    return AcousticOutput("a.wav", 0.04 * len(log_probs), (Stretch(0, log_probs),))
 
 
 def test_words_are_where_they_are_said_and_wrong_ones_have_low_scores(bundle):

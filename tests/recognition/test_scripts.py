@@ -14,7 +14,8 @@ from asr.bundle import Bundle, load_bundle, save_bundle
 from asr.decoding import make_decoder
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.recognition.aligner import align_text, cut_utterances, spell
-from asr.recognition.transcriber import Transcriber, decode_recordings
+from asr.recognition.joining import decode_recordings
+from asr.recognition.transcriber import Transcriber
 from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
 from asr.settings.transcripts import TranscriptFormat
 from asr.text.alphabet import Alphabet
@@ -70,7 +71,7 @@ def speech() -> np.ndarray:
 @pytest.mark.parametrize("decoder", [GreedyConfig(), BeamConfig(beam_width=4, n_best=3)], ids=["greedy", "beam"])
 def test_no_space_is_put_between_stretches_or_words(bundle, speech, decoder: DecoderConfig):
     transcriber = Transcriber(bundle, decoder=decoder)
-    heard = transcriber.hear_samples(speech)
+    heard = transcriber.run_model_on_samples(speech)
     assert len(heard.stretches) > 1
     transcript = transcriber.transcribe_samples(speech)
     assert len(transcript.text) > 20
@@ -168,7 +169,7 @@ def test_a_known_text_is_aligned_character_by_character(han, speech, asr_command
 
 def test_a_known_text_of_two_scripts_keeps_its_spaces(mixed, speech):
     transcriber = Transcriber(mixed, decoder=GreedyConfig())
-    heard = transcriber.hear_samples(speech)
+    heard = transcriber.run_model_on_samples(speech)
     spelling = spell("— 我在 Bad。中 国 7", mixed)
     assert spelling.words == ("— 我", "在", "Bad。", "中", "国 7")
     assert spelling.labels == ("我", "在", "bad", "中", "国")

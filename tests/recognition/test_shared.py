@@ -40,7 +40,7 @@ def counts(monkeypatch):
         return make_decoder(*arguments, **settings)
 
     monkeypatch.setattr(subprocess, "Popen", start)
-    monkeypatch.setattr("asr.recognition.transcriber.make_decoder", make)
+    monkeypatch.setattr("asr.recognition.stretch_decoding.make_decoder", make)
     yield found
     gc.collect()
 
@@ -125,7 +125,7 @@ from asr.recognition import shared
 def text(): return asr.transcribe({str(SAMPLE)!r}, bundle={str(tiny_bundle)!r}).text
 expected = text()
 (transcriber,) = shared._transcribers.values()
-with shared._lock, transcriber._cores:  # as if another thread was at work
+with shared._lock, transcriber._pipeline._cores:  # as if another thread was at work
     if not (child := os.fork()):
         sys.exit(0 if text() == expected else 1)
     assert os.waitpid(child, 0)[1] == 0

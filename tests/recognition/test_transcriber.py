@@ -12,7 +12,9 @@ from asr.corpus.manifest import read_manifest
 from asr.decoding import make_decoder
 from asr.errors import AudioError
 from asr.language.ngram_file import save_ngram
-from asr.recognition.transcriber import Heard, Transcriber, decode_recordings
+from asr.recognition.acoustic_output import AcousticOutput
+from asr.recognition.joining import decode_recordings
+from asr.recognition.transcriber import Transcriber
 from asr.recognition.windows import Stretch
 from asr.settings.decoding import BeamConfig, GreedyConfig
 from asr.text.transcript import Transcript
@@ -61,11 +63,11 @@ def test_of_two_outputs_the_second_is_for_a_language_model_and_the_first_for_all
     two = load_bundle(tmp_path / "two")
     save_ngram(tmp_path / "pets.lm", train_model(SENTENCES))
     samples = 0.1 * rng.standard_normal(RATE).astype(np.float32)
-    expected = Transcriber(one, decoder=GreedyConfig()).hear_samples(samples).log_probs()
+    expected = Transcriber(one, decoder=GreedyConfig()).run_model_on_samples(samples).log_probs()
     for decoder in (GreedyConfig(), BeamConfig()):
-        found = Transcriber(two, decoder=decoder).hear_samples(samples).log_probs()
+        found = Transcriber(two, decoder=decoder).run_model_on_samples(samples).log_probs()
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    heard = Transcriber(two, decoder=BeamConfig(lm=str(tmp_path / "pets.lm"))).hear_samples(samples)
+    heard = Transcriber(two, decoder=BeamConfig(lm=str(tmp_path / "pets.lm"))).run_model_on_samples(samples)
     np.testing.assert_allclose(heard.log_probs(), -np.log(two.alphabet.size), atol=1e-5)
 
 
@@ -160,7 +162,7 @@ def test_what_the_model_hears_is_decoded_as_it_is_transcribed(tiny_bundle, rng, 
     long = np.concatenate([np.tile(speech, 8), np.zeros(20 * RATE, np.float32), speech])
     for decoder in (GreedyConfig(), BeamConfig(beam_width=4)):
         transcriber = Transcriber(bundle, decoder=decoder)
-        heard = transcriber.hear_samples(long)
+        heard = transcriber.run_model_on_samples(long)
         ((best, *_),) = decode_recordings([heard], make_decoder(bundle.alphabet, decoder))
         transcript = transcriber.transcribe_samples(long)
         assert " ".join(best.text.split()) == transcript.text
@@ -190,7 +192,7 @@ def test_texts_do_not_depend_on_order_company_or_workers(decoder):
     assert all(transcriber.transcribe(paths[index]) == together[paths[index]] for index in range(0, len(paths), 10))
 
 
-@pytest.mark.parametrize("method", ["transcribe_samples", "hear_samples"])
+@pytest.mark.parametrize("method", ["transcribe_samples", "run_model_on_samples"])
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
@@ -222,7 +224,7 @@ def test_samples_may_be_of_any_floating_point_type(transcriber):
 
 def test_silence_between_stretches_takes_no_memory():
     steps = np.log(np.full((3, 4), 0.25, np.float32))
-    heard = Heard("", 4.0, (Stretch(2, steps), Stretch(1_000_000, steps)))
+    heard = AcousticOutput("", 4.0, (Stretch(2, steps), Stretch(1_000_000, steps)))
     blocks = heard.blocks()
     assert [len(one) for one in blocks] == [2, 3, 999_995, 3]
     assert blocks[2].strides[0] == 0
@@ -231,7 +233,7 @@ def test_silence_between_stretches_takes_no_memory():
     expected[:, 0] = 0
     expected[2:5] = expected[7:10] = steps
     np.testing.assert_array_equal(short.log_probs(), expected)
-    assert Heard("", 1.0, ()).log_probs().shape == (0, 1)
+    assert AcousticOutput("", 1.0, ()).log_probs().shape == (0, 1)
 
 
 class Counting:
@@ -253,7 +255,7 @@ def test_one_pass_gives_the_texts_of_every_decoder_the_output_and_the_frames(tin
     long = write_audio("long.wav", seconds=80)
     paths = [SAMPLE_PATHS[0], tmp_path / "none.wav", long, *SAMPLE_PATHS[1:3]]
     expected = [list(one.transcribe_files(paths)) for one in (first, second)]
-    heard = list(first.hear_files(paths))
+    heard = list(first.run_model_on_files(paths))
     calls = engine.calls // 3
     engine.calls = 0
     results = list(first.recognize_files(paths, others=[second], frame_seconds=60))
@@ -261,7 +263,7 @@ def test_one_pass_gives_the_texts_of_every_decoder_the_output_and_the_frames(tin
     assert isinstance(results[1], AudioError)
     for place in (0, 2, 3, 4):
         assert results[place].transcripts == tuple(one[place] for one in expected)
-        np.testing.assert_array_equal(results[place].heard.log_probs(), heard[place].log_probs())
+        np.testing.assert_array_equal(results[place].acoustic_output.log_probs(), heard[place].log_probs())
     assert results[2].frames is None  # longer than 60 seconds
     assert first.decoding_core_seconds > second.decoding_core_seconds > 0
 

@@ -82,7 +82,7 @@ def test_a_transcriber_bounds_the_windows_of_all_recordings(tiny_bundle, monkeyp
     """Sixty long recordings that are read faster than the first one is decoded."""
     from asr.audio.reader_process import Block
     from asr.bundle import load_bundle
-    from asr.recognition import transcriber as module
+    from asr.recognition import pipeline as module
     from asr.recognition.transcriber import Transcriber
 
     monkeypatch.setattr(module, "_BYTES_AHEAD", 4 << 20)
@@ -95,7 +95,7 @@ def test_a_transcriber_bounds_the_windows_of_all_recordings(tiny_bundle, monkeyp
                 yield Block(noise, 600.0)
 
     class Blank:
-        def log_probs(self, frames):
+        def run(self, frames):
             steps = np.full((-(-len(frames) // 4), 29), -20.0, np.float32)
             steps[:, 0] = 0
             return steps

@@ -58,14 +58,14 @@ def test_confidences_that_tell_are_told_from_those_that_do_not(rng):
 
 
 def test_features_are_of_the_words_and_of_nothing_else():
-    # "ab b" said at steps 1, 2, 4 (the space), 6; six symbols are never heard.
+    # "ab b" said at steps 1, 2, 4 (the space), 6; six symbols are never outputs.
     probabilities = np.full((8, 4), 0.02)
     for step, symbol in enumerate([0, 2, 3, 0, 1, 0, 3, 0]):
         probabilities[step, symbol] = 0.94
     probabilities[2] = [0.2, 0.02, 0.5, 0.28]  # the second character is not the likeliest
     log_probs = np.log(probabilities)
-    heard = tuple(log_probs[[1, 2, 4, 6], [2, 3, 1, 3]].tolist())
-    features = word_features(Hypothesis("ab b", 0.0, (1, 2, 4, 6), heard), log_probs, np.array([-1.0, -2.0, -3.0]))
+    outputs = tuple(log_probs[[1, 2, 4, 6], [2, 3, 1, 3]].tolist())
+    features = word_features(Hypothesis("ab b", 0.0, (1, 2, 4, 6), outputs), log_probs, np.array([-1.0, -2.0, -3.0]))
     first, second = (dict(zip(FEATURES, row, strict=True)) for row in features.tolist())
     assert first["mean"] == pytest.approx(np.log([0.94, 0.28]).mean())
     assert first["least_probability"] == pytest.approx(0.28)

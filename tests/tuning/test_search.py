@@ -5,7 +5,7 @@ import pytest
 
 from asr.errors import AsrError, LanguageModelError
 from asr.evaluation.scoring import score
-from asr.recognition.transcriber import Heard
+from asr.recognition.acoustic_output import AcousticOutput
 from asr.recognition.windows import Stretch
 from asr.settings.decoding import BeamConfig
 from asr.settings.text import NormalizerConfig
@@ -42,7 +42,7 @@ def tuner(**settings) -> Tuner:
     for name in "xy":
         logits = rng.standard_normal((40, ALPHABET.size))
         log_probs = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
-        outputs.append(Heard(name, 1.6, (Stretch(0, log_probs),)))
+        outputs.append(AcousticOutput(name, 1.6, (Stretch(0, log_probs),)))
     config = BeamConfig(beam_width=4, **settings)
     return Tuner(outputs, ["ab a", "b"], ALPHABET, NormalizerConfig(), settings=config, seed=1, workers=2)
 
