@@ -15,13 +15,15 @@ import pytest
 from asr.bundle import bundle_argument, copy_bundle, is_bundle_name, load_bundle, save_bundle
 from asr.bundle.store import _LARGEST
 from asr.decoding.confidence import FEATURES, Calibration
-from asr.errors import BundleError
-from asr.language.ngram_file import read_provenance
+from asr.errors import BundleError, LanguageModelError
+from asr.language.ngram_file import read_provenance, save_ngram
 from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import BeamConfig
 from asr.settings.model import EngineKind
 
 from .bundles import change_tensors, put, read_tensors, to_format_1
 from .conftest import oracle_module
+from .decoding.conftest import SENTENCES, train
 
 
 @pytest.fixture
@@ -470,3 +472,17 @@ def test_a_failed_save_leaves_the_old_bundle_as_it_was(copy, monkeypatch):
         copy_bundle(load_bundle(copy), copy)
     assert (copy / "weights.safetensors").read_bytes() == before
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_language_model_whose_numbers_are_damaged_is_not_copied_into_a_new_bundle(tiny_bundle, tmp_path):
+    save_ngram(tmp_path / "pets.lm", train(SENTENCES))
+    decoder = BeamConfig(beam_width=4, lm=str(tmp_path / "pets.lm"))
+    copy_bundle(load_bundle(tiny_bundle), tmp_path / "good", decoder=decoder)
+    path = tmp_path / "good" / "language.lm"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    damaged = load_bundle(tmp_path / "good")  # only its header is read
+    with pytest.raises(LanguageModelError, match=r"language\.lm: is damaged"):
+        copy_bundle(damaged, tmp_path / "next")
+    assert not (tmp_path / "next").exists()

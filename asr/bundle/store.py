@@ -43,7 +43,7 @@ from asr.decoding.assembly import load_language_model
 from asr.decoding.confidence import Calibration
 from asr.errors import BundleError, LanguageModelError
 from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
-from asr.language.ngram_file import is_ngram_file, ngram_content, read_provenance
+from asr.language.ngram_file import is_ngram_file, load_ngram, ngram_content, read_provenance
 from asr.packages import require_keras
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
@@ -395,8 +395,9 @@ def _pack_statistics(log_mel: LogMel, priors: Sequence[float], confidence: Mappi
 def _language_content(path: Path) -> bytes:
     """A language model as a bundle keeps it, from any file that the beam search takes."""
     try:
-        provenance = read_provenance(path) if is_ngram_file(path) else {}
-        return ngram_content(load_language_model(path), quantized=False, provenance=provenance)
+        if is_ngram_file(path):
+            return ngram_content(load_ngram(path, whole=True), quantized=False, provenance=read_provenance(path))
+        return ngram_content(load_language_model(path), quantized=False)
     except OSError as error:
         raise LanguageModelError(path, error.strerror or str(error)) from error
 

@@ -107,24 +107,24 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         normalizer=bundle.normalizer,
         phones=bundle.phones,
     )
-    transcriber = Transcriber(
-        bundle,
-        decoder=decoder,
-        channel=settings.channel,
-        track=settings.track,
-        workers=settings.workers,
-        engine=load_engine(bundle, settings.engine),
-        readers=Readers(Limits(hours=settings.max_hours, timeout=settings.timeout)),
-    )
     outputs, references, speakers, failed = [], [], [], 0
-    results = transcriber.run_model_on_files(one.audio for one in utterances)
-    for utterance, result in tqdm(
-        zip(utterances, results, strict=True), "listening", len(utterances), unit="file", disable=None, leave=False
-    ):
-        if isinstance(result, AudioError):
-            _log.error("%s: %s", utterance.where, result)
-            failed += 1
-        else:
+    with Readers(Limits(hours=settings.max_hours, timeout=settings.timeout)) as readers:
+        transcriber = Transcriber(
+            bundle,
+            decoder=decoder,
+            channel=settings.channel,
+            track=settings.track,
+            workers=settings.workers,
+            engine=load_engine(bundle, settings.engine),
+            readers=readers,
+        )
+        results = transcriber.run_model_on_files(one.audio for one in utterances)
+        bar = tqdm(results, "running the model", len(utterances), unit="file", disable=None, leave=False)
+        for utterance, result in zip(utterances, bar, strict=True):
+            if isinstance(result, AudioError):
+                _log.error("%s: %s", utterance.where, result)
+                failed += 1
+                continue
             for note in result.notes:
                 _log.warning("%s: %s", utterance.where, note)
             outputs.append(result)

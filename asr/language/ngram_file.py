@@ -109,8 +109,14 @@ def is_ngram_file(path: str | Path) -> bool:
         return False
 
 
-def load_ngram(path: str | Path) -> NgramModel:
+def load_ngram(path: str | Path, *, whole: bool = False) -> NgramModel:
     """Map a language model into memory; only the outline of the tree is read at once.
+
+    Parameters
+    ----------
+    path : str or Path
+    whole : bool
+        Read all of it, and compare it with its digest (format 1 has none).
 
     Raises
     ------
@@ -119,7 +125,7 @@ def load_ngram(path: str | Path) -> NgramModel:
     OSError
         If it cannot be opened.
     """
-    header, arrays = _read(path)
+    header, arrays = _read(path, whole=whole)
 
     def numbers(name: str) -> Numbers:
         if f"{name}/codes" in arrays:
@@ -168,13 +174,15 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     return dict(_read(path)[0].get("provenance", {}))
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+def _read(path: str | Path, *, whole: bool = False) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """The description of a model, and its arrays."""
     with open(path, "rb") as file:
         if file.read(len(_MAGIC)) == _MAGIC:
             return _read_format_1(path)
     try:
         tensors = Tensors(path)
+        if whole:
+            tensors.check_content()
         header = tensors.description
         if header.get("kind") != _KIND:
             raise LanguageModelError(path, "not a language model that `asr lm` wrote")
