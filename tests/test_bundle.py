@@ -209,7 +209,7 @@ def test_a_graph_from_elsewhere_is_looked_through_before_it_runs(copy):
     graph = onnx.load(copy / "model.onnx")
     graph.graph.node.append(onnx.helper.make_node("Evil", [], ["x"], domain="evil"))
     put(copy, "model.onnx", graph.SerializeToString())
-    with pytest.raises(BundleError, match=r"operator evil\.Evil: not a graph that asr has written, it is not run"):
+    with pytest.raises(BundleError, match=r"operator evil\.Evil: the graph was not written by asr and is not run"):
         load_bundle(copy).engine()
 
 

@@ -52,8 +52,6 @@ MODULE_EXCEPTIONS = {
 # Imports within a function that lead back to their own module, and why they may.
 LATE_IMPORTS = {
     ("asr.evaluation.report", "asr.evaluation.report_files"): "`EvaluationReport.write` gives itself to what writes it",
-    ("asr.acoustic.rnn_kernels", "asr.acoustic.rnn_kernels.cudnn"): "kernels take the number of gates from here",
-    ("asr.acoustic.rnn_kernels", "asr.acoustic.rnn_kernels.tensorflow_loop"): "the same",
 }
 
 # The only places that reach below Keras, but for what a training asks of devices.

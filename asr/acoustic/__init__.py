@@ -2,8 +2,8 @@
 
 For users of Keras, this package has what a CTC model needs: `build_model`, `CtcLoss` and `TokenErrorRate` for
 `model.compile`, `LogMelDataset` and `pad_batch` for `model.fit`, and `greedy_labels` for what `model.predict` returns.
-`docs/keras.ipynb` shows them on one page. Importing any of them imports Keras, and registers the classes that
-`keras.saving.load_model` needs to load a model.
+`docs/keras.md` describes them, and `docs/keras.ipynb` is a complete example. Importing one of them imports Keras, and
+registers the classes that `keras.saving.load_model` needs to load a model.
 """
 
 from __future__ import annotations

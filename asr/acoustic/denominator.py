@@ -1,7 +1,7 @@
-"""All that could have been said instead: the denominator of the lattice-free MMI criterion.
+"""The denominator of the lattice-free MMI criterion: the total probability of all labels.
 
-CTC makes the transcript's probability large. Maximum mutual information makes it large *against every other text*, each
-weighed by how likely its letters are to follow each other: what a decoder with a language model will ask. Sources:
+CTC maximises the probability of the transcript. Maximum mutual information maximises it *relative to every other
+label*, each weighted by an n-gram model of its symbols, which is what a decoder with a language model does. Sources:
 D. Povey et al., "Purely sequence-trained neural networks for ASR based on lattice-free MMI", Interspeech 2016; with the
 topology of CTC, H. Xiang and Z. Ou, "CRF-based single-stage acoustic modeling with CTC topology", ICASSP 2019.
 """
@@ -19,23 +19,23 @@ from asr.acoustic.denominator_kernels import totals_and_occupancies
 
 
 def symbol_ngrams(labels: Iterable[Sequence[int]], *, symbols: int, start: int, order: int) -> npt.NDArray[np.float32]:
-    """How likely each symbol is to follow those before it, in these labels.
+    """Estimate an n-gram model of the symbols of labels.
 
     Parameters
     ----------
     labels : iterable of sequences of int
-        Numbers from 1 on, blank being 0.
+        Symbol numbers from 1 on; the blank is 0.
     symbols : int
-        Blank included.
+        Number of symbols, blank included.
     start : int
-        The symbol that stands before a label's first, usually the space.
+        The symbol that is assumed before the first of a label, usually the space.
     order : int >= 1
-        The symbol and `order - 1` before it.
+        Length of the n-grams: a symbol and the `order - 1` before it.
 
     Returns
     -------
     float32 [shape=(symbols - 1,) * order]
-        Conditional probabilities by `[oldest, ..., newest, next]`, numbers from 0 on; none is 0.
+        Conditional probabilities by `[oldest, ..., newest, next]`, with symbol numbers from 0 on; none is 0.
 
     Notes
     -----
@@ -58,14 +58,14 @@ def symbol_ngrams(labels: Iterable[Sequence[int]], *, symbols: int, start: int, 
 
 
 class Denominator:
-    """The log-probability of saying anything at all, and what of it is owed to the letters of a label.
+    """The total log-probability of all labels under CTC and an n-gram model.
 
     Parameters
     ----------
     ngrams : float32 [shape=(symbols - 1,) * order]
         As `symbol_ngrams` makes them.
     start : int
-        The symbol before a label's first.
+        The symbol that is assumed before the first of a label.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Denominator:
         self._first_context = int(np.ravel_multi_index((start - 1,) * (ngrams.ndim - 1), ngrams.shape[1:]))
 
     def __call__(self, logits: Any, step_counts: Any) -> Any:
-        """Nats of every row.
+        """The denominator of each row.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Denominator:
         Returns
         -------
         float32 tensor [shape=(batch,)]
-            `log(sum over labels of P(label) * CTC(label))`; 0 or less.
+            `log(sum over labels of P(label) * CTC(label))`, in nats; 0 or less.
         """
         counts = ops.cast(step_counts, "int32")
 
@@ -114,18 +114,18 @@ class Denominator:
         return log_total(ops.convert_to_tensor(logits))
 
     def label_log_probs(self, labels: Any, label_counts: Any) -> Any:
-        """How likely the letters of labels are to follow each other.
+        """Log-probabilities of labels under the n-gram model.
 
         Parameters
         ----------
         labels : int tensor [shape=(batch, label symbols)]
-            Numbers from 1 on.
+            Symbol numbers from 1 on.
         label_counts : int tensor [shape=(batch,)]
 
         Returns
         -------
         float32 tensor [shape=(batch,)]
-            Natural logarithms.
+            In nats.
         """
         labels, width = ops.cast(labels, "int32"), self._ngrams.shape[1]
         before, length = self._order - 1, ops.shape(labels)[1]

@@ -1,4 +1,4 @@
-"""Looks through an ONNX graph from elsewhere before it runs: it may only be what our own exporter writes."""
+"""Validates a foreign ONNX graph before it runs: only what our own exporter can write is accepted."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ _DOMAINS = {"", "ai.onnx", "com.microsoft"}
 
 
 def check_graph(content: bytes, name: str) -> None:
-    """Refuse a graph that reaches outside itself, or is made of anything but our operators.
+    """Refuse a graph that reads other files or has operators that our exporter does not write.
 
     Parameters
     ----------
     content : bytes
         An ONNX file.
     name : str
-        What messages call it.
+        Name of the graph in messages.
 
     Raises
     ------
     BundleError
-        If it is no ONNX file, takes tensors from other files, brings functions or operators of its own, or holds graphs
-        in graphs (loops, branches), or damaged tensors or infinite numbers.
+        If it is not an ONNX file, reads tensors from other files, defines functions, has other operators, contains
+        subgraphs (loops, branches), damaged tensors or infinite numbers.
     """
     try:
         model = onnx.load_from_string(content)
-    except Exception as error:  # what protobuf raises has no name that it promises
+    except Exception as error:  # protobuf does not document what it raises
         raise BundleError(f"{name}: is damaged ({error})") from error
     problem = _problem(model)
     if problem:
-        raise BundleError(f"{name}: {problem}: not a graph that asr has written, it is not run")
+        raise BundleError(f"{name}: {problem}: the graph was not written by asr and is not run")
 
 
 def _problem(model: Any) -> str | None:
     if model.functions or model.training_info:
-        return "it brings functions of its own"
+        return "it defines functions"
     foreign = {one.domain for one in model.opset_import} - _DOMAINS
     for node in model.graph.node:
         if node.op_type not in OPERATORS or node.domain not in _DOMAINS:
             return f"it uses the operator {node.domain + '.' if node.domain else ''}{node.op_type}"
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs:
-                return f"its operator {node.op_type} holds another graph"
+                return f"its operator {node.op_type} contains a subgraph"
             if attribute.HasField("t") or attribute.tensors:
-                return f"its operator {node.op_type} holds a tensor"
+                return f"its operator {node.op_type} contains a tensor"
     if foreign:
         return f"it uses operators of {sorted(foreign)[0]!r}"
     if model.graph.sparse_initializer:
-        return "it holds sparse tensors"
+        return "it contains sparse tensors"
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             return f"its tensor {tensor.name!r} lies in another file"
         if not _is_finite(tensor):
-            return f"its tensor {tensor.name!r} is damaged or holds infinite numbers"
+            return f"its tensor {tensor.name!r} is damaged or contains infinite numbers"
     return None
 
 
 def _is_finite(tensor: Any) -> bool:
     try:
         array = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError):  # its type, its shape and its content do not fit together
+    except (ValueError, TypeError, KeyError):  # its type, shape and content are inconsistent
         return False
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())

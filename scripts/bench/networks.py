@@ -1,9 +1,9 @@
-"""Times a training step of networks of several sizes: what a wider or deeper one costs, before one trains it.
+"""Measures the training step of networks of several sizes: the cost of a wider or deeper one, before training it.
 
     python scripts/bench/networks.py --precision bfloat16
     python scripts/bench/networks.py --networks depth=4 units=320,projection=320 --rows 24
 
-Networks take turns, on the same batch; the median step of each counts. The last line is JSON.
+The networks alternate, on the same batch; the median step of each is reported. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NETWORKS = ("", "depth=4", "units=320,projection=320", "units=384", "depth=4,uni
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="settings of model=, parted by commas")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="settings of model., separated by commas")
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=6.5, help="length of a row (6.5)")
     parser.add_argument("--steps", type=int, default=7, help="timed steps of each network (7)")
@@ -38,7 +38,7 @@ def main() -> int:
     batch = make_batch(arguments.rows, arguments.seconds)
     training = TrainingConfig(precision=Precision(arguments.precision))
     engines = {
-        network or "as it is": Engine(TrainConfig(model=model(network), training=training), symbols=SYMBOLS)
+        network or "default": Engine(TrainConfig(model=model(network), training=training), symbols=SYMBOLS)
         for network in arguments.networks
     }
     times: dict[str, list[float]] = {name: [] for name in engines}

@@ -30,7 +30,7 @@ def alone(model: keras.Model, frames: np.ndarray, settings: ModelConfig) -> np.n
     return predict_log_probs(model, frames[None], np.array([len(frames)], np.int32), settings)[0]
 
 
-def in_company(model: keras.Model, utterances: list[np.ndarray], settings: ModelConfig, padding: int, garbage: float):
+def in_batch(model: keras.Model, utterances: list[np.ndarray], settings: ModelConfig, padding: int, garbage: float):
     counts = np.array([len(one) for one in utterances], np.int32)
     frames = np.full((len(utterances), counts.max() + padding, MELS), garbage, np.float32)
     for row, one in enumerate(utterances):
@@ -54,25 +54,25 @@ VARIANTS = [
     "settings", VARIANTS, ids=lambda one: f"{one.front_end}-{one.cell}-{one.bidirectional}-{one.subsampling}"
 )
 def test_padding_is_invisible(rng, settings):
-    """For every remainder of the length by the stride, with garbage in the padding, alone and in company."""
+    """For every remainder of the length by the stride, with garbage in the padding, alone and in a batch."""
     model = build(settings)
     utterances = [rng.standard_normal((length, MELS)).astype(np.float32) for length in (17, 18, 19, 20, 1)]
     expected = [alone(model, one, settings) for one in utterances]
     for padding, garbage in ((0, 0.0), (1, 1e3), (6, np.nan)):
-        results = in_company(model, utterances, settings, padding, garbage)
+        results = in_batch(model, utterances, settings, padding, garbage)
         for one, result, wanted in zip(utterances, results, expected, strict=True):
             assert len(result) == step_counts(len(one), settings)
             np.testing.assert_allclose(result, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("front_end", FrontEnd)
-def test_a_mutant_that_forgets_the_lengths_is_caught(rng, monkeypatch, front_end):
-    """The test above can fail: without true lengths, or without silencing, company changes an utterance."""
+def test_a_mutant_that_ignores_the_lengths_is_caught(rng, monkeypatch, front_end):
+    """The test above can fail: without true lengths, or without masks, the batch changes an utterance."""
     settings = small(front_end=front_end)
     utterances = [rng.standard_normal((length, MELS)).astype(np.float32) for length in (17, 40)]
 
     def differs(model: keras.Model) -> bool:
-        together = in_company(model, utterances, settings, 3, 1e3)[0]
+        together = in_batch(model, utterances, settings, 3, 1e3)[0]
         return float(np.abs(together - alone(model, utterances[0], settings)).max()) > 1e-3
 
     assert not differs(build(settings))
@@ -90,19 +90,19 @@ def test_a_mutant_that_forgets_the_lengths_is_caught(rng, monkeypatch, front_end
 
 @pytest.mark.parametrize("front_end", FrontEnd)
 @pytest.mark.parametrize("cell", Cell)
-def test_no_step_of_a_causal_model_sees_a_later_frame(rng, front_end, cell):
+def test_no_step_of_a_causal_model_depends_on_a_later_frame(rng, front_end, cell):
     settings = small(front_end=front_end, cell=cell, bidirectional=False)
     model = build(settings)
     frames = rng.standard_normal((40, MELS)).astype(np.float32)
     changed = frames.copy()
     changed[24:] += 1
     before, after = alone(model, frames, settings), alone(model, changed, settings)
-    # With convolutions, step t sees no frame after 4 t; stacked, none after 4 t + 3.
+    # With convolutions, step t depends on no frame after 4 t; with stacked frames, on none after 4 t + 3.
     np.testing.assert_allclose(before[:6], after[:6], atol=1e-6)
     assert np.abs(before[7:] - after[7:]).max() > 1e-3
 
 
-def test_a_bidirectional_model_sees_the_future(rng):
+def test_the_first_step_of_a_bidirectional_model_depends_on_the_last_frame(rng):
     settings = small()
     model = build(settings)
     frames = rng.standard_normal((40, MELS)).astype(np.float32)

@@ -35,7 +35,7 @@ def test_the_graph_equals_the_keras_model(rng, settings):
 @pytest.mark.parametrize(
     "settings", [ModelConfig(), ModelConfig(bidirectional=False, projection=0)], ids=["", "causal"]
 )
-def test_a_quantised_graph_is_a_quarter_and_says_nearly_the_same(rng, settings):
+def test_a_quantised_graph_has_a_quarter_of_the_size_and_nearly_the_same_results(rng, settings):
     model = build(settings)
     weights = read_weights(model)
     exact = export_onnx(weights, settings, mels=MELS, symbols=SYMBOLS)
@@ -211,16 +211,16 @@ BODY = helper.make_graph([], "body", [], [])
         ({"node": helper.make_node("PyOp", [], ["x"], domain="ai.onnx.contrib")}, "operator ai.onnx.contrib.PyOp"),
         ({"node": helper.make_node("Loop", ["", ""], ["x"], body=BODY)}, "operator Loop"),
         ({"node": helper.make_node("If", ["c"], ["x"], then_branch=BODY, else_branch=BODY)}, "operator If"),
-        ({"node": helper.make_node("Add", [], ["x"], body=BODY)}, "holds another graph"),
-        ({"node": helper.make_node("Add", [], ["x"], value=CONSTANT)}, "holds a tensor"),
+        ({"node": helper.make_node("Add", [], ["x"], body=BODY)}, "contains a subgraph"),
+        ({"node": helper.make_node("Add", [], ["x"], value=CONSTANT)}, "contains a tensor"),
         ({"node": helper.make_node("Add", [], ["x"], domain="evil")}, "operator evil.Add"),
         ({"domain": "evil"}, "operators of 'evil'"),
-        ({"function": helper.make_function("evil", "Add", [], [], [], [])}, "functions of its own"),
+        ({"function": helper.make_function("evil", "Add", [], [], [], [])}, "defines functions"),
         ({"sparse": True}, "sparse tensors"),
-        ({"weight": np.nan}, "is damaged or holds infinite numbers"),
-        ({"weight": -np.inf}, "is damaged or holds infinite numbers"),
-        ({"cut": -1}, "is damaged or holds infinite numbers"),
-        ({"cut": 0}, "is damaged or holds infinite numbers"),
+        ({"weight": np.nan}, "is damaged or contains infinite numbers"),
+        ({"weight": -np.inf}, "is damaged or contains infinite numbers"),
+        ({"cut": -1}, "is damaged or contains infinite numbers"),
+        ({"cut": 0}, "is damaged or contains infinite numbers"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

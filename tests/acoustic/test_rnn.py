@@ -68,7 +68,7 @@ def test_gradients_of_the_inputs_equal_keras_bidirectional(rng, batch, cell):
 
 
 @pytest.mark.parametrize("cell", Cell)
-def test_gradients_of_rows_in_company_add_up_to_those_of_each_alone(rng, cell):
+def test_gradients_of_rows_in_a_batch_add_up_to_those_of_each_alone(rng, cell):
     counts = np.array([7, 3], np.int32)
     inputs = rng.standard_normal((2, 7, 5)).astype(np.float32)
     layer = Recurrent(cell, units=4, directions=2)

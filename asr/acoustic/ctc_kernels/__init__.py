@@ -1,8 +1,8 @@
-"""The CTC loss for each back end; `asr.acoustic.loss` is its door.
+"""The CTC loss for each back end; used by `asr.acoustic.loss`.
 
-PyTorch has a fast one of its own. What Keras finds on TensorFlow and JAX leaves the gradient to automatic
-differentiation of a loop, and on TensorFlow runs that loop operation by operation: ours goes over the steps once,
-forward and backward at the same time, and writes the gradient down.
+PyTorch has a fast one. Keras's implementation on TensorFlow and JAX leaves the gradient to automatic differentiation of
+a loop, which TensorFlow runs operation by operation. Ours makes one pass over the steps, forward and backward at the
+same time, and computes the gradient in closed form.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def ctc(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> Any:
 
     @ops.custom_gradient
     def loss(logits: Any) -> tuple[Any, Any]:
-        # Without stop_gradient, eager TensorFlow would prepare a derivative of the compiled loop, and fail.
+        # Without stop_gradient, eager TensorFlow would try to differentiate the compiled loop, and fail.
         nats, d_logits = nats_and_gradient(ops.stop_gradient(logits), *arguments)
 
         def gradient(*incoming: Any, upstream: Any = None) -> Any:

@@ -1,7 +1,7 @@
 """The CTC loss and its gradient in one pass over the steps.
 
 Source: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, section 4.1, in logarithms. The backward
-variables are forward variables of the row read from its end, so that one recursion over a batch of twice the size makes
+variables are the forward variables of the reversed row, so that one recursion over a batch of twice the size computes
 both.
 """
 
@@ -13,9 +13,9 @@ from keras import ops
 
 from asr.text.alphabet import BLANK
 
-# The logarithm of zero, such that sums and differences of a few stay finite.
+# Stands for the logarithm of zero; sums and differences of a few of them are finite.
 _LOG_ZERO = -1e30
-# Below this, a label has no path: it does not fit its steps.
+# A smaller log-probability means that a label has no path: it does not fit its steps.
 _NO_PATH = -1e29
 
 
@@ -47,7 +47,7 @@ def nats_and_gradient(logits: Any, step_counts: Any, labels: Any, label_counts: 
     log_probs = ops.log_softmax(logits, axis=-1)
     positions = ops.arange(steps, dtype="int32")[None, :]
 
-    # From here on, twice the rows: as they are, and read from their ends.
+    # From here on, twice the rows: forward and reversed.
     backwards = _reversed_indices(positions, step_counts)
     backwards_places = _reversed_indices(places, counts)
     both_extended = ops.concatenate([extended, _take(extended, backwards_places)], axis=0)
@@ -57,7 +57,7 @@ def nats_and_gradient(logits: Any, step_counts: Any, labels: Any, label_counts: 
     inside = places < both_counts[:, None]
     emitted = ops.where(inside[:, None, :], emitted, _LOG_ZERO)
 
-    # From one symbol to the next past the blank between them, unless they are the same.
+    # A path may skip the blank between two symbols, unless they are equal.
     two_before = ops.pad(both_extended, ((0, 0), (2, 0)))[:, :-2]
     may_skip = (places % 2 == 1) & (places > 1) & (both_extended != two_before)
 
@@ -73,7 +73,7 @@ def nats_and_gradient(logits: Any, step_counts: Any, labels: Any, label_counts: 
 
     emitted = ops.transpose(emitted, (1, 0, 2))
     start = ops.where(places < 2, emitted[0], _LOG_ZERO)
-    # In one tensor: `keras.ops.scan` on TensorFlow knows the length of a tuple's tensors only if it is a constant.
+    # One tensor: on TensorFlow, `keras.ops.scan` over a tuple needs a length that is a constant.
     running = ops.transpose(ops.cast(positions < both_steps[:, None], "float32"))[:, :, None]
     _, later = ops.scan(step, start, ops.concatenate([emitted, running], axis=-1)[1:])
     variables = ops.transpose(ops.concatenate([start[None], later], axis=0), (1, 0, 2))
@@ -82,7 +82,7 @@ def nats_and_gradient(logits: Any, step_counts: Any, labels: Any, label_counts: 
     backward = _take_rows(variables[batch:], backwards)
     backward = ops.take_along_axis(backward, backwards_places[:, None, :], axis=2)
     through = forward + backward - ops.transpose(emitted, (1, 0, 2))[:batch]
-    # Every step's paths add up to all paths; the first step's are taken.
+    # The paths through any one step are all paths; the first step is used.
     log_total = ops.logsumexp(through[:, 0], axis=-1)
     fits = log_total > _NO_PATH
     nats = ops.where(fits, -log_total, float("inf"))
@@ -101,15 +101,15 @@ def _reversed_indices(positions: Any, counts: Any) -> Any:
 
 
 def _take(rows: Any, indices: Any) -> Any:
-    """Of (batch, length), the entries at (batch, length)."""
+    """Gather entries of (batch, length) by indices (batch, length)."""
     return ops.take_along_axis(rows, indices, axis=1)
 
 
 def _take_rows(rows: Any, indices: Any) -> Any:
-    """Of (batch, length, width), the rows at (batch, length)."""
+    """Gather rows of (batch, length, width) by indices (batch, length)."""
     return ops.take_along_axis(rows, indices[:, :, None], axis=1)
 
 
 def _take_symbols(log_probs: Any, extended: Any) -> Any:
-    """Of (batch, steps, symbols), the entries of each row's symbols (batch, width): (batch, steps, width)."""
+    """Gather from (batch, steps, symbols) the symbols (batch, width) of each row: (batch, steps, width)."""
     return ops.take_along_axis(log_probs, extended[:, None, :], axis=2)

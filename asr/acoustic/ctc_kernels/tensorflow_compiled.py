@@ -1,4 +1,4 @@
-"""The forward-backward pass compiled by XLA: a loop of small operations, each of which would cost a call otherwise."""
+"""The forward-backward pass compiled by XLA: otherwise each small operation of its loop would be a call."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The sum over all paths of the MMI criterion, for tensors of every back end; `asr.acoustic.denominator` is its door.
+"""The sum over all paths of the MMI criterion, for tensors of every back end; used by `asr.acoustic.denominator`.
 
-Few of the thousands of contexts matter at a time, which a processor can make use of and an accelerator cannot. What
-goes there and back is small beside what the network works on.
+Of the thousands of contexts, few have a relevant probability at a time. A processor can make use of that, and an
+accelerator cannot. The arrays that are copied to the processor and back are small compared with those of the network.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-# Contexts with a smaller share of a step's probability are left out: 230 of 21,952 are left with four letters, and no
-# symbol's occupancy is off by more than 0.0006.
+# Contexts with a smaller share of a step's probability are pruned. With 4-grams, 230 of 21,952 remain, and no
+# occupancy of a symbol changes by more than 0.0006.
 LEAST_SHARE = 1e-7
-# Numba's threads are one caller's at a time.
-_TURN = threading.Lock()
+# Numba's thread pool allows one caller at a time.
+_LOCK = threading.Lock()
 
 
 def totals_and_occupancies(posteriors: Any, step_counts: Any, ngrams: npt.NDArray[np.float32], start: int) -> Any:
-    """The logarithm of the sum over all paths of each row, and the share of them that is in each symbol at each step.
+    """The logarithm of the sum over all paths of each row, and the occupancy of each symbol at each step.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def totals_and_occupancies(posteriors: Any, step_counts: Any, ngrams: npt.NDArra
     -------
     totals : float32 tensor [shape=(batch,)]
     occupancies : float32 tensor [shape=(batch, steps, symbols)]
-        0 past a row's end.
+        Share of the probability of all paths that is in each symbol; 0 past a row's end.
     """
 
     from asr.acoustic.denominator_kernels.processor import log_totals  # imports Numba, which only MMI needs
@@ -46,7 +46,7 @@ def totals_and_occupancies(posteriors: Any, step_counts: Any, ngrams: npt.NDArra
     def sums(posteriors: Any, step_counts: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         posteriors = np.ascontiguousarray(posteriors, np.float32)
         occupancies = np.zeros_like(posteriors)
-        with _TURN:
+        with _LOCK:
             totals = log_totals(
                 posteriors, np.asarray(step_counts, np.int32), ngrams, start, np.float32(LEAST_SHARE), occupancies
             )

@@ -1,8 +1,8 @@
-"""Forward and backward over the few contexts that matter at every step, as machine code.
+"""Forward-backward algorithm over pruned contexts, compiled by Numba.
 
-A context is the last symbols read as the digits of a number: its last symbol is the remainder by how many symbols there
-are; what another symbol makes of it drops the first digit and adds one. Probabilities are divided by their sum after
-every step; the logarithms of these sums add up to the result.
+A context is a tuple of the last symbols, numbered by reading them as digits: the last symbol is the remainder of the
+division by the number of symbols, and the next context drops the first digit and appends one. Probabilities are divided
+by their sum after every step; the logarithms of these sums add up to the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": {"reassoc", "contract", "nsz"}}
 _ZERO, _ONE = np.float32(0), np.float32(1)
-# No backward variable is above this.
+# Upper bound of backward variables.
 _MOST = np.float32(1e30)
 
 
@@ -23,8 +23,19 @@ _MOST = np.float32(1e30)
 def _forward(
     posteriors: npt.NDArray[np.float32], ngrams: npt.NDArray[np.float32], start: int, least_share: float
 ) -> tuple[Any, Any, Any, Any, Any]:
-    """The contexts that are kept, step after step: where each step's end, their numbers, the probability of the paths
-    that emit their last symbol in that step and of those that emit the blank, and what each step was divided by."""
+    """The contexts that are kept, one step after another.
+
+    Returns
+    -------
+    ends : int64 [shape=(steps + 2,)]
+        End of each step's contexts in the next three arrays; the first two are those of the start.
+    kept : int32
+        Numbers of the contexts.
+    kept_spoken, kept_silent : float32
+        Probability of the paths that emit the context's last symbol in that step, and of those that emit the blank.
+    scales : float32 [shape=(steps,)]
+        Divisor of each step.
+    """
     steps, symbols = posteriors.shape
     width = symbols - 1
     rests = len(ngrams) // width
@@ -34,7 +45,7 @@ def _forward(
     # Every path comes from a blank before the first step.
     kept[0], kept_spoken[0], kept_silent[0], ends[1] = start, _ZERO, _ONE, 1
     scales = np.empty(steps, np.float32)
-    # Contexts that differ in their last symbol alone lie side by side; only those touched in a step are looked at.
+    # Contexts that differ only in their last symbol are neighbours; only those that a step reaches are visited.
     spoken, silent = np.empty((rests, width), np.float32), np.empty((rests, width), np.float32)
     touched_in, touched = np.full(rests, -1), np.empty(rests, np.int64)
     for step in range(steps):
@@ -52,7 +63,7 @@ def _forward(
             following, entered = ngrams[context], spoken[rest]
             for symbol in range(width):
                 entered[symbol] += both * following[symbol] * now[symbol + 1]
-            # A symbol that follows itself without a blank is the same one, held.
+            # A symbol that follows itself without a blank is the same symbol, continued.
             entered[last] -= before * following[last] * now[last + 1]
             spoken[own, last] += before * now[last + 1]
             silent[own, last] += both * now[0]
@@ -89,13 +100,12 @@ def _log_total(
     least_share: float,
     occupied: npt.NDArray[np.float32],
 ) -> float:
-    """Of one row; `occupied` is added to."""
+    """The result of one row; its occupancies are added to `occupied`."""
     steps, symbols = posteriors.shape
     width, contexts = symbols - 1, len(ngrams)
     rests = contexts // width
     ends, kept, spoken, silent, scales = _forward(posteriors, ngrams, start, least_share)
-    # What is still to come from every context after a step, as a multiple of what is to come on the whole; 0 where the
-    # context was not kept.
+    # Backward variables of every context after a step, relative to their mean; 0 where the context was pruned.
     later_spoken, later_silent = np.zeros(contexts, np.float32), np.zeros(contexts, np.float32)
     later_spoken[kept[ends[steps] : ends[steps + 1]]] = _ONE
     later_silent[kept[ends[steps] : ends[steps + 1]]] = _ONE
@@ -117,7 +127,7 @@ def _log_total(
             total += now[0] * later_silent[context]
             again = following[last] * now[last + 1] * later_spoken[family + last]
             held = now[last + 1] * later_spoken[context]
-            # A context that hardly a path has led to may be worth any number.
+            # The backward variable of a context with a tiny forward variable can be arbitrarily large.
             earlier_silent[place - first] = min(total / scale, _MOST)
             earlier_spoken[place - first] = min((max(total - again, _ZERO) + held) / scale, _MOST)
         for place in range(first, ends[step + 2]):
@@ -146,13 +156,13 @@ def log_totals(
         Blank is number 0.
     step_counts : int32 [shape=(batch,)]
     ngrams : float32 [shape=(contexts, symbols - 1)]
-        Probability of the next symbol.
+        Conditional probability of the next symbol.
     start : int
         The context before the first symbol.
     least_share : float32
-        Contexts with a smaller share of a step's probability are left out.
+        Contexts with a smaller share of a step's probability are pruned.
     occupied : float32 [shape=(batch, steps, symbols)]
-        Of zeros; takes the share of all paths that is in each symbol at each step.
+        Zeros; receives the occupancy of each symbol at each step.
 
     Returns
     -------
