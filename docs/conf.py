@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "fault_table",
     "import_graph",
+    "notebook",
     "public_names",
     "settings_reference",
     "sample_report",
