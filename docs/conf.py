@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "fault_table",
     "import_graph",
+    "notebook",
     "public_names",
     "settings_reference",
     "sample_report",
@@ -38,7 +39,7 @@ default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"undoc-members": True}
 autodoc_typehints = "signature"
-autodoc_type_aliases: dict[str, str] = {}
+autodoc_type_aliases = {name: name for name in ("Frames", "LogProbs", "Samples")}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True

@@ -4,7 +4,7 @@
     ```
 
 The argument is one of the kinds below. Every public name belongs to exactly one kind, so that a page with all kinds
-has every name.
+has every name. `keras` is the kind of the names of `asr.acoustic.__all__`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import asr
+from asr import acoustic
 from asr.cli.composition import ROOTS
 from asr.settings.decoding import AutoConfig, BeamConfig
 
-KINDS = ("functions", "classes", "settings", "errors", "modules", "constants")
+KINDS = ("functions", "classes", "settings", "errors", "modules", "constants", "keras")
 
 
 def kind_of(name: str) -> str:
@@ -47,10 +48,14 @@ class PublicNames(SphinxDirective):  # type: ignore[misc]
         (kind,) = self.arguments
         if kind not in KINDS:
             raise self.error(f"public-names: {kind!r} is none of {', '.join(KINDS)}")
-        lines = ["```{eval-rst}", ".. currentmodule:: asr", ""]
-        for name in sorted(asr.__all__):
-            if kind_of(name) == kind:
-                lines += [_DIRECTIVES[kind].format(name=name, **_settings(getattr(asr, name))), ""]
+        module = acoustic if kind == "keras" else asr
+        lines = ["```{eval-rst}", f".. currentmodule:: {module.__name__}", ""]
+        for name in sorted(module.__all__):
+            value = getattr(module, name)
+            if kind == "keras":  # not the members that every layer and loss has
+                lines += [f".. {'autoclass' if inspect.isclass(value) else 'autofunction'}:: {name}", ""]
+            elif kind_of(name) == kind:
+                lines += [_DIRECTIVES[kind].format(name=name, **_settings(value)), ""]
         made: list[nodes.Node] = self.parse_text_to_nodes("\n".join([*lines, "```"]))
         return made
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import asr
+import asr.acoustic
 from asr.cli import composition
 
 from ..conftest import REPOSITORY, oracle_module
@@ -85,6 +86,7 @@ def test_no_anchor_is_on_a_page_twice(pages):
 def test_every_public_name_is_in_the_reference(site, pages):
     anchors = pages[site / "reference" / "python.html"].anchors
     assert {f"asr.{name}" for name in asr.__all__} - {"asr.__version__"} <= anchors.keys()
+    assert {f"asr.acoustic.{name}" for name in asr.acoustic.__all__} <= anchors.keys()
 
 
 def test_every_setting_of_every_command_is_in_the_reference(site, pages):
