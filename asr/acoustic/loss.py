@@ -109,7 +109,7 @@ class CtcLoss(keras.losses.Loss):  # type: ignore[misc]
     Examples
     --------
     >>> logits = np.log([[[0.5, 0.4, 0.1], [0.2, 0.7, 0.1]]]).astype("float32")
-    >>> round(float(CtcLoss()(np.array([[1, -1]]), logits)), 4)  # -log(0.5 * 0.7 + 0.4 * 0.7 + 0.4 * 0.2)
+    >>> round(float(CtcLoss()(np.array([[1, -1]]), logits)), 4)  # of the paths "-a", "aa" and "a-"
     0.3425
     """
 

@@ -1,4 +1,4 @@
-"""`asr completion SHELL`, and what the script it prints asks back."""
+"""`asr completion SHELL`, and the suggestions that its script asks for."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def complete(words: Sequence[str]) -> int:
-    """Print what the last of some words could become, one a line; nothing where a file name is wanted."""
+    """Print the completions of the last word, one per line; none where a file name is expected."""
     for suggestion in suggestions(words):
         print(suggestion)
     return 0
 
 
 def suggestions(words: Sequence[str]) -> list[str]:
-    """What the last of the words after `asr` could become."""
+    """The completions of the last of the words that follow `asr`."""
     from asr.cli.composition import ROOTS, Composer
     from asr.cli.overview import COMMANDS
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from asr.cli.completion import suggestions
 from asr.corpus.prepare import CORPORA
+from asr.corpus.prepare.listing import Corpus, Listing, Row
+from asr.settings.commands import PrepareConfig
 
 
 @pytest.fixture
@@ -80,6 +84,21 @@ def test_a_mistake_is_one_line_and_nothing_is_written(asr_command, folder, argum
 def test_the_help_lists_every_corpus(asr_command):
     help_text = asr_command("prepare", "--help").out
     assert all(f"\n  {name} " in help_text for name in CORPORA)
+
+
+def test_a_corpus_is_one_module_and_one_line_of_the_table(asr_command, folder, monkeypatch):
+    def read(source: Path, settings: PrepareConfig) -> Listing:
+        return Listing([Row("one", source / "a" / "0.wav", "One!", "me", "here")], expected=2)
+
+    corpus = Corpus("a new corpus", "FOLDER", "FOLDER has everything.", "asr prepare new FOLDER output=m.jsonl", read)
+    monkeypatch.setitem(CORPORA, "new", corpus)
+    outcome = asr_command("prepare", "new", "all", "output=m.jsonl")
+    assert outcome.code == 1
+    assert outcome.out == "m.jsonl: 1 utterances, 0.00 h, 1 speakers\n"
+    assert outcome.err == "error: all: 2 utterances were expected, 1 are listed\n"
+    assert "\n  new " in asr_command("prepare", "--help").out
+    assert "FOLDER has everything." in asr_command("prepare", "new", "--help").out
+    assert suggestions(["prepare", "n"]) == ["new"]
 
 
 def test_a_speaker_that_is_all_there_is_cannot_be_held_out(asr_command, folder):
