@@ -24,19 +24,9 @@ from ..conftest import SAMPLES
 from ..decoding.conftest import SENTENCES
 from ..decoding.conftest import train as train_model
 from ..evaluation.test_report import SCHEMA
+from .test_transcriber import Counting
 
 MANIFEST = SAMPLES / "samples.jsonl"
-
-
-class Counting:
-    """An acoustic model that counts its calls."""
-
-    def __init__(self, model):
-        self.model, self.calls = model, 0
-
-    def run(self, frames):
-        self.calls += 1
-        return self.model.run(frames)
 
 
 @pytest.fixture(scope="module")
