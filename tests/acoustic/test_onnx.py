@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -248,3 +250,27 @@ def test_graphs_of_ours_pass_the_check():
             )
     for settings in CAUSAL:
         check_graph(export_streaming_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS), "x")
+
+
+def test_exporting_and_running_a_graph_needs_no_keras_and_no_numba():
+    code = """
+import sys
+for name in ("keras", "tensorflow", "torch", "jax", "librosa", "numba"):
+    sys.modules[name] = None
+import numpy as np
+import asr.acoustic
+from asr.acoustic.network import weight_shapes
+from asr.acoustic.onnx_export import export_streaming_onnx
+from asr.acoustic.runtimes.onnx_graph import OnnxStreamingEngine
+from asr.bundle import load_bundle
+from asr.settings.model import EngineKind, ModelConfig
+bundle = load_bundle("tiny")
+frames = np.zeros((9, bundle.log_mel.settings.mels), np.float32)
+assert len(bundle.engine(EngineKind.onnx_float32).run(frames)) == 3
+settings, widths = ModelConfig(bidirectional=False, depth=1, units=8), {"mels": frames.shape[1], "symbols": 5}
+weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(settings, **widths).items()}
+graph = export_streaming_onnx(weights, settings, **widths)
+assert len(OnnxStreamingEngine(graph, settings, **widths, name="x").run(frames)) == 3
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
