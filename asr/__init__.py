@@ -6,7 +6,6 @@ quick.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,10 +130,12 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker, this would allow any name
 
     def __getattr__(name: str) -> Any:
+        from asr.packages import asr_version, import_public
+
         if name == "__version__":
-            return import_module("asr.packages").asr_version()
+            return asr_version()
         if name in _HOMES:
-            return getattr(import_module(_HOMES[name]), name)
+            return getattr(import_public(_HOMES[name], f"asr.{name}"), name)
         raise AttributeError(f"module 'asr' has no attribute {name!r}")
 
 

@@ -27,6 +27,10 @@ class ConfigError(AsrError):
     """A setting, an override or a combination of settings that cannot be used."""
 
 
+class MissingPackageError(ConfigError, ImportError):
+    """Work that needs a package which is not installed. To Python, it is an import that failed."""
+
+
 class OutputError(ConfigError):
     """An output that cannot be written, or would replace a file of others: its path and the reason."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
+from types import ModuleType
 
-from asr.errors import ConfigError
+from asr.errors import ConfigError, MissingPackageError
 
 BACKENDS = {"tensorflow": "train", "jax": "jax", "torch": "torch"}
 """What Keras runs on, and the extra that installs each."""
@@ -42,12 +43,12 @@ def require_packages(*packages: str, extra: str, purpose: str) -> None:
 
     Raises
     ------
-    ConfigError
+    MissingPackageError
         Naming those that are missing, and what to type.
     """
     missing = [name for name in packages if not is_installed(name)]
     if missing:
-        raise ConfigError(
+        raise MissingPackageError(
             f"{purpose} needs {', '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed: "
             f"pip install 'asr[{extra}]' (in a clone of the repository: pip install '.[{extra}]')"
         )
@@ -58,15 +59,17 @@ def require_keras(purpose: str) -> None:
 
     Raises
     ------
+    MissingPackageError
+        As in `require_packages`.
     ConfigError
-        As in `require_packages`, or if there is no such back end.
+        If there is no such back end.
     """
     require_packages("keras", extra="train", purpose=purpose)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in BACKENDS:
         raise ConfigError(f"KERAS_BACKEND={backend} cannot be used: it must be {', '.join(BACKENDS)}")
     if backend == "tensorflow" and sys.version_info >= (3, 14) and not is_installed(backend):
-        raise ConfigError(
+        raise MissingPackageError(
             f"{purpose} needs TensorFlow, which the extra `train` does not install for Python 3.14 and above: use "
             "Python 3.13, or KERAS_BACKEND=torch after pip install 'asr[torch]'"
         )
@@ -78,8 +81,23 @@ def require_training(purpose: str) -> None:
 
     Raises
     ------
-    ConfigError
+    MissingPackageError, ConfigError
         As in `require_keras`.
     """
     require_packages(*_TRAINING, extra="train", purpose=purpose)
     require_keras(purpose)
+
+
+def import_public(module: str, name: str) -> ModuleType:
+    """Import the module of a public name, which may need the packages of a training.
+
+    Raises
+    ------
+    MissingPackageError
+        Naming those that are missing, and what to type.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError:
+        require_training(name)
+        raise

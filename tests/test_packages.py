@@ -161,7 +161,16 @@ for command in (
     ["completion", "bash"],
 ):
     assert main(command) == 0, command
-import asr
+import asr, asr.acoustic
+for module, name in ((asr, "train"), (asr.acoustic, "CtcLoss")):
+    try:
+        getattr(module, name)
+    except ImportError as error:
+        assert isinstance(error, asr.ConfigError)
+        assert str(error).startswith(module.__name__ + "." + name + " needs keras, "), error
+        assert "pip install 'asr[train]'" in str(error)
+    else:
+        raise AssertionError(name)
 assert asr.score(["a b"], ["a c"]).words.errors == 1
 assert asr.transcribe(recording, bundle="tiny").words
 """

@@ -8,8 +8,9 @@ registers the classes that `keras.saving.load_model` needs to load a model.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from asr.packages import import_public
 
 if TYPE_CHECKING:
     from asr.acoustic.dataset import LogMelDataset, pad_batch
@@ -34,7 +35,8 @@ if not TYPE_CHECKING:  # so that type checkers refuse names that do not exist
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         # All of them: each registers its classes, which `keras.saving.load_model` needs.
-        modules = {one: import_module(f"{__name__}.{one}") for one in sorted(set(_MODULES.values()))}
+        homes = sorted(set(_MODULES.values()))
+        modules = {one: import_public(f"{__name__}.{one}", f"{__name__}.{name}") for one in homes}
         return getattr(modules[_MODULES[name]], name)
 
 
