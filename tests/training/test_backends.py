@@ -32,7 +32,8 @@ def test_every_back_end_trains_the_same_model_and_goes_on_with_the_runs_of_the_o
     manifests = [f"data.{part}={path}" for part, path in smoke_manifests(tmp_path, train=8, valid=2).items()]
     settings = [
         *manifests, "model.depth=2", "model.units=16", "model.projection=16", "model.channels=2", "model.dropout=0",
-        "features.mels=16", "training.epochs=2", "training.batch_size=4",
+        "features.mels=16", "training.epochs=2", "training.batch_size=4", "training.workers=0",
+        "tracking.tensorboard=false",
     ]  # fmt: skip
     runs = {backend: tmp_path / backend for backend in BACKENDS}
     for backend, run_dir in runs.items():
