@@ -10,7 +10,6 @@ from tqdm import tqdm
 from asr.bundle import load_bundle
 from asr.corpus.manifest import Utterance
 from asr.decoding import describe_decoder
-from asr.errors import AudioError
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import make_report
 from asr.evaluation.report_files import DATA_FILES, write_report
@@ -44,19 +43,10 @@ def report_best(
         return []
     bundle = load_bundle(best)
     decoder = bundle.decoder or GreedyConfig()
-    transcriber = Transcriber(bundle, decoder=decoder)
-    outputs = []
-    for transcript in tqdm(
-        transcriber.transcribe_files([one.audio for one in utterances]),
-        "reporting",
-        len(utterances),
-        unit="file",
-        disable=None,
-        leave=False,
-    ):
-        if isinstance(transcript, AudioError):
-            raise transcript
-        outputs.append(Output(transcript.text))
+    with Transcriber(bundle, decoder=decoder) as transcriber:
+        transcripts = transcriber.transcribe_files([one.audio for one in utterances], errors="raise")
+        bar = tqdm(transcripts, "reporting", len(utterances), unit="file", disable=None, leave=False)
+        outputs = [Output(transcript.text) for transcript in bar]
     label = describe_decoder(decoder)
     system = System(f"{BEST}, {label}", outputs, {"bundle": str(best), "decoder": label})
     report = make_report(utterances, [system], ScoringPolicy(settings.normalizer), references=list(valid_names))

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio.features import Frames, LogMel
-from asr.audio.load import Samples, load_audio, save_flac
+from asr.audio.load import Samples, save_flac
+from asr.audio.readers import shared_readers
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
 from asr.machine import available_cores
@@ -71,7 +72,7 @@ def write_media(utterances: Sequence[Utterance], folder: Path, log_mel: LogMel) 
     def write(numbered: tuple[int, Utterance]) -> Medium | None:
         number, utterance = numbered
         try:
-            samples = load_audio(utterance.audio, sample_rate=log_mel.settings.sample_rate)
+            samples = shared_readers().load(utterance.audio, sample_rate=log_mel.settings.sample_rate)
         except AudioError:
             return None
         seconds = len(samples) / log_mel.settings.sample_rate
@@ -119,7 +120,7 @@ def write_medium(
     try:
         content = path.read_bytes() if is_playable else None
         if content is None and samples is None:
-            samples = load_audio(utterance.audio, sample_rate=rate)
+            samples = shared_readers().load(utterance.audio, sample_rate=rate)
     except (AudioError, OSError):
         return None
     if content is not None:
