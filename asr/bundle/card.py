@@ -33,6 +33,7 @@ _DEEPEST = 100
 _LARGEST_CONFIDENCE_WEIGHT = 1e6
 _DIGEST = re.compile("[0-9a-f]{64}")
 # Files of the machine that the bundle was made on.
+_FILES = ("lm", "pronunciations", "g2p")
 _NOT_KEPT = ("lexicon", "hotwords", "hotwords_file")
 
 Settings = TypeVar("Settings")
@@ -49,9 +50,10 @@ class Card:
     phones: PhoneSet | None
     """of the model's output layer over phones, if it has one"""
     decoder: BeamConfig | None
-    """without the paths of its language model and pronunciations"""
+    """without the paths of its files"""
     has_language_model: bool
     has_pronunciations: bool
+    has_g2p: bool
     priors: tuple[float, ...]
     """of format 1; later formats keep them with the arrays"""
     confidence: Mapping[str, Calibration]
@@ -91,10 +93,10 @@ def read_card(content: bytes, where: str) -> Card:
             "update asr"
         )
     alphabet = _alphabet(_object(card, "alphabet", where), where)
-    decoder, has_language_model, has_pronunciations = _decoder(card, where)
+    decoder, has = _decoder(card, where)
     model = _settings(ModelConfig, card, "model", where)
     phones = _phones(card, where) if model.phone_output else None
-    if has_pronunciations and phones is None:
+    if has["pronunciations"] and phones is None:
         raise BundleError(f"{where}: decoder.pronunciations without an output over phones (model.phone_output)")
     old = card if card["format"] == 1 else {}
     checked = Card(
@@ -104,8 +106,9 @@ def read_card(content: bytes, where: str) -> Card:
         model=model,
         phones=phones,
         decoder=decoder,
-        has_language_model=has_language_model,
-        has_pronunciations=has_pronunciations,
+        has_language_model=has["lm"],
+        has_pronunciations=has["pronunciations"],
+        has_g2p=has["g2p"],
         priors=(),
         confidence=checked_confidence(_object(old, "confidence", where, default={}), where),
         digests={} if old else _digests(card, where),
@@ -246,19 +249,19 @@ def _phones(card: Mapping[str, Any], where: str) -> PhoneSet:
         raise BundleError(f"{where}: phones: {error}") from error
 
 
-def _decoder(card: Mapping[str, Any], where: str) -> tuple[BeamConfig | None, bool, bool]:
-    """The decoder, whether it has a language model, and whether it has pronunciations."""
+def _decoder(card: Mapping[str, Any], where: str) -> tuple[BeamConfig | None, dict[str, bool]]:
+    """The decoder, and for which of the settings in `_FILES` the bundle has a file."""
     if card.get("decoder") is None:
-        return None, False, False
+        return None, dict.fromkeys(_FILES, False)
     values = dict(_object(card, "decoder", where))
-    has = {name: values.pop(name, False) for name in ("lm", "pronunciations")}
+    has = {name: values.pop(name, False) for name in _FILES}
     for name, value in has.items():
         if not isinstance(value, bool):
             raise BundleError(f"{where}: decoder.{name} must be true or false, not {shown(value)}")
     for name in _NOT_KEPT:
         if name in values:
             raise BundleError(f"{where}: decoder has {name}, which a bundle does not keep")
-    return _settings(BeamConfig, {"decoder": values}, "decoder", where), has["lm"], has["pronunciations"]
+    return _settings(BeamConfig, {"decoder": values}, "decoder", where), has
 
 
 def checked_priors(values: Any, width: int, where: str) -> tuple[float, ...]:
@@ -295,8 +298,8 @@ def _plain(settings: Any) -> dict[str, Any]:
 
 
 def _plain_decoder(decoder: BeamConfig | None) -> dict[str, Any] | None:
-    """Without the files of this machine, but whether there are a language model and pronunciations."""
+    """Without the files of this machine, but which of them there are."""
     if decoder is None:
         return None
     kept = {name: value for name, value in _plain(decoder).items() if name not in (*_NOT_KEPT, "hotword_weight")}
-    return kept | {"lm": decoder.lm is not None, "pronunciations": decoder.pronunciations is not None}
+    return kept | {name: getattr(decoder, name) is not None for name in _FILES}

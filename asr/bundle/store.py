@@ -8,6 +8,7 @@
                              confidences
     language.lm              the language model, if the bundle has one
     pronunciations.npz       the pronunciation lexicon, if it decodes phones
+    g2p.npz                  the model that predicts the phones of words which the lexicon lacks
 
 A bundle is data, and may come from anywhere: its files are bounded in size, its settings checked one by one, its arrays
 plain, and its graph is examined before it runs. Digests show files of another bundle and damaged ones. What is large
@@ -45,6 +46,7 @@ from asr.errors import BundleError, LanguageModelError
 from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
 from asr.language.ngram_file import is_ngram_file, load_ngram, ngram_content, read_provenance
 from asr.packages import require_keras
+from asr.pronunciation.g2p import G2p
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.decoding import BeamConfig, DecoderConfig
@@ -55,11 +57,12 @@ from asr.tensors import header_digest, pack_tensors
 from asr.text.alphabet import Alphabet
 
 _JSON, _GRAPH, _LANGUAGE, _PRONUNCIATIONS = "bundle.json", "model.onnx", "language.lm", "pronunciations.npz"
+_G2P = "g2p.npz"
 _WEIGHTS, _STATISTICS = "weights.safetensors", "statistics.safetensors"
 _ARRAYS = "arrays.npz"
 """of format 1"""
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
-_LARGEST = {_JSON: 10 << 20, _GRAPH: 1 << 30, _PRONUNCIATIONS: 1 << 28, _ARRAYS: 1 << 30}
+_LARGEST = {_JSON: 10 << 20, _GRAPH: 1 << 30, _PRONUNCIATIONS: 1 << 28, _G2P: 1 << 28, _ARRAYS: 1 << 30}
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
 """of names of arrays; weights have none in format 2"""
 _PRIORS, _CONFIDENCE_PREFIX = "priors", "confidence/"
@@ -226,6 +229,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     card = read_card(_read_bounded(path / _JSON), str(path / _JSON))
     files = [_GRAPH, *([_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS])]
     files += [_LANGUAGE] * card.has_language_model + [_PRONUNCIATIONS] * card.has_pronunciations
+    files += [_G2P] * card.has_g2p
     for file in files:
         if not (path / file).is_file():
             raise BundleError(f"{path}: {file} is missing")
@@ -239,6 +243,9 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     if decoder is not None and card.has_pronunciations:
         decoder = replace(decoder, pronunciations=str(path / _PRONUNCIATIONS))
         _read_checked(path / _PRONUNCIATIONS, card.digests)
+    if decoder is not None and card.has_g2p:
+        decoder = replace(decoder, g2p=str(path / _G2P))
+        _read_checked(path / _G2P, card.digests)
     shapes = weight_shapes(
         card.model,
         mels=card.features.mels,
@@ -320,7 +327,7 @@ def save_bundle(
     log_mel, normalizer, alphabet, model, phones
         What the model was trained with.
     decoder : BeamConfig, optional
-        How to decode its output; its language model and pronunciations, if any, are copied into the bundle.
+        How to decode its output; its language model, pronunciations and G2P model, if any, are copied into the bundle.
     priors : sequence of float
         How often the model says each symbol, the blank first; empty where that is unknown.
     confidence : mapping of str to Calibration, optional
@@ -361,6 +368,9 @@ def save_bundle(
         contents[_LANGUAGE] = _language_content(typed_path(decoder.lm))
     if decoder is not None and decoder.pronunciations is not None:
         contents[_PRONUNCIATIONS] = load_dictionary(typed_path(decoder.pronunciations)).to_bytes()
+    if decoder is not None and decoder.g2p is not None:
+        G2p.load(typed_path(decoder.g2p))  # which refuses any other file
+        contents[_G2P] = typed_path(decoder.g2p).read_bytes()
     card = write_card(
         features=log_mel.settings,
         normalizer=normalizer,
@@ -443,7 +453,7 @@ def check_bundle_output(path: str | Path, *, overwrite: bool = False) -> None:
 
 def _foreign(folder: Path, *, overwrite: bool) -> str | None:
     """What a folder holds besides a bundle, in words."""
-    names = {_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _ARRAYS, _LANGUAGE, _PRONUNCIATIONS}
+    names = {_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _ARRAYS, _LANGUAGE, _PRONUNCIATIONS, _G2P}
     found = foreign_entry(folder, lambda path: path.name in names and path.is_file() and not path.is_symlink())
     if found or overwrite or not any(folder.iterdir()):
         return found

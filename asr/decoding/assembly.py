@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.decoding.context import CharacterScorer, HotWordScorer, Scorer, WordScorer
 from asr.decoding.hotwords import HotWords
@@ -16,6 +18,8 @@ from asr.language.arpa import read_arpa
 from asr.language.lexicon import Lexicon
 from asr.language.ngram import SPACE_WORD, SPECIAL_WORDS, UNKNOWN, NgramModel
 from asr.language.ngram_file import is_ngram_file, load_ngram
+from asr.pronunciation.g2p import G2p
+from asr.pronunciation.lookup import look_up
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.checks import declared_bounds
@@ -105,42 +109,99 @@ def make_scorers(
     return scorers
 
 
-def make_pronunciation_scorer(phones: PhoneSet, settings: BeamConfig, model: NgramModel | None) -> PronunciationScorer:
-    """The scorer of words that are decoded as phones: those of the language model that have a pronunciation.
+def make_pronunciation_scorer(
+    phones: PhoneSet,
+    alphabet: Alphabet,
+    settings: BeamConfig,
+    model: NgramModel | None,
+    normalizer: NormalizerConfig | None = None,
+) -> PronunciationScorer:
+    """The scorer of words that are decoded as phones: those of the language model, listed ones and hot words.
+
+    Words that the lexicon lacks are pronounced by rule from a word that it has, or from their letters (`decoder.g2p`).
+    Words of the language model and of lists without a pronunciation are left out.
+
+    Parameters
+    ----------
+    phones : PhoneSet
+    alphabet : Alphabet
+        In which hot words must be spelled.
+    settings : BeamConfig
+    model : NgramModel or None
+    normalizer : NormalizerConfig, optional
+        As for `make_scorers`.
 
     Raises
     ------
     ConfigError
-        If the lexicon has other phones than the model, or a setting is given that cannot be used with phones.
+        If the lexicon has other phones than the model, or a hot word has no pronunciation.
     LanguageModelError
-        If the lexicon cannot be read, or lacks most words of the language model.
+        If a file cannot be read, or most words of the language model have no pronunciation.
     """
     assert settings.pronunciations is not None
-    for name in ("lexicon", "hotwords", "hotwords_file"):
-        if getattr(settings, name):
-            raise ConfigError(f"decoder.{name} and decoder.pronunciations do not go together yet: set one of them")
     path = typed_path(settings.pronunciations)
+    hotwords = hotword_weights(settings, alphabet, normalizer)
+    listed = None if settings.lexicon is None else _listed_words(settings.lexicon, normalizer)
     dictionary = load_dictionary(path)
+    if listed is not None and not settings.open_vocabulary:
+        from_model: Sequence[str] = []
+    elif model is None:
+        from_model = dictionary.words
+    else:
+        from_model = [word for word in model.words if word not in SPECIAL_WORDS]
+    wanted = {*from_model, *(listed or []), *(word for phrase in hotwords for word in phrase.split())}
+    if lacking := sorted(wanted.difference(dictionary.words)):
+        g2p = None if settings.g2p is None else G2p.load(typed_path(settings.g2p))
+        found = look_up(lacking, dictionary.pronunciations, g2p)
+        dictionary = dictionary.extended({word: one.pronunciations for word, one in found.items()})
+    if model is not None and from_model:
+        known = len(set(from_model).intersection(dictionary.words))
+        if known < _LEAST_SPELLABLE * len(from_model):
+            raise LanguageModelError(
+                path, f"has pronunciations of {known} of the language model's {len(from_model)} words"
+            )
     spelled, owners = dictionary.numbers(phones), dictionary.owners
+    kept = np.array([word in wanted for word in dictionary.words])[owners]
     numbers, weights = np.full(len(dictionary.words), UNKNOWN, np.int64), np.ones(len(dictionary.words))
     if model is not None:
         numbers = np.array([model.numbers.get(word, UNKNOWN) for word in dictionary.words], np.int64)
         weights = np.exp(np.asarray(model.log_probs[0][:], np.float64))[numbers]
-        known, wanted = int((numbers != UNKNOWN).sum()), len(model.words) - len(SPECIAL_WORDS)
-        if known < _LEAST_SPELLABLE * wanted:
-            raise LanguageModelError(path, f"has pronunciations of {known} of the language model's {wanted} words")
-        kept = numbers[owners] != UNKNOWN
-        spelled, owners = spelled[kept], owners[kept]
+    hot_numbers, hot_shares, sequences = _hot_sequences(hotwords, dictionary.words, path)
     initial = np.zeros(phones.size, bool)
     initial[list(phones.initial)] = True
     return PronunciationScorer(
-        PronunciationLexicon.build(dictionary.words, owners, spelled, weights, initial),
+        PronunciationLexicon.build(dictionary.words, owners[kept], spelled[kept], weights, initial),
         numbers,
         model,
         weight=settings.lm_weight,
         bonus=settings.word_bonus,
         unknown_score=settings.unknown_score,
+        hotwords=HotWords.of_sequences(sequences, symbols=int(hot_numbers.max(initial=0)) + 1),
+        hot_numbers=hot_numbers,
+        hot_shares=hot_shares,
     )
+
+
+def _hot_sequences(
+    hotwords: Mapping[str, float], words: Sequence[str], path: Path
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[tuple[list[int], float]]]:
+    """Hot words over the words of a dictionary: the number of each word, 0 for words of no phrase; the largest share
+    that a phrase gives to it; and the phrases as numbers, with their weights."""
+    places = {word: place for place, word in enumerate(words)} if hotwords else {}
+    numbers, shares = np.zeros(len(words), np.int64), np.zeros(len(words))
+    sequences, distinct = [], dict[str, int]()
+    for phrase, weight in hotwords.items():
+        parts = phrase.split()
+        for word in parts:
+            if word not in places:
+                raise ConfigError(
+                    f"decoder.hotwords: {word!r} has no pronunciation in {path}: add one, or name a model that "
+                    "predicts it from the letters (decoder.g2p)"
+                )
+            numbers[places[word]] = distinct.setdefault(word, len(distinct) + 1)
+            shares[places[word]] = max(shares[places[word]], weight / len(parts))
+        sequences.append(([distinct[word] for word in parts], weight))
+    return numbers, shares, sequences
 
 
 def hotword_weights(

@@ -268,7 +268,7 @@ class BeamDecoder:
         self._words: PronunciationScorer | None = None
         scorers: list[Scorer] = []
         if settings.pronunciations is not None and phones is not None:
-            self._words = make_pronunciation_scorer(phones, settings, model)
+            self._words = make_pronunciation_scorer(phones, alphabet, settings, model, normalizer)
             scorers = [self._words]
         else:
             scorers = make_scorers(alphabet, settings, model, normalizer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,21 +70,42 @@ class HotWords:
         ConfigError
             If a phrase cannot be spelled in the alphabet.
         """
-        edge, size = alphabet.encode(alphabet.separator), alphabet.size
+        edge = alphabet.encode(alphabet.separator)
+        return cls.of_sequences(
+            [([*edge, *alphabet.encode(phrase), *edge], weight) for phrase, weight in weights.items()],
+            symbols=alphabet.size,
+            edge=edge,
+        )
+
+    @classmethod
+    def of_sequences(
+        cls, weights: Iterable[tuple[Sequence[int], float]], *, symbols: int, edge: Sequence[int] = ()
+    ) -> HotWords:
+        """Prepare the search for some sequences of numbers above 0.
+
+        Parameters
+        ----------
+        weights : iterable of sequences of int, each with its weight
+            The numbers are of characters, or of words.
+        symbols : int
+            Larger than every number.
+        edge : sequence of int
+            What every sequence begins and ends with: the symbol between words, or nothing.
+        """
+        size = symbols
         edges: dict[int, int] = {}  # by state * size + symbol
         earned = [0.0]  # on the way to the phrases that a state is the beginning of
         won = [0.0]  # by the phrase that ends in it
-        for phrase, weight in weights.items():
-            symbols = [*edge, *alphabet.encode(phrase), *edge]
+        for sequence, weight in weights:
             state = _ROOT
-            for depth, symbol in enumerate(symbols, start=1):
+            for depth, symbol in enumerate(sequence, start=1):
                 after = edges.setdefault(state * size + symbol, len(earned))
                 if after == len(earned):
                     earned.append(0.0)
                     won.append(0.0)
                 state = after
-                share = weight * max(depth - len(edge), 0) / (len(symbols) - len(edge))
-                if depth < len(symbols) and abs(share) > abs(earned[state]):
+                share = weight * max(depth - len(edge), 0) / (len(sequence) - len(edge))
+                if depth < len(sequence) and abs(share) > abs(earned[state]):
                     earned[state] = share
             won[state] += weight
         back = _fall_back(edges, size, earned, won)

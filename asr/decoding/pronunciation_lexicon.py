@@ -81,6 +81,12 @@ class PronunciationLexicon:
         return counts
 
     @cached_property
+    def parents(self) -> Ints:
+        """The parent of each node [shape=(nodes,)]; the root is its own."""
+        parents: Ints = np.repeat(np.arange(len(self.tree.first) - 1), np.diff(self.tree.first))
+        return np.concatenate([[ROOT], parents])
+
+    @cached_property
     def most_readings(self) -> int:
         """The largest number of words that end at one node."""
         return int(self.counts.max(initial=1))

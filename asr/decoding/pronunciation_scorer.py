@@ -13,6 +13,7 @@ import numpy as np
 
 from asr.decoding.context import IMPOSSIBLE, Floats, Hashes, Ints, mix, mix_columns
 from asr.decoding.history import Path
+from asr.decoding.hotwords import HotWords
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.pronunciation_lexicon import PronunciationLexicon
 from asr.language.ngram import END, UNKNOWN, NgramModel
@@ -40,8 +41,10 @@ class _States:
     """the look-ahead score of the word so far"""
     ngram: Ints
     """the language model's state before the word"""
+    hot: Ints
+    """of the hot words, before the word"""
     context: Hashes
-    """distinguishes such states"""
+    """distinguishes the states before the word"""
 
 
 @dataclass
@@ -52,6 +55,10 @@ class _Extension:
     """[shape=(candidates,)] row of `after`, or `NOT_FOUND` for a candidate that ends no word"""
     after: Ints
     """[shape=(endings, order - 1)] the language model's state after a word that ends"""
+    hot: Ints
+    """[shape=(endings,)] the state of the hot words after it"""
+    context: Hashes
+    """[shape=(endings,)] a hash of both"""
 
 
 class PronunciationScorer:
@@ -69,12 +76,19 @@ class PronunciationScorer:
     bonus : float
         Added for every word.
     unknown_score : float
-        Added to the language model's log-probability of a word that it lacks, and of a word that is cut off by the end
-        of the recording, which is left out of the text.
+        Added to the language model's log-probability of an unknown word for a word that is cut off by the end of the
+        recording, which is left out of the text.
+    hotwords : HotWords, optional
+        Over `hot_numbers`.
+    hot_numbers : int64 [shape=(words,)], optional
+        The number of each word in `hotwords`, 0 for words of no phrase.
+    hot_shares : float64 [shape=(words,)], optional
+        What each word adds to the look-ahead score: its part of the largest weight of a phrase with it, or 0.
 
     Notes
     -----
-    The score of a partial word is the summed unigram probability of all words that it may become, as in `WordScorer`.
+    The score of a partial word is the summed unigram probability of all words that it may become, as in `WordScorer`,
+    or that of the best hot word among them with its share, if that is more.
     """
 
     forgets = True
@@ -88,6 +102,9 @@ class PronunciationScorer:
         weight: float,
         bonus: float,
         unknown_score: float,
+        hotwords: HotWords | None = None,
+        hot_numbers: Ints | None = None,
+        hot_shares: Floats | None = None,
     ) -> None:
         self.lexicon, self._numbers, self._model = lexicon, numbers, model
         self._weight, self._bonus, self._unknown_score = weight, bonus, unknown_score
@@ -95,12 +112,30 @@ class PronunciationScorer:
         if model is not None:
             self._partial = weight * np.minimum(np.log(np.maximum(lexicon.weight, 1e-300)), 0)
             self._partial[ROOT] = 0
+        self._hotwords = hotwords or HotWords.of_sequences([], symbols=1)
+        self._hot_numbers = np.zeros(len(numbers), np.int64) if hot_numbers is None else hot_numbers
+        if hot_shares is not None:
+            self._look_ahead_to(hot_shares)
+
+    def _look_ahead_to(self, shares: Floats) -> None:
+        """Raise the look-ahead scores on the way to hot words."""
+        scores = shares.copy()
+        if self._model is not None:
+            scores += self._weight * np.asarray(self._model.log_probs[0][self._numbers], np.float64)
+        ends = np.repeat(np.arange(len(self.lexicon.counts)), self.lexicon.counts)
+        hot = shares[self.lexicon.words] > 0
+        nodes, best = ends[hot], scores[self.lexicon.words[hot]]
+        while len(nodes):
+            np.maximum.at(self._partial, nodes, best)
+            nodes = self.lexicon.parents[nodes]
+            nodes, best = nodes[nodes != ROOT], best[nodes != ROOT]
 
     def begin(self, count: int) -> _States:
         return _States(
             np.full(count, ROOT, np.int64),
             np.zeros(count),
             np.zeros((count, 0), np.int64) if self._model is None else self._model.begin(count),
+            np.full(count, self._hotwords.start, np.int64),
             np.zeros(count, np.uint64),
         )
 
@@ -121,33 +156,36 @@ class PronunciationScorer:
         gains = partial - states.partial[slots]
         ending = np.full(len(slots), NOT_FOUND, np.int64)
         ends = np.flatnonzero(initial & (before != ROOT))
-        after = states.ngram[:0]
+        after, hot = states.ngram[:0], states.hot[:0]
         if len(ends):
             assert readings is not None
             most = self.lexicon.most_readings
             keys, ending[ends] = np.unique(slots[ends] * most + readings[ends], return_inverse=True)
-            word_gains, after = self._end_words(states, keys // most, keys % most)
+            word_gains, after, hot = self._end_words(states, keys // most, keys % most)
             gains[ends] += word_gains[ending[ends]]
         gains[node == NOT_FOUND] = IMPOSSIBLE
-        return gains, _Extension(node, partial, ending, after)
+        return gains, _Extension(node, partial, ending, after, hot, mix(mix_columns(after), hot))
 
-    def _end_words(self, states: _States, slots: Ints, readings: Ints) -> tuple[Floats, Ints]:
+    def _end_words(self, states: _States, slots: Ints, readings: Ints) -> tuple[Floats, Ints, Ints]:
         """The scores for ending the words of some hypotheses, without their look-ahead scores, and the states after."""
-        gains = np.full(len(slots), self._bonus, np.float64)
+        words = self.lexicon.word(states.node[slots], readings)
+        hot, gains = self._hotwords.step(states.hot[slots], self._hot_numbers[words])
+        gains = gains + self._bonus
         if self._model is None:
-            return gains, states.ngram[slots]
-        numbers = self._numbers[self.lexicon.word(states.node[slots], readings)]
-        scores, after = self._model.score(states.ngram[slots], numbers)
-        return gains + self._weight * (scores + np.where(numbers == UNKNOWN, self._unknown_score, 0)), after
+            return gains, states.ngram[slots], hot
+        scores, after = self._model.score(states.ngram[slots], self._numbers[words])
+        return gains + self._weight * scores, after, hot
 
     def futures(self, states: _States, extension: _Extension, slots: Ints) -> tuple[Hashes, Hashes]:
         context = states.context[slots]
         ends = np.flatnonzero(extension.ending != NOT_FOUND)
-        context[ends] = mix_columns(extension.after)[extension.ending[ends]]
+        context[ends] = extension.context[extension.ending[ends]]
         return mix(states.context, states.node), mix(context, extension.node)
 
     def take(self, states: _States, slots: Ints) -> _States:
-        return _States(states.node[slots], states.partial[slots], states.ngram[slots], states.context[slots])
+        return _States(
+            states.node[slots], states.partial[slots], states.ngram[slots], states.hot[slots], states.context[slots]
+        )
 
     def select(self, states: _States, extension: _Extension, slots: Ints, candidates: Ints) -> _States:
         kept = self.take(states, slots)
@@ -155,9 +193,9 @@ class PronunciationScorer:
         chosen = candidates[grown]
         kept.node[grown], kept.partial[grown] = extension.node[chosen], extension.partial[chosen]
         ends = np.flatnonzero(extension.ending[chosen] != NOT_FOUND)
-        after = extension.after[extension.ending[chosen[ends]]]
-        kept.ngram[grown[ends]] = after
-        kept.context[grown[ends]] = mix_columns(after)
+        endings, places = extension.ending[chosen[ends]], grown[ends]
+        kept.ngram[places], kept.hot[places] = extension.after[endings], extension.hot[endings]
+        kept.context[places] = extension.context[endings]
         return kept
 
     def finish(self, states: _States) -> Floats:
@@ -182,8 +220,9 @@ class PronunciationScorer:
         slots = np.repeat(np.arange(len(ways)), ways)
         readings = np.arange(len(slots)) - np.repeat(np.cumsum(ways) - ways, ways)
         ended = words[slots] > 0
-        gains, after = np.zeros(len(slots)), states.ngram[slots]
-        gains[ended], after[ended] = self._end_words(states, slots[ended], readings[ended])
+        gains, after, hot = np.zeros(len(slots)), states.ngram[slots], states.hot[slots]
+        gains[ended], after[ended], hot[ended] = self._end_words(states, slots[ended], readings[ended])
+        gains -= self._hotwords.earned[hot]  # of phrases that are not finished
         cut_off = ~ended & (states.node[slots] != ROOT)
         gains[cut_off], readings[cut_off] = self._cut_off, NOT_FOUND
         return slots, readings, gains + self._end(after) - states.partial[slots]

@@ -6,8 +6,9 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,27 @@ class PackedDictionary:
         owners = np.array([owner for owner, _ in flat], np.int32)
         return cls(list(pronunciations), tuple(phones), sequences, owners)
 
+    @cached_property
+    def pronunciations(self) -> Mapping[str, tuple[Pronunciation, ...]]:
+        """As a mapping, whose values are made when they are asked for."""
+        return _Pronunciations(self)
+
+    def extended(self, more: Mapping[str, Sequence[Pronunciation]]) -> PackedDictionary:
+        """With further words, which it lacks."""
+        if not more:
+            return self
+        added = PackedDictionary.pack(more)
+        phones = tuple(dict.fromkeys((*self.phones, *added.phones)))
+        places = np.array([0, *(phones.index(phone) + 1 for phone in added.phones)], np.uint8)
+        sequences = [self.sequences, places[added.sequences]]
+        longest = max(one.shape[1] for one in sequences)
+        return PackedDictionary(
+            [*self.words, *added.words],
+            phones,
+            np.concatenate([np.pad(one, ((0, 0), (0, longest - one.shape[1]))) for one in sequences]),
+            np.concatenate([self.owners, added.owners + np.int32(len(self.words))]),
+        )
+
     def numbers(self, phones: PhoneSet) -> npt.NDArray[np.int32]:
         """The sequences in the numbers of a phone set [shape=(pronunciations, longest)], 0 behind the last.
 
@@ -85,6 +107,24 @@ class PackedDictionary:
             owners=self.owners,
         )
         return buffer.getvalue()
+
+
+class _Pronunciations(Mapping[str, tuple[Pronunciation, ...]]):
+    def __init__(self, dictionary: PackedDictionary) -> None:
+        self._dictionary = dictionary
+        self._places = {word: place for place, word in enumerate(dictionary.words)}
+        self._first = np.searchsorted(dictionary.owners, np.arange(len(dictionary.words) + 1))
+
+    def __getitem__(self, word: str) -> tuple[Pronunciation, ...]:
+        place, phones = self._places[word], self._dictionary.phones
+        rows = self._dictionary.sequences[self._first[place] : self._first[place + 1]]
+        return tuple(tuple(phones[number - 1] for number in row if number) for row in rows.tolist())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def load_dictionary(path: str | Path) -> PackedDictionary:

@@ -48,6 +48,9 @@ class BeamSettings(DecoderConfig):
     """added to the log-probability of words that are in neither the language model nor decoder.lexicon"""
     pronunciations: str | None = None
     """pronunciation lexicon in CMUdict's format; the phone output of the model is decoded to its words"""
+    g2p: str | None = None
+    """model that predicts the phones of a word from its letters: for hot words and words of language models and lists
+    that decoder.pronunciations lacks"""
     lexicon: str | None = None
     """file of words, one per line: added to those of the language model, or, with decoder.open_vocabulary=false, the
     only ones"""

@@ -12,7 +12,9 @@ import pytest
 from asr.acoustic.outputs import log_softmax
 from asr.decoding import BeamDecoder
 from asr.errors import ConfigError
+from asr.language.arpa import read_arpa
 from asr.language.ngram import NgramModel
+from asr.pronunciation.g2p import G2p, G2pSettings
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.decoding import BeamConfig
 from asr.text.alphabet import Alphabet
@@ -136,3 +138,92 @@ def test_the_characters_of_a_word_lie_within_its_phones(model, lexicon):
 def test_a_model_without_phones_refuses_a_lexicon(lexicon):
     with pytest.raises(ConfigError, match="no output over phones"):
         BeamDecoder(LETTERS, BeamConfig(pronunciations=lexicon))
+
+
+def phrase_gain(words: tuple[str, ...], hotwords: dict[str, float]) -> float:
+    """By definition: the weight of every phrase at every place where its words stand."""
+    gain = 0.0
+    for phrase, weight in hotwords.items():
+        parts = tuple(phrase.split())
+        gain += weight * sum(words[place : place + len(parts)] == parts for place in range(len(words)))
+    return gain
+
+
+@pytest.mark.parametrize("hotwords", [{"two": 3.0}, {"ooh two": 2.5}, {"to": -2.0, "too toot": 4.0, "toot": 1.0}])
+def test_hot_words_and_phrases_add_their_weights_where_they_stand(rng, model, lexicon, hotwords):
+    settings = replace(EVERYTHING, pronunciations=lexicon, lm_weight=0.7, unknown_score=-1000.0)
+    with_hot = replace(settings, hotwords=[f"{phrase}:{weight}" for phrase, weight in hotwords.items()])
+    log_probs = random_log_probs(rng, 5)
+    (found,) = BeamDecoder(LETTERS, with_hot, model=model, phones=PHONES).decode([log_probs])
+    wanted = text_scores(log_probs, model, settings)
+    wanted = {text: score + phrase_gain(tuple(text.split()), hotwords) for text, score in wanted.items()}
+    assert {one.text: one.score for one in found} == pytest.approx(wanted, abs=1e-6)
+
+
+def speak(*words: str) -> np.ndarray:
+    """Log-probabilities in which each phone of some words is clear, with a blank behind it."""
+    numbers = [number for word in words for number in PHONES.encode(LEXICON[word][0])]
+    log_probs = np.full((2 * len(numbers), PHONES.size), np.log(1e-3 / (PHONES.size - 1)))
+    log_probs[1::2, 0] = np.log(1 - 1e-3)
+    log_probs[::2][np.arange(len(numbers)), numbers] = np.log(1 - 1e-3)
+    return log_probs
+
+
+def test_a_hot_word_is_not_pruned_on_its_way(lexicon, tmp_path):
+    """Its phones, which the language model hardly expects, are followed for the weight that it will earn."""
+    (tmp_path / "rare.arpa").write_text(
+        "\\data\\\nngram 1=5\n\n\\1-grams:\n-9\t<unk>\n-99\t<s>\n-1\t</s>\n-0.1\tto\n-6\ttoot\n\n\\end\\\n"
+    )
+    rare = read_arpa(tmp_path / "rare.arpa")
+    settings = BeamConfig(beam_width=8, score_margin=5.0, pronunciations=lexicon, lm_weight=2.0)
+    plain, hot = (
+        BeamDecoder(LETTERS, one, model=rare, phones=PHONES).decode([speak("to", "toot")])[0][0].text
+        for one in (settings, replace(settings, hotwords=["toot:40"]))
+    )
+    assert plain != "to toot"
+    assert hot == "to toot"
+
+
+@pytest.fixture
+def g2p_path(rng, tmp_path: Path) -> Path:
+    settings = G2pSettings(letters=LETTERS.symbols.strip(), phones=PHONES.phones, embedding=4, units=4)
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in settings.shapes().items()}
+    G2p(settings, weights).save(tmp_path / "g2p.npz")
+    return tmp_path / "g2p.npz"
+
+
+def test_a_hot_word_that_the_lexicon_lacks_is_pronounced_from_its_letters(lexicon, model, g2p_path):
+    """A hot word that cannot be pronounced is refused by name."""
+    settings = BeamConfig(beam_width=64, pronunciations=lexicon, lm_weight=0.1)
+    with pytest.raises(ConfigError, match="'utu' has no pronunciation"):
+        BeamDecoder(LETTERS, replace(settings, hotwords=["utu"]), model=model, phones=PHONES)
+    decoder = BeamDecoder(LETTERS, replace(settings, hotwords=["utu:9"], g2p=str(g2p_path)), model=model, phones=PHONES)
+    expected = G2p.load(g2p_path).pronounce(["utu"])[0][0][0]
+    numbers = PHONES.encode(expected)
+    log_probs = np.full((2 * len(numbers), PHONES.size), np.log(1e-3 / (PHONES.size - 1)))
+    log_probs[1::2, 0] = np.log(1 - 1e-3)
+    log_probs[::2][np.arange(len(numbers)), numbers] = np.log(1 - 1e-3)
+    assert decoder.decode([log_probs])[0][0].text == "utu"
+
+
+def test_a_closed_list_of_words_allows_no_others(rng, model, lexicon, tmp_path):
+    (tmp_path / "words.txt").write_text("toot\nooh\n")
+    settings = BeamConfig(
+        beam_width=64, pronunciations=lexicon, lexicon=str(tmp_path / "words.txt"), open_vocabulary=False
+    )
+    decoder = BeamDecoder(LETTERS, settings, model=model, phones=PHONES)
+    texts = [one[0].text for one in decoder.decode([random_log_probs(rng, steps) for steps in range(1, 20)])]
+    assert {word for text in texts for word in text.split()} <= {"toot", "ooh"}
+    assert decoder.decode([speak("ooh", "toot")])[0][0].text == "ooh toot"
+
+
+def test_a_listed_word_that_the_language_model_lacks_is_written_without_a_penalty(model, lexicon, tmp_path):
+    short = train(["to to", "ooh to"], order=2, min_count=1)
+    settings = BeamConfig(beam_width=64, pronunciations=lexicon, lm_weight=1.0, unknown_score=-200.0)
+    (tmp_path / "words.txt").write_text("toot\n")
+    plain, listed = (
+        BeamDecoder(LETTERS, one, model=short, phones=PHONES).decode([speak("to", "toot", "to")])[0][0].text
+        for one in (settings, replace(settings, lexicon=str(tmp_path / "words.txt")))
+    )
+    assert "toot" not in plain
+    assert listed == "to toot to"

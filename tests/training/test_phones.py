@@ -17,9 +17,10 @@ from asr.audio.features import LogMel
 from asr.bundle import copy_bundle, load_bundle
 from asr.corpus.batching import PlannedBatch, Shape
 from asr.corpus.manifest import read_manifest
-from asr.errors import BundleError, ConfigError, ManifestError
+from asr.errors import BundleError, ConfigError, LanguageModelError, ManifestError
 from asr.language.ngram_file import save_ngram
 from asr.pronunciation.dictionary import Pronunciations, read_dictionary, write_dictionary
+from asr.pronunciation.g2p import G2p, G2pSettings
 from asr.pronunciation.phones import PHONES, PhoneSet
 from asr.recognition.transcriber import Transcriber
 from asr.settings.augment import AugmentConfig
@@ -157,8 +158,14 @@ def phone_bundle(tiny_bundle, tmp_path) -> Path:
     weights, _ = initial_weights(bundle, fresh, bundle.alphabet, PhoneSet())
     texts = ["the cat sat", "a dog saw the cat"]
     save_ngram(tmp_path / "words.lm", train_model(texts, order=2))
+    g2p_settings, rng = G2pSettings(phones=PhoneSet().phones, embedding=4, units=4), np.random.default_rng(1)
+    g2p_weights = {name: rng.standard_normal(shape) for name, shape in g2p_settings.shapes().items()}
+    G2p(g2p_settings, g2p_weights).save(tmp_path / "letters.npz")
     decoder = BeamConfig(
-        lm=str(tmp_path / "words.lm"), pronunciations=str(write_lexicon(tmp_path, texts)), min_symbol_log_prob=None
+        lm=str(tmp_path / "words.lm"),
+        pronunciations=str(write_lexicon(tmp_path, texts)),
+        g2p=str(tmp_path / "letters.npz"),
+        min_symbol_log_prob=None,
     )
     path = tmp_path / "phones"
     copy_bundle(replace(bundle, model=settings, phones=PhoneSet()), path, weights=weights, decoder=decoder, priors=())
@@ -175,6 +182,21 @@ def test_a_bundle_brings_its_lexicon_along(phone_bundle, tmp_path):
     copy_bundle(load_bundle(phone_bundle), tmp_path / "copy")
     again = Transcriber(load_bundle(tmp_path / "copy")).transcribe(SAMPLES / "422-122949-0004.opus")
     assert again.text == transcript.text
+
+
+def test_a_bundle_pronounces_hot_words_that_its_lexicon_lacks(phone_bundle, tmp_path):
+    (tmp_path / "letters.npz").unlink()
+    transcriber = Transcriber(load_bundle(phone_bundle), decoder=AutoConfig(hotwords=["Zebra:60"]))
+    assert "zebra" in transcriber.transcribe(SAMPLES / "422-122949-0004.opus").text.split()
+    (phone_bundle / "g2p.npz").unlink()
+    with pytest.raises(BundleError, match=r"g2p\.npz is missing"):
+        load_bundle(phone_bundle)
+
+
+def test_a_file_that_is_no_g2p_model_is_not_put_into_a_bundle(phone_bundle, tmp_path):
+    bundle = load_bundle(phone_bundle)
+    with pytest.raises(LanguageModelError, match="predicts phones from letters"):
+        copy_bundle(bundle, tmp_path / "copy", decoder=replace(bundle.decoder, g2p=bundle.decoder.lm))
 
 
 def test_a_bundle_without_its_lexicon_is_refused(phone_bundle):
