@@ -17,8 +17,11 @@ _TRAINING = ("keras", "librosa", "matplotlib", "numba", "tensorboardX")
 
 
 def asr_version() -> str:
-    """The version of this program."""
-    return metadata.version("asr")
+    """The version of this program; "unknown" for a source tree that is used without being installed."""
+    try:
+        return metadata.version("asr")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def is_installed(package: str) -> bool:
