@@ -12,7 +12,7 @@ import numpy as np
 
 from asr.audio.features import Frames, LogMel
 from asr.audio.load import Samples, save_flac
-from asr.audio.readers import shared_readers
+from asr.audio.segment import AudioSource
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
 from asr.machine import available_cores
@@ -72,7 +72,7 @@ def write_media(utterances: Sequence[Utterance], folder: Path, log_mel: LogMel) 
     def write(numbered: tuple[int, Utterance]) -> Medium | None:
         number, utterance = numbered
         try:
-            samples = shared_readers().load(utterance.audio, sample_rate=log_mel.settings.sample_rate)
+            samples = _load(utterance.audio, sample_rate=log_mel.settings.sample_rate)
         except AudioError:
             return None
         seconds = len(samples) / log_mel.settings.sample_rate
@@ -81,6 +81,12 @@ def write_media(utterances: Sequence[Utterance], folder: Path, log_mel: LogMel) 
 
     with ThreadPoolExecutor(available_cores()) as pool:
         yield from pool.map(write, enumerate(utterances, 1))
+
+
+def _load(source: AudioSource, *, sample_rate: int) -> Samples:
+    from asr.audio.readers import shared_readers  # scoring texts needs no reader
+
+    return shared_readers().load(source, sample_rate=sample_rate)
 
 
 def write_medium(
@@ -120,7 +126,7 @@ def write_medium(
     try:
         content = path.read_bytes() if is_playable else None
         if content is None and samples is None:
-            samples = shared_readers().load(utterance.audio, sample_rate=rate)
+            samples = _load(utterance.audio, sample_rate=rate)
     except (AudioError, OSError):
         return None
     if content is not None:
