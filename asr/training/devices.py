@@ -1,4 +1,4 @@
-"""The devices of this machine that share the work of a training step: data parallel, by each back end's own means."""
+"""Data-parallel training on several devices of one machine, with the means of each back end."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from asr.settings.training import Precision
 
 
 class Devices:
-    """Some devices; with one, nothing is done.
+    """The devices that share every batch; with a single one, nothing is done.
 
     Parameters
     ----------
     count : int >= 1
     precision : Precision
-        What they must be able to compute.
+        Of the large products, which the devices must support.
 
     Raises
     ------
     ConfigError
-        If there are not so many, the back end cannot share a step among them, or they cannot compute the precision.
+        If there are fewer devices, the back end cannot train on several, or they do not support the precision.
     """
 
     def __init__(self, count: int, precision: Precision) -> None:
@@ -59,22 +59,22 @@ class Devices:
 
     @property
     def replicas(self) -> int:
-        """Copies of the model that see a part of a batch each: TensorFlow's way; JAX sees whole batches.
+        """Copies of the model that get a part of each batch, as on TensorFlow; on JAX the model gets whole batches.
 
         Each divides its loss by the label symbols of the whole batch, and TensorFlow adds the losses up.
-        `GuardedOptimizer` gives each the same part of the whole gradient, which is to be clipped to as large a part.
+        `GuardedOptimizer` gives each the same share of the whole gradient, which is clipped to that share of the norm.
         """
         return self._count if self._strategy else 1
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Variables made, and steps taken, in this block are shared by the devices."""
+        """Variables made and steps taken in this block are distributed over the devices."""
         scope = self._distribution or self._strategy
         with scope.scope() if scope else nullcontext():
             yield
 
     def distribute(self, arrays: Any) -> Any:
-        """The rows of every array of a batch, in equal parts, one for each device."""
+        """The arrays of a batch, their rows divided equally among the devices."""
         if not self._strategy:
             return arrays
         import tensorflow as tf
@@ -92,10 +92,10 @@ class Devices:
 
 
 def trace_once(model: keras.Model, mels: int) -> Callable[[Any, Any], Any]:
-    """Have TensorFlow trace a compiled model once for all shapes; elsewhere, leave it as it is.
+    """Make TensorFlow trace a compiled model once for all shapes; on other back ends, do nothing.
 
-    Left to itself, Keras has the first shape that it meets traced for itself, and that graph rounds a little
-    differently: a run that goes on elsewhere in its data would not be the run that was interrupted.
+    By default Keras traces the first shape separately, and that graph rounds slightly differently: a resumed run,
+    which begins with another batch, would differ from the uninterrupted one.
 
     Returns
     -------
@@ -127,10 +127,10 @@ def trace_once(model: keras.Model, mels: int) -> Callable[[Any, Any], Any]:
 
 
 class GuardedOptimizer(keras.optimizers.LossScaleOptimizer):  # type: ignore[misc]
-    """Keras's guard against gradients that are not finite, with those of all replicas added up before it looks.
+    """Keras's guard against gradients that are not finite, applied to the sum of the gradients of all replicas.
 
-    Left to itself, Keras on TensorFlow guards and clips the gradients of each replica and adds them up then, which is
-    not what one device does.
+    By default, Keras on TensorFlow checks and clips the gradients of each replica before it adds them up, which differs
+    from training on one device.
     """
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
@@ -151,7 +151,7 @@ class GuardedOptimizer(keras.optimizers.LossScaleOptimizer):  # type: ignore[mis
 
 
 def _check_torch(precision: Precision) -> None:
-    """PyTorch's fused LSTM has no fallback where a processor lacks the instructions: find out before training."""
+    """Check that PyTorch's fused LSTM, which has no fallback on older processors, supports the precision."""
     import torch
 
     if precision is Precision.float32 or torch.cuda.is_available():

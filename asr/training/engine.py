@@ -21,21 +21,22 @@ from asr.settings.commands import TrainConfig
 from asr.settings.training import Precision
 from asr.training.devices import Devices, GuardedOptimizer, trace_once
 
-# float16 reaches no further than 65,504: small gradients are lifted, and the scale is sought anew after so many steps.
+# The largest float16 is 65,504: the loss is scaled so that small gradients do not vanish, and the scale is raised again
+# after so many steps.
 _FLOAT16_SCALE, _FLOAT16_GROWTH = 2.0**15, 2000
 _NEVER = 2**31 - 1
-# An average of many steps is taken of so many of them.
+# An average over many steps is updated about this many times within them.
 _AVERAGED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a gradient step came to."""
+    """The result of a gradient step."""
 
     loss: float
-    """nats a symbol, before the step"""
+    """nats per symbol, before the step"""
     fault: bool
-    """whether the loss or a gradient was no finite number: nothing has been learnt then"""
+    """whether the loss or a gradient was not finite; the weights are unchanged then"""
 
 
 class Engine:
@@ -49,12 +50,12 @@ class Engine:
     average_steps : float
         Steps of the optimizer over which `averaged` averages the weights; 0 for none.
     denominators : mapping of str to Denominator, optional
-        What `training.mmi_weight` weighs, by the name of the output.
+        For lattice-free MMI, by the name of the output.
 
     Raises
     ------
     ConfigError
-        If the back end or the machine cannot do what the settings ask for.
+        If the back end or the machine does not support the settings.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Engine:
             starts = [_copied(one) for one in self._weights] if average_steps else []
             self._averages = [keras.Variable(one, trainable=False) for one in starts]
             if self._devices.replicas > 1:
-                # Keras looks at the shapes of the first batch it is given, and cannot see those of parts on devices.
+                # Keras builds the metrics from the shapes of the first batch, and cannot do so from parts on devices.
                 rows = np.zeros((training.devices, 4 * settings.model.subsampling, settings.features.mels), np.float32)
                 labels = [[1]] * training.devices
                 silence = collate(list(rows), labels, phones=labels if PHONES in self._outputs else None)
@@ -126,7 +127,7 @@ class Engine:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """All state: weights, seeds of dropout, the optimizer's; by number, for paths may change with the back end."""
+        """All state: weights, seeds of dropout, optimizer; by number, because paths differ between back ends."""
         parts = {
             "model": [*self.model.trainable_variables, *self.model.non_trainable_variables],
             "optimizer": self._guard.variables,
@@ -157,9 +158,9 @@ class Engine:
         return Step(loss, fault)
 
     def _average(self) -> None:
-        """Let the averages follow the weights; at first more closely.
+        """Update the averages with the weights; with a larger share in the first steps.
 
-        Not after every step, where the average is of many: that would take a tenth of the time, and tell no more.
+        An average over many steps is not updated after each: that would take a tenth of the time for no gain.
         """
         batches, parts = int(ops.convert_to_numpy(self._adam._iterations)), self._settings.training.accumulate
         if batches % parts:
@@ -175,7 +176,7 @@ class Engine:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The model has the averages of its weights in this block, if averages are kept."""
+        """In this block the model has the averages of its weights, if averages are kept."""
         kept = [_copied(one) for one in self._weights] if self._averages else []
         try:
             self._assign([_copied(one) for one in self._averages])
@@ -184,7 +185,7 @@ class Engine:
             self._assign(kept)
 
     def load(self, weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
-        """Start from these weights, by name as `read_weights` gives them, instead of fresh ones."""
+        """Replace the initial weights by these, named as by `read_weights`."""
         with self._devices.scope():
             write_weights(self.model, weights)
             for average, weight in zip(self._averages, self._weights, strict=False):
@@ -199,7 +200,7 @@ class Engine:
         if int(ops.convert_to_numpy(self._guard.step_counter)) != 0:
             return False
         if self._settings.training.precision is Precision.float16:
-            # Too large a scale; the guard has halved it. Below 1 it is not the scale that is at fault.
+            # The scale was too large, and the guard has halved it. Below 1, the scale is not the cause.
             return float(ops.convert_to_numpy(self._guard.dynamic_scale)) < 1
         self._guard.dynamic_scale.assign(1.0)
         return True
@@ -219,13 +220,13 @@ class Engine:
 
 
 def _copied(variable: Any) -> npt.NDArray[np.float32]:
-    """The value of a variable in memory of its own: on some back ends NumPy would see the variable's."""
+    """A copy of a variable's value: on some back ends NumPy would share its memory."""
     return np.array(ops.convert_to_numpy(variable), np.float32)
 
 
 @contextmanager
 def _precision(precision: Precision) -> Iterator[None]:
-    """Layers made in this block compute in that type and keep float32 weights."""
+    """Layers made in this block compute in that type, with float32 weights."""
     before = keras.config.dtype_policy()
     mixed = {Precision.bfloat16: "mixed_bfloat16", Precision.float16: "mixed_float16"}
     keras.config.set_dtype_policy(mixed.get(precision, "float32"))

@@ -1,4 +1,4 @@
-"""Starts a training from a bundle: what its settings must be, and which of its weights are kept."""
+"""Fine-tuning: the settings of a training that starts from a bundle, and the weights that it keeps."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from asr.settings.commands import ExperimentConfig
 from asr.settings.text import AlphabetConfig
 from asr.text.alphabet import BLANK, Alphabet
 
-# Settings that a training may choose anew: they have no part in what the weights mean.
+# Settings that may differ from the bundle's: the weights do not depend on them.
 _FREE = {"features.dither", "model.dropout"}
 _OUTPUT, _MMI_OUTPUT, _PHONE_OUTPUT = (f"{name}/" for name in (CHARACTERS, CHARACTERS_MMI, PHONES))
-# What may differ besides: an output layer is added or left out.
+# Output layers can be added or left out.
 _OPTIONAL = {"model.mmi_output", "model.phone_output"}
 
 Settings = TypeVar("Settings", bound=ExperimentConfig)
 
 
 def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) -> Settings:
-    """Settings with those of a bundle, but for what a user chose: features, model, normaliser and alphabet.
+    """Settings with features, model, normaliser and alphabet of a bundle, except for those that the user gave.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
 
 
 def check_fits(settings: ExperimentConfig, bundle: Bundle) -> None:
-    """Refuse a bundle that was made for other features or another model.
+    """Refuse a bundle with other features or another model.
 
     Raises
     ------
@@ -85,13 +85,13 @@ def check_fits(settings: ExperimentConfig, bundle: Bundle) -> None:
 def initial_weights(
     bundle: Bundle, fresh: Mapping[str, npt.NDArray[np.float32]], alphabet: Alphabet, phones: PhoneSet | None = None
 ) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
-    """A bundle's weights for a model that writes another alphabet, or has another number of outputs.
+    """The weights of a bundle for a model with another alphabet, or with other output layers.
 
     Parameters
     ----------
     bundle : Bundle
     fresh : mapping of str to arrays
-        Weights of the new model as they were drawn.
+        The random initial weights of the new model.
     alphabet : Alphabet
         Of the new model.
     phones : PhoneSet, optional
@@ -103,7 +103,7 @@ def initial_weights(
         The bundle's, and for a second output those of its first, if it has one alone; of output layers, the columns of
         the blank and of symbols that both alphabets have, and fresh ones for the rest.
     message : str
-        What became of the symbols.
+        How many symbols were kept and how many are new, for the log.
     """
     weights = bundle.weights()
     second = {name for name in fresh if name.startswith(_MMI_OUTPUT)}

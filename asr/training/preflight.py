@@ -1,4 +1,4 @@
-"""Looks at all the training data before the first step, and reports everything that is wrong at once."""
+"""Checks all training data before the first step, and reports all problems together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from asr.pronunciation.phones import PHONES, PhoneSet
 from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet
 
-# What so many utterances have, and such a share of them, is hardly their own fault.
+# A fault of more utterances than this, in number and as a share, is probably caused by a setting.
 _MANY, _LARGE_SHARE = 10, 0.2
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Corpus:
-    """Utterances fit for training: normalised texts, true durations."""
+    """The usable utterances, with normalised texts and checked durations."""
 
     train: list[Utterance]
     valid: list[Utterance]
@@ -149,7 +149,7 @@ def _read_lexicon(
 
 
 def augmentation_recordings(settings: ExperimentConfig) -> tuple[list[AudioSource], list[AudioSource], list[str]]:
-    """Recordings of noise and of rooms, and what is wrong with their manifests."""
+    """Recordings of noise, impulse responses of rooms, and the problems of their manifests."""
     found: list[list[AudioSource]] = []
     problems: list[str] = []
     for manifests in (settings.augment.noise_manifests, settings.augment.reverb_manifests):
@@ -165,7 +165,7 @@ def augmentation_recordings(settings: ExperimentConfig) -> tuple[list[AudioSourc
 
 
 def _widespread(faults: list[Fault], utterances: int) -> list[str]:
-    """A line on each kind of fault that so much of the data has that a setting is to blame, to be read first."""
+    """A line for each kind of fault that is so frequent that a setting is probably its cause."""
     counts = Counter(kind for kind, _ in {(fault.kind, fault.where) for fault in faults})
     return [
         f"{counts[kind]} of {utterances} utterances: {KINDS[kind].title}: {KINDS[kind].advice}"
@@ -175,7 +175,7 @@ def _widespread(faults: list[Fault], utterances: int) -> list[str]:
 
 
 def _warn(diagnosis: Diagnosis, bad: dict[str, list[Fault]]) -> None:
-    """Say what is left out, and what looks suspicious, in a line each."""
+    """Log what is left out, and what is suspicious, in a line each."""
     if diagnosis.quarantined:
         _log.info("left out by data.quarantine: %d utterances", diagnosis.quarantined)
     if diagnosis.unmatched:

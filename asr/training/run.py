@@ -49,6 +49,8 @@ from asr.training.provenance import record_bundles, record_start
 from asr.training.record import Recorder, log_blank_plateau, log_data
 from asr.training.run_folder import (
     BEST,
+    CHECKPOINTS,
+    CONFIG,
     CURVES,
     HELD_OUT,
     LAST,
@@ -137,6 +139,8 @@ def train(settings: TrainConfig, run_dir: str | Path | None = None) -> TrainingR
     corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
     stop = StopRequest()
     with locked(folder), disk_errors_explained(folder), stop.handling_signals():
+        if (folder / CONFIG).exists() and not (folder / CHECKPOINTS).exists():
+            _log.info("%s holds no checkpoint yet: starting from the beginning", folder)
         write_settings(folder, settings)
         _log.info("run directory: %s", folder)
         if settings.training.overfit:
@@ -408,7 +412,9 @@ class _Run:
         return validated
 
     def _spectrogram(self) -> Frames | None:
-        """Features of the first utterance as they are in this epoch; None if trackers need none or it is unreadable."""
+        """Features of the first utterance in this epoch, for TensorBoard; None if that is off or it is unreadable."""
+        if not self._settings.tracking.tensorboard:
+            return None
         with suppress(AudioError):  # which was logged when the recording was needed
             return self._data.train.show(0, self.progress.epoch).after
         return None

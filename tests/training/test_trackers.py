@@ -61,7 +61,9 @@ def test_what_an_interrupted_run_sent_twice_is_shown_once(tmp_path):
 
 
 def test_tensorboard_can_be_turned_off(settings, tmp_path):
-    assert [type(one) for one in start_trackers(settings, tmp_path / "on", 0)] == [TensorBoard]
+    (on,) = start_trackers(settings, tmp_path / "on", 0)
+    on.close()
+    assert list((tmp_path / "on" / "tensorboard").iterdir())
     assert start_trackers(replace(settings, tracking=TrackingConfig(tensorboard=False)), tmp_path / "off", 0) == []
     assert not (tmp_path / "off").exists()
 
