@@ -207,10 +207,11 @@ def test_closing_ends_a_child_at_work_and_the_thread_that_waits_for_it(child):
 def test_a_descriptor_is_closed_when_no_thread_waits_on_it_any_more(child, monkeypatch):
     """Else its number could be another file's by then, and the thread would read that."""
     child.ask("pid")
-    events = []
+    events, begun = [], threading.Event()
     receive, close = child._channel._receive, child._channel.close
 
     def slow_receive(length, wait):
+        begun.set()
         try:
             return receive(length, wait)
         finally:
@@ -221,7 +222,7 @@ def test_a_descriptor_is_closed_when_no_thread_waits_on_it_any_more(child, monke
     monkeypatch.setattr(child._channel, "close", lambda: (events.append("closed"), close()))
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(child.ask, ("sleep", 60.0))
-        wait_until(lambda: not child.usable)
+        assert begun.wait(60)
         child.close()
         assert isinstance(waiting.exception(), ChildEndedError)
     assert events == ["received", "closed"]

@@ -155,7 +155,7 @@ def test_a_thesis_survives_tuning(asr_command, tiny_bundle, tmp_path):
 def test_a_report_within_the_bundle_that_is_written_is_refused(asr_command, place, report_dir):
     outcome = asr_command(*TUNE, "output=out", f"report_dir={report_dir}")
     assert outcome.code == 2
-    assert "lies in output=out" in outcome.err
+    assert "is inside the bundle output=out" in outcome.err
     assert not (place / "out").exists()
 
 

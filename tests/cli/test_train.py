@@ -141,7 +141,7 @@ def test_of_very_many_problems_the_first_are_shown_and_all_are_counted(asr_comma
     assert outcome.code == 2
     lines = outcome.err.splitlines()
     assert lines[0] == "asr: error: 200 problems"
-    assert lines[1] == "  200 of 200 utterances: recording missing: mend audio_filepath, or delete the line"
+    assert lines[1] == "  200 of 200 utterances: recording missing: correct audio_filepath, or delete the line"
     assert lines[2].startswith("  `asr doctor` with the same settings shows all")
     assert lines[-1] == "  ... and 150 more"
     assert len(lines) == 1 + 2 + 50 + 1
