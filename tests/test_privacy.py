@@ -52,7 +52,7 @@ def test_a_transcription_looks_up_no_host_and_writes_only_its_outputs(tmp_path):
     subprocess.run([*trace, *command], check=True, cwd=work, env=environment, capture_output=True)
     lines = log.read_text("utf-8", "replace").splitlines()
     assert any("minute.wav" in line for line in lines)
-    # A message without an address goes through a connection, and all but that of a socketpair are seen as they are made.
+    # A message without an address goes through a connection; all but those of socketpairs are seen as they are made.
     network = re.compile(r"\b(connect|bind)\(|\bsocket\((?!AF_UNIX)|\bsend\w*\(.*sa_family")
     assert [line for line in lines if network.search(line)] == []
     makes = re.compile(r"O_CREAT|\b(creat|mkdir|mknod|rename|link|symlink)\w*\(")
