@@ -194,8 +194,8 @@ def telephone(samples: Samples, sample_rate: int) -> Samples:
     curve = np.sign(line) * np.log1p(_MU * np.abs(line)) / np.log1p(_MU)
     curve = np.round(curve * 127) / 127
     line = np.sign(curve) * np.expm1(np.abs(curve) * np.log1p(_MU)) / _MU
-    heard = resample(line.astype(np.float32), _TELEPHONE_RATE, sample_rate)
-    return np.pad(heard, (0, max(0, len(samples) - len(heard))))[: len(samples)]
+    received = resample(line.astype(np.float32), _TELEPHONE_RATE, sample_rate)
+    return np.pad(received, (0, max(0, len(samples) - len(received))))[: len(samples)]
 
 
 def mask_frames(frames: Frames, settings: AugmentConfig, rng: np.random.Generator) -> Frames:
@@ -276,7 +276,7 @@ class Augmenter:
         )
 
     def apply(self, samples: Samples, variation: Variation, rng: np.random.Generator) -> Samples:
-        """Samples [shape=(samples,)] as they are heard then, as many as before.
+        """Samples [shape=(samples,)] after augmentation, as many as before.
 
         Raises
         ------

@@ -50,7 +50,7 @@ class Stream:
     seconds: float | None
     """how long it is by its header, or counted; None where neither is known"""
     blocks: Iterator[Block]
-    """at most a few MB each; raises `AudioError` where it cannot go on"""
+    """at most a few MB each; raises `AudioError` where it cannot continue"""
     notes: list[str] = field(default_factory=list)
     """what a user should know about it; more may come while it is read"""
     skipped: int = 0
@@ -346,7 +346,7 @@ class _TimeStamps:
             )
             self._origin += lag
         elif seconds < self._previous - _SHORTEST_GAP:
-            self._origin += lag  # time stamps that begin anew
+            self._origin += lag  # time stamps that start again
         self._previous = seconds
         return 0.0
 

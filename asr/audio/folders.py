@@ -1,4 +1,4 @@
-"""Finds recordings in folders and by patterns: by suffix, links followed once, nothing passed over without a word."""
+"""Finds recordings in folders and by patterns: by suffix, following links once, and counting skipped files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FolderSearch:
     """folders that cannot be read, and links to what is not there"""
 
     def describe_passed_over(self) -> str:
-        """`3 files passed over (2 .txt, 1 .pdf)`; empty where there are none."""
+        """`3 files skipped (2 .txt, 1 .pdf)`; empty where there are none."""
         return describe_passed_over(self.passed_over)
 
 
@@ -69,7 +69,7 @@ def describe_passed_over(counts: Counter[str]) -> str:
     kinds = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     shown = [f"{count} {suffix or 'without suffix'}" for suffix, count in kinds[:_KINDS_SHOWN]]
     more = ["..."] if len(kinds) > _KINDS_SHOWN else []
-    return f"{total} {'file' if total == 1 else 'files'} passed over ({', '.join(shown + more)})"
+    return f"{total} {'file' if total == 1 else 'files'} skipped ({', '.join(shown + more)})"
 
 
 def search_folder(folder: str | Path) -> FolderSearch:

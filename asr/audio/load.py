@@ -1,4 +1,4 @@
-"""Reads recordings of any common format into one shape: float32 samples of one channel at one rate.
+"""Reads recordings of any common format into one form: float32 samples of one channel at one rate.
 
 `asr.audio.formats` says what the file consists of, `asr.audio.decode` decodes it. A recording that cannot be read
 whole is an `AudioError`, never a shorter recording: docs/audio-formats.md has the policy.
@@ -112,7 +112,7 @@ class Recording:
     promised_seconds: float
     """its length as its header has it, or 0 where that says nothing"""
     blocks: Iterator[Block]
-    """Hz and finite float32 [shape=(samples, channels)], a few MB each; raises `AudioError` where it cannot go on"""
+    """Hz and finite float32 [shape=(samples, channels)], a few MB each; raises `AudioError` where it cannot continue"""
     notes: Sequence[str] = ()
     """what a user should know about how it is read; more may come while that is done"""
 

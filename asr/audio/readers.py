@@ -64,7 +64,7 @@ class Readers:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._pool = Pool(_READER, quiet=True)  # decoders print what they think of a file
+        self._pool = Pool(_READER, quiet=True)  # decoders print messages about files
 
     def __enter__(self) -> Readers:
         return self

@@ -167,7 +167,7 @@ def _parse(content: bytes, where: str) -> Any:
 
 
 def _check_content(value: Any, where: str, key: str = "", depth: int = 0) -> None:
-    """Refuse what JSON can hold and nobody can use: infinite numbers, control characters, endless nesting."""
+    """Refuse values that JSON allows but that cannot be used: infinite numbers, control characters, deep nesting."""
     if depth > _DEEPEST:
         raise BundleError(f"{where}: {key[:80]} is nested more than {_DEEPEST} levels deep")
     if isinstance(value, dict):

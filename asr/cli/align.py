@@ -244,7 +244,9 @@ def _results(
         readers=readers,
     )
     for task, output in zip(
-        tasks, transcriber.run_model_on_files((task.recording.audio for task in tasks), progress=bar.hear), strict=True
+        tasks,
+        transcriber.run_model_on_files((task.recording.audio for task in tasks), progress=bar.advance),
+        strict=True,
     ):
         if isinstance(output, AudioError):
             yield output

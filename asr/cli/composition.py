@@ -1,4 +1,4 @@
-"""Hydra at the edge: YAML and overrides in, checked settings out. Nobody below this module sees Hydra or OmegaConf.
+"""Composes settings with Hydra: YAML and overrides in, checked dataclasses out. No other room imports Hydra.
 
 The dataclasses of `asr.settings` are the schema and hold every default; `conf/` holds what differs from them and what a
 user may choose between. The spelling of file names is made safe for Hydra's grammar here, and a mistyped key, option

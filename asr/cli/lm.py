@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     output = _output(split.files, settings)
     check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)
-    _count_bytes(settings.valid)  # a typo there is told before the training
+    _count_bytes(settings.valid)  # a typo there is reported before the training
     models = [name for name in split.files if name.endswith((".lm", *_ARPA_SUFFIXES))]
     if models and len(split.files) > 1:
         raise ConfigError(f"{models[0]} is a finished model, not a text to train on: name it alone")

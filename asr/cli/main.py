@@ -100,10 +100,10 @@ def _report(error: Exception, arguments: Sequence[str], code: int) -> int:
         import traceback
 
         say("".join(traceback.format_exception(error)).rstrip())
-    told = str(error)
+    text = str(error)
     if isinstance(error, OSError) and error.strerror:
-        told = error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
-    lines = told.splitlines() or [type(error).__name__]
+        text = error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
+    lines = text.splitlines() or [type(error).__name__]
     if len(lines) == 1:
         say(f"asr: error: {lines[0]}")
     else:

@@ -43,7 +43,7 @@ class HearingBar:
     ) -> None:
         self._bar.close()
 
-    def hear(self, number: int, seconds: float, share: float) -> None:
+    def advance(self, number: int, seconds: float, share: float) -> None:
         """Progress within a recording; arguments as `Transcriber` passes them."""
         if number != self._number:
             self._seconds_before += self._seconds

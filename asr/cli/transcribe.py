@@ -34,12 +34,12 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr transcribe FILE... [key=value...]"
 TEXT = """
-Writes down what is said in recordings: WAV, FLAC, OGG, Opus, MP3, M4A, MP4, WebM and more, of any length. A FILE is a
-recording, a folder (searched for recordings, all levels deep), a pattern ('calls/**/*.mp3'), a manifest (.jsonl; a line
-with an offset is a segment), a pipe such as <(command), or - for audio on standard input. The text goes to standard
-output: alone for one recording, behind the file's name and a tab for several; or into one file a recording, in
-output_dir or beside it, where a second run skips what is finished. A recording that cannot be read is named on standard
-error, the rest go on, and the exit code is 1.
+Transcribes recordings: WAV, FLAC, Ogg, Opus, MP3, M4A, MP4, WebM and more, of any length. A FILE is a recording, a
+folder (searched at all levels), a pattern ('calls/**/*.mp3'), a manifest (.jsonl; a line with an offset is a segment),
+a pipe such as <(command), or - for audio on standard input. The text is written to standard output: alone for one
+recording, after the file's name and a tab for several; or to one file per recording, in output_dir or beside it, where
+a second run skips finished recordings. A recording that cannot be read is named on standard error, the others are
+transcribed, and the exit code is 1.
 """
 EXAMPLES = """\
   asr transcribe interview.mp3
@@ -157,11 +157,11 @@ def _to_stdout(
 def _results(
     recordings: Sequence[Recording], transcriber: Transcriber
 ) -> Iterator[tuple[Recording, Transcript | AudioError]]:
-    """Recordings with what comes of them; errors are named already."""
+    """Recordings with their transcripts or errors; the errors are logged already."""
     from asr.cli.progress import HearingBar
 
     with HearingBar([one.bytes_on_disk for one in recordings]) as bar:
-        results = transcriber.transcribe_files((one.audio for one in recordings), progress=bar.hear)
+        results = transcriber.transcribe_files((one.audio for one in recordings), progress=bar.advance)
         for number, (recording, result) in enumerate(zip(recordings, results, strict=True)):
             bar.finish(number)
             if isinstance(result, AudioError):

@@ -1,6 +1,6 @@
 """Which utterances form a batch, how long its rows are, and how its arrays are filled.
 
-Utterances are sorted into a few buckets of fixed shape, because compilers and fused kernels prepare themselves anew for
+Utterances are sorted into a few buckets of fixed shape, because compilers and fused kernels prepare separately for
 every shape. The bounds of the buckets are chosen to minimise the padding.
 """
 

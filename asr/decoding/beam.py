@@ -122,7 +122,7 @@ class BeamSearch:
         return Beams.begin(rows, self._scorers)
 
     def advance(self, beams: Beams, log_probs: Sequence[LogProbs]) -> list[Beams]:
-        """Go on through the next steps of some utterances.
+        """Search through the next steps of some utterances.
 
         Parameters
         ----------
@@ -500,7 +500,7 @@ class _Plan:
 
 
 def _hold(beams: Beams, blanks: Floats) -> None:
-    """Let hypotheses go on by blanks alone, of the given log-probability; NaN for none."""
+    """Extend hypotheses by blanks alone, of the given log-probability; NaN for none."""
     held = (~np.isnan(blanks)).nonzero()[0]
     if len(held):
         beams.blank[held] = np.logaddexp(beams.blank[held], beams.symbol[held]) + blanks[held]

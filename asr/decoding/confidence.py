@@ -65,16 +65,16 @@ def word_features(
         return np.zeros((0, len(FEATURES)))
     starts, ends = np.array(spans).T
     steps = np.array(hypothesis.steps)
-    heard = np.maximum(np.array(hypothesis.log_probs), _LOWEST)
+    at_steps = np.maximum(np.array(hypothesis.log_probs), _LOWEST)
     # At a step without a new character, the blank is the symbol of the alignment.
     explained = np.maximum(log_probs[:, BLANK].astype(np.float64), _LOWEST)
-    explained[steps] = heard
+    explained[steps] = at_steps
     behind = np.maximum(log_probs.max(axis=1) - explained, 0)
     summed = np.concatenate([[0.0], np.cumsum(behind)])
     first, last = steps[starts], steps[ends - 1] + 1
     length = (ends - starts).astype(np.float64)
-    mean = np.add.reduceat(heard, np.stack([starts, ends], axis=1).ravel()[:-1])[::2] / length
-    least = np.array([heard[start:end].min() for start, end in zip(starts, ends, strict=True)])
+    mean = np.add.reduceat(at_steps, np.stack([starts, ends], axis=1).ravel()[:-1])[::2] / length
+    least = np.array([at_steps[start:end].min() for start, end in zip(starts, ends, strict=True)])
     deficit = (summed[last] - summed[first]) / length
     # The language model scores words between spaces; words that no space separates share such a score.
     spaced = np.concatenate([[0], np.cumsum(starts[1:] > ends[:-1])])

@@ -92,7 +92,7 @@ class PronunciationLexicon:
         return int(self.counts.max(initial=1))
 
     def follow(self, nodes: Ints, symbols: Ints) -> Ints:
-        """The nodes that phones lead to from some nodes; `NOT_FOUND` where no word goes on so."""
+        """The nodes that phones lead to from some nodes; `NOT_FOUND` where no word continues so."""
         if self._table is None:
             return self.tree.find(nodes, symbols)
         return self._table[nodes, symbols].astype(np.int64)

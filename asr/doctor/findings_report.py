@@ -152,7 +152,7 @@ def write_report(folder: str | Path, diagnosis: Diagnosis, *, overwrite: bool = 
     Raises
     ------
     OutputError
-        Before anything is written, if such a file is in the way.
+        Before anything is written, if such a file exists.
     OSError
         If a file cannot be written.
     """

@@ -220,7 +220,7 @@ class EvaluationReport:
         Raises
         ------
         OutputError
-            Before anything is written, if such a file is in the way.
+            Before anything is written, if such a file exists.
         OSError
             If a file cannot be written.
         """

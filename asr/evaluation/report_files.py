@@ -80,7 +80,7 @@ def write_report(
     Raises
     ------
     OutputError
-        Before anything is written, if such a file is in the way.
+        Before anything is written, if such a file exists.
     OSError
         If a file cannot be written.
     """

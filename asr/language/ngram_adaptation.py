@@ -50,7 +50,7 @@ def adapt_ngram(
         left out of the text (each fifth of the sentences, by a model of the others; of a large text one part alone),
         and 0.5 at most.
     watch : callable
-        Told what is being done.
+        Called with a description of each step.
 
     Raises
     ------

@@ -119,7 +119,7 @@ class _Part:
         """of each n-gram of the last level as a context; 1 where the model does not have it"""
 
     def advance(self, level: _Level) -> None:
-        """Go on to the next level."""
+        """Advance to the next level."""
         log_probs, self.states = self.model.score(self.states[level.parents], self.own[level.labels])
         lacking = self.lacking[level.labels]
         self.states[lacking] = NOT_FOUND

@@ -38,7 +38,7 @@ class Spelling:
     labels: tuple[str, ...]
     """each in the model's symbols"""
     unknown: tuple[str, ...]
-    """words with characters that the model does not know, which are passed over"""
+    """words with characters outside the alphabet, which are skipped"""
     spaces: tuple[str, ...]
     """what stands before each word in the text: a space, or nothing"""
 

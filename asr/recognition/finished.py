@@ -53,7 +53,7 @@ class Journal(OutputJournal):
     def is_finished(self, output: Path, source: Source | None) -> bool:
         """Whether the transcript is there, made of just this recording with just these settings.
 
-        One that was corrected since is: somebody has worked on it.
+        One that was edited since counts as finished, so that corrections are not lost.
         """
         lines = self.lines(output)
         made = {line["digest"] for line in lines if _source(line) == source}

@@ -59,7 +59,7 @@ class WindowQueues(Generic[Item]):
         return item
 
     def close(self) -> None:
-        """Let nobody wait for room any more."""
+        """Release all threads that wait for room."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

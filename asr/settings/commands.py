@@ -122,7 +122,7 @@ class RecognitionJob(Messages):
     max_hours: float = field(default=24.0, metadata=between(0.0, _YEAR_HOURS, low_open=True))
     """a longer recording is an error"""
     timeout: float = field(default=60.0, metadata=between(0.0, _DAY_SECONDS, low_open=True, unit="seconds (a day)"))
-    """seconds without progress after which a recording is given up"""
+    """seconds without progress after which a recording is abandoned"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

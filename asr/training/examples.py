@@ -1,4 +1,4 @@
-"""Makes batches of features and labels from utterances; their augmentation is drawn anew in every epoch."""
+"""Makes batches of features and labels from utterances; the augmentation differs in every epoch."""
 
 from __future__ import annotations
 
@@ -360,7 +360,9 @@ class Examples:
                 self._cache.write(place, frames)
             except OSError as error:
                 self._cache = None
-                self._notes.append(f"data.cache_dir cannot be written ({error.strerror}): training goes on without it")
+                self._notes.append(
+                    f"data.cache_dir cannot be written ({error.strerror}): training continues without it"
+                )
         return frames
 
     def _samples(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Samples:

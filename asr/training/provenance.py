@@ -96,7 +96,7 @@ def _git_state() -> dict[str, Any] | None:
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # site-packages may lie within somebody's repository
+        git("ls-files", "--error-unmatch", "__init__.py")  # site-packages may be inside another repository
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "."))}
     except (OSError, subprocess.SubprocessError):
         return None

@@ -107,7 +107,7 @@ class Tuner:
         ----------
         trials : int > 0
         watch : callable
-            Told of every trial.
+            Called with every trial.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class Tuner:
         start = {name: getattr(self._settings, name) for name in self._searched}
         study.enqueue_trial({name: min(max(start[name], low), high) for name, (low, high) in self._searched.items()})
         done: list[Trial] = []
-        # As many trials are told together as are asked together: the search then is the same on any machine.
+        # Results are reported in groups as large as those that were drawn: the search is then the same on any machine.
         at_once = 4
         while len(done) < trials:
             asked = [study.ask() for _ in range(min(at_once, trials - len(done)))]

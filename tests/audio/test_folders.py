@@ -68,14 +68,14 @@ def test_what_is_passed_over_is_counted_by_suffix(tmp_path):
     files(tmp_path, "._a.wav", "._notes.pdf", ".DS_Store", ".AppleDouble/a.wav", ".asr-transcripts.jsonl")
     found = search_folder(tmp_path)
     assert names(tmp_path, found.recordings) == ["A.FLAC", "a.wav", "c.aifc", "d.WMV", "sub/b.avi"]
-    assert found.describe_passed_over() == "4 files passed over (2 .txt, 1 without suffix, 1 .pdf)"
+    assert found.describe_passed_over() == "4 files skipped (2 .txt, 1 without suffix, 1 .pdf)"
     assert found.problems == []
 
 
 def test_one_file_is_one_file_and_none_is_no_word(tmp_path):
     files(tmp_path, "a.wav", "a.json")
     found = search_folder(tmp_path)
-    assert found.describe_passed_over() == "1 file passed over (1 .json)"
+    assert found.describe_passed_over() == "1 file skipped (1 .json)"
     found.passed_over.clear()
     assert describe_passed_over(found.passed_over) == ""
 
@@ -133,7 +133,7 @@ def test_a_broken_link_is_named_where_it_may_have_been_a_recording(tmp_path):
     assert {str(one) for one in found.problems} == {
         f"{tmp_path / name}: is a link to nowhere, which is not there" for name in ("gone", "gone.wav")
     }
-    assert found.describe_passed_over() == "1 file passed over (1 .txt)"
+    assert found.describe_passed_over() == "1 file skipped (1 .txt)"
     assert match_pattern(f"{tmp_path}/*.wav", []) == [tmp_path / "gone.wav"]
 
 

@@ -182,7 +182,7 @@ def test_what_a_folder_holds_besides_is_counted(asr_command, bundle, tmp_path):
     for name in ("a.txt", "b.txt", "c.pdf", "._a.opus"):
         (tmp_path / name).write_text("x")
     outcome = asr_command("transcribe", tmp_path, bundle, "format=jsonl")
-    assert (outcome.code, outcome.err) == (0, "3 files passed over (2 .txt, 1 .pdf)\n")
+    assert (outcome.code, outcome.err) == (0, "3 files skipped (2 .txt, 1 .pdf)\n")
     assert len(json_lines(outcome.out)) == 1
 
 

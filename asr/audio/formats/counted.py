@@ -69,7 +69,7 @@ def mmf(source: Source, start: int) -> tuple[Link, int]:
 
 
 def real_media(source: Source, start: int) -> tuple[Link, int]:
-    """Chunks with a size; a pipe leaves an empty one for the sound, which goes on to the end."""
+    """Chunks with a size; a pipe leaves an empty one for the sound, which extends to the end."""
     end = source.find(starts.RM, start + 1)
     position = start
     while position + 8 <= end:

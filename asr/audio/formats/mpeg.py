@@ -87,7 +87,7 @@ def read_frame(header: bytes) -> Frame | None:
 
 
 def first_frame(source: Source, start: int) -> int:
-    """Where frames begin, tags and a little rubbish passed over; -1 if the file does not consist of frames."""
+    """Where frames begin, after tags and a few other bytes; -1 if the file does not consist of frames."""
     start = after_tags(source, start)
     return _next_frames(source, start, min(source.size, start + _LONGEST_LEAD))
 

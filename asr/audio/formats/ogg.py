@@ -55,7 +55,7 @@ def ogg(source: Source, start: int) -> tuple[list[Link], int]:
         else:
             opening = False
             before = numbers.get(page.serial)
-            # A recording of a radio stream has its headers and goes on anywhere; from there on nothing may be missing.
+            # A recording of a radio stream has the headers and starts at any page; after that no page may be missing.
             if before is not None and page.number != before + 1 and granules.get(page.serial, 0) > 0:
                 missing = f"{before + 1} to {page.number - 1}"
                 raise AudioError(source.path, f"is damaged: Ogg pages {missing} are missing or out of order")
