@@ -79,11 +79,7 @@ def decode_audio(path: AudioSource) -> tuple[npt.NDArray[np.float32], int]:
         As `load_audio` does.
     """
     with open_audio(path) as recording:
-        return join_blocks(list(recording.blocks))
-
-
-def join_blocks(blocks: Sequence[Block]) -> tuple[npt.NDArray[np.float32], int]:
-    """The blocks of a recording as one array; result as in `decode_audio`."""
+        blocks = list(recording.blocks)
     rate, channels = blocks[0][0], min(block.shape[1] for _, block in blocks)
     # Of recordings joined in one file, the first says at which rate the others are shown.
     if any(one != rate for one, _ in blocks):

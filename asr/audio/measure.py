@@ -1,21 +1,21 @@
-"""Measures of a recording as it lies on disk: what a doctor of data looks at."""
+"""Measures of a recording, as `asr doctor` needs them: levels, offset, clipping, a digest of the samples."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio.load import Samples, decode_audio
+from asr.audio.load import Samples, decode_audio, open_audio
 from asr.audio.segment import AudioSource
 
 _BLOCK_SECONDS = 0.025
 # Neighbours that are equal and this high are a cut-off top: at 8 kHz and above no voice stays so flat.
 _FLAT_TOP, _FLAT_SAMPLES, _FULL_SCALE = 0.25, 3, 0.999
-# Converted to 16 bits at a time: copies of a long recording would take several times its memory.
-_DIGEST_SAMPLES = 1 << 20
+_SAMPLES_AT_ONCE = 1 << 20
 SILENCE_DB = -120.0
 """dB of digital silence, which has none"""
 
@@ -51,7 +51,25 @@ def measure_audio(path: AudioSource) -> Sound:
     AudioError
         If it cannot be read whole.
     """
-    return measure_channels(*decode_audio(path))
+    *_, sound = measure_blocks(path)
+    assert sound is not None
+    return sound
+
+
+def measure_blocks(path: AudioSource) -> Iterator[Sound | None]:
+    """As `measure_audio`, in little memory for any length: yields None for each block, then the measures."""
+    with open_audio(path) as recording:
+        measurement = Measurement(recording.sample_rate, recording.channels)
+        for rate, block in recording.blocks:
+            if (rate, block.shape[1]) != (recording.sample_rate, recording.channels):
+                break
+            measurement.add(block)
+            yield None
+        else:
+            yield measurement.finish()
+            return
+    # Of recordings joined in one file, the first decides at which rate the others are measured.
+    yield measure_channels(*decode_audio(path))
 
 
 def measure_channels(channels: npt.NDArray[np.float32], rate: int) -> Sound:
@@ -63,32 +81,94 @@ def measure_channels(channels: npt.NDArray[np.float32], rate: int) -> Sound:
     rate : int > 0
         Hz.
     """
-    mixed = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
-    blocks = _block_levels(mixed, max(1, int(_BLOCK_SECONDS * rate)))
-    softest, loudest = np.percentile(blocks, (5, 95))
-    digest = hashlib.blake2b(digest_size=16)
-    for start in range(0, len(channels), _DIGEST_SAMPLES):
-        part = channels[start : start + _DIGEST_SAMPLES]
-        digest.update(np.round(np.clip(part, -1, 1) * 32767).astype(np.int16, order="C").data)
-    digest.update(f"{rate} {channels.shape[1]}".encode())
-    return Sound(
-        seconds=len(channels) / rate,
-        sample_rate=rate,
-        channels=channels.shape[1],
-        peak=float(max(channels.max(), -channels.min())),
-        level_db=_decibels(float(np.dot(mixed, mixed)) / len(mixed)),
-        loudest_db=float(blocks.max()),
-        range_db=float(loudest - softest),
-        dc_offset=max((float(mean) for mean in channels.mean(axis=0, dtype=np.float64)), key=abs),
-        clipped_share=max(_clipped_share(channel) for channel in channels.T),
-        digest=digest.hexdigest(),
-    )
+    measurement = Measurement(rate, channels.shape[1])
+    for start in range(0, len(channels), _SAMPLES_AT_ONCE):
+        measurement.add(channels[start : start + _SAMPLES_AT_ONCE])
+    return measurement.finish()
 
 
-def _block_levels(samples: Samples, size: int) -> Samples:
-    """Level in dB of every block of a recording; of the whole, if it is shorter than one."""
-    count = len(samples) // size
-    blocks = samples[: count * size].reshape(count, size) if count else samples[None]
+class Measurement:
+    """Measures samples that come in blocks; the sizes of the blocks make no difference.
+
+    Parameters
+    ----------
+    rate : int > 0
+        Hz.
+    channels : int > 0
+    """
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self._rate, self._channels = rate, channels
+        self._size = max(1, int(_BLOCK_SECONDS * rate))
+        self._count = 0
+        self._peak = self._power = 0.0
+        self._sums = np.zeros(channels)
+        self._levels: list[Samples] = []
+        self._rest = np.zeros(0, np.float32)  # less than a block of 25 ms
+        self._tops = [_FlatTops() for _ in range(channels)]
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def add(self, block: npt.NDArray[np.float32]) -> None:
+        """Measure the next samples, float32 [shape=(samples, channels)], at least one."""
+        mixed = block[:, 0] if self._channels == 1 else block.mean(axis=1, dtype=np.float32)
+        self._count += len(block)
+        self._peak = max(self._peak, float(block.max()), float(-block.min()))
+        self._power += float(np.dot(mixed, mixed))
+        self._sums += block.sum(axis=0, dtype=np.float64)
+        mixed = np.concatenate([self._rest, mixed])
+        whole = len(mixed) // self._size * self._size
+        self._levels.append(_block_levels(mixed[:whole].reshape(-1, self._size)))
+        self._rest = mixed[whole:].copy()
+        for tops, channel in zip(self._tops, block.T, strict=True):
+            tops.add(channel)
+        self._digest.update(np.round(np.clip(block, -1, 1) * 32767).astype(np.int16, order="C").data)
+
+    def finish(self) -> Sound:
+        """The measures of all samples, of which there must be one at least."""
+        levels = np.concatenate(self._levels)
+        if not len(levels):  # shorter than a block
+            levels = _block_levels(self._rest[None])
+        softest, loudest = np.percentile(levels, (5, 95))
+        self._digest.update(f"{self._rate} {self._channels}".encode())
+        return Sound(
+            seconds=self._count / self._rate,
+            sample_rate=self._rate,
+            channels=self._channels,
+            peak=self._peak,
+            level_db=_decibels(self._power / self._count),
+            loudest_db=float(levels.max()),
+            range_db=float(loudest - softest),
+            dc_offset=max((float(total) / self._count for total in self._sums), key=abs),
+            clipped_share=max(tops.finish() for tops in self._tops) / self._count,
+            digest=self._digest.hexdigest(),
+        )
+
+
+class _FlatTops:
+    """Counts the samples of one channel at full scale, or in runs of equal high ones."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._before = np.zeros(0, np.float32)
+        """the last samples: of all but the last few it is decided already whether they count"""
+
+    def add(self, samples: Samples) -> None:
+        """Count in the next samples."""
+        known = max(0, len(self._before) - _FLAT_SAMPLES + 1)
+        values = np.concatenate([self._before, samples])
+        # Whether the last samples are in a run depends on those that follow.
+        decided = max(known, len(values) - _FLAT_SAMPLES + 1)
+        self._count += int(_on_flat_tops(values)[known:decided].sum())
+        self._before = values[max(0, decided - _FLAT_SAMPLES + 1) :].copy()
+
+    def finish(self) -> int:
+        """The count over all samples."""
+        known = max(0, len(self._before) - _FLAT_SAMPLES + 1)
+        return self._count + int(_on_flat_tops(self._before)[known:].sum())
+
+
+def _block_levels(blocks: npt.NDArray[np.float32]) -> Samples:
+    """Level in dB of every row of samples [shape=(blocks, samples)]."""
     power = np.einsum("ij,ij->i", blocks, blocks) / blocks.shape[1]
     levels: Samples = 10 * np.log10(np.maximum(power, 10 ** (SILENCE_DB / 10)))
     return levels
@@ -98,15 +178,13 @@ def _decibels(power: float) -> float:
     return float(10 * np.log10(max(power, 10 ** (SILENCE_DB / 10))))
 
 
-def _clipped_share(samples: Samples) -> float:
-    """Share of samples at full scale, or in runs of equal high ones."""
+def _on_flat_tops(samples: Samples) -> npt.NDArray[np.bool_]:
+    """Which samples are at full scale, or in runs of equal high ones [shape=(samples,)]."""
+    found = np.abs(samples) >= _FULL_SCALE
     high = np.flatnonzero(np.abs(samples) >= _FLAT_TOP)
-    if len(high) < _FLAT_SAMPLES:
-        return 0.0
-    values = samples[high]
-    same = (np.diff(high) == 1) & (np.diff(values) == 0)
-    flat = np.zeros(len(high), bool)
-    runs = same[:-1] & same[1:]
-    for shift in range(_FLAT_SAMPLES):
-        flat[shift : shift + len(runs)] |= runs
-    return float((flat | (np.abs(values) >= _FULL_SCALE)).sum() / len(samples))
+    if len(high) >= _FLAT_SAMPLES:
+        same = (np.diff(high) == 1) & (np.diff(samples[high]) == 0)
+        runs = np.flatnonzero(same[:-1] & same[1:])
+        for shift in range(_FLAT_SAMPLES):
+            found[high[runs + shift]] = True
+    return found

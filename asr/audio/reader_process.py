@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from asr.audio.load import Samples, join_blocks, open_audio, probe_seconds
-from asr.audio.measure import measure_channels
+from asr.audio.load import Samples, open_audio, probe_seconds
+from asr.audio.measure import measure_blocks
 from asr.audio.segment import AudioSource, split_source
 from asr.errors import AudioError
 
@@ -101,14 +101,7 @@ def _read(request: ReadRequest) -> Iterator[Block]:
 
 
 def _measure(request: MeasureRequest) -> Iterator[Any]:
-    blocks = []
-    with open_audio(request.source) as recording:
-        for block in recording.blocks:
-            blocks.append(block)
-            yield None
-    channels, rate = join_blocks(blocks)
-    blocks.clear()
-    yield measure_channels(channels, rate)
+    yield from measure_blocks(request.source)
 
 
 def _probe(request: ProbeRequest) -> Iterator[float]:

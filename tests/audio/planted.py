@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from asr.audio import reader_process, readers
+from asr.audio import measure, reader_process, readers
 from asr.audio.segment import split_source
 
 READER = "tests.audio.planted:make_reader"
@@ -43,7 +43,8 @@ def _probe(source: Any) -> float:
 
 
 def make_reader(first: None) -> Callable[[Any], Any]:
-    reader_process.open_audio, reader_process.probe_seconds = _open, _probe
+    reader_process.open_audio = measure.open_audio = _open
+    reader_process.probe_seconds = _probe
     return reader_process.make_reader(first)
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import itertools
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
-from asr.audio.measure import SILENCE_DB, measure_audio
+from asr.audio.measure import SILENCE_DB, Measurement, measure_audio, measure_channels
 from asr.errors import AudioError
 
 
@@ -46,6 +49,32 @@ def test_the_same_samples_have_the_same_digest_in_any_file(write_audio, rng):
     samples[17] += 1
     assert measure_audio(write_audio("c.wav", samples)).digest != measure_audio(wav).digest
     assert measure_audio(write_audio("d.wav", samples, rate=8000)).digest != measure_audio(wav).digest
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 1, 399], [401], [7, 16000]])
+def test_the_sizes_of_the_blocks_make_no_difference(rng, sizes):
+    samples = np.clip(np.round(rng.standard_normal((4000, 2)) * 4) / 8, -1, 1).astype(np.float32)
+    samples[1000:1500] = np.float32(0.9)
+    whole = measure_channels(samples, 16000)
+    measurement, start = Measurement(16000, 2), 0
+    for size in itertools.cycle(sizes):
+        measurement.add(samples[start : start + size])
+        start += size
+        if start >= len(samples):
+            break
+    found = measurement.finish()
+    assert (found.digest, found.clipped_share, found.seconds) == (whole.digest, whole.clipped_share, whole.seconds)
+    for one, other in zip(astuple(found), astuple(whole), strict=True):
+        assert one == (pytest.approx(other, rel=1e-5) if isinstance(other, float) else other)
+    # By the definition, one by one: in a run of three equal ones of a quarter of full scale and more, or at full scale.
+    for channel in samples.T:
+        flat = [
+            any(abs(one) >= 0.25 and (channel[at : at + 3] == one).all() and at + 3 <= len(channel) for at in starts)
+            for place, one in enumerate(channel)
+            for starts in [range(max(0, place - 2), place + 1)]
+        ]
+        expected = np.mean([one or abs(value) >= 0.999 for one, value in zip(flat, channel, strict=True)])
+        assert measure_channels(channel[:, None], 16000).clipped_share == pytest.approx(expected)
 
 
 def test_a_recording_shorter_than_a_block_is_measured(write_audio):
