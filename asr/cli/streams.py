@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class _StandardOutput(io.FileIO):
+    """Standard output, whose errors name it, also where what is written is too long for the buffer."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
 
 
 def open_standard_streams() -> None:
@@ -19,6 +34,14 @@ def open_standard_streams() -> None:
             # The system takes the lowest free descriptor: this one.
             os.set_inheritable(os.open(os.devnull, access), True)
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    output = sys.stdout
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_StandardOutput(output.fileno(), "w", closefd=False)),
+        encoding=output.encoding,
+        errors=output.errors,
+        line_buffering=bool(output.line_buffering),
+        write_through=getattr(output, "write_through", False),
+    )
 
 
 def say(message: str) -> None:

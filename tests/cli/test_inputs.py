@@ -230,8 +230,10 @@ def shell(command: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     ("command", "code", "message"),
     [
         ("asr --help >&-", 1, "asr: error: standard output: Bad file descriptor"),
-        ("asr --help >/dev/full", 1, "asr: error: No space left on device"),
+        ("asr --help >/dev/full", 1, "asr: error: standard output: No space left on device"),
         ("asr lm --help >&- <&-", 1, "asr: error: standard output: Bad file descriptor"),
+        ("COLUMNS=40 asr train --help >&-", 1, "asr: error: standard output: Bad file descriptor"),
+        ("COLUMNS=40 asr train --help >/dev/full", 1, "asr: error: standard output: No space left on device"),
         ("asr nothing 2>&-", 2, None),
         ("asr nothing 2>/dev/full", 2, None),
         ("(asr --help; echo $? >&2) | true", 0, "1"),
