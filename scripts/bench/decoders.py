@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Error and time of our beam search beside others, on one model's log-probabilities and one language model.
 
-The bundle hears the recordings of a manifest once. Half of its speakers serve to find each decoder's weights (the same
-number of trials for each, beam 32); all that is shown is of the other half. Every decoder is a process of its own with
-one thread, ready before anything is timed; they take turns, round by round, and the median round counts.
+The network runs once over the recordings of a manifest. Half of its speakers serve to find each decoder's weights (the
+same number of trials for each, beam 32); all that is shown is of the other half. Every decoder is a process of its own
+with one thread, ready before anything is timed; they take turns, round by round, and the median round counts.
 
     python -m venv peers
     peers/bin/pip install "numpy<2" pyctcdecode==0.5.0 kenlm flashlight-text==0.0.7 fast-ctc-decode==0.3.7
@@ -331,16 +331,18 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[s
     parts: dict[str, list[Any]] = {"tuning": [], "measured": []}
     references: dict[str, list[str]] = {"tuning": [], "measured": []}
     seconds = 0.0
-    for one, heard in zip(utterances, Transcriber(bundle).run_model_on_files(u.audio for u in utterances), strict=True):
+    for one, output in zip(
+        utterances, Transcriber(bundle).run_model_on_files(u.audio for u in utterances), strict=True
+    ):
         part = "tuning" if (one.speaker or one.id) in tuned else "measured"
-        if not isinstance(heard, AcousticOutput) or not heard.stretches:
+        if not isinstance(output, AcousticOutput) or not output.stretches:
             continue
         if part == "tuning" and len(parts[part]) >= TUNING_UTTERANCES:
             continue
         # The windows of a long utterance, one behind the other: the same for all.
-        parts[part].append(heard.log_probs())
+        parts[part].append(output.log_probs())
         references[part].append(normalize_text(one.text or "", bundle.normalizer))
-        seconds += heard.duration if part == "measured" else 0
+        seconds += output.duration if part == "measured" else 0
     model = load_ngram(options.lm)
     with (folder / "lm.arpa").open("wb") as file:
         write_arpa(file, model)

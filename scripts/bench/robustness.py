@@ -105,7 +105,7 @@ def main() -> int:
     references = [policy(one.text or "") for one in utterances]
     speakers = [one.speaker for one in utterances]
     results = {
-        name: score(references, heard(transcriber, policy, utterances, recordings, change, name, arguments.seed))
+        name: score(references, transcribed(transcriber, policy, utterances, recordings, change, name, arguments.seed))
         for name, change in tqdm(conditions.items(), "conditions", disable=None)
     }
     print(f"{'':<18}{'WER':>9}  {'95 % interval':<18}{'CER':>8}{'worse by':>10}")
@@ -115,7 +115,7 @@ def main() -> int:
     return 0
 
 
-def heard(
+def transcribed(
     transcriber: Transcriber,
     policy: ScoringPolicy,
     utterances: Sequence[Utterance],

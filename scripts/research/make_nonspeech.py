@@ -1,6 +1,6 @@
 """Makes recordings in which nobody speaks, with empty texts: music, noise, hum, beeps, drums.
 
-A model that has only ever heard speech writes words under music. With these among its training data it learns to write
+A model that was trained on speech alone writes words under music. With these among its training data it learns to write
 nothing there. Everything is synthesised from a seed; nothing is downloaded.
 
     python scripts/research/make_nonspeech.py data/nonspeech

@@ -127,12 +127,12 @@ def test_words_of_an_hour_are_where_they_are_in_its_utterances(tmp_path):
     texts = [utterances[index].text or "" for index in order]
     alone, offset = [], 0.0
     for samples, text in zip(speech, texts, strict=True):
-        heard = transcriber.run_model_on_samples(samples)
-        words = align_text(heard, spell(text, bundle), bundle, transcriber.step_seconds).words
+        output = transcriber.run_model_on_samples(samples)
+        words = align_text(output, spell(text, bundle), bundle, transcriber.step_seconds).words
         alone += [(offset + word.start, offset + word.end) for word in words]
         offset += len(samples) / RATE
-    heard = transcriber.run_model_on_samples(np.concatenate(speech))
-    joined = align_text(heard, spell(" ".join(texts), bundle), bundle, transcriber.step_seconds).words
+    output = transcriber.run_model_on_samples(np.concatenate(speech))
+    joined = align_text(output, spell(" ".join(texts), bundle), bundle, transcriber.step_seconds).words
     off = np.abs(np.array([(word.start, word.end) for word in joined]) - np.array(alone))
     assert np.median(off) < 0.08
     assert np.percentile(off, 99) < 0.5

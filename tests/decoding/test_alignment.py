@@ -16,7 +16,7 @@ def random_log_probs(rng: np.random.Generator, steps: int, symbols: int = 5) -> 
 
 
 def spoken(rng: np.random.Generator, text: np.ndarray, sure: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities of a model that hears a text, and the steps at which it does."""
+    """Log-probabilities of a model that recognises a text, and the steps of its symbols."""
     places = np.cumsum(rng.integers(2, 9, len(text)))
     logits = rng.standard_normal((places[-1] + 5, 6))
     logits[:, 0] += sure

@@ -35,9 +35,9 @@ def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None,
     utterances, ours, theirs = [], [], []
     for number in range(count):
         words = list(rng.choice(WORDS, 12))
-        heard = [word for word in words if rng.random() > 0.1]
+        hypothesis = [word for word in words if rng.random() > 0.1]
         if rng.random() < 0.3:
-            heard[0] = "wrong"
+            hypothesis[0] = "wrong"
         audio = write_audio(f"audio/{number}.wav", seconds=1.5) if write_audio else Path()
         utterances.append(
             Utterance(
@@ -45,9 +45,9 @@ def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None,
             )
         )
         timed = [
-            Word(word, 0.1 * place, 0.1 * place + 0.09, 0.5 + rng.random() / 2) for place, word in enumerate(heard)
+            Word(word, 0.1 * place, 0.1 * place + 0.09, 0.5 + rng.random() / 2) for place, word in enumerate(hypothesis)
         ]
-        ours.append(Output(" ".join(heard), tuple(timed), spikes))
+        ours.append(Output(" ".join(hypothesis), tuple(timed), spikes))
         theirs.append(Output(" ".join(words[1:])))
     utterances[0] = Utterance(
         "<b>hostile</b>", utterances[0].audio_path, HOSTILE, 1.5, "<i>s0</i>", "", {"accent": HOSTILE}

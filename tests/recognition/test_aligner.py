@@ -32,7 +32,7 @@ def test_a_script_without_spaces_is_spelled_by_characters(bundle):
     assert spelling.words == ("漢", "字", "漢。")
 
 
-def heard(bundle: Bundle, text: str, gap: int = 3) -> AcousticOutput:
+def acoustic_output(bundle: Bundle, text: str, gap: int = 3) -> AcousticOutput:
     """A recording of a text, a symbol every few steps, from step 10 on."""
     numbers = bundle.alphabet.encode(text)
     probabilities = np.full((20 + gap * len(numbers), bundle.alphabet.size), 0.001)
@@ -44,7 +44,7 @@ def heard(bundle: Bundle, text: str, gap: int = 3) -> AcousticOutput:
 
 
 def test_words_are_where_they_are_said_and_wrong_ones_have_low_scores(bundle):
-    recording = heard(bundle, "the cat sat")
+    recording = acoustic_output(bundle, "the cat sat")
     transcript = align_text(recording, spell("The cat sat.", bundle), bundle, 0.04)
     assert [(word.text, word.start, word.end) for word in transcript.words] == [
         ("The", 0.4, 0.68), ("cat", 0.88, 1.16), ("sat.", 1.36, 1.64),
@@ -57,7 +57,7 @@ def test_words_are_where_they_are_said_and_wrong_ones_have_low_scores(bundle):
 
 def test_a_text_without_words_is_refused(bundle):
     with pytest.raises(AlignmentError, match="no words"):
-        align_text(heard(bundle, "a"), spell("1984 —", bundle), bundle, 0.04)
+        align_text(acoustic_output(bundle, "a"), spell("1984 —", bundle), bundle, 0.04)
 
 
 def test_utterances_are_cut_in_the_longest_pauses(rng):

@@ -71,12 +71,12 @@ def speech() -> np.ndarray:
 @pytest.mark.parametrize("decoder", [GreedyConfig(), BeamConfig(beam_width=4, n_best=3)], ids=["greedy", "beam"])
 def test_no_space_is_put_between_stretches_or_words(bundle, speech, decoder: DecoderConfig):
     transcriber = Transcriber(bundle, decoder=decoder)
-    heard = transcriber.run_model_on_samples(speech)
-    assert len(heard.stretches) > 1
+    output = transcriber.run_model_on_samples(speech)
+    assert len(output.stretches) > 1
     transcript = transcriber.transcribe_samples(speech)
     assert len(transcript.text) > 20
     assert " " not in "".join([transcript.text, *transcript.alternatives])
-    ((best, *_),) = decode_recordings([heard], make_decoder(bundle.alphabet, decoder))
+    ((best, *_),) = decode_recordings([output], make_decoder(bundle.alphabet, decoder))
     assert best.text == transcript.text
     assert len(best.steps) == len(best.text)
     assert "".join(word.text for word in transcript.words) == transcript.text
@@ -169,13 +169,13 @@ def test_a_known_text_is_aligned_character_by_character(han, speech, asr_command
 
 def test_a_known_text_of_two_scripts_keeps_its_spaces(mixed, speech):
     transcriber = Transcriber(mixed, decoder=GreedyConfig())
-    heard = transcriber.run_model_on_samples(speech)
+    output = transcriber.run_model_on_samples(speech)
     spelling = spell("— 我在 Bad。中 国 7", mixed)
     assert spelling.words == ("— 我", "在", "Bad。", "中", "国 7")
     assert spelling.labels == ("我", "在", "bad", "中", "国")
     assert spelling.unknown == ("7",)
     assert spelling.text == "— 我在 Bad。中 国 7"
-    transcript = align_text(heard, spelling, mixed, transcriber.step_seconds)
+    transcript = align_text(output, spelling, mixed, transcriber.step_seconds)
     assert transcript.text == spelling.text
     assert transcript.spaces == ["", "", " ", "", " "]
     (cut,) = cut_utterances(transcript.words, longest=1e3, duration=transcript.duration, spaces=transcript.spaces)

@@ -67,8 +67,8 @@ def test_of_two_outputs_the_second_is_for_a_language_model_and_the_first_for_all
     for decoder in (GreedyConfig(), BeamConfig()):
         found = Transcriber(two, decoder=decoder).run_model_on_samples(samples).log_probs()
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    heard = Transcriber(two, decoder=BeamConfig(lm=str(tmp_path / "pets.lm"))).run_model_on_samples(samples)
-    np.testing.assert_allclose(heard.log_probs(), -np.log(two.alphabet.size), atol=1e-5)
+    output = Transcriber(two, decoder=BeamConfig(lm=str(tmp_path / "pets.lm"))).run_model_on_samples(samples)
+    np.testing.assert_allclose(output.log_probs(), -np.log(two.alphabet.size), atol=1e-5)
 
 
 def test_an_unreadable_recording_does_not_keep_the_rest_back(transcriber, tmp_path):
@@ -162,14 +162,14 @@ def test_what_the_model_hears_is_decoded_as_it_is_transcribed(tiny_bundle, rng, 
     long = np.concatenate([np.tile(speech, 8), np.zeros(20 * RATE, np.float32), speech])
     for decoder in (GreedyConfig(), BeamConfig(beam_width=4)):
         transcriber = Transcriber(bundle, decoder=decoder)
-        heard = transcriber.run_model_on_samples(long)
-        ((best, *_),) = decode_recordings([heard], make_decoder(bundle.alphabet, decoder))
+        output = transcriber.run_model_on_samples(long)
+        ((best, *_),) = decode_recordings([output], make_decoder(bundle.alphabet, decoder))
         transcript = transcriber.transcribe_samples(long)
         assert " ".join(best.text.split()) == transcript.text
         assert len(best.steps) == len(best.log_probs) == len(best.text)
         assert list(best.steps) == sorted(best.steps)
         assert best.steps[0] * 0.04 == pytest.approx(transcript.words[0].start, abs=1e-3)
-        assert best.steps[-1] < len(heard.log_probs())
+        assert best.steps[-1] < len(output.log_probs())
 
 
 @pytest.mark.slow
@@ -224,11 +224,11 @@ def test_samples_may_be_of_any_floating_point_type(transcriber):
 
 def test_silence_between_stretches_takes_no_memory():
     steps = np.log(np.full((3, 4), 0.25, np.float32))
-    heard = AcousticOutput("", 4.0, (Stretch(2, steps), Stretch(1_000_000, steps)))
-    blocks = heard.blocks()
+    output = AcousticOutput("", 4.0, (Stretch(2, steps), Stretch(1_000_000, steps)))
+    blocks = output.blocks()
     assert [len(one) for one in blocks] == [2, 3, 999_995, 3]
     assert blocks[2].strides[0] == 0
-    short = replace(heard, stretches=(Stretch(2, steps), Stretch(7, steps)))
+    short = replace(output, stretches=(Stretch(2, steps), Stretch(7, steps)))
     expected = np.full((10, 4), -np.inf, np.float32)
     expected[:, 0] = 0
     expected[2:5] = expected[7:10] = steps
@@ -255,7 +255,7 @@ def test_one_pass_gives_the_texts_of_every_decoder_the_output_and_the_frames(tin
     long = write_audio("long.wav", seconds=80)
     paths = [SAMPLE_PATHS[0], tmp_path / "none.wav", long, *SAMPLE_PATHS[1:3]]
     expected = [list(one.transcribe_files(paths)) for one in (first, second)]
-    heard = list(first.run_model_on_files(paths))
+    output = list(first.run_model_on_files(paths))
     calls = engine.calls // 3
     engine.calls = 0
     results = list(first.recognize_files(paths, others=[second], frame_seconds=60))
@@ -263,7 +263,7 @@ def test_one_pass_gives_the_texts_of_every_decoder_the_output_and_the_frames(tin
     assert isinstance(results[1], AudioError)
     for place in (0, 2, 3, 4):
         assert results[place].transcripts == tuple(one[place] for one in expected)
-        np.testing.assert_array_equal(results[place].acoustic_output.log_probs(), heard[place].log_probs())
+        np.testing.assert_array_equal(results[place].acoustic_output.log_probs(), output[place].log_probs())
     assert results[2].frames is None  # longer than 60 seconds
     assert first.decoding_core_seconds > second.decoding_core_seconds > 0
 

@@ -78,7 +78,7 @@ def test_memory_does_not_grow_with_the_recording(rng):
     assert cutter.samples == 200 * RATE
 
 
-def heard(symbols: np.ndarray) -> np.ndarray:
+def acoustic_output(symbols: np.ndarray) -> np.ndarray:
     """Log-probabilities of a model that is sure of its symbols."""
     log_probs = np.full((len(symbols), 4), np.log(0.01), np.float32)
     log_probs[np.arange(len(symbols)), symbols] = np.log(0.97)
@@ -88,13 +88,13 @@ def heard(symbols: np.ndarray) -> np.ndarray:
 def stitch(
     truth: np.ndarray, cuts: list[int], overlap: int, shift: int = 0, silent: tuple[int, ...] = ()
 ) -> list[Stretch]:
-    """What comes of windows over a true sequence of symbols; every second one hears it some steps late."""
+    """The stitched windows over a true sequence of symbols; every second window has it some steps late."""
     stitcher, found = Stitcher(STEP_SECONDS), []
     for number, (cut, end) in enumerate(itertools.pairwise([0, *cuts, len(truth)])):
         first, last = max(0, cut - overlap), min(len(truth), end + overlap)
         symbols = np.roll(truth[first:last], shift * (number % 2))
         window = Window(first, cut, end, np.zeros(0, np.float32))
-        found += stitcher.push(window, None if number in silent else heard(symbols))
+        found += stitcher.push(window, None if number in silent else acoustic_output(symbols))
     return found + list(stitcher.finish())
 
 
