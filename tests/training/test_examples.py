@@ -113,7 +113,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_done_without(tmp_path, monke
     monkeypatch.setattr("asr.training.examples.write_atomically", full)
     source = examples(cache_dir=str(tmp_path / "cache"))
     first, second = prepared(source, [0], 0), prepared(source, [1], 0)
-    assert first.notes == ("data.cache_dir cannot be written (No space left on device): training goes on without it",)
+    assert first.notes == ("data.cache_dir cannot be written (No space left on device): training continues without it",)
     assert second.notes == ()
     np.testing.assert_array_equal(second.batch.frames, batch_of(examples(), [1], 0).frames)
 
