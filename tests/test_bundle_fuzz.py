@@ -9,6 +9,7 @@ import random
 import re
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def mutate(card: dict[str, Any], rng: random.Random) -> bytes:
         elif operation == 3:
             container[key] = [old] if rng.random() < 0.5 else {str(key): old}
         else:
-            container[key] = rng.choice(ODD)
+            container[key] = deepcopy(rng.choice(ODD))  # which a further change would else put into itself
         if not nodes(card):
             break
     content = json.dumps(card).encode()
@@ -322,4 +323,5 @@ def test_odd_arrays_whose_digests_are_right_work_or_are_one_error(copy, name, co
         except Exception as error:
             raise AssertionError(f"seed {seed}") from error
     assert 0 < messages.count("") < count
-    assert all(name in message for message in messages if message)
+    # Without priors, the error is that of the decoder that needs them.
+    assert all(name in message or "no mean probabilities" in message for message in messages if message)
