@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from asr.doctor.examination import examine
 from asr.doctor.faults import KINDS, Severity
 from asr.doctor.findings_report import format_table, report_object, write_report
 from asr.errors import ConfigError
+from asr.machine import usage
 from asr.settings.commands import DoctorConfig, TrainConfig
 from asr.settings.corpus import DataConfig
 from asr.settings.text import AlphabetConfig
@@ -297,13 +297,14 @@ def test_held_out_speakers_are_a_part_of_their_own(planted):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED_SPEECH.is_dir(), reason="needs the speech corpora beside the repository")
-def test_an_hour_of_real_speech_takes_less_than_ten_seconds():
+def test_an_hour_of_real_speech_takes_less_than_twenty_core_seconds():
+    """Not by the clock: other tests run beside this one."""
     manifest = SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl"
-    started = time.monotonic()
+    before = usage()
     found = examine(TrainConfig(), parts=[manifest])
-    seconds = time.monotonic() - started
+    seconds = usage().core_seconds - before.core_seconds
     assert found.seconds > 3600
-    assert seconds / (found.seconds / 3600) < 10
+    assert 1 < seconds / (found.seconds / 3600) < 20
     assert not found.at_least(Severity.unusable)
 
 
