@@ -175,10 +175,10 @@ def test_what_the_model_hears_is_decoded_as_it_is_transcribed(tiny_bundle, rng, 
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED_SPEECH.exists(), reason="needs the LibriSpeech recordings that only developers have")
 @pytest.mark.parametrize("decoder", [GreedyConfig(), BeamConfig(beam_width=8)], ids=["greedy", "beam"])
-def test_texts_do_not_depend_on_order_company_or_workers(decoder):
+def test_texts_do_not_depend_on_order_neighbours_or_workers(decoder):
     bundle = asr.load_bundle("en")
     manifest = SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl"
-    paths = [one.audio_path for one in read_manifest(manifest).utterances]
+    paths = [one.audio_path for one in read_manifest(manifest).utterances[::2]]
     shuffled = np.random.default_rng(0).permutation(len(paths))
 
     def texts(order, workers):
