@@ -9,6 +9,7 @@ models and hot words. The result of an utterance does not depend on the others t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -157,24 +158,27 @@ class BeamSearch:
                 beams = self._step(beams, plan, index, going)
         return done
 
-    def insert(self, beams: Beams, symbol: int) -> Beams:
-        """Let every text of a row that does not end in a symbol grow by it, at no cost but the scorers'; one step.
+    def narrowed(self, beam_width: int | None) -> BeamSearch:
+        """The same search with a beam of at most that width; None leaves it as it is."""
+        if beam_width is None or beam_width >= self._width:
+            return self
+        narrow = copy(self)
+        narrow._width = beam_width
+        return narrow
 
-        Texts that may not grow by it go, unless none may; the empty text stays as it is.
-        """
-        step = np.full((1, int(max(beams.last.max(), symbol)) + 1), -np.inf)
-        step[0, [BLANK, symbol]] = 0
-        # Holding the symbol would count alignments that end in it twice.
-        beams.blank, beams.symbol = beams.total, np.full(len(beams.row), IMPOSSIBLE)
-        (grown,) = self.advance(beams, [step])
-        from_nothing = (grown.parent != NOT_FOUND) & (grown.last[grown.parent] == BLANK)
-        wanted = np.flatnonzero(((grown.last == symbol) & ~from_nothing) | (grown.last == BLANK))
-        return self._take(grown, wanted) if len(wanted) else grown
+    def copy(self, beams: Beams) -> Beams:
+        """An independent copy of the hypotheses."""
+        copied = self._taken(beams, np.arange(len(beams.row)))
+        copied.steps, copied.history = beams.steps.copy(), beams.history.copy()
+        return copied
 
     def _take(self, beams: Beams, slots: Ints) -> Beams:
         """Some hypotheses of a beam, in that order: whole rows."""
         if np.array_equal(slots, np.arange(len(beams.row))):
             return beams
+        return self._taken(beams, slots)
+
+    def _taken(self, beams: Beams, slots: Ints) -> Beams:
         now_at = np.full(len(beams.row) + 1, NOT_FOUND)
         now_at[slots] = np.arange(len(slots))
         return Beams(
@@ -192,6 +196,17 @@ class BeamSearch:
             [scorer.take(states, slots) for scorer, states in zip(self._scorers, beams.states, strict=True)],
             beams.history,
         )
+
+    def leader(self, beams: Beams) -> tuple[int, int, float]:
+        """The best hypothesis of a single utterance if it goes on: its slot, the best reading of its last word, and
+        its score. The reading is `NOT_FOUND` in an unfinished word, and 0 for scorers without readings."""
+        score = beams.total + beams.context
+        slot = int(score.argmax())
+        if self._reader is None:
+            return slot, 0, float(score[slot])
+        alone = self._reader.take(beams.states[self._scorers.index(self._reader)], np.array([slot]))
+        _, readings, gains = self._reader.endings(alone)
+        return slot, int(readings[gains.argmax()]), float(score[slot])
 
     def finish(self, beams: Beams) -> tuple[Ints, Ints, Floats]:
         """The score of every hypothesis if its utterance ends here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Protocol
@@ -24,7 +25,7 @@ from asr.pronunciation.phones import PhoneSet
 from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.text import NormalizerConfig
-from asr.text.alphabet import Alphabet
+from asr.text.alphabet import BLANK, Alphabet
 
 
 class Decoder(Protocol):
@@ -53,8 +54,8 @@ class Decoder(Protocol):
             If the log-probabilities are NaN, not normalised, or of another width than the alphabet.
         """
 
-    def stream(self) -> Stream:
-        """Begin to decode a recording of any length piece by piece."""
+    def stream(self, beam_width: int | None = None) -> Stream:
+        """Begin to decode a recording block by block; a beam search with at most so many hypotheses."""
 
     def language_scores(self, text: str) -> Floats | None:
         """The scores of a text in its language model, if it has one over words.
@@ -67,26 +68,35 @@ class Decoder(Protocol):
 
 
 class Stream(Protocol):
-    """A recording that is decoded piece by piece.
+    """A recording that is decoded block by block. However it is divided, the texts are those of the whole.
 
     Examples
     --------
     >>> stream = make_decoder(Alphabet(" ab"), BeamConfig()).stream()
     >>> for probabilities in ([[0.1, 0.1, 0.7, 0.1]], [[0.1, 0.1, 0.1, 0.7], [0.7, 0.1, 0.1, 0.1]]):
     ...     stream.advance(np.log(probabilities))
-    ...     stream.pause()
+    ...     print(stream.best().text)
+    a
+    ab
     >>> stream.finish()[0].text
-    'a b'
+    'ab'
     """
+
+    @property
+    def settled(self) -> str:
+        """The beginning of the text that later blocks cannot change."""
 
     def advance(self, log_probs: LogProbs) -> None:
         """Decode the next natural log-probabilities [shape=(steps, symbols)]; errors as in `Decoder.decode`."""
 
-    def pause(self) -> None:
-        """End a word here, if there is one. It counts as a step."""
+    def copy(self) -> Stream:
+        """An independent stream in the same state."""
+
+    def best(self) -> Hypothesis:
+        """The best text so far if the recording goes on: its last word may be unfinished, or end in a separator."""
 
     def finish(self) -> list[Hypothesis]:
-        """The texts of the whole recording, best first; steps are counted through all pieces and pauses."""
+        """The texts of the recording if it ends here, best first; the stream may go on afterwards."""
 
 
 def make_decoder(
@@ -183,7 +193,7 @@ class GreedyDecoder:
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         return [[decode_greedy(one, self._alphabet)] for one in log_probs]
 
-    def stream(self) -> GreedyStream:
+    def stream(self, beam_width: int | None = None) -> GreedyStream:
         return GreedyStream(self._alphabet)
 
     def language_scores(self, text: str) -> Floats | None:
@@ -191,35 +201,44 @@ class GreedyDecoder:
 
 
 class GreedyStream:
-    """See `Stream`. Pieces are decoded independently: a symbol that continues over a border is written twice."""
+    """See `Stream`."""
 
     def __init__(self, alphabet: Alphabet) -> None:
         self._alphabet = alphabet
         self._steps = 0
-        self._pieces: list[Hypothesis] = []
+        self._last = BLANK
+        self._blocks: list[Hypothesis] = []
+
+    @property
+    def settled(self) -> str:
+        return self.best().text
 
     def advance(self, log_probs: LogProbs) -> None:
-        found = decode_greedy(log_probs, self._alphabet)
-        self._pieces.append(replace(found, steps=tuple(self._steps + step for step in found.steps)))
+        found = decode_greedy(log_probs, self._alphabet, last=self._last)
+        self._blocks.append(replace(found, steps=tuple(self._steps + step for step in found.steps)))
         self._steps += len(log_probs)
+        if len(log_probs):
+            self._last = int(log_probs[-1].argmax())
 
-    def pause(self) -> None:
-        separator = self._alphabet.separator
-        if separator and any(piece.text for piece in self._pieces):
-            self._pieces.append(Hypothesis(separator, 0.0, (self._steps,), (0.0,)))
-        self._steps += 1
+    def copy(self) -> GreedyStream:
+        copied = copy(self)
+        copied._blocks = list(self._blocks)
+        return copied
+
+    def best(self) -> Hypothesis:
+        if len(self._blocks) > 1:
+            self._blocks = [
+                Hypothesis(
+                    "".join(one.text for one in self._blocks),
+                    sum((one.score for one in self._blocks), 0.0),
+                    tuple(step for one in self._blocks for step in one.steps),
+                    tuple(log_prob for one in self._blocks for log_prob in one.log_probs),
+                )
+            ]
+        return self._blocks[0] if self._blocks else Hypothesis("", 0.0, ())
 
     def finish(self) -> list[Hypothesis]:
-        text = "".join(piece.text for piece in self._pieces)
-        end = len(text.rstrip(" "))
-        return [
-            Hypothesis(
-                text[:end],
-                sum((piece.score for piece in self._pieces), 0.0),
-                tuple(step for piece in self._pieces for step in piece.steps)[:end],
-                tuple(log_prob for piece in self._pieces for log_prob in piece.log_probs)[:end],
-            )
-        ]
+        return [self.best()]
 
 
 class BeamDecoder:
@@ -297,8 +316,8 @@ class BeamDecoder:
                         results[group[row]].append(hypotheses)
         return [self._united(found) for found in results]
 
-    def stream(self) -> BeamStream:
-        return BeamStream(self)
+    def stream(self, beam_width: int | None = None) -> BeamStream:
+        return BeamStream(self, beam_width)
 
     def language_scores(self, text: str) -> Floats | None:
         if self._model is None or self._model.unit is LanguageUnit.characters:
@@ -369,34 +388,32 @@ class BeamDecoder:
 
 
 class BeamStream:
-    """See `Stream`. All hypotheses are kept; their common beginning is settled and removed from the search."""
+    """See `Stream`. The common beginning of all hypotheses is settled, and removed from the search."""
 
-    def __init__(self, decoder: BeamDecoder) -> None:
+    def __init__(self, decoder: BeamDecoder, beam_width: int | None = None) -> None:
         self._decoder = decoder
-        self._searches = [_StreamSearch(search) for search in decoder._searches]
+        self._searches = [_StreamSearch(search.narrowed(beam_width)) for search in decoder._searches]
 
     def advance(self, log_probs: LogProbs) -> None:
         checked = self._decoder._checked(log_probs)
         for search in self._searches:
             search.advance(checked)
 
-    def pause(self) -> None:
-        for search in self._searches:
-            # With phones, the word-initial phone already marks the next word.
-            search.pause(None if self._decoder._words else self._decoder.alphabet.separator_number)
+    def copy(self) -> BeamStream:
+        copied = copy(self)
+        copied._searches = [search.copy() for search in self._searches]
+        return copied
 
     @property
     def settled(self) -> str:
-        """The beginning of the text that later pieces cannot change."""
-        words, alphabet = self._decoder._words, self._decoder._alphabet
-        texts = [
-            spell_words(search.settled, NOT_FOUND, words.lexicon, 0.0).text
-            if words
-            else alphabet.decode(search.settled.symbols.tolist())
-            for search in self._searches
-        ]
+        texts = [self._spell(search.settled, NOT_FOUND, 0.0).text for search in self._searches]
         shared = itertools.takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
         return texts[0][: len(list(shared))]
+
+    def best(self) -> Hypothesis:
+        first = self._searches[0]
+        slot, reading, score = first.search.leader(first.beams)
+        return self._spell(first.settled + first.beams.history.trace(int(first.beams.node[slot])), reading, score)
 
     def finish(self) -> list[Hypothesis]:
         found = []
@@ -404,6 +421,12 @@ class BeamStream:
             ((_, hypotheses),) = self._decoder._finish(search.search, search.beams, search.settled)
             found.append(hypotheses)
         return self._decoder._united(found)
+
+    def _spell(self, path: Path, last_reading: int, score: float) -> Hypothesis:
+        words = self._decoder._words
+        if words:
+            return spell_words(path, last_reading, words.lexicon, score)
+        return self._decoder._spell_symbols(path, score, strip=False)
 
 
 class _StreamSearch:
@@ -419,8 +442,7 @@ class _StreamSearch:
         path, self.beams.node = self.beams.history.settle(self.beams.node)
         self.settled += path
 
-    def pause(self, space: int | None) -> None:
-        if space is None:
-            self.beams.steps += 1
-        else:
-            self.beams = self.search.insert(self.beams, space)
+    def copy(self) -> _StreamSearch:
+        copied = copy(self)
+        copied.beams = self.search.copy(self.beams)
+        return copied

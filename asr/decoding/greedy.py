@@ -8,7 +8,7 @@ from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
 from asr.text.alphabet import BLANK, Alphabet
 
 
-def decode_greedy(log_probs: LogProbs, alphabet: Alphabet) -> Hypothesis:
+def decode_greedy(log_probs: LogProbs, alphabet: Alphabet, *, last: int = BLANK) -> Hypothesis:
     """The text of the likeliest alignment: the best symbol of every step, repeats merged, blanks removed.
 
     Parameters
@@ -16,6 +16,8 @@ def decode_greedy(log_probs: LogProbs, alphabet: Alphabet) -> Hypothesis:
     log_probs : float [shape=(steps, symbols)]
         Natural log-probabilities. Of symbols that tie, the one with the lower number wins.
     alphabet : Alphabet
+    last : int
+        The best symbol of the step before: it is not written again where it is held.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def decode_greedy(log_probs: LogProbs, alphabet: Alphabet) -> Hypothesis:
     """
     check_log_probs(log_probs, alphabet.size)
     path = log_probs.argmax(axis=1)
-    changed = np.diff(path, prepend=BLANK) != 0
+    changed = np.diff(path, prepend=last) != 0
     steps = np.flatnonzero(changed & (path != BLANK))
     return Hypothesis(
         text=alphabet.decode(path[steps].tolist()),

@@ -59,6 +59,16 @@ class History:
         self._log_prob[start : self._count] = log_probs
         return np.arange(start, self._count)
 
+    def copy(self) -> History:
+        """An independent copy."""
+        copied = History()
+        copied._count = self._count
+        copied._parent, copied._symbol, copied._step, copied._log_prob = (
+            _resized(array[: self._count], max(1024, self._count))
+            for array in (self._parent, self._symbol, self._step, self._log_prob)
+        )
+        return copied
+
     def trace(self, node: int) -> Path:
         """The text of a node."""
         nodes = []

@@ -156,6 +156,61 @@ def test_a_stream_in_pieces_is_the_whole(log_probs, size, width):
         assert (pieces[0].text, pieces[0].steps) == (whole[0].text, whole[0].steps)
 
 
+@given(st.lists(LOG_PROBS, min_size=1, max_size=6))
+def test_a_greedy_stream_is_the_text_of_the_whole_and_no_symbol_is_written_twice_over_a_border(blocks):
+    decoder = make_decoder(AB, GreedyConfig())
+    stream = decoder.stream()
+    for block in blocks:
+        stream.advance(block)
+    ((whole,),) = decoder.decode([np.concatenate(blocks)])
+    (found,) = stream.finish()
+    assert (found.text, found.steps, found.log_probs) == (whole.text, whole.steps, whole.log_probs)
+    assert found.score == pytest.approx(whole.score)
+    assert stream.settled == whole.text
+
+
+@pytest.mark.parametrize("settings", [GreedyConfig(), BeamConfig(beam_width=4, n_best=2)])
+def test_a_copy_of_a_stream_goes_its_own_way_and_leaves_the_first_as_it_was(rng, settings):
+    first, provisional, second = (random_log_probs(rng, steps) for steps in (20, 9, 20))
+    decoder = make_decoder(AB, settings)
+    stream = decoder.stream()
+    stream.advance(first)
+    copied = stream.copy()
+    copied.advance(provisional)
+    assert copied.finish() == _streamed(decoder, first, provisional)
+    stream.advance(second)
+    assert stream.finish() == _streamed(decoder, first, second)
+    assert copied.finish() == _streamed(decoder, first, provisional)
+
+
+def _streamed(decoder, *blocks):
+    stream = decoder.stream()
+    for block in blocks:
+        stream.advance(block)
+    return stream.finish()
+
+
+def test_the_best_text_so_far_is_that_of_the_likeliest_hypothesis(rng):
+    """Without scorers an end costs nothing, so it is also the best text if the recording ends."""
+    for _ in range(20):
+        log_probs = random_log_probs(rng, 12)
+        stream = make_decoder(AB, BeamConfig(beam_width=8)).stream()
+        stream.advance(log_probs)
+        assert stream.best().text == stream.finish()[0].text
+        assert stream.best().text.startswith(stream.settled)
+
+
+def test_a_stream_with_a_narrower_beam_is_the_search_with_that_width(rng):
+    log_probs = random_log_probs(rng, 30)
+    wide = make_decoder(AB, BeamConfig(beam_width=16))
+    for asked, width in ((2, 2), (16, 16), (99, 16), (None, 16)):
+        stream = wide.stream(asked)
+        stream.advance(log_probs)
+        ((expected,),) = make_decoder(AB, BeamConfig(beam_width=width)).decode([log_probs])
+        assert stream.finish()[0].text == expected.text
+        assert stream.finish()[0].score == pytest.approx(expected.score)
+
+
 def test_the_beam_prefers_the_likelier_text_to_the_likelier_path():
     log_probs = np.log([[0.6, 0.4, 0.0 + 1e-12], [0.6, 0.4, 1e-12]])
     log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))

@@ -256,38 +256,6 @@ def test_a_word_list_that_holds_none_is_refused(tmp_path):
             make_decoder(LETTERS, BeamConfig(lexicon=str(tmp_path / "words.txt")))
 
 
-def test_a_pause_ends_a_word_and_costs_nothing(rng):
-    decoder = make_decoder(LETTERS, EVERYTHING)
-    first, second = random_log_probs(rng, 3), random_log_probs(rng, 3)
-    stream = decoder.stream()
-    for piece in (first, second):
-        stream.advance(piece)
-        stream.pause()
-    expected: dict[str, float] = {}
-    for left, right in product(acoustic_scores(first).items(), acoustic_scores(second).items()):
-        joined = left[0] + (" " if left[0] and not left[0].endswith(" ") else "") + right[0]
-        # Where the one ends in a space and the other begins with one, both are written.
-        joined = joined.rstrip(" ")
-        expected[joined] = np.logaddexp(expected.get(joined, -np.inf), left[1] + right[1])
-    found = {one.text: one.score for one in stream.finish()}
-    best = max(expected, key=expected.__getitem__)
-    assert found[best] == pytest.approx(expected[best])
-
-
-@pytest.mark.parametrize("settings", [GreedyConfig(), BeamConfig()])
-def test_a_pause_counts_as_a_step(settings):
-    sure = log_softmax(20 * np.eye(4)[[2, 0]])
-    stream = make_decoder(LETTERS, settings).stream()
-    stream.pause()
-    for _ in range(2):
-        stream.advance(sure)
-        stream.pause()
-        stream.pause()
-    (found,) = stream.finish()
-    assert found.text.split() == ["a", "a"]
-    assert (found.steps[0], found.steps[-1 if found.text.endswith("a") else -2]) == (1, 5)
-
-
 def test_of_hypotheses_with_one_future_only_the_best_is_carried_on(word_model):
     # Three words ago no longer matters to a 3-gram: a narrow beam is not filled by what differs only there.
     several = [random_log_probs(np.random.default_rng(seed), 60) for seed in range(12)]
@@ -321,4 +289,5 @@ def test_a_recording_of_nothing_is_an_empty_text(settings):
         (found,) = stream.finish()
         assert (found.text, found.score, found.steps) == ("", 0.0, ())
         assert isinstance(found.score, float)
-        stream.pause()
+        assert (stream.best().text, stream.settled) == ("", "")
+        stream.advance(np.zeros((0, 4)))
