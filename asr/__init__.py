@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from asr.evaluation.scoring import ErrorCounts, Score, score
     from asr.recognition.aligner import align
     from asr.recognition.evaluate import evaluate
+    from asr.recognition.session import Session
     from asr.recognition.transcriber import Transcriber
     from asr.settings.augment import AugmentConfig
     from asr.settings.commands import TrainConfig
     from asr.settings.corpus import DataConfig
     from asr.settings.decoding import AutoConfig, BeamConfig, DecoderConfig, GreedyConfig
     from asr.settings.features import FeatureConfig
+    from asr.settings.live import EndpointConfig, LiveConfig
     from asr.settings.model import ModelConfig
     from asr.settings.text import AlphabetConfig, NormalizerConfig
     from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
@@ -54,12 +56,14 @@ _HOMES = {
     "ConfigError": "asr.errors",
     "DataConfig": "asr.settings.corpus",
     "DecoderConfig": "asr.settings.decoding",
+    "EndpointConfig": "asr.settings.live",
     "EpochRecord": "asr.training.epoch_record",
     "ErrorCounts": "asr.evaluation.scoring",
     "EvaluationReport": "asr.evaluation.report",
     "FeatureConfig": "asr.settings.features",
     "GreedyConfig": "asr.settings.decoding",
     "LanguageModelError": "asr.errors",
+    "LiveConfig": "asr.settings.live",
     "ManifestError": "asr.errors",
     "ModelConfig": "asr.settings.model",
     "NormalizerConfig": "asr.settings.text",
@@ -67,6 +71,7 @@ _HOMES = {
     "OutputError": "asr.errors",
     "Score": "asr.evaluation.scoring",
     "Segment": "asr.text.transcript",
+    "Session": "asr.recognition.session",
     "TrackingConfig": "asr.settings.training",
     "TrainConfig": "asr.settings.commands",
     "TrainingConfig": "asr.settings.training",
@@ -95,12 +100,14 @@ __all__ = [
     "ConfigError",
     "DataConfig",
     "DecoderConfig",
+    "EndpointConfig",
     "EpochRecord",
     "ErrorCounts",
     "EvaluationReport",
     "FeatureConfig",
     "GreedyConfig",
     "LanguageModelError",
+    "LiveConfig",
     "ManifestError",
     "ModelConfig",
     "NormalizerConfig",
@@ -108,6 +115,7 @@ __all__ = [
     "OutputError",
     "Score",
     "Segment",
+    "Session",
     "TrackingConfig",
     "TrainConfig",
     "TrainingConfig",

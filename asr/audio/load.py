@@ -117,18 +117,15 @@ class Recording:
 
         However it is cut into blocks, the samples are the same.
         """
-        resampler, now = None, sample_rate
+        resampler, now = StreamResampler(sample_rate, sample_rate), sample_rate
         if channel != "mix" and not 1 <= int(channel) <= self.channels:
             raise self._no_channel(channel, self.channels)
         for rate, block in self.blocks:
             if rate != now:  # of a file that consists of several recordings, each may have another
                 if rate < _LOWEST_RATE:
-                    raise AudioError(
-                        self.path, f"has {rate} samples a second: nothing can be understood below {_LOWEST_RATE}"
-                    )
-                if resampler is not None:
-                    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-                resampler, now = _resampler(rate, sample_rate), rate
+                    raise AudioError(self.path, _too_low(rate))
+                yield resampler.finish()
+                resampler, now = StreamResampler(rate, sample_rate), rate
             if channel == "mix":
                 one = block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0]
             elif int(channel) <= block.shape[1]:
@@ -136,21 +133,53 @@ class Recording:
             else:
                 raise self._no_channel(channel, block.shape[1])
             one = np.ascontiguousarray(one)
-            yield one if resampler is None else resampler.resample_chunk(one)
-        if resampler is not None:
-            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            yield resampler.push(one)
+        yield resampler.finish()
 
     def _no_channel(self, channel: str, count: int) -> AudioError:
         return AudioError(self.path, f"there is no channel {int(channel)}: the recording has {count}")
 
 
-def _resampler(rate: int, wanted: int) -> Any:
-    """None if there is nothing to do."""
-    if rate == wanted:
-        return None
-    import soxr
+class StreamResampler:
+    """Resamples one channel block by block, band-limited (soxr, high quality); the blocks change nothing.
 
-    return soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+    Parameters
+    ----------
+    rate, wanted : int > 0
+        Hz of what is pushed, and of the result.
+
+    Raises
+    ------
+    AudioError
+        If the rate is too low for speech.
+    """
+
+    def __init__(self, rate: int, wanted: int) -> None:
+        if rate < _LOWEST_RATE:
+            raise AudioError("samples", _too_low(rate))
+        self._stream: Any = None
+        if rate != wanted:
+            import soxr
+
+            self._stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+
+    def push(self, samples: Samples) -> Samples:
+        """The result as far as it is certain [shape=(samples,)]."""
+        if self._stream is None:
+            return samples
+        resampled: Samples = self._stream.resample_chunk(np.ascontiguousarray(samples))
+        return resampled
+
+    def finish(self) -> Samples:
+        """The rest of the result."""
+        if self._stream is None:
+            return np.zeros(0, np.float32)
+        rest: Samples = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        return rest
+
+
+def _too_low(rate: int) -> str:
+    return f"has {rate} samples a second: nothing can be understood below {_LOWEST_RATE}"
 
 
 def resample(samples: Samples, rate: float, wanted: float) -> Samples:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from asr.audio.segment import AudioSegment, AudioSource
 from asr.bundle import Bundle
-from asr.decoding import Hypothesis, decoder_kind, make_decoder
+from asr.decoding import Hypothesis, Stream, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
 from asr.recognition.joining import best_combinations
 from asr.recognition.pipeline import EndOfRecording, WindowOutput
 from asr.recognition.windows import Stitcher, Stretch
-from asr.settings.decoding import DecoderConfig, GreedyConfig
+from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
 from asr.text.transcript import Transcript, Word
 
 # A beam search is faster on many stretches at once; greedy decoding is not, and gives its first result sooner.
@@ -71,7 +71,8 @@ class StretchDecoder:
             if settings is not bundle.decoder:
                 raise
             raise BundleError(f"{bundle.path}: the decoder of the bundle cannot be used: {error}") from error
-        self._alphabet, self._cores, self.step_seconds = bundle.alphabet, cores, step_seconds
+        self.alphabet, self._cores, self.step_seconds = bundle.alphabet, cores, step_seconds
+        self._over_words = isinstance(settings, BeamConfig) and settings.pronunciations is not None
         self._calibration = bundle.confidence.get(decoder_kind(settings))
         self.output = bundle.output_for(settings)
         """the output layer that it reads"""
@@ -86,15 +87,15 @@ class StretchDecoder:
             started = time.thread_time()
             found = self._decoder.decode([stretch.log_probs for _, stretch in waiting])
             for (pending, stretch), hypotheses in zip(waiting, found, strict=True):
-                texts = [(self._alphabet.join([one.text]), one.score) for one in hypotheses]
-                pending.decoded.append((texts, self._words(stretch, hypotheses[0])))
+                texts = [(self.alphabet.join([one.text]), one.score) for one in hypotheses]
+                pending.decoded.append((texts, self.words(stretch, hypotheses[0])))
             self.core_seconds += time.thread_time() - started
 
     def transcript(self, pending: PendingTranscript, end: EndOfRecording) -> Transcript:
         """The transcript of a recording whose stretches are all decoded."""
         duration = end.duration
         joined = best_combinations([texts for texts, _ in pending.decoded])
-        texts = list(dict.fromkeys(self._alphabet.join(parts) for parts, _ in joined))
+        texts = list(dict.fromkeys(self.alphabet.join(parts) for parts, _ in joined))
         # The last step may reach beyond the end.
         words = (
             replace(word, start=min(word.start, round(duration, 3)), end=min(word.end, round(duration, 3)))
@@ -106,9 +107,27 @@ class StretchDecoder:
         alternatives = tuple(texts[1:])
         return Transcript(str(path), texts[0], duration, joined[0][1], tuple(words), alternatives, offset, end.notes)
 
-    def _words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
-        """A word lasts from its first symbol's step to the end of its last symbol's step."""
-        spans = self._alphabet.words(hypothesis.text)
+    def stream(self, beam_width: int) -> Stream:
+        """Begin to decode a stream, with at most so many hypotheses."""
+        return self._decoder.stream(beam_width)
+
+    def end_log_prob(self, text: str) -> float | None:
+        """The natural log-probability of the sentence's end after a text; None without a language model over words."""
+        scores = self._decoder.language_scores(text)
+        return None if scores is None else float(scores[-1])
+
+    def complete_words(self, text: str) -> int:
+        """How many words at the beginning of a text of a stream no longer grow."""
+        words, separator = len(self.alphabet.words(text)), self.alphabet.separator
+        is_complete = self._over_words or not separator or text.endswith(separator)
+        return words if is_complete else max(0, words - 1)
+
+    def words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:
+        """The words of a stretch's hypothesis, with times in the recording and confidences.
+
+        A word lasts from its first symbol's step to the end of its last symbol's step.
+        """
+        spans = self.alphabet.words(hypothesis.text)
         words = [
             Word(
                 hypothesis.text[start:end],

@@ -84,11 +84,13 @@ class Transcriber:
             decoder = decoder.resolve(bundle.decoder)
         workers = workers or available_cores()
         cores = threading.Semaphore(workers)
-        self._decoder = StretchDecoder(bundle, decoder, cores=cores, step_seconds=self.step_seconds)
+        self.stretch_decoder = StretchDecoder(bundle, decoder, cores=cores, step_seconds=self.step_seconds)
         self._readers, self._owns_readers = readers or Readers(), readers is None
+        self.engine: AcousticModel = engine or bundle.engine()
+        """what runs the acoustic model"""
         self._pipeline = AcousticPipeline(
             bundle,
-            engine or bundle.engine(),
+            self.engine,
             self._readers,
             cores=cores,
             workers=workers,
@@ -119,7 +121,7 @@ class Transcriber:
     @property
     def decoding_core_seconds(self) -> float:
         """Processor seconds that were spent on decoding so far."""
-        return self._decoder.core_seconds
+        return self.stretch_decoder.core_seconds
 
     def transcribe(self, path: AudioSource) -> Transcript:
         """Transcribe one recording of any length, or a segment of one.
@@ -140,7 +142,7 @@ class Transcriber:
         AudioError
             If they are not floating-point numbers of one channel, full scale being 1, or one is NaN or infinite.
         """
-        decoding = RecordingDecoder(self._decoder)
+        decoding = RecordingDecoder(self.stretch_decoder)
         for event in self._pipeline.run_samples(samples):
             decoding.push("", event)
         decoding.flush()
@@ -195,7 +197,7 @@ class Transcriber:
     def _transcripts(
         self, paths: Iterable[AudioSource], progress: Progress | None
     ) -> Iterator[Transcript | AudioError]:
-        decoding = RecordingDecoder(self._decoder)
+        decoding = RecordingDecoder(self.stretch_decoder)
         for source, event in self._events(paths, progress):
             decoding.push(source, event)
             yield from decoding.finished()
@@ -230,7 +232,10 @@ class Transcriber:
         Recognition or AudioError
             One for each path.
         """
-        decodings = [RecordingDecoder(self._decoder, keep=True), *(RecordingDecoder(one._decoder) for one in others)]
+        decodings = [
+            RecordingDecoder(self.stretch_decoder, keep=True),
+            *(RecordingDecoder(one.stretch_decoder) for one in others),
+        ]
         frames: deque[FrameBuffer] = deque()
         is_new = True
         for source, event in self._events(paths, progress):
@@ -269,7 +274,7 @@ class Transcriber:
         stitcher, stretches = Stitcher(self.step_seconds), list[Stretch]()
         for source, event in self._events(paths, progress):
             if isinstance(event, WindowOutput):
-                stretches += stitcher.push(event.window, event.layer(self._decoder.output))
+                stretches += stitcher.push(event.window, event.layer(self.stretch_decoder.output))
                 continue
             if isinstance(event, EndOfRecording):
                 stretches += stitcher.finish()
@@ -283,7 +288,7 @@ class Transcriber:
         stitcher, stretches, duration = Stitcher(self.step_seconds), list[Stretch](), 0.0
         for event in self._pipeline.run_samples(samples):
             if isinstance(event, WindowOutput):
-                stretches += stitcher.push(event.window, event.layer(self._decoder.output))
+                stretches += stitcher.push(event.window, event.layer(self.stretch_decoder.output))
             else:
                 duration = event.duration
         stretches += stitcher.finish()

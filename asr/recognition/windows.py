@@ -24,7 +24,7 @@ OVERLAP_SECONDS = 1.0
 """of context beyond the cuts of a window, on either side"""
 _QUIET_SECONDS = 0.2
 # Digital silence, and noise in the last bits of a converter: -80 dB below full scale.
-_SILENCE_PEAK = 1e-4
+SILENCE_PEAK = 1e-4
 # A seam keeps this share of the overlap away from the windows' ends, where the model has context on one side only.
 _SEAM_MARGIN = 0.25
 _SEAM_STEPS = 5
@@ -131,7 +131,7 @@ class WindowCutter:
 
 def is_silent(samples: Samples) -> bool:
     """Whether no sample exceeds -80 dB of full scale. The model does not run on silence: it would write noise words."""
-    return len(samples) == 0 or float(np.abs(samples).max()) < _SILENCE_PEAK
+    return len(samples) == 0 or float(np.abs(samples).max()) < SILENCE_PEAK
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,252 @@
+"""Recognises speech while it is spoken: samples in, events out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.audio.load import Samples, StreamResampler
+from asr.bundle import Bundle
+from asr.recognition.endpointing import Endpointer
+from asr.recognition.live_events import Final, LiveEvent, Partial, SpeechEnded, SpeechStarted
+from asr.recognition.partial_text import PartialText
+from asr.recognition.pipeline import check_samples
+from asr.recognition.segment_search import SegmentSearch
+from asr.recognition.shared import shared_transcriber
+from asr.recognition.sliding_window import SampleBuffer, SlidingWindow
+from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import DecoderConfig
+from asr.settings.live import LiveConfig
+from asr.text.transcript import Word
+
+# A segment's audio begins this long before its first symbol, where there is so much: words begin before their symbols.
+_LEAD_SECONDS = 0.5
+# A segment without words moves its beginning forward when it is so long, and keeps the second number.
+_EMPTY_SECONDS, _KEPT_SECONDS = 3.0, 1.0
+# The last word is complete when its last symbol is so old: the next symbol would have come.
+_COMPLETE_SECONDS = 0.1
+_QUIET_SECONDS = 0.1
+
+
+class Session:
+    """Recognises a stream of samples with any bundle. One thread at a time may use it.
+
+    How the stream is divided into blocks changes nothing: the events depend on the samples alone.
+
+    Parameters
+    ----------
+    bundle : Bundle, Transcriber, str or Path
+        A loaded bundle, its folder, or the name of one that ships. The sessions of one `Transcriber` share its model.
+    sample_rate : int > 0, optional
+        Hz of the samples that are pushed; that of the bundle by default.
+    decoder : DecoderConfig, optional
+        The bundle's own by default; a `Transcriber` has its own.
+    live : LiveConfig, optional
+
+    Raises
+    ------
+    AudioError
+        If the sample rate is too low for speech.
+    BundleError
+        If the bundle cannot be loaded.
+
+    Notes
+    -----
+    The acoustic model runs every `live.interval_seconds` over a window that ends where the stream ends. Steps with
+    `live.right_seconds` after them go into a beam search that carries its state; those after them into a copy of it,
+    from which partial texts are read. At an endpoint the samples of the segment are transcribed again as a recording.
+
+    Examples
+    --------
+    >>> import asr
+    >>> from asr.audio.load import load_audio
+    >>> samples = load_audio("data/samples/422-122949-0004.opus", sample_rate=16000)
+    >>> session = asr.Session("en")
+    >>> for start in range(0, len(samples), 1600):
+    ...     for event in session.push(samples[start : start + 1600]):
+    ...         if event.type == "final":
+    ...             print(event.text)
+    the owners whatever he recognizes in himself
+    >>> session.finish()[-1].text
+    'such morality equals self glorification'
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle | Transcriber = "en",
+        *,
+        sample_rate: int | None = None,
+        decoder: DecoderConfig | None = None,
+        live: LiveConfig | None = None,
+    ) -> None:
+        self._transcriber = bundle if isinstance(bundle, Transcriber) else shared_transcriber(bundle, decoder)
+        self._live = live or LiveConfig()
+        self._decoder = self._transcriber.stretch_decoder
+        log_mel, subsampling = self._transcriber.bundle.log_mel, self._transcriber.bundle.model.subsampling
+        self._rate = log_mel.settings.sample_rate
+        self._step_seconds = self._transcriber.step_seconds
+        self._step_samples = log_mel.settings.hop_samples * subsampling
+        self._interval = self._steps(self._live.interval_seconds) * self._step_samples
+        self._resampler = StreamResampler(sample_rate or self._rate, self._rate)
+        self._samples = SampleBuffer()
+        self._window = SlidingWindow(self._transcriber.engine, log_mel, subsampling, self._decoder.output, self._live)
+        self._endpointer = Endpointer(self._live.endpoint, self._decoder.end_log_prob)
+        self._search = SegmentSearch(self._decoder, self._live.beam_width, 0)
+        self._shown = _Shown()
+        self._segment = 0
+        self._is_finished = False
+
+    @property
+    def position(self) -> float:
+        """Seconds of the stream that have been pushed."""
+        return self._samples.end / self._rate
+
+    def push(self, samples: npt.NDArray[np.floating] | npt.NDArray[np.int16]) -> list[LiveEvent]:
+        """Recognise the next samples.
+
+        Parameters
+        ----------
+        samples : float [shape=(samples,)], full scale being 1, or int16
+            At the session's sample rate; any number of them.
+
+        Returns
+        -------
+        list of SpeechStarted, Partial, SpeechEnded, Final
+            In order; often none.
+
+        Raises
+        ------
+        AudioError
+            If they are not numbers of one channel, or one is NaN or infinite. The session can go on.
+        RuntimeError
+            After `finish`.
+        """
+        if self._is_finished:
+            raise RuntimeError("this Session is finished")
+        values = np.asarray(samples)
+        if values.dtype == np.int16:
+            values = values.astype(np.float32) / 32768
+        return self._take(self._resampler.push(check_samples(values)))
+
+    def finish(self) -> list[LiveEvent]:
+        """Recognise what is left; the session ends. A second call gives no events."""
+        if self._is_finished:
+            return []
+        events = self._take(self._resampler.finish())
+        self._is_finished = True
+        return events + self._advance(last=True)
+
+    def _take(self, samples: Samples) -> list[LiveEvent]:
+        events: list[LiveEvent] = []
+        start = 0
+        while start < len(samples):
+            end = start + self._interval - self._samples.end % self._interval
+            self._samples.push(samples[start:end])
+            start = end
+            if self._samples.end % self._interval == 0:
+                events += self._advance()
+        return events
+
+    def _advance(self, *, last: bool = False) -> list[LiveEvent]:
+        """Recognise what has come since the last call."""
+        search = self._search
+        search.add(self._window.run(self._samples, last=last))
+        spans = self._decoder.alphabet.words(search.best.text)
+        if spans:
+            events = self._with_words(spans, last=last)
+        else:
+            events = self._withdraw()
+            if search.final_end - search.first_step > self._steps(_EMPTY_SECONDS):
+                self._search = search.after(search.final_end - self._steps(_KEPT_SECONDS))
+        self._samples.drop_before(min(self._window.first_sample, self._search.first_step * self._step_samples))
+        return events
+
+    def _with_words(self, spans: Sequence[tuple[int, int]], *, last: bool) -> list[LiveEvent]:
+        """The events for the best text; `spans` are its words."""
+        search = self._search
+        text, steps = search.best.text, search.best.steps
+        first, end = search.first_step + steps[spans[0][0]], search.first_step + steps[spans[-1][1] - 1] + 1
+        silence = (search.end_step - end) * self._step_seconds
+        words = [text[start:stop] for start, stop in spans]
+        growing = silence < _COMPLETE_SECONDS and not last
+        events = self._show(words[:-1] if growing else words, growing, first * self._step_seconds)
+        length = (end - first) * self._step_seconds
+        if last or self._endpointer.ends(text.strip(), silence=silence, length=length):
+            events += self._end_segment(first, end, last=last)
+        return events
+
+    def _show(self, words: Sequence[str], growing: bool, start: float) -> list[LiveEvent]:
+        """The events for the words of the best text that are complete."""
+        shown, join = self._shown, self._decoder.alphabet.join
+        settled = 0 if self._live.second_pass else self._decoder.complete_words(self._search.settled)
+        shown.words.update(words, growing=growing, settled=settled)
+        text, characters = join(shown.words.words), len(join(shown.words.words[:settled]))
+        if (text, characters) == (shown.text, shown.settled):
+            return []
+        events: list[LiveEvent] = []
+        if shown.start is None:
+            shown.start = round(start, 3)
+            events.append(SpeechStarted(shown.start))
+        shown.text, shown.settled = text, characters
+        return [*events, Partial(self._segment, text, characters, shown.start)]
+
+    def _withdraw(self) -> list[LiveEvent]:
+        """The events for a segment whose words have all turned out to be none."""
+        shown, self._shown = self._shown, _Shown()
+        if shown.start is None:
+            return []
+        return [Partial(self._segment, "", 0, shown.start), SpeechEnded(shown.start)]
+
+    def _end_segment(self, first: int, end: int, *, last: bool) -> list[LiveEvent]:
+        """End the segment; its first symbol is at the step `first`, its last one before the step `end`."""
+        search = self._search
+        cut = search.end_step if last else self._quietest(end, search.end_step)
+        begin = max(search.first_step, first - self._steps(_LEAD_SECONDS))
+        if self._live.second_pass:
+            samples = self._samples.slice(begin * self._step_samples, cut * self._step_samples)
+            transcript = self._transcriber.transcribe_samples(samples)
+            text, words = transcript.text, _later(transcript.words, begin * self._step_seconds)
+        else:
+            hypothesis, words = search.finish()
+            text = self._decoder.alphabet.join([hypothesis.text])
+        started = self._shown.start
+        if not text:
+            events = self._withdraw()
+        else:
+            events = [] if started is not None else [SpeechStarted(round(first * self._step_seconds, 3))]
+            times = round(begin * self._step_seconds, 3), round(min(cut * self._step_seconds, self.position), 3)
+            events += [SpeechEnded(words[-1].end), Final(self._segment, text, *times, words)]
+            self._segment += 1
+        self._search, self._shown = search.after(cut), _Shown()
+        return events
+
+    def _quietest(self, first: int, end: int) -> int:
+        """The step between two others at which the samples are quietest."""
+        samples = self._samples.slice(first * self._step_samples, end * self._step_samples)
+        energy = np.square(samples, dtype=np.float64).reshape(-1, self._step_samples).sum(axis=1)
+        width = min(len(energy), self._steps(_QUIET_SECONDS))
+        return first + int(np.convolve(energy, np.ones(width), mode="valid").argmin()) + width // 2
+
+    def _steps(self, seconds: float) -> int:
+        return max(1, round(seconds / self._step_seconds))
+
+
+@dataclass
+class _Shown:
+    """What the events have said of a segment so far."""
+
+    words: PartialText = field(default_factory=PartialText)
+    text: str = ""
+    settled: int = 0
+    start: float | None = None
+    """None before the first words"""
+
+
+def _later(words: Sequence[Word], seconds: float) -> tuple[Word, ...]:
+    return tuple(
+        replace(word, start=round(word.start + seconds, 3), end=round(word.end + seconds, 3)) for word in words
+    )
