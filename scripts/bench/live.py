@@ -231,12 +231,12 @@ def measure(stream: Stream, shown: Sequence[Shown], figures: Figures) -> None:
     finals = [one for one in shown if one.is_final]
     for end in stream.ends:
         # The first final that has all audio up to the end of speech.
-        at = next((one.time for one in finals if one.spoken >= end and _end(one, finals) >= end), None)
+        shown_at = next((one.time for one in finals if one.spoken >= end and _end(one, finals) >= end), None)
         following = [word.start for word in words if word.start > end]
-        if at is None or (following and at > following[0] + 1.0):
+        if shown_at is None or (following and shown_at > following[0] + 1.0):
             figures.missed_ends += 1
-        if at is not None:
-            figures.to_final.append(at - end)
+        if shown_at is not None:
+            figures.to_final.append(shown_at - end)
     cuts = [one.began for one in finals]
     figures.cut_words += sum(any(word.start + 0.04 < cut < word.end - 0.04 for word in words) for cut in cuts)
 

@@ -2,7 +2,7 @@
 
     python scripts/research/build_pretrained.py runs/en asr/models/en dev-clean-heldout.jsonl --lm english.lm
     python scripts/research/build_pretrained.py runs/en asr/models/en dev-clean-heldout.jsonl --lm english.lm \
-        --pronunciations lexicon.txt --epoch last
+        --pronunciations lexicon.txt --g2p g2p.npz --epoch last
     python scripts/research/build_pretrained.py runs/tiny asr/models/tiny dev-clean-heldout.jsonl --recipe tiny
 
 It calls `asr tune` and `asr evaluate`, and leaves the report of the latter where `--report` says.
@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("manifest", type=Path, help="utterances of other speakers, to tune and measure on")
     parser.add_argument("--lm", type=Path, help="language model to ship with it (default: none, greedy decoding)")
     parser.add_argument("--pronunciations", type=Path, help="lexicon, to decode the output over phones")
+    parser.add_argument("--g2p", type=Path, help="model that predicts pronunciations, for words that the lexicon lacks")
     parser.add_argument("--epoch", choices=["best", "last"], default="best", help="which bundle of the run (best)")
     parser.add_argument("--beam-width", type=int, default=256, help="of the beam search (256)")
     parser.add_argument("--trials", type=int, default=80, help="combinations of decoder weights to try (80)")
@@ -56,6 +57,8 @@ def main() -> int:
             decoders["beam"] = [f"decoder.lm={arguments.lm}", *wide, f"trials={arguments.trials}"]
             if arguments.pronunciations:
                 decoders["beam"].append(f"decoder.pronunciations={arguments.pronunciations}")
+            if arguments.g2p:
+                decoders["beam"].append(f"decoder.g2p={arguments.g2p}")
         for name, settings in decoders.items():
             tuning = report_dir / f"tuning-{name}"
             call("tune", arguments.manifest, f"bundle={tuned}", *settings, f"output={tuned}", f"report_dir={tuning}")
