@@ -22,7 +22,10 @@ from typing import Any
 
 from asr.bundle import copy_bundle, load_bundle
 
-LICENCES = "CC BY 4.0 (LibriSpeech) and free for any purpose (the others): see NOTICE"
+LICENCES = (
+    "CC BY 4.0 (LibriSpeech), CC BY-SA 4.0 (dialogue and word frequencies in the language model) and free for any "
+    "purpose (the others): see NOTICE"
+)
 
 
 def main() -> int:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes the models that ship: language model, three legs of `en`, `tiny`; tunes them and measures them.
+# Makes the models that ship: language model, lexicon, five legs of `en`, `tiny`; tunes them and measures them.
 #
 #   scripts/research/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
 #
-# SPEECH holds the manifests of data/README.md, TEXT books.txt.xz and librispeech-train-clean-100.txt.xz; OUTPUT gets runs,
+# SPEECH holds the manifests of data/README.md, TEXT books.txt.xz, librispeech-train-clean-100.txt.xz and spoken.txt.xz,
+# ASR_NOISE names the folder of recorded noise (by default ../noise beside SPEECH); OUTPUT gets runs,
 # bundles and reports. Every SETTING goes to every training, such as training.precision=bfloat16. What is
 # finished is not done again, and what was interrupted goes on. docs/models.md says how long it took.
 set -euo pipefail
@@ -15,7 +16,7 @@ speech=$(realpath "$1") text=$(realpath "$2")
 mkdir -p "$3"
 output=$(realpath "$3")
 shift 3
-export ASR_SPEECH=$speech
+export ASR_SPEECH=$speech ASR_NOISE=${ASR_NOISE:-$(dirname "$speech")/noise}
 scripts=$(realpath "$(dirname "$0")")
 read_speech=("$speech"/librispeech/{train-clean-5,train-clean-100-part,dev-clean-rest,dev-other-part}.jsonl)
 held_out=$speech/librispeech/dev-clean-heldout.jsonl
@@ -32,11 +33,31 @@ for _ in {1..10}; do commands+=("$speech/an4/train.jsonl"); done
         "$speech"/speechocean762/train.jsonl "$speech"/speechocean762/train.jsonl \
         order=4 max_ngrams=3000000 output="$output/english.lm"
 
+# The speech of today: a tenth of dialogue, and frequent words that no book of 1900 has.
+[ -e "$output/spoken.txt.xz" ] || python "$scripts/spoken_sentences.py" "$text/spoken.txt.xz" "$output/spoken.txt.xz"
+[ -e "$output/words.arpa" ] || python "$scripts/word_frequencies.py" "$output/words.arpa" --most 77000
+[ -e "$output/dialogue.lm" ] ||
+    asr lm "base=$output/english.lm" "$output/spoken.txt.xz" order=4 max_ngrams=800000 text_weight=0.1031 quantized=false \
+        output="$output/dialogue.lm"
+[ -e "$output/today.lm" ] ||
+    asr lm "base=$output/dialogue.lm" "$output/words.arpa" text_weight=0.03 output="$output/today.lm" \
+        "valid=[$held_out]"
+
+[ -e "$output/g2p.npz" ] || python "$scripts/train_g2p.py" "$output/g2p.npz"
+[ -e "$output/train-lexicon.txt" ] ||
+    asr lexicon "${read_speech[@]}" "$speech"/{arctic,kathleen,ljspeech-part,an4/train,speechocean762/train}.jsonl \
+        "$speech/librispeech/train-clean-100-speakers.jsonl" g2p="$output/g2p.npz" output="$output/train-lexicon.txt"
+[ -e "$output/lexicon.txt" ] || asr lexicon "$output/today.lm" g2p="$output/g2p.npz" output="$output/lexicon.txt"
+
 asr train experiment=en_first run_dir="$output/en-first" "$@"
 asr train experiment=en_second init="$output/en-first/best" run_dir="$output/en-second" "$@"
 asr train experiment=en init="$output/en-second/best" run_dir="$output/en-run" "$@"
+lexicon=data.lexicon=$output/train-lexicon.txt
+asr train experiment=en_phones_first init="$output/en-run/best" run_dir="$output/en-phones-first" "$lexicon" "$@"
+asr train experiment=en_phones init="$output/en-phones-first/last" run_dir="$output/en-phones" "$lexicon" "$@"
 [ -e "$output/en" ] ||
-    python "$scripts/build_pretrained.py" "$output/en-run" "$output/en" "$held_out" --lm "$output/english.lm" \
+    python "$scripts/build_pretrained.py" "$output/en-phones" "$output/en" "$held_out" --lm "$output/today.lm" \
+        --pronunciations "$output/lexicon.txt" --g2p "$output/g2p.npz" --epoch last --beam-width 128 --recipe en_phones \
         --report "$output/en-report"
 
 asr train experiment=tiny run_dir="$output/tiny-run" "$@"
