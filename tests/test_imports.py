@@ -65,6 +65,7 @@ HOMES = {
         "acoustic/keras_model.py",
         "acoustic/loss.py",
         "acoustic/metrics.py",
+        "acoustic/own_layers.py",
         "acoustic/denominator.py",
         "acoustic/rnn.py",
         "acoustic/initializers.py",
