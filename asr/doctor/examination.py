@@ -31,6 +31,7 @@ from asr.machine import available_cores
 from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet, describe_character, steps_needed
 from asr.text.normalize import normalize_text
+from asr.text.pieces import make_alphabet
 
 # The clean utterances of LibriSpeech, AN4, ARCTIC, LJSpeech and speechocean762 are far within these limits.
 _SILENT_DB, _STEADY_DB = -55.0, 6.0
@@ -222,10 +223,8 @@ def _line_fault(problem: str) -> Fault:
 
 
 def _alphabet(settings: ExperimentConfig, parts: Sequence[Part]) -> Alphabet:
-    if not settings.alphabet.from_data:
-        return Alphabet(settings.alphabet.symbols)
     trained = [part for part in parts if part.trained]
-    return Alphabet.from_texts(one.text or "" for part in trained for one in part.utterances)
+    return make_alphabet(settings.alphabet, (one.text or "" for part in trained for one in part.utterances))
 
 
 def _look_at(

@@ -12,7 +12,7 @@ from asr.settings.decoding import AutoConfig, DecoderConfig
 from asr.settings.features import FeatureConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.model import EngineKind, ModelConfig
-from asr.settings.text import AlphabetConfig, NormalizerConfig
+from asr.settings.text import AlphabetConfig, AlphabetUnit, NormalizerConfig
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
 from asr.settings.transcripts import TranscriptFormat
 
@@ -67,6 +67,12 @@ class ExperimentConfig(Messages):
         require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
         if self.frozen_layers and not self.init:
             raise ConfigError("frozen_layers without init would keep random weights: give init=BUNDLE")
+        mmi_over_symbols = self.mmi_weight and (self.model.mmi_output or not self.model.phone_output)
+        if self.alphabet.unit is AlphabetUnit.pieces and mmi_over_symbols:
+            raise ConfigError(
+                "training by MMI needs a table of all n-grams of symbols, which pieces are too many for: set "
+                "model.mmi_output=false, and leave training.mmi_weight out"
+            )
         if self.model.phone_output and not self.data.lexicon:
             raise ConfigError(
                 "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
