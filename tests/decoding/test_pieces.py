@@ -133,23 +133,22 @@ def test_the_characters_of_a_piece_share_its_step_and_probability(settings):
 
 @pytest.mark.parametrize("with_model", [False, True])
 @pytest.mark.parametrize("kind", ["greedy", "beam"])
-def test_a_stream_gives_the_text_of_the_whole_and_a_pause_ends_a_word(model, kind, with_model):
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_stream_gives_the_text_of_the_whole(rng, model, kind, with_model, size):
+    """For blocks of every size; what is settled is a beginning of the text."""
     settings = GreedyConfig() if kind == "greedy" else BeamConfig(beam_width=8)
     decoder = make_decoder(PIECES, settings)
     if kind == "beam" and with_model:
         decoder = BeamDecoder(PIECES, settings, model=model)
-    log_probs = sure(PIECES.encode("ab ba ab"))
-    stream = decoder.stream()
-    for start in range(0, len(log_probs), 2):
-        stream.advance(log_probs[start : start + 2])
-    whole = decoder.decode([log_probs])[0][0]
-    assert (stream.finish()[0].text, stream.finish()[0].steps) == (whole.text, whole.steps)
-    stream = decoder.stream()
-    for text in ("ab", "ba"):
-        stream.advance(sure(PIECES.encode(text)))
-        stream.pause()
-    assert stream.finish()[0].text == "ab ba"
-    assert len(stream.finish()[0].steps) == 5
+    for log_probs in (sure(PIECES.encode("ab ba ab")), random_log_probs(rng, 20)):
+        stream, settled = decoder.stream(), []
+        for start in range(0, len(log_probs), size):
+            stream.advance(log_probs[start : start + size])
+            settled.append(stream.settled)
+            assert stream.best().text.startswith(stream.settled)
+        whole = decoder.decode([log_probs])[0][0]
+        assert (stream.finish()[0].text, stream.finish()[0].steps) == (whole.text, whole.steps)
+        assert all(whole.text.startswith(one) for one in settled)
 
 
 def test_a_text_does_not_depend_on_the_batch(rng, model):
