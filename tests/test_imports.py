@@ -97,6 +97,7 @@ HOMES = {
         "training/trackers.py",
     ),
     "jinja2": ("doctor/findings_report.py", "evaluation/render/page.py"),
+    "num2words": ("text/numbers.py",),
     "sentencepiece": ("text/pieces.py",),
     "whisper_normalizer": ("evaluation/policy.py",),
     "tensorboardX": ("training/trackers.py",),

@@ -12,7 +12,7 @@ from asr.settings.decoding import AutoConfig, DecoderConfig
 from asr.settings.features import FeatureConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.model import EngineKind, ModelConfig
-from asr.settings.text import AlphabetConfig, AlphabetUnit, NormalizerConfig
+from asr.settings.text import AlphabetConfig, AlphabetUnit, NormalizerConfig, Numbers
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
 from asr.settings.transcripts import TranscriptFormat
 
@@ -340,6 +340,10 @@ class PrepareConfig(Messages):
     """recordings, a table: the column with the speakers; null looks for a usual name, such as client_id"""
     folder_speakers: bool = True
     """recordings, a folder: the names of the folders within it are those of speakers"""
+    numbers: Numbers = Numbers.keep
+    """keep (digits stay as they are) or words: numbers are spelled out, in the language (extra `numbers`)"""
+    language: str = "en"
+    """language of the texts, for numbers=words: en, de, fr, pt_BR"""
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     overwrite: bool = False
     """replace manifests that this command did not write, or that were changed since"""

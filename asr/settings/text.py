@@ -15,6 +15,13 @@ class UnicodeForm(ConfigEnum):
     NFKC = "NFKC"
 
 
+class Numbers(ConfigEnum):
+    """What becomes of numbers in digits."""
+
+    keep = "keep"
+    words = "words"
+
+
 @dataclass(kw_only=True)
 class NormalizerConfig:
     """Text normalisation, for labels and for scoring. Invisible characters are removed in any case."""

@@ -165,12 +165,12 @@ def augmentation_recordings(settings: ExperimentConfig) -> tuple[list[AudioSourc
 
 
 def _widespread(faults: list[Fault], utterances: int) -> list[str]:
-    """A line for each kind of fault that is so frequent that a setting is probably its cause."""
+    """A line for each kind of fault that a setting removes, or that is so frequent that one is probably its cause."""
     counts = Counter(kind for kind, _ in {(fault.kind, fault.where) for fault in faults})
     return [
         f"{counts[kind]} of {utterances} utterances: {KINDS[kind].title}: {KINDS[kind].advice}"
         for kind in KINDS
-        if counts[kind] > max(_MANY, _LARGE_SHARE * utterances)
+        if counts[kind] > max(_MANY, _LARGE_SHARE * utterances) or (kind == "characters" and counts[kind])
     ]
 
 
