@@ -2,14 +2,15 @@
 
 For users of Keras, this package has what a CTC model needs: `build_model`, `CtcLoss` and `TokenErrorRate` for
 `model.compile`, `LogMelDataset` and `pad_batch` for `model.fit`, and `greedy_labels` for what `model.predict` returns.
-`docs/keras.md` describes them, and `docs/keras.ipynb` is a complete example. Importing one of them imports Keras, and
-registers the classes that `keras.saving.load_model` needs to load a model.
+`docs/keras.md` describes them, and `docs/keras.ipynb` is a complete example. Importing one of them imports Keras.
+`import asr.acoustic` does not, and registers the classes that `keras.saving.load_model` needs once Keras is imported.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asr.acoustic.registration import register_with_keras
 from asr.packages import import_public
 
 if TYPE_CHECKING:
@@ -42,3 +43,6 @@ if not TYPE_CHECKING:  # so that type checkers refuse names that do not exist
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+register_with_keras()

@@ -26,6 +26,11 @@ def inside_rows(inputs: Any, counts: Any) -> Any:
 class MaskPadding(keras.layers.Layer):  # type: ignore[misc]
     """Sets all frames past the end of each row to zero."""
 
+    supports_masking = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Stops the mask of a layer from elsewhere: the layers of this package read lengths."""
+
     def call(self, inputs: Any, counts: Any) -> Any:
         """(batch, time, ...) and (batch,) to (batch, time, ...)."""
         # where, not a product: the padding may hold NaN.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,13 +14,22 @@ from asr.acoustic import network
 from asr.acoustic.initializers import Drawn
 from asr.acoustic.keras_layers import Convolution, CountSteps, Dropout, MaskPadding, Output, StackFrames
 from asr.acoustic.outputs import log_softmax, output_slices
+from asr.acoustic.own_layers import apply_own_layer, check_layer
 from asr.acoustic.rnn import Recurrent
 from asr.acoustic.steps import step_counts
-from asr.errors import BundleError
+from asr.errors import BundleError, ConfigError
 from asr.settings.model import ModelConfig
 
 
-def build_model(settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0) -> keras.Model:
+def build_model(
+    settings: ModelConfig,
+    *,
+    mels: int,
+    symbols: int,
+    phones: int = 0,
+    front_end: keras.layers.Layer | None = None,
+    layers: Mapping[str, keras.layers.Layer] | None = None,
+) -> keras.Model:
     """Build the network with fresh weights, drawn from Keras's global seed.
 
     Parameters
@@ -32,6 +41,13 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int, phones: int =
         Width of an output layer over characters, blank included.
     phones : int
         Width of the output layer over phones, blank included, if the settings ask for one.
+    front_end : keras.layers.Layer, optional
+        In the place of the convolutions or the stacking of frames, from (batch, frames, mels) to (batch, steps,
+        features). Its attribute `stride` is `settings.subsampling`, and steps are frames / stride, rounded up. If its
+        `call` has an argument `counts`, it gets the frames of each row, int32 (batch,); for an argument `mask`, whether
+        a frame lies before the end of its row, bool (batch, frames).
+    layers : mapping of str to keras.layers.Layer, optional
+        In the place of layers by name, such as `recurrent_1`, with as many steps as its input; else as `front_end`.
 
     Returns
     -------
@@ -39,6 +55,12 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int, phones: int =
         From `[frames, frame_counts]`, float32 [shape=(batch, frames, mels)] and int32 [shape=(batch,)], to float32
         logits [shape=(batch, steps, total width)], output after output (see `asr.acoustic.outputs`). A row has
         `step_counts(frame_counts, settings)` steps; in steps past its end the blank, number 0, is certain.
+
+    Raises
+    ------
+    ConfigError
+        If a layer from elsewhere does not fit: its stride, the shape of its output, an output that depends on padding,
+        or a name in `layers` that the network lacks.
 
     Examples
     --------
@@ -48,8 +70,20 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int, phones: int =
     """
     frames = keras.Input((None, mels), name="frames", dtype="float32")
     counts = keras.Input((), name="frame_counts", dtype="int32")
+    described = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
+    own = _own_layers(described, layers or {})
     x, counts_now, logits = frames, counts, []
-    for layer in network.describe_network(settings, mels=mels, symbols=symbols, phones=phones):
+    if front_end is not None:
+        check_layer(front_end, "front_end")
+        described = [layer for layer in described if not isinstance(layer, network.FRONT_END)]
+        own["front_end"] = front_end
+        described.insert(1, network.Layer(name="front_end"))
+    for layer in described:
+        if layer.name in own:
+            stride = settings.subsampling if layer.name == "front_end" else 1
+            argument = layer.name if layer.name == "front_end" else f"layers[{layer.name!r}]"
+            x, counts_now = apply_own_layer(own[layer.name], x, counts_now, argument=argument, stride=stride)
+            continue
         if layer.stride > 1:
             counts_now = CountSteps(layer.stride, name=f"{layer.name}_counts")(counts_now)
         if isinstance(layer, network.Output):
@@ -60,6 +94,19 @@ def build_model(settings: ModelConfig, *, mels: int, symbols: int, phones: int =
             x = _keras_layer(layer)(x)
     outputs = keras.layers.Concatenate(name="logits", dtype="float32")(logits) if len(logits) > 1 else logits[0]
     return keras.Model([frames, counts], outputs, name="acoustic_model")
+
+
+def _own_layers(
+    described: Sequence[network.Layer], layers: Mapping[str, keras.layers.Layer]
+) -> dict[str, keras.layers.Layer]:
+    """Layers from elsewhere by the names of those that they replace, checked."""
+    fixed = (network.MaskPadding, network.Output, *network.FRONT_END)
+    names = [layer.name for layer in described if not isinstance(layer, fixed)]
+    for name, layer in layers.items():
+        if name not in names:
+            raise ConfigError(f"layers[{name!r}]: no layer that can be replaced: these are {', '.join(names)}")
+        check_layer(layer, f"layers[{name!r}]")
+    return dict(layers)
 
 
 def _keras_layer(layer: network.Layer) -> keras.layers.Layer:

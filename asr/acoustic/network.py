@@ -164,6 +164,10 @@ class Output(Projection):
     """Linear layer to symbols. All outputs read the same input; their results are concatenated in their order."""
 
 
+FRONT_END = (AddChannel, Convolution, FlattenBands, StackFrames)
+"""kinds of layers that reduce frames to steps; a front end from elsewhere replaces all of them"""
+
+
 def describe_network(settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0) -> list[Layer]:
     """The layers of the network, in the order of computation.
 

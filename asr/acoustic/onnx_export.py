@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from asr.acoustic import network
 from asr.acoustic.cells import CELLS
+from asr.errors import ConfigError
 from asr.settings.model import ModelConfig
 
 _OPSET = 17  # the first with LayerNormalization
@@ -66,6 +67,7 @@ def export_onnx(
         after output.
     """
     layers = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
+    _check_names(weights, layers)
     return _Graph(weights, mels, quantized=quantized).build(layers)
 
 
@@ -95,7 +97,23 @@ def export_streaming_onnx(
     if settings.bidirectional:
         raise ValueError("only a causal model can carry its state: train one with model.bidirectional=false")
     layers = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
+    _check_names(weights, layers)
     return _StreamingGraph(weights, mels).build(layers)
+
+
+def _check_names(weights: Weights, layers: Sequence[network.Layer]) -> None:
+    """Refuse the weights of a network with other layers, such as a Keras model with layers from elsewhere."""
+    wanted = {f"{layer.name}/{name}" for layer in layers for name in layer.weight_shapes}
+    others, missing = sorted(weights.keys() - wanted), sorted(wanted - weights.keys())
+    if others or missing:
+        found = (
+            f"{', '.join(others[:5])} belong to no layer of it" if others else f"{', '.join(missing[:5])} are missing"
+        )
+        raise ConfigError(
+            f"the weights are not those of the network that the settings describe: {found}. Bundles and their ONNX "
+            "graphs hold only the layers of asr; save a model with other layers by model.save, or export it by Keras's "
+            "own model.export"
+        )
 
 
 class _Graph:

@@ -26,6 +26,7 @@ from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
 from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
+from asr.text.pieces import PieceAlphabet
 
 FORMAT = 2
 # Objects and lists within each other; a model that was fine-tuned from another one keeps that one's provenance in two.
@@ -138,7 +139,7 @@ def write_card(
         "versions": {"asr": metadata.version("asr")},
         "features": _plain(features),
         "normalizer": _plain(normalizer),
-        "alphabet": {"symbols": alphabet.symbols},
+        "alphabet": _plain_alphabet(alphabet),
         "model": _plain(model),
         **({"phones": list(phones.phones)} if phones else {}),
         "decoder": _plain_decoder(decoder),
@@ -228,10 +229,21 @@ def _settings(kind: type[Settings], card: Mapping[str, Any], section: str, where
         raise BundleError(f"{where}: {error}") from error
 
 
+def _plain_alphabet(alphabet: Alphabet) -> dict[str, Any]:
+    if isinstance(alphabet, PieceAlphabet):
+        return {"pieces": list(alphabet.symbols), "scores": list(alphabet.scores)}
+    return {"symbols": alphabet.symbols}
+
+
 def _alphabet(values: Mapping[str, Any], where: str) -> Alphabet:
-    if "symbols" not in values:
+    if "symbols" not in values and "pieces" not in values:
         raise BundleError(f"{where}: alphabet: 'symbols' is missing")
     try:
+        if "pieces" in values:
+            for name in ("pieces", "scores"):
+                if not isinstance(values.get(name), list):
+                    raise BundleError(f"{where}: alphabet.{name} must be a list, not {shown(values.get(name))}")
+            return PieceAlphabet(values["pieces"], values["scores"])
         return Alphabet(values["symbols"])
     except ConfigError as error:
         raise BundleError(f"{where}: {error}") from error

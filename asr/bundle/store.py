@@ -184,7 +184,12 @@ class Bundle:
         require_keras("the Keras model of a bundle")
         from asr.acoustic.keras_model import build_model, write_weights
 
-        model = build_model(self.model, mels=self.log_mel.settings.mels, **self._widths)
+        model = build_model(
+            self.model,
+            mels=self.log_mel.settings.mels,
+            symbols=self._widths["symbols"],
+            phones=self._widths["phones"],
+        )
         write_weights(model, self.weights())
         return model
 

@@ -47,7 +47,7 @@ def _describe(name: str) -> str:
     weights = sum(array.size for array in bundle.weights().values())
     parts = [
         ("size", [f"{bundle.bytes_on_disk / 1e6:.1f} MB, {weights:,} weights"]),
-        ("alphabet", [f"{bundle.alphabet.symbols!r} and the blank"]),
+        ("alphabet", [f"{bundle.alphabet.description} and the blank"]),
         ("model", [_settings(bundle.model)]),
         ("features", [_settings(bundle.log_mel.settings)]),
         ("normalizer", [_settings(bundle.normalizer)]),

@@ -88,6 +88,8 @@ def make_scorers(
     LanguageModelError
         If a word list cannot be read, or the language model does not fit the alphabet.
     """
+    if alphabet.word_starts:  # without a model, a list or hot words: see `make_piece_scorer`
+        return []
     hotwords = hotword_weights(settings, alphabet, normalizer)
     space = alphabet.separator_number
     scorers: list[Scorer] = []
@@ -107,6 +109,53 @@ def make_scorers(
     if hotwords:
         scorers.append(HotWordScorer(HotWords.build(hotwords, alphabet), space=space))
     return scorers
+
+
+def reads_words(settings: BeamConfig, model: NgramModel | None) -> bool:
+    """Whether a decoder looks words up: in a language model, a list of words or a list of hot words."""
+    named = (settings.lexicon, settings.hotwords_file)
+    return model is not None or any(named) or bool(settings.hotwords) or not settings.open_vocabulary
+
+
+def make_piece_scorer(
+    alphabet: Alphabet, settings: BeamConfig, model: NgramModel | None, normalizer: NormalizerConfig | None = None
+) -> PronunciationScorer:
+    """The scorer of words that are decoded as pieces: those of the language model, listed ones and hot words.
+
+    A word of these is looked up by the pieces in which the alphabet writes it. Any other sequence of pieces is an
+    unknown word, unless the vocabulary is closed. Arguments and errors are those of `make_scorers`.
+    """
+    if model is not None and model.unit is LanguageUnit.characters:
+        raise LanguageModelError(
+            settings.lm or "language model",
+            "a language model over characters cannot score pieces of words: make one over words (asr lm unit=words)",
+        )
+    hotwords = hotword_weights(settings, alphabet, normalizer)
+    listed = None if settings.lexicon is None else _listed_words(settings.lexicon, normalizer)
+    if model is None and listed is None and not settings.open_vocabulary:
+        raise ConfigError("decoder.open_vocabulary=false needs the words: decoder.lexicon or decoder.lm")
+    words, numbers, weights = _vocabulary(settings, model, listed, hotwords)
+    places = [place for place, word in enumerate(words) if word not in SPECIAL_WORDS and not alphabet.unknown(word)]
+    _check_spellable(alphabet, settings, words, len(places))
+    spelled = [alphabet.encode(words[place]) for place in places]
+    pieces = np.zeros((len(spelled), max(map(len, spelled), default=0)), np.int32)
+    for row, one in enumerate(spelled):
+        pieces[row, : len(one)] = one
+    hot_numbers, hot_shares, sequences = _hot_sequences(hotwords, words, Path(settings.hotwords_file or "hot words"))
+    initial = np.zeros(alphabet.size, bool)
+    initial[list(alphabet.word_starts)] = True
+    return PronunciationScorer(
+        PronunciationLexicon.build(words, np.array(places, np.int64), pieces, weights, initial),
+        numbers,
+        model,
+        weight=settings.lm_weight,
+        bonus=settings.word_bonus,
+        unknown_score=settings.unknown_score,
+        hotwords=HotWords.of_sequences(sequences, symbols=int(hot_numbers.max(initial=0)) + 1),
+        hot_numbers=hot_numbers,
+        hot_shares=hot_shares,
+        open_vocabulary=settings.open_vocabulary,
+    )
 
 
 def make_pronunciation_scorer(
@@ -273,6 +322,25 @@ def _word_scorer(
     hotwords: dict[str, float],
     space: int,
 ) -> WordScorer:
+    words, numbers, weights = _vocabulary(settings, model, listed, hotwords)
+    lexicon = Lexicon.build(words, weights, alphabet)
+    _check_spellable(alphabet, settings, words, int((lexicon.word >= 0).sum()))
+    return WordScorer(
+        lexicon,
+        numbers,
+        model,
+        weight=settings.lm_weight,
+        bonus=settings.word_bonus,
+        unknown_score=settings.unknown_score,
+        open_vocabulary=settings.open_vocabulary,
+        space=space,
+    )
+
+
+def _vocabulary(
+    settings: BeamConfig, model: NgramModel | None, listed: list[str] | None, hotwords: Mapping[str, float]
+) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The words of the language model, of a list and of hot words, the number of each in the model, and its weight."""
     # With an open vocabulary, a list adds to the words of the language model; else it replaces them.
     from_model = [] if model is None or (listed is not None and not settings.open_vocabulary) else model.words
     words = list(from_model)
@@ -285,25 +353,19 @@ def _word_scorer(
         numbers[: len(from_model)] = np.arange(len(from_model))
         numbers[len(from_model) :] = [model.numbers.get(word, UNKNOWN) for word in words[len(from_model) :]]
         weights = np.exp(np.asarray(model.log_probs[0][:], np.float64))[numbers]
-    lexicon = Lexicon.build(words, weights, alphabet)
-    spelled, wanted = int((lexicon.word >= 0).sum()), len(set(words) - set(SPECIAL_WORDS))
+    return words, numbers, weights
+
+
+def _check_spellable(alphabet: Alphabet, settings: BeamConfig, words: Sequence[str], spelled: int) -> None:
+    """Refuse words of which the alphabet can write only a few."""
+    wanted = len(set(words) - set(SPECIAL_WORDS))
     if spelled < _LEAST_SPELLABLE * wanted:
         example = next(word for word in words if word not in SPECIAL_WORDS and alphabet.unknown(word))
         raise LanguageModelError(
             settings.lm or settings.lexicon or "language model",
             f"the model cannot write {wanted - spelled} of its {wanted} words, such as {example!r}: it writes "
-            f"{alphabet.symbols!r}. Normalise the text as the model's training texts were, and make it again",
+            f"{alphabet.description}. Normalise the text as the model's training texts were, and make it again",
         )
-    return WordScorer(
-        lexicon,
-        numbers,
-        model,
-        weight=settings.lm_weight,
-        bonus=settings.word_bonus,
-        unknown_score=settings.unknown_score,
-        open_vocabulary=settings.open_vocabulary,
-        space=space,
-    )
 
 
 def _character_scorer(alphabet: Alphabet, settings: BeamConfig, model: NgramModel) -> CharacterScorer:

@@ -11,13 +11,19 @@ from typing import Protocol
 
 import numpy as np
 
-from asr.decoding.assembly import load_language_model, make_pronunciation_scorer, make_scorers
+from asr.decoding.assembly import (
+    load_language_model,
+    make_piece_scorer,
+    make_pronunciation_scorer,
+    make_scorers,
+    reads_words,
+)
 from asr.decoding.beam import Beams, BeamSearch, Floats, Ints
 from asr.decoding.context import IMPOSSIBLE, Scorer, WordScorer
-from asr.decoding.greedy import decode_greedy
+from asr.decoding.greedy import best_path, decode_greedy, spell_path
 from asr.decoding.history import Path
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs, divide_by_priors
-from asr.decoding.pronunciation_scorer import PronunciationScorer, spell_words
+from asr.decoding.pronunciation_scorer import PronunciationScorer, spell_words, without_reading
 from asr.errors import ConfigError
 from asr.language.ngram import NgramModel
 from asr.language.trie import NOT_FOUND
@@ -207,35 +213,26 @@ class GreedyStream:
         self._alphabet = alphabet
         self._steps = 0
         self._last = BLANK
-        self._blocks: list[Hypothesis] = []
+        self._path = Path(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        self._score = 0.0
 
     @property
     def settled(self) -> str:
         return self.best().text
 
     def advance(self, log_probs: LogProbs) -> None:
-        found = decode_greedy(log_probs, self._alphabet, last=self._last)
-        self._blocks.append(replace(found, steps=tuple(self._steps + step for step in found.steps)))
+        found, score = best_path(log_probs, self._alphabet, last=self._last)
+        self._path += Path(found.symbols, self._steps + found.steps, found.log_probs)
+        self._score += score
         self._steps += len(log_probs)
         if len(log_probs):
             self._last = int(log_probs[-1].argmax())
 
     def copy(self) -> GreedyStream:
-        copied = copy(self)
-        copied._blocks = list(self._blocks)
-        return copied
+        return copy(self)  # paths are never changed
 
     def best(self) -> Hypothesis:
-        if len(self._blocks) > 1:
-            self._blocks = [
-                Hypothesis(
-                    "".join(one.text for one in self._blocks),
-                    sum((one.score for one in self._blocks), 0.0),
-                    tuple(step for one in self._blocks for step in one.steps),
-                    tuple(log_prob for one in self._blocks for log_prob in one.log_probs),
-                )
-            ]
-        return self._blocks[0] if self._blocks else Hypothesis("", 0.0, ())
+        return spell_path(self._path, self._alphabet, self._score)
 
     def finish(self) -> list[Hypothesis]:
         return [self.best()]
@@ -288,6 +285,9 @@ class BeamDecoder:
         scorers: list[Scorer] = []
         if settings.pronunciations is not None and phones is not None:
             self._words = make_pronunciation_scorer(phones, alphabet, settings, model, normalizer)
+            scorers = [self._words]
+        elif alphabet.word_starts and reads_words(settings, model):
+            self._words = make_piece_scorer(alphabet, settings, model, normalizer)
             scorers = [self._words]
         else:
             scorers = make_scorers(alphabet, settings, model, normalizer)
@@ -345,8 +345,8 @@ class BeamDecoder:
         found: dict[str, Hypothesis] = {}
         # With words or pauses, a text with and without a final space is one text; both may be in the beam.
         enough = 2 * self._settings.n_best if self._in_words or before is not None else self._settings.n_best
-        if self._words is not None:
-            enough = len(scores)  # any number of pronunciations may make one text
+        if self._words is not None or self._alphabet.word_starts:
+            enough = len(scores)  # any number of pronunciations, or of sequences of pieces, may make one text
         for ending in np.argsort(-scores, kind="stable")[: enough + 1].tolist():
             score = float(scores[ending])
             if score <= IMPOSSIBLE / 10 and found:
@@ -355,20 +355,23 @@ class BeamDecoder:
             if before is not None:
                 path = before + path
             if self._words is not None:
-                one = spell_words(path, int(readings[ending]), self._words.lexicon, score)
+                one = self._spell_words(path, int(readings[ending]), score)
             else:
-                one = self._spell_symbols(path, score, strip=self._in_words or before is not None)
+                one = spell_path(path, self._alphabet, score, strip=self._in_words or before is not None)
             if one.text in found:
                 one = replace(found[one.text], score=float(np.logaddexp(score, found[one.text].score)))
             found[one.text] = one
         return self._ranked(found.values())
 
-    def _spell_symbols(self, path: Path, score: float, *, strip: bool) -> Hypothesis:
-        text = self._alphabet.decode(path.symbols.tolist())
-        if strip:
-            text = text.rstrip(" ")
-        steps, log_probs = path.steps[: len(text)].tolist(), path.log_probs[: len(text)].tolist()
-        return Hypothesis(text, score, tuple(steps), tuple(log_probs))
+    def _spell_words(self, path: Path, last_reading: int, score: float) -> Hypothesis:
+        """The text of words that are sequences of phones or pieces; the last one is left out if it is cut off."""
+        assert self._words is not None
+        if self._settings.pronunciations is not None:
+            return spell_words(path, last_reading, self._words.lexicon, score)
+        symbols, _ = without_reading(path.symbols)
+        starts = np.flatnonzero(self._words.lexicon.initial[symbols])
+        end = len(symbols) if last_reading != NOT_FOUND else int(starts[-1]) if len(starts) else 0
+        return spell_path(Path(symbols[:end], path.steps[:end], path.log_probs[:end]), self._alphabet, score)
 
     def _united(self, lists: Sequence[list[Hypothesis]]) -> list[Hypothesis]:
         """The texts that several searches found for one utterance, each with its higher score."""
@@ -384,7 +387,8 @@ class BeamDecoder:
 
     def _rank(self, text: str) -> list[int]:
         """Orders texts of equal scores: by symbol numbers, or by code points where words are decoded."""
-        return [ord(character) for character in text] if self._words else self._alphabet.encode(text)
+        by_characters = self._words is not None or self._alphabet.word_starts
+        return [ord(character) for character in text] if by_characters else self._alphabet.encode(text)
 
 
 class BeamStream:
@@ -423,10 +427,10 @@ class BeamStream:
         return self._decoder._united(found)
 
     def _spell(self, path: Path, last_reading: int, score: float) -> Hypothesis:
-        words = self._decoder._words
-        if words:
-            return spell_words(path, last_reading, words.lexicon, score)
-        return self._decoder._spell_symbols(path, score, strip=False)
+        decoder = self._decoder
+        if decoder._words:
+            return decoder._spell_words(path, last_reading, score)
+        return spell_path(path, decoder._alphabet, score)
 
 
 class _StreamSearch:

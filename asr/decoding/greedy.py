@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from asr.decoding.history import Path
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs
 from asr.text.alphabet import BLANK, Alphabet
 
@@ -38,13 +39,24 @@ def decode_greedy(log_probs: LogProbs, alphabet: Alphabet, *, last: int = BLANK)
     >>> decode_greedy(np.log([[.1, .8, .1], [.1, .8, .1], [.8, .1, .1], [.1, .8, .1]]), Alphabet("ab")).text
     'aa'
     """
+    path, score = best_path(log_probs, alphabet, last=last)
+    return spell_path(path, alphabet, score)
+
+
+def best_path(log_probs: LogProbs, alphabet: Alphabet, *, last: int = BLANK) -> tuple[Path, float]:
+    """The symbols of the likeliest alignment, and its score; arguments and errors as in `decode_greedy`."""
     check_log_probs(log_probs, alphabet.size)
     path = log_probs.argmax(axis=1)
     changed = np.diff(path, prepend=last) != 0
     steps = np.flatnonzero(changed & (path != BLANK))
-    return Hypothesis(
-        text=alphabet.decode(path[steps].tolist()),
-        score=float(log_probs.max(axis=1).sum(dtype=np.float64)) if len(log_probs) else 0.0,
-        steps=tuple(steps.tolist()),
-        log_probs=tuple(log_probs[steps, path[steps]].tolist()),
-    )
+    score = float(log_probs.max(axis=1).sum(dtype=np.float64)) if len(log_probs) else 0.0
+    return Path(path[steps], steps, log_probs[steps, path[steps]].astype(np.float64)), score
+
+
+def spell_path(path: Path, alphabet: Alphabet, score: float, *, strip: bool = False) -> Hypothesis:
+    """The text of a path of symbols, whose characters share its step; with `strip`, without spaces at its end."""
+    text, owners = alphabet.spell(path.symbols.tolist())
+    if strip:
+        text = text.rstrip(" ")
+    places = np.array(owners[: len(text)], np.int64)
+    return Hypothesis(text, score, tuple(path.steps[places].tolist()), tuple(path.log_probs[places].tolist()))

@@ -1,6 +1,6 @@
-"""Scores words that are decoded as phones: by a pronunciation lexicon and a language model over words.
+"""Scores words that are decoded as phones or pieces: by a lexicon of their sequences and a language model over words.
 
-A word ends where the next word-initial phone begins. Of words that are pronounced alike, each is a hypothesis of its
+A word ends where the next word-initial symbol begins. Of words that are pronounced alike, each is a hypothesis of its
 own from there on: the language model chooses among them.
 """
 
@@ -62,7 +62,7 @@ class _Extension:
 
 
 class PronunciationScorer:
-    """Scores hypotheses over phones.
+    """Scores hypotheses over phones or pieces of words.
 
     Parameters
     ----------
@@ -84,6 +84,8 @@ class PronunciationScorer:
         The number of each word in `hotwords`, 0 for words of no phrase.
     hot_shares : float64 [shape=(words,)], optional
         What each word adds to the look-ahead score: its part of the largest weight of a phrase with it, or 0.
+    open_vocabulary : bool
+        Whether there may be words that the lexicon lacks, spelled by their symbols; each has `unknown_score`.
 
     Notes
     -----
@@ -105,13 +107,19 @@ class PronunciationScorer:
         hotwords: HotWords | None = None,
         hot_numbers: Ints | None = None,
         hot_shares: Floats | None = None,
+        open_vocabulary: bool = False,
     ) -> None:
         self.lexicon, self._numbers, self._model = lexicon, numbers, model
         self._weight, self._bonus, self._unknown_score = weight, bonus, unknown_score
-        self._partial = np.zeros(len(lexicon.weight))
+        self._open = open_vocabulary
+        # The last entry is that of `NOT_FOUND`: words that the lexicon lacks.
+        self._partial = np.zeros(len(lexicon.weight) + 1)
         if model is not None:
-            self._partial = weight * np.minimum(np.log(np.maximum(lexicon.weight, 1e-300)), 0)
-            self._partial[ROOT] = 0
+            unknown = float(model.log_probs[0][UNKNOWN]) + unknown_score
+            total = np.logaddexp(np.log(np.maximum(lexicon.weight, 1e-300)), unknown if open_vocabulary else -np.inf)
+            self._partial[:-1] = weight * np.minimum(total, 0)
+            self._partial[ROOT], self._partial[NOT_FOUND] = 0, weight * unknown
+        self._counts = np.append(lexicon.counts, 0)
         self._hotwords = hotwords or HotWords.of_sequences([], symbols=1)
         self._hot_numbers = np.zeros(len(numbers), np.int64) if hot_numbers is None else hot_numbers
         if hot_shares is not None:
@@ -144,14 +152,15 @@ class PronunciationScorer:
         counts = np.ones(len(slots), np.int64)
         initial = np.flatnonzero(self.lexicon.initial[symbols])
         node = states.node[slots[initial]]
-        counts[initial] = np.where(node == ROOT, 1, self.lexicon.counts[node])
+        counts[initial] = np.where(node == ROOT, 1, np.maximum(self._counts[node], int(self._open)))
         return counts
 
     def extend(
         self, states: _States, slots: Ints, symbols: Ints, readings: Ints | None = None
     ) -> tuple[Floats, _Extension]:
         before, initial = states.node[slots], self.lexicon.initial[symbols]
-        node = self.lexicon.follow(np.where(initial, ROOT, before), symbols)
+        start = np.where(initial, ROOT, before)
+        node = np.where(start == NOT_FOUND, NOT_FOUND, self.lexicon.follow(start, symbols))
         partial = self._partial[node]
         gains = partial - states.partial[slots]
         ending = np.full(len(slots), NOT_FOUND, np.int64)
@@ -163,18 +172,26 @@ class PronunciationScorer:
             keys, ending[ends] = np.unique(slots[ends] * most + readings[ends], return_inverse=True)
             word_gains, after, hot = self._end_words(states, keys // most, keys % most)
             gains[ends] += word_gains[ending[ends]]
-        gains[node == NOT_FOUND] = IMPOSSIBLE
+        if not self._open:
+            gains[node == NOT_FOUND] = IMPOSSIBLE
         return gains, _Extension(node, partial, ending, after, hot, mix(mix_columns(after), hot))
 
     def _end_words(self, states: _States, slots: Ints, readings: Ints) -> tuple[Floats, Ints, Ints]:
         """The scores for ending the words of some hypotheses, without their look-ahead scores, and the states after."""
-        words = self.lexicon.word(states.node[slots], readings)
-        hot, gains = self._hotwords.step(states.hot[slots], self._hot_numbers[words])
+        node = states.node[slots]
+        known = self._counts[node] > 0
+        words = np.zeros(len(slots), np.int64)
+        words[known] = self.lexicon.word(node[known], readings[known])
+        hot_numbers = np.zeros(len(slots), np.int64)
+        hot_numbers[known] = self._hot_numbers[words[known]]
+        hot, gains = self._hotwords.step(states.hot[slots], hot_numbers)
         gains = gains + self._bonus
         if self._model is None:
             return gains, states.ngram[slots], hot
-        scores, after = self._model.score(states.ngram[slots], self._numbers[words])
-        return gains + self._weight * scores, after, hot
+        numbers = np.full(len(slots), UNKNOWN, np.int64)
+        numbers[known] = self._numbers[words[known]]
+        scores, after = self._model.score(states.ngram[slots], numbers)
+        return gains + self._weight * (scores + np.where(known, 0, self._unknown_score)), after, hot
 
     def futures(self, states: _States, extension: _Extension, slots: Ints) -> tuple[Hashes, Hashes]:
         context = states.context[slots]
@@ -215,7 +232,9 @@ class PronunciationScorer:
             Of the last word; `NOT_FOUND` where it is cut off.
         gains : float64 [shape=(endings,)]
         """
-        words = np.where(states.node == ROOT, 0, self.lexicon.counts[states.node])
+        words = np.where(states.node == ROOT, 0, self._counts[states.node])
+        if self._open:  # what is no word of the lexicon is a word of its own
+            words = np.where(states.node == ROOT, 0, np.maximum(words, 1))
         ways = np.maximum(words, 1)
         slots = np.repeat(np.arange(len(ways)), ways)
         readings = np.arange(len(slots)) - np.repeat(np.cumsum(ways) - ways, ways)

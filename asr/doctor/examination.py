@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from asr.acoustic.steps import count_steps, fitting_speeds
-from asr.audio.measure import Sound
+from asr.audio.measure import SILENCE_DB, Sound
 from asr.audio.readers import Readers
 from asr.audio.segment import AudioSource
 from asr.corpus.manifest import Utterance, read_manifests
@@ -28,9 +28,12 @@ from asr.doctor.faults import Fault, Severity
 from asr.errors import AudioError, ConfigError
 from asr.files import typed_path
 from asr.machine import available_cores
+from asr.packages import is_installed
 from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet, describe_character, steps_needed
 from asr.text.normalize import normalize_text
+from asr.text.numbers import check_language, has_digits, spell_numbers, unspoken_symbols
+from asr.text.pieces import make_alphabet
 
 # The clean utterances of LibriSpeech, AN4, ARCTIC, LJSpeech and speechocean762 are far within these limits.
 _SILENT_DB, _STEADY_DB = -55.0, 6.0
@@ -54,6 +57,8 @@ class Part:
     utterances: list[Utterance]
     trained: bool
     """whether it is a training set"""
+    written: Mapping[str, str] = field(default_factory=dict)
+    """texts with digits as the manifest has them, by `where`"""
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def examine(
     quarantined = sum(len(part.utterances) for part in read) - sum(len(part.utterances) for part in kept)
     if not parts and settings.data.hold_out and kept[0].utterances:
         left, held = hold_out(kept[0].utterances, settings.data.hold_out)
-        kept = [replace(kept[0], utterances=left), Part("held out", held, trained=False)]
+        kept = [replace(kept[0], utterances=left), replace(kept[0], name="held out", utterances=held, trained=False)]
     alphabet = _alphabet(settings, kept)
     sounds: dict[str, Sound] = {}
     examined = []
@@ -212,7 +217,8 @@ def _read_parts(settings: ExperimentConfig, parts: Sequence[str | Path]) -> tupl
         utterances = [
             replace(one, text=normalize_text(one.text or "", settings.normalizer)) for one in reading.utterances
         ]
-        read.append(Part(name, utterances, trained))
+        written = {one.where: one.text for one in reading.utterances if one.text and has_digits(one.text)}
+        read.append(Part(name, utterances, trained, written))
     return read, faults
 
 
@@ -222,10 +228,8 @@ def _line_fault(problem: str) -> Fault:
 
 
 def _alphabet(settings: ExperimentConfig, parts: Sequence[Part]) -> Alphabet:
-    if not settings.alphabet.from_data:
-        return Alphabet(settings.alphabet.symbols)
     trained = [part for part in parts if part.trained]
-    return Alphabet.from_texts(one.text or "" for part in trained for one in part.utterances)
+    return make_alphabet(settings.alphabet, (one.text or "" for part in trained for one in part.utterances))
 
 
 def _look_at(
@@ -264,7 +268,10 @@ def _sound_faults(utterance: Utterance, sound: Sound, settings: ExperimentConfig
         return Fault(kind, utterance.where, f"{utterance.audio}: {message}", utterance)
 
     if sound.loudest_db < _SILENT_DB:
-        yield fault("silent", f"silent: its loudest moment is at {sound.loudest_db:.0f} dB of full scale")
+        if utterance.text:  # silence without a text is what it should be
+            level = f"its loudest moment is at {sound.loudest_db:.0f} dB of full scale"
+            what = "digital silence" if sound.loudest_db <= SILENCE_DB else f"silent: {level}"
+            yield fault("silent", f"{what}, but it has the text {utterance.text!r}")
     elif sound.range_db < _STEADY_DB:
         yield fault("no_speech", f"its level varies by {sound.range_db:.1f} dB only: a steady sound, not speech")
     if sound.clipped_share > _CLIPPED_SHARE:
@@ -294,7 +301,9 @@ def _label_faults(utterance: Utterance, part: Part, alphabet: Alphabet, settings
     unknown = alphabet.unknown(text)
     if unknown:
         names = ", ".join(map(describe_character, unknown))
-        yield fault("characters", f"label {text!r} ({utterance.id}) has {names}, not in the alphabet")
+        suggested = _with_spelled_numbers(part.written.get(utterance.where, ""), alphabet, settings)
+        remedy = f"; with its numbers spelled out: {suggested!r}" if suggested else ""
+        yield fault("characters", f"label {text!r} ({utterance.id}) has {names}, not in the alphabet{remedy}")
         return
     if part.trained and seconds > data.max_seconds:
         yield fault("too_long", f"{utterance.audio}: {seconds:.1f} s, more than data.max_seconds")
@@ -313,6 +322,18 @@ def _label_faults(utterance: Utterance, part: Part, alphabet: Alphabet, settings
         )
     elif len(fitting) < len(speeds):
         yield fault("only_slower", f"label {text!r} ({utterance.id}) fits at a speed of {max(fitting):g} at most")
+
+
+def _with_spelled_numbers(written: str, alphabet: Alphabet, settings: ExperimentConfig) -> str:
+    """A text with its numbers in words, normalised; empty if it cannot be spelled, or not in the alphabet."""
+    if not has_digits(written) or unspoken_symbols(written) or not is_installed("num2words"):
+        return ""
+    try:
+        check_language(settings.data.language)
+        text = normalize_text(spell_numbers(written, settings.data.language), settings.normalizer)
+    except ConfigError:  # a number without words, or a language without numbers: there is nothing to suggest
+        return ""
+    return "" if alphabet.unknown(text) else text
 
 
 def _pace_faults(utterances: Sequence[Utterance]) -> Iterator[Fault]:

@@ -33,11 +33,12 @@ KINDS = {
     "line": Kind(Severity.unusable, "broken line of a manifest", "correct the line: one JSON object per line"),
     "missing": Kind(Severity.unusable, "recording missing", "correct audio_filepath, or delete the line"),
     "unreadable": Kind(Severity.unusable, "recording cannot be read", "fetch or convert the file again"),
-    "silent": Kind(Severity.unusable, "recording is silent", "the wrong file or channel, or a muted microphone?"),
+    "silent": Kind(Severity.unusable, "silent, but with a text", "the wrong file or channel, or a muted microphone?"),
     "characters": Kind(
         Severity.unusable,
         "characters outside the alphabet",
-        "correct the texts, spell numbers out, or set alphabet.symbols or alphabet.from_data=true",
+        "correct the texts (`asr prepare ... numbers=words` spells numbers out), or set alphabet.symbols or "
+        "alphabet.from_data=true",
     ),
     "too_few_steps": Kind(
         Severity.unusable,

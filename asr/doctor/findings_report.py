@@ -21,6 +21,7 @@ from asr.text.alphabet import describe_character
 REPORT_FORMAT = 1
 _BARS = 40
 _EXAMPLES = 3
+_MESSAGES = 10
 # More players of one kind of fault would make the page unusable; JSON has all faults.
 _SHOWN_OF_A_KIND = 100
 
@@ -46,7 +47,21 @@ def format_table(diagnosis: Diagnosis) -> str:
     for kind, faults in _by_kind(diagnosis):
         title = KINDS[kind].title
         lines.append(f"{title:<46}{KINDS[kind].severity.name:<12}{_utterances(faults):>11,}   {_examples(faults)}")
-    return "\n".join([*lines, "", verdict(diagnosis)])
+    return "\n".join([*lines, "", *_remedies(diagnosis), verdict(diagnosis)])
+
+
+def _remedies(diagnosis: Diagnosis) -> list[str]:
+    """What to do about each kind of fault that makes utterances unusable, and the first messages of that kind."""
+    lines: list[str] = []
+    for kind, faults in _by_kind(diagnosis):
+        if KINDS[kind].severity < Severity.unusable:
+            continue
+        lines.append(f"{KINDS[kind].title}: {KINDS[kind].advice}")
+        lines += [f"  {fault}" for fault in faults[:_MESSAGES]]
+        if len(faults) > _MESSAGES:
+            lines.append(f"  and {len(faults) - _MESSAGES:,} more (output_dir=FOLDER writes all)")
+        lines.append("")
+    return lines
 
 
 def verdict(diagnosis: Diagnosis) -> str:

@@ -114,7 +114,7 @@ def build_tree(
 def _spell(words: Sequence[str], alphabet: Alphabet) -> tuple[npt.NDArray[np.int32], Ints]:
     """Symbol numbers [shape=(spelled words, longest)], 0 behind the last; and which words these are."""
     joined = np.frombuffer("\n".join(words).encode("utf-32-le"), np.uint32)
-    symbols = np.frombuffer(alphabet.symbols.encode("utf-32-le"), np.uint32)
+    symbols = np.frombuffer("".join(alphabet.symbols).encode("utf-32-le"), np.uint32)
     if not len(joined) or not len(words):
         return np.zeros((0, 0), np.int32), np.zeros(0, np.int64)
     sorting = np.argsort(symbols)

@@ -50,7 +50,6 @@ class Spelling:
 
 def spell(text: str, bundle: Bundle) -> Spelling:
     """Cut a text into words as a bundle's alphabet does, and spell them as its training texts were."""
-    known = set(bundle.alphabet.symbols)
     text = " ".join(text.split())
     words: list[str] = []
     labels: list[str] = []
@@ -61,7 +60,8 @@ def spell(text: str, bundle: Bundle) -> Spelling:
         word, space = text[start:end], text[position:start]
         position = end
         normal = normalize_text(word, bundle.normalizer)
-        label = "".join(character for character in normal if character in known)
+        lacking = bundle.alphabet.unknown(normal)
+        label = "".join(character for character in normal if character not in lacking)
         if label != normal:
             unknown.append(word)
         if label:
@@ -133,7 +133,7 @@ def align_text(output: AcousticOutput, spelling: Spelling, bundle: Bundle, step_
     -------
     Transcript
         Of the words as they are written. Their confidence is a score from 0 to 1: the probability of this word relative
-        to the likeliest symbols at its steps, per character. Wrong labels have low scores.
+        to the likeliest symbols at its steps, per symbol. Wrong labels have low scores.
 
     Raises
     ------
@@ -145,14 +145,16 @@ def align_text(output: AcousticOutput, spelling: Spelling, bundle: Bundle, step_
     separator = bundle.alphabet.separator
     gaps = [separator if space else "" for space in spelling.spaces]
     labels = bundle.alphabet.encode("".join(map(str.__add__, gaps, spelling.labels)))
+    _, owners = bundle.alphabet.spell(labels)  # the symbol of each character
     blocks = output.blocks()
     alignment = align_symbols(blocks, labels)
     behind = _shortfall(blocks, labels, alignment)
     words, position = [], 0
     for text, label, gap in zip(spelling.words, spelling.labels, gaps, strict=True):
         position += len(gap)
-        first, last = alignment.first[position], alignment.last[position + len(label) - 1] + 1
-        score = float(np.exp(-(behind[last] - behind[first]) / len(label)))
+        symbols = owners[position], owners[position + len(label) - 1]
+        first, last = alignment.first[symbols[0]], alignment.last[symbols[1]] + 1
+        score = float(np.exp(-(behind[last] - behind[first]) / (symbols[1] - symbols[0] + 1)))
         start, end = float(first) * step_seconds, min(float(last) * step_seconds, output.duration)
         words.append(Word(text, round(min(start, end), 3), round(end, 3), round(score, 3)))
         position += len(label)

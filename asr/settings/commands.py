@@ -12,7 +12,7 @@ from asr.settings.decoding import AutoConfig, DecoderConfig
 from asr.settings.features import FeatureConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.model import EngineKind, ModelConfig
-from asr.settings.text import AlphabetConfig, NormalizerConfig
+from asr.settings.text import AlphabetConfig, AlphabetUnit, NormalizerConfig, Numbers
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
 from asr.settings.transcripts import TranscriptFormat
 
@@ -67,6 +67,12 @@ class ExperimentConfig(Messages):
         require(0 <= self.frozen_layers <= most, "frozen_layers", f"between 0 and {most}", self.frozen_layers)
         if self.frozen_layers and not self.init:
             raise ConfigError("frozen_layers without init would keep random weights: give init=BUNDLE")
+        mmi_over_symbols = self.mmi_weight and (self.model.mmi_output or not self.model.phone_output)
+        if self.alphabet.unit is AlphabetUnit.pieces and mmi_over_symbols:
+            raise ConfigError(
+                "training by MMI needs a table of all n-grams of symbols, which pieces are too many for: set "
+                "model.mmi_output=false, and leave training.mmi_weight out"
+            )
         if self.model.phone_output and not self.data.lexicon:
             raise ConfigError(
                 "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
@@ -334,6 +340,10 @@ class PrepareConfig(Messages):
     """recordings, a table: the column with the speakers; null looks for a usual name, such as client_id"""
     folder_speakers: bool = True
     """recordings, a folder: the names of the folders within it are those of speakers"""
+    numbers: Numbers = Numbers.keep
+    """keep (digits stay as they are) or words: numbers are spelled out, in the language (extra `numbers`)"""
+    language: str = "en"
+    """language of the texts, for numbers=words: en, de, fr, pt_BR"""
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     overwrite: bool = False
     """replace manifests that this command did not write, or that were changed since"""

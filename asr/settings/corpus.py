@@ -27,6 +27,8 @@ class DataConfig:
     """utterances shorter than this are left out of training, and counted"""
     max_seconds: float = field(default=20.0, metadata=above(0, at_most=86_400))
     """utterances longer than this are left out of training, and counted"""
+    language: str = "en"
+    """language in which numbers are spelled where a fault of a text suggests it: en, de, fr, pt_BR"""
     lexicon: str | None = None
     """file with the pronunciations of all words of the texts, in CMUdict's format; for model.phone_output"""
     cache_dir: str | None = None

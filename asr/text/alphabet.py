@@ -14,7 +14,7 @@ from asr.settings.checks import shown
 from asr.text.words import cut_words
 
 BLANK = 0
-_MOST_SYMBOLS = 65_535
+MOST_SYMBOLS = 65_535
 # Control characters and surrogates (halves of characters), which no transcript can hold.
 _UNUSABLE = ("Cc", "Cs")
 _MOST_NAMED = 5
@@ -33,6 +33,19 @@ def describe_character(character: str) -> str:
 def _describe(characters: Sequence[str]) -> str:
     names = [describe_character(one) for one in characters[:_MOST_NAMED]]
     return ", ".join(names) + (f" and {len(characters) - len(names)} more" if len(characters) > len(names) else "")
+
+
+def check_characters(characters: str, name: str) -> None:
+    """Refuse characters that cannot stand in a text: control characters, white space but the space.
+
+    Raises
+    ------
+    ConfigError
+        Naming the setting and the characters.
+    """
+    unusable = [one for one in characters if unicodedata.category(one) in _UNUSABLE or (one.isspace() and one != " ")]
+    if unusable:
+        raise ConfigError(f"{name} holds {_describe(unusable)}: no control characters, no white space but the space")
 
 
 @dataclass(frozen=True)
@@ -58,25 +71,19 @@ class Alphabet:
     'a b'
     """
 
-    symbols: str
+    symbols: Sequence[str]
 
     def __post_init__(self) -> None:
         if not isinstance(self.symbols, str):
             raise ConfigError(f"alphabet.symbols must be a text, not {shown(self.symbols)}")
         if not self.symbols:
             raise ConfigError("alphabet.symbols is empty: name the characters, or set alphabet.from_data=true")
-        if len(self.symbols) > _MOST_SYMBOLS:
-            raise ConfigError(f"alphabet.symbols must be at most {_MOST_SYMBOLS} characters, not {len(self.symbols)}")
+        if len(self.symbols) > MOST_SYMBOLS:
+            raise ConfigError(f"alphabet.symbols must be at most {MOST_SYMBOLS} characters, not {len(self.symbols)}")
         twice = sorted(symbol for symbol, count in Counter(self.symbols).items() if count > 1)
         if twice:
             raise ConfigError(f"alphabet.symbols holds {_describe(twice)} more than once")
-        unusable = [
-            one for one in self.symbols if unicodedata.category(one) in _UNUSABLE or (one.isspace() and one != " ")
-        ]
-        if unusable:
-            raise ConfigError(
-                f"alphabet.symbols holds {_describe(unusable)}: no control characters, no white space but the space"
-            )
+        check_characters(self.symbols, "alphabet.symbols")
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Alphabet:
@@ -93,6 +100,16 @@ class Alphabet:
         return len(self.symbols) + 1
 
     @property
+    def description(self) -> str:
+        """The symbols as messages show them."""
+        return repr(self.symbols)
+
+    @property
+    def word_starts(self) -> frozenset[int]:
+        """The numbers of symbols that begin a word by themselves, without a separator before them."""
+        return frozenset()
+
+    @property
     def separator(self) -> str:
         """What separates words: a space, or nothing where the alphabet has none.
 
@@ -103,7 +120,7 @@ class Alphabet:
 
     @property
     def separator_number(self) -> int | None:
-        """The number of the separator, if there is one."""
+        """The number of a symbol that separates what precedes it from what follows, if there is one."""
         return self._numbers.get(" ")
 
     def words(self, text: str) -> list[tuple[int, int]]:
@@ -118,11 +135,11 @@ class Alphabet:
         return separator.join(word for text in texts for word in text.split(separator) if word)
 
     def unknown(self, text: str) -> list[str]:
-        """The distinct characters of a text that the alphabet lacks, in order of appearance."""
+        """The distinct characters of a text that the alphabet cannot write, in order of appearance."""
         return [character for character in dict.fromkeys(text) if character not in self._numbers]
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of a text's characters.
+        """The numbers of a text's symbols.
 
         Raises
         ------
@@ -135,9 +152,17 @@ class Alphabet:
             raise ConfigError(f"text {text!r} has {names}, not in the alphabet {self.symbols!r}")
         return [self._numbers[character] for character in text]
 
+    def number(self, symbol: str) -> int | None:
+        """The number of a symbol; None if the alphabet has no such symbol."""
+        return self._numbers.get(symbol)
+
     def decode(self, numbers: Sequence[int]) -> str:
         """The text of some numbers, none of which may be the blank."""
-        return "".join(self.symbols[number - BLANK - 1] for number in numbers)
+        return self.spell(numbers)[0]
+
+    def spell(self, numbers: Sequence[int]) -> tuple[str, list[int]]:
+        """The text of some numbers, and for each of its characters which of the numbers, from 0, wrote it."""
+        return "".join(self.symbols[number - BLANK - 1] for number in numbers), list(range(len(numbers)))
 
 
 def steps_needed(numbers: Sequence[int]) -> int:

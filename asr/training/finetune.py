@@ -14,8 +14,8 @@ from asr.bundle import Bundle
 from asr.errors import ConfigError
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.commands import ExperimentConfig
-from asr.settings.text import AlphabetConfig
 from asr.text.alphabet import BLANK, Alphabet
+from asr.text.pieces import alphabet_settings
 
 # Settings that may differ from the bundle's: the weights do not depend on them.
 _FREE = {"features.dither", "model.dropout"}
@@ -53,7 +53,7 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
         features=mine("features", settings.features, bundle.log_mel.settings),
         model=mine("model", settings.model, bundle.model),
         normalizer=mine("normalizer", settings.normalizer, bundle.normalizer),
-        alphabet=settings.alphabet if alphabet_chosen else AlphabetConfig(symbols=bundle.alphabet.symbols),
+        alphabet=settings.alphabet if alphabet_chosen else alphabet_settings(bundle.alphabet),
     )
 
 
@@ -116,15 +116,15 @@ def initial_weights(
     if alphabet == bundle.alphabet:
         return weights, "all weights kept"
     pairs = [(BLANK, BLANK)] + [
-        (alphabet.encode(symbol)[0], bundle.alphabet.encode(symbol)[0])
-        for symbol in alphabet.symbols
-        if symbol in bundle.alphabet.symbols
+        (mine, theirs)
+        for mine, symbol in enumerate(alphabet.symbols, start=BLANK + 1)
+        if (theirs := bundle.alphabet.number(symbol)) is not None
     ]
     mine, theirs = np.array(pairs).T
     for name in [name for name in weights if name.startswith((_OUTPUT, _MMI_OUTPUT))]:
         remade = fresh[name].copy()
         remade[..., mine] = weights[name][..., theirs]
         weights[name] = remade
-    new = [symbol for symbol in alphabet.symbols if symbol not in bundle.alphabet.symbols]
+    new = [symbol for symbol in alphabet.symbols if bundle.alphabet.number(symbol) is None]
     shown = "".join(new[:40]) + ("..." if len(new) > 40 else "")
     return weights, f"output layer remade: {len(pairs) - 1} symbols kept, {len(new)} new ({shown or 'none'})"

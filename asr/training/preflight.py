@@ -165,12 +165,12 @@ def augmentation_recordings(settings: ExperimentConfig) -> tuple[list[AudioSourc
 
 
 def _widespread(faults: list[Fault], utterances: int) -> list[str]:
-    """A line for each kind of fault that is so frequent that a setting is probably its cause."""
+    """A line for each kind of fault that a setting removes, or that is so frequent that one is probably its cause."""
     counts = Counter(kind for kind, _ in {(fault.kind, fault.where) for fault in faults})
     return [
         f"{counts[kind]} of {utterances} utterances: {KINDS[kind].title}: {KINDS[kind].advice}"
         for kind in KINDS
-        if counts[kind] > max(_MANY, _LARGE_SHARE * utterances)
+        if counts[kind] > max(_MANY, _LARGE_SHARE * utterances) or (kind == "characters" and counts[kind])
     ]
 
 
@@ -178,8 +178,10 @@ def _warn(diagnosis: Diagnosis, bad: dict[str, list[Fault]]) -> None:
     """Log what is left out, and what is suspicious, in a line each."""
     if diagnosis.quarantined:
         _log.info("left out by data.quarantine: %d utterances", diagnosis.quarantined)
-    if diagnosis.unmatched:
-        _log.warning("%d lines of data.quarantine are of no utterance in the manifests", diagnosis.unmatched)
+    if diagnosis.unmatched and diagnosis.quarantined:  # `asr doctor` writes one list for all manifests that it is given
+        _log.info("%d lines of data.quarantine are of other manifests", diagnosis.unmatched)
+    elif diagnosis.unmatched:
+        _log.warning("none of the %d lines of data.quarantine is of an utterance in the manifests", diagnosis.unmatched)
     for faults in bad.values():
         _log.warning("left out: %s", faults[0])
     suspicious = [fault for fault in diagnosis.faults if fault.severity is Severity.suspicious]

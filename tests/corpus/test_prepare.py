@@ -231,3 +231,22 @@ def test_kaldi_files_that_are_commands_and_texts_without_recordings_are_named(pr
     assert done.code == 1
     assert "b: a command ('sph2pipe b.sph |'), not a file" in done.err
     assert texts(tmp_path / "m.jsonl") == {"a": "hello there"}
+
+
+def test_numbers_are_spelled_in_the_language_of_the_texts(prepare, tmp_path, write_audio):
+    """A symbol that is spoken as a word leaves its line out by name; digits stay without the setting."""
+    pytest.importorskip("num2words")
+    for name in ("a", "b", "c"):
+        write_audio(f"{name}.wav")
+    (tmp_path / "list.csv").write_text('path,text\na.wav,"Room 21, the 3rd"\nb.wav,only $5 left\nc.wav,seven\n')
+    done = prepare("recordings", tmp_path / "list.csv", tmp_path / "m.jsonl", "numbers=words")
+    assert texts(tmp_path / "m.jsonl") == {"a": "room twenty one the third", "c": "seven"}
+    assert done.code == 1
+    assert "list.csv:3: 'only $5 left' has $ beside a number: write out what is spoken" in done.err
+    assert prepare("recordings", tmp_path / "list.csv", tmp_path / "kept.jsonl").code == 0
+    assert texts(tmp_path / "kept.jsonl")["a"] == "room 21 the 3rd"
+    prepare("recordings", tmp_path / "list.csv", tmp_path / "de.jsonl", "numbers=words", "language=de")
+    assert texts(tmp_path / "de.jsonl")["a"] == "room einundzwanzig the drei rd"
+    done = prepare("recordings", tmp_path / "list.csv", tmp_path / "x.jsonl", "numbers=words", "language=xx")
+    assert done.code == 2
+    assert "language must be one of" in done.err

@@ -44,6 +44,14 @@ def smoke_utterances() -> list[tuple[Path, str]]:
     return [(SMOKE / row["audio_filepath"], row["text"]) for row in rows]
 
 
+DIGITS = {"one": "1", "two": "2", "eight": "8", "nine": "9"}
+
+
+def as_people_write(text: str) -> str:
+    """A text with capitals, punctuation and digits."""
+    return " ".join(DIGITS.get(word, word) for word in text.split()).capitalize() + ".\n"
+
+
 def errors_before_and_after(folder: Path) -> list[float]:
     """Character error rates of the shipped model and of the fine-tuned one."""
     return [
@@ -53,6 +61,10 @@ def errors_before_and_after(folder: Path) -> list[float]:
 
 
 def check_what_the_tutorial_leaves(folder: Path, *, recordings: int) -> None:
+    rows = [
+        json.loads(line) for name in ("train", "test") for line in (folder / f"{name}.jsonl").read_text().splitlines()
+    ]
+    assert sorted(row["text"] for row in rows) == sorted(text for _, text in smoke_utterances()[:: 80 // recordings])
     assert (folder / "checkup" / "report.html").exists()
     assert len(list((folder / "texts").rglob("*.json"))) == recordings
     mine, english = load_bundle(folder / "runs" / "mine" / "best"), load_bundle("en")
@@ -68,7 +80,7 @@ def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_nev
         folder = tmp_path / "recordings" / voices[number % len(voices)]
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([espeak, "-v", folder.name, "-w", folder / f"{number}.wav", text], check=True)
-        (folder / f"{number}.txt").write_text(text + "\n")
+        (folder / f"{number}.txt").write_text(as_people_write(text))
     said = run_tutorial("train-on-your-own-recordings.md", tmp_path)
     assert re.search(r"held out for validation: \d+ utterances of \d speakers?\n", said)
     assert "all weights kept" in said
@@ -81,7 +93,7 @@ def test_train_on_your_own_recordings_without_speakers(tmp_path):
     (tmp_path / "recordings").mkdir()
     for source, text in smoke_utterances()[::2]:
         shutil.copy(source, tmp_path / "recordings")
-        (tmp_path / "recordings" / source.name).with_suffix(".txt").write_text(text + "\n")
+        (tmp_path / "recordings" / source.name).with_suffix(".txt").write_text(as_people_write(text))
     said = run_tutorial("train-on-your-own-recordings.md", tmp_path)
     assert re.search(r"held out for validation: \d+ utterances of the manifests, which name too few speakers", said)
     assert "all weights kept" in said

@@ -330,3 +330,41 @@ def test_segments_are_examined_as_recordings_of_their_own(tmp_path, rng):
     assert (again.quarantined, again.unmatched) == (2, 0)
     page = write_report(tmp_path / "checkup", found)
     assert "talk.wav#t=4,5" in page.read_text("utf-8")
+
+
+def test_a_text_with_digits_has_a_suggestion_and_a_remedy_in_the_terminal(tmp_path, write_audio, asr_command):
+    """In the doctor's table and in the refusal of a training; also of a number that normalisation would tear apart."""
+    pytest.importorskip("num2words")
+    write_audio("a.wav", seconds=5)
+    texts = ["Room 21, please", "It weighs 2.5 tons", "a plain text", "only $5"]
+    rows = [{"audio_filepath": "a.wav", "id": str(number), "text": text} for number, text in enumerate(texts)]
+    path = write_rows(tmp_path / "m.jsonl", rows)
+    settings = DoctorConfig(data=DataConfig(train=[str(path)]))
+    faults = [str(one) for one in examine(settings, listen=False).faults if one.kind == "characters"]
+    assert len(faults) == 3
+    assert faults[0].endswith("with its numbers spelled out: 'room twenty one please'")
+    assert faults[1].endswith("with its numbers spelled out: 'it weighs two point five tons'")
+    assert "spelled out" not in faults[2]
+    done = asr_command("doctor", path)
+    assert done.code == 1
+    assert f"  {faults[0]}\n" in done.out
+    assert "`asr prepare ... numbers=words` spells numbers out" in done.out
+    done = asr_command("train", f"data.train=[{path}]", f"data.valid=[{path}]", f"run_dir={tmp_path / 'run'}")
+    assert done.code != 0
+    assert "with its numbers spelled out: 'room twenty one please'" in done.err
+    assert "`asr prepare ... numbers=words` spells numbers out" in done.err
+
+
+def test_digital_silence_is_a_fault_where_it_has_a_text(tmp_path, write_audio):
+    """Of any length, in any format; silence without a text lacks the text alone."""
+    rows = []
+    for number, (name, seconds) in enumerate([("a.wav", 3), ("b.flac", 2), ("c.wav", 0.3), ("d.wav", 2)]):
+        write_audio(name, np.zeros(int(seconds * RATE)))
+        rows.append({"audio_filepath": name, "text": "" if name == "d.wav" else f"yes {'ab'[number % 2]}"})
+    path = write_rows(tmp_path / "m.jsonl", rows)
+    diagnosis = examine(DoctorConfig(data=DataConfig(train=[str(path)])))
+    silent = [one for one in diagnosis.faults if one.kind == "silent"]
+    assert [one.utterance.id for one in silent] == ["a", "b", "c"]
+    assert all("digital silence, but it has the text 'yes" in one.message for one in silent)
+    assert all(one.severity is Severity.unusable for one in silent)
+    assert {one.kind for one in diagnosis.faults if one.utterance and one.utterance.id == "d"} >= {"no_text"}

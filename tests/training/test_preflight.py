@@ -158,3 +158,23 @@ def test_recordings_of_noise_are_looked_for_before_the_first_step(tmp_path, writ
         read_corpus(settings)
     noise.write_text(noise.read_text().splitlines()[0] + "\n")
     assert read_corpus(settings).noises == [tmp_path / "hum.wav"]
+
+
+def test_a_list_of_the_doctor_with_lines_of_other_manifests_is_no_cause_for_a_warning(tmp_path, write_audio, caplog):
+    """As in the tutorial: one list for the training and the test set. A list of nothing in the manifests is one."""
+    for name in ("a.wav", "b.wav", "test.wav"):
+        write_audio(name, seconds=2)
+    path = write_rows(
+        tmp_path / "m.jsonl", [{"audio_filepath": f"{name}.wav", "text": f"text {name}"} for name in "ab"]
+    )
+    bad = [{"audio_filepath": name, "text": "x"} for name in ("b.wav", "test.wav")]
+
+    def warnings(rows: list[dict]) -> list[str]:
+        listed = write_rows(tmp_path / "quarantine.jsonl", rows)
+        data = DataConfig(train=[str(path)], valid=[str(SMOKE / "valid.jsonl")], quarantine=[str(listed)])
+        caplog.clear()
+        read_corpus(TrainConfig(data=data))
+        return [one.message for one in caplog.records if one.levelname == "WARNING" and "quarantine" in one.message]
+
+    assert warnings(bad) == []
+    assert "none of the 1 lines of data.quarantine is of an utterance" in warnings(bad[1:])[0]

@@ -16,8 +16,9 @@ from asr.corpus.prepare.listing import Corpus, Row, Unusable
 from asr.corpus.split import hold_out
 from asr.errors import AudioError, ConfigError
 from asr.settings.commands import PrepareConfig
-from asr.settings.text import NormalizerConfig
+from asr.settings.text import NormalizerConfig, Numbers
 from asr.text.normalize import normalize_text
+from asr.text.numbers import check_language, spell_numbers, unspoken_symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def prepare_corpus(corpus: Corpus, source: Path, settings: PrepareConfig) -> Pre
     """
     if not source.exists():
         raise ConfigError(f"{source}: no such file or folder")
+    if settings.numbers is Numbers.words:
+        check_language(settings.language)
     listing = corpus.read(source, settings)
     rows, expected = list(listing.rows), listing.expected
     if not rows:
@@ -62,7 +65,7 @@ def prepare_corpus(corpus: Corpus, source: Path, settings: PrepareConfig) -> Pre
     if settings.speakers:
         rows, expected = _of_speakers(rows, settings.speakers, source), None
     with ThreadPoolExecutor() as pool:
-        attempts = pool.map(lambda row: _utterance(row, settings.normalizer), rows)
+        attempts = pool.map(lambda row: _utterance(row, settings), rows)
         made = list(tqdm(attempts, "measuring", len(rows), unit="file", disable=None, leave=False))
     utterances, problems = _distinct(made)
     if expected is not None and len(rows) != expected:
@@ -95,7 +98,7 @@ def _distinct(made: Iterable[Utterance | Unusable]) -> tuple[list[Utterance], li
     return list(by_id.values()), problems
 
 
-def _utterance(row: Row | Unusable, normalizer: NormalizerConfig) -> Utterance | Unusable:
+def _utterance(row: Row | Unusable, settings: PrepareConfig) -> Utterance | Unusable:
     if isinstance(row, Unusable):
         return row
     if str(row.audio).encode("utf-8", "ignore") != os.fsencode(row.audio):
@@ -103,9 +106,17 @@ def _utterance(row: Row | Unusable, normalizer: NormalizerConfig) -> Utterance |
     # Of punctuation alone, nothing would be left for a training.
     if not normalize_text(row.text, NormalizerConfig()):
         return Unusable(f"{row.where}: the text is empty")
+    written = row.text
+    if settings.numbers is Numbers.words:
+        if symbols := ", ".join(unspoken_symbols(written)):
+            return Unusable(f"{row.where}: {written!r} has {symbols} beside a number: write out what is spoken")
+        try:
+            written = spell_numbers(written, settings.language)
+        except ConfigError as error:
+            return Unusable(f"{row.where}: {error}")
     try:
         seconds = probe_seconds(row.audio)
     except AudioError as error:
         return Unusable(f"{row.where}: {error}")
-    text = normalize_text(row.text, normalizer)
+    text = normalize_text(written, settings.normalizer)
     return Utterance(row.id, row.audio, text, seconds, row.speaker or None, row.where, row.other)
