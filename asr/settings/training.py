@@ -57,10 +57,11 @@ class TrainingConfig:
     epochs: int = field(default=30, metadata=at_least(1, at_most=1_000_000))
     """number of passes over the training data"""
     batch_size: int = field(default=32, metadata=at_least(1, at_most=65_536))
-    """largest number of utterances in a batch"""
+    """largest number of utterances in a batch; with few utterances of different lengths there are fewer in each, so that
+    less than a tenth of it is padding"""
     batch_seconds: float = field(default=160.0, metadata=above(0, at_most=1_000_000))
     """largest amount of audio in a batch, in seconds, padding included"""
-    buckets: int = field(default=10, metadata=at_least(1, at_most=1000))
+    buckets: int = field(default=20, metadata=at_least(1, at_most=1000))
     """largest number of batch shapes: more mean less padding, and more shapes to compile"""
     accumulate: int = field(default=1, metadata=at_least(1, at_most=10_000))
     """batches per step of the optimizer (gradient accumulation): a large batch in the memory of a small one"""
