@@ -37,6 +37,7 @@ from asr.errors import AudioError, DivergenceError, TrainingError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
 from asr.training.checkpoints import Progress
+from asr.training.compilation import CompilationTimer
 from asr.training.engine import Engine, Step
 from asr.training.epoch_bar import EpochBar
 from asr.training.epoch_record import EpochRecord
@@ -237,6 +238,8 @@ class _Run:
             valid_names=self._valid_names, init=init,
         )  # fmt: skip
         self._batches: Iterator[Prepared] = iter(())
+        self._compilation = CompilationTimer(compiles=fixed_shapes)
+        self._first_batch = 0
 
     @property
     def finished(self) -> bool:
@@ -272,6 +275,7 @@ class _Run:
                     f"init={self._run_dir / LAST} starts from its weights"
                 )
             self.progress = progress
+        self._first_batch = self.progress.batches
         self._recorder.begin(self.progress)
         # One iterator for all epochs: the first batches of the next are prepared while this one is validated.
         self._batches = self._feed.batches(self._plan.batches_from(self.progress.batches))
@@ -300,12 +304,19 @@ class _Run:
         waited_before = self._feed.waited_seconds - progress.waited
         started = time.monotonic() - progress.seconds
         scale = plateau_scale(progress.history, self._settings.optimizer)
+        if self._fixed_shapes and progress.batches == self._first_batch and count:
+            _log.info(
+                "compiling for %d shapes of batches as they come: this epoch takes longer than later ones",
+                len(self._plan.buckets),
+            )
         for prepared in itertools.islice(self._batches, count):
             for message in prepared.left_out:
                 _log.warning("left out of a batch: %s", message)
             for message in prepared.notes:
                 _log.warning("%s", message)
+            step_started = time.monotonic()
             step, rate = self._step(prepared, scale)
+            self._compilation.add(prepared.batch.frames.shape, time.monotonic() - step_started)
             seconds, waited = time.monotonic() - started, self._feed.waited_seconds - waited_before
             self._recorder.batch(
                 progress,
@@ -320,6 +331,8 @@ class _Run:
                 break
             if self._saver.checkpoint_due:
                 self._save_checkpoint()
+        if message := self._compilation.report():
+            _log.info("%s", message)
 
     def _step(self, prepared: Prepared, scale: float) -> tuple[Step, float]:
         """Learn from a batch and count it; returns the step and its learning rate."""
