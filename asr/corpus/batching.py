@@ -26,6 +26,9 @@ _PADDING_SHARE = 0.099
 _PADDING_GAIN = 0.02
 # How far the utterances of a batch may spread in length, as a share of the longest: the choices, until one fits.
 _SPREADS = (1.0, 0.4, 0.3, 0.25, 0.2, 0.16, 0.13, 0.1, 0.08, 0.06, 0.04, 0.02, 0.0)
+# With fewer utterances than this, compiling for many shapes takes longer than computing the padding of a few: there are
+# as many as get two batches of the rows that were asked for.
+_FEW, _BATCHES_OF_FEW = 20, 2
 # The longest utterances of batches are worked out for this many epochs, and for no more than this many batches of each.
 _EPOCHS, _BATCHES = 20, 1000
 
@@ -176,11 +179,14 @@ def choose_buckets(
     """
     pooled = sum(epochs[1:], start=epochs[0])
     found: list[tuple[float, list[Shape]]] = []
-    for spread in _SPREADS:
+    count, most = int(epochs[0].utterances.sum()), settings.buckets
+    if count < _FEW:
+        most = max(1, min(most, count // (_BATCHES_OF_FEW * settings.batch_size)))
+    for spread in _SPREADS if count >= _FEW else _SPREADS[:1]:
         rows = _row_counts(pooled, len(epochs), spread, frames_per_second=frames_per_second, settings=settings)
         longest = [_longest_of_batches(one, pooled, rows) for one in epochs[:_EPOCHS]]
         last = LengthCounts(pooled.frames[-1:], rows[-1:], pooled.symbols[-1:])
-        shapes = make_buckets(sum(longest, start=last), pooled, rows, settings.buckets)
+        shapes = make_buckets(sum(longest, start=last), pooled, rows, most)
         share = max(_padding_share(one, shapes) for one in epochs)
         found.append((share, shapes))
         if share <= _PADDING_SHARE:

@@ -151,6 +151,12 @@ def test_little_of_any_corpus_of_20_utterances_is_padding(count, batch_size):
             assert padding_share(batches, lengths) < 0.1, (kind, epoch)
 
 
+def test_fewer_than_20_utterances_share_few_shapes():
+    counts = np.arange(100, 119)
+    assert [len(buckets_for(counts, TrainingConfig(batch_size=rows))) for rows in (3, 8, 16)] == [3, 1, 1]
+    assert {shape.rows for shape in buckets_for(counts, TrainingConfig(batch_size=3))} == {3}
+
+
 def test_one_shape_alone_does_not_end_in_batches_of_one_row():
     """Where no number of rows makes the padding small, the rows that were asked for stay."""
     counts = np.random.default_rng(0).integers(100, 1600, 400)
