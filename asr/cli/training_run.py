@@ -66,8 +66,8 @@ def _import_training() -> Callable[[TrainConfig], TrainingResult]:
 def keep_compiled_programs() -> None:
     """Let TensorFlow and JAX, which read these variables when they start, keep what they compile for later processes.
 
-    The folder is `ASR_COMPILED_DIR`, by default `~/.cache/asr/compiled`; with an empty name nothing is kept. Programs of
-    one processor may not run on another: each kind has a folder of its own.
+    The folder is `ASR_COMPILED_DIR`, by default `~/.cache/asr/compiled`; with an empty name nothing is kept. Programs
+    of one processor may not run on another: each kind has a folder of its own.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     root = os.environ.get("ASR_COMPILED_DIR", f"{cache}/asr/compiled")

@@ -231,9 +231,7 @@ def _longest_of_batches(lengths: LengthCounts, pooled: LengthCounts, rows: npt.N
     return LengthCounts(lengths.frames[kept], weights[kept], lengths.symbols[kept])
 
 
-def make_buckets(
-    padded: LengthCounts, pooled: LengthCounts, rows: npt.NDArray[np.int64], most: int
-) -> list[Shape]:
+def make_buckets(padded: LengthCounts, pooled: LengthCounts, rows: npt.NDArray[np.int64], most: int) -> list[Shape]:
     """The shapes of batches, from the shortest to the longest, for which utterances need the least padding.
 
     Parameters
