@@ -49,6 +49,18 @@ def usage() -> Usage:
     )
 
 
+def processor_features() -> frozenset[str]:
+    """The instruction sets of the processor as Linux names them (`avx2`, `avx512_bf16`); empty where it is unknown."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in {"flags", "Features"}:
+                return frozenset(value.split())
+    except OSError:
+        pass
+    return frozenset()
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -20,6 +20,8 @@ import pytest
 import soundfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Tests leave nothing in the user's cache.
+os.environ.setdefault("ASR_COMPILED_DIR", "")
 
 # XLA compiles for every shape that a test makes: with its own defaults, that takes three times as long as with these.
 # `XLA_FLAGS=` leaves the defaults.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from asr.settings.decoding import BeamConfig, DecoderConfig
 from asr.settings.model import ModelConfig
 
 CHARACTERS, CHARACTERS_MMI, PHONES = "symbols", "symbols_mmi", "phones"
@@ -40,6 +41,16 @@ def output_slices(settings: ModelConfig, *, symbols: int, phones: int = 0) -> di
         slices[name] = slice(start, start + width)
         start += width
     return slices
+
+
+def decoded_output(settings: ModelConfig, decoder: DecoderConfig) -> str:
+    """The name of the output layer that a resolved decoder reads."""
+    if isinstance(decoder, BeamConfig):
+        if decoder.pronunciations is not None and settings.phone_output:
+            return PHONES
+        if decoder.lm is not None and settings.mmi_output:
+            return CHARACTERS_MMI
+    return CHARACTERS
 
 
 def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

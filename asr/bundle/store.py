@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.acoustic.network import weight_shapes
-from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES, output_slices, output_widths
+from asr.acoustic.outputs import decoded_output, output_slices, output_widths
 from asr.acoustic.runtime import AcousticModel
 from asr.acoustic.runtimes.onnx_graph import OnnxEngine
 from asr.audio.features import LogMel
@@ -129,11 +129,7 @@ class Bundle:
 
     def output_for(self, decoder: DecoderConfig) -> slice:
         """Where the output layer that a decoder reads lies on the last axis of the model's log-probabilities."""
-        slices = output_slices(self.model, **self._widths)
-        if isinstance(decoder, BeamConfig) and decoder.pronunciations is not None and PHONES in slices:
-            return slices[PHONES]
-        has_model = isinstance(decoder, BeamConfig) and decoder.lm is not None
-        return slices[CHARACTERS_MMI if has_model and CHARACTERS_MMI in slices else CHARACTERS]
+        return output_slices(self.model, **self._widths)[decoded_output(self.model, decoder)]
 
     def engine(self, kind: EngineKind = EngineKind.onnx) -> AcousticModel:
         """The model for transcription.

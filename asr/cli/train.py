@@ -74,11 +74,22 @@ def run(arguments: Sequence[str]) -> int:
     best = best_epoch(result.history)
     if settings.training.overfit:
         return _overfit_verdict(settings, best)
-    print(
-        f"best epoch {best.epoch}: CER {_percent(best.valid_cer)}, WER {_percent(best.valid_wer)} "
-        f"on the validation set\n{result.run_dir / 'best'}"
-    )
+    print(f"{_result(result.history, best)}\n{result.run_dir / 'best'}")
     return 0
+
+
+def _result(history: Sequence[EpochRecord], best: EpochRecord) -> str:
+    """The error rates of the best epoch, and of the starting model if there is one."""
+    rates = f"CER {_percent(best.valid_cer)}, WER {_percent(best.valid_wer)} on the validation set"
+    if history[0].epoch != 0:
+        return f"best epoch {best.epoch}: {rates}"
+    if best.epoch == 0:
+        return f"no epoch is better than the starting model: {rates}"
+    start = history[0]
+    return (
+        f"best epoch {best.epoch}: {rates} (the starting model: CER {_percent(start.valid_cer)}, "
+        f"WER {_percent(start.valid_wer)})"
+    )
 
 
 def _overfit_verdict(settings: TrainConfig, best: EpochRecord) -> int:

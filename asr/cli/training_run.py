@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +12,13 @@ from typing import TYPE_CHECKING
 
 from asr.cli.console import quiet_native_libraries
 from asr.files import typed_path
+from asr.machine import describe_machine, processor_features
 from asr.packages import is_installed, require_training
 from asr.settings.commands import TrainConfig
 from asr.training.run_folder import check_run_folder, check_settings_unchanged, read_settings
+
+# Flags of TensorFlow are split at spaces.
+_TENSORFLOW_CACHE = "--tf_xla_persistent_cache_directory"
 
 if TYPE_CHECKING:
     from asr.training.run import TrainingResult
@@ -49,9 +54,33 @@ def _import_training() -> Callable[[TrainConfig], TrainingResult]:
     """The function that trains, imported without what Keras and its back end print while they load."""
     require_training("asr train")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keep_compiled_programs()
     with quiet_native_libraries():
         if is_installed("tensorflow"):  # Keras imports it on any back end, and then its messages would be seen
             import tensorflow  # noqa: F401
 
         from asr.training.run import train
     return train
+
+
+def keep_compiled_programs() -> None:
+    """Let TensorFlow and JAX, which read these variables when they start, keep what they compile for later processes.
+
+    The folder is `ASR_COMPILED_DIR`, by default `~/.cache/asr/compiled`; with an empty name nothing is kept. Programs
+    of one processor may not run on another: each kind has a folder of its own.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    root = os.environ.get("ASR_COMPILED_DIR", f"{cache}/asr/compiled")
+    if not root:
+        return
+    machine = describe_machine()
+    kind = f"{machine['processor']} {' '.join(sorted(processor_features()))}"
+    folder = Path(root).expanduser() / hashlib.sha256(kind.encode()).hexdigest()[:12]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written to: everything is compiled anew
+        return
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "jax"))
+    flags = os.environ.get("TF_XLA_FLAGS", "")
+    if _TENSORFLOW_CACHE not in flags and " " not in str(folder):
+        os.environ["TF_XLA_FLAGS"] = f"{flags} {_TENSORFLOW_CACHE}={folder / 'tensorflow'}".lstrip()

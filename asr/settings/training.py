@@ -13,6 +13,7 @@ class Precision(ConfigEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
+    auto = "auto"
 
 
 class Schedule(ConfigEnum):
@@ -57,10 +58,11 @@ class TrainingConfig:
     epochs: int = field(default=30, metadata=at_least(1, at_most=1_000_000))
     """number of passes over the training data"""
     batch_size: int = field(default=32, metadata=at_least(1, at_most=65_536))
-    """largest number of utterances in a batch"""
+    """largest number of utterances in a batch; with few utterances of different lengths there are fewer in each, so
+    that less than a tenth of it is padding"""
     batch_seconds: float = field(default=160.0, metadata=above(0, at_most=1_000_000))
     """largest amount of audio in a batch, in seconds, padding included"""
-    buckets: int = field(default=10, metadata=at_least(1, at_most=1000))
+    buckets: int = field(default=20, metadata=at_least(1, at_most=1000))
     """largest number of batch shapes: more mean less padding, and more shapes to compile"""
     accumulate: int = field(default=1, metadata=at_least(1, at_most=10_000))
     """batches per step of the optimizer (gradient accumulation): a large batch in the memory of a small one"""
@@ -81,8 +83,9 @@ class TrainingConfig:
     """minutes between checkpoints within an epoch; 0 writes one after every batch; there is always one at the end of an
     epoch"""
     precision: Precision = Precision.float32
-    """number format of large matrix products: bfloat16 is faster on processors and GPUs that support it, float16 on
-    older GPUs; weights, recurrent states and the CTC loss are always float32"""
+    """number format of large matrix products: bfloat16 is faster on processors and GPUs that support it, and much
+    slower on others; float16 is for older GPUs; auto is bfloat16 where that is known to be faster, else float32.
+    Weights, recurrent states and the CTC loss are always float32"""
     devices: int = field(default=1, metadata=at_least(1, at_most=1024))
     """devices of this machine that divide every batch between them (TensorFlow and JAX)"""
     jit_compile: bool = False

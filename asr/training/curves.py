@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import io
+import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.decoding import describe_decoder
 from asr.files import write_atomically
 from asr.training.epoch_record import EpochRecord
-from asr.training.validation import DECODER
+from asr.training.training_data import CTC
 
 
-def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
-    """Loss and error rates by epoch, as a PNG; nothing is drawn of an empty history."""
+def draw_curves(path: Path, history: Sequence[EpochRecord], *, loss_name: str, decoder_label: str) -> None:
+    """Loss and error rates by epoch, as a PNG; nothing is drawn of an empty history.
+
+    Parameters
+    ----------
+    path : Path
+    history : sequence of EpochRecord
+    loss_name : str
+        The loss of training; that of validation is CTC.
+    decoder_label : str
+        The decoder of validation, in a few words.
+    """
     if not history:
         return
     # Without pyplot, which would choose a window system and keep global state.
@@ -23,23 +34,28 @@ def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
 
     epochs = [record.epoch for record in history]
     # Fixed margins: a layout that matplotlib works out takes twice the time, after every epoch.
-    margins = {"left": 0.07, "right": 0.985, "bottom": 0.14, "top": 0.91, "wspace": 0.16}
+    margins = {"left": 0.07, "right": 0.985, "bottom": 0.14, "top": 0.88, "wspace": 0.16}
     figure = Figure(figsize=(9, 3.6))
     FigureCanvasAgg(figure)
     loss, errors = figure.subplots(1, 2, gridspec_kw=margins)
-    loss.plot(epochs, [record.train_loss for record in history], ".-", label="training (augmented)")
+    train_losses = [math.nan if record.train_loss is None else record.train_loss for record in history]
+    title, valid_label = f"{CTC} loss", "validation"
+    if loss_name != CTC:
+        title, valid_label = f"Loss: {loss_name}", f"validation: {CTC} (characters)"
+    loss.plot(epochs, train_losses, ".-", label="training (augmented)")
     validated = [record for record in history if record.valid_loss is not None]
     valid_epochs = [record.epoch for record in validated]
-    loss.plot(valid_epochs, [record.valid_loss for record in validated], ".-", label="validation")
-    loss.set(title="CTC loss", xlabel="epoch", ylabel="nats per symbol", ylim=(0, None))
+    loss.plot(valid_epochs, [record.valid_loss for record in validated], ".-", label=valid_label)
+    loss.set(xlabel="epoch", ylabel="nats per symbol", ylim=(0, None))
     found = {"WER": [record.valid_wer for record in validated], "CER": [record.valid_cer for record in validated]}
     for label, values in found.items():
         rates = [float("nan") if value is None else value for value in values]
         best = f", best {100 * min(rates):.1f} %" if rates else ""
         errors.plot(valid_epochs, rates, ".-", label=f"{label}{best}")
-    errors.set(title=f"Validation error, {describe_decoder(DECODER)}", xlabel="epoch", ylim=(0, None))
+    errors.set(xlabel="epoch", ylim=(0, None))
     errors.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for axes in (loss, errors):
+    for axes, heading in ((loss, title), (errors, f"Validation error, {decoder_label}")):
+        axes.set_title(textwrap.fill(heading, 58), fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)

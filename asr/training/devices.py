@@ -11,7 +11,61 @@ import numpy as np
 from keras import ops
 
 from asr.errors import ConfigError
+from asr.machine import processor_features
 from asr.settings.training import Precision
+
+# Instruction sets with products of bfloat16, and the first NVIDIA GPUs with them (Ampere).
+_BFLOAT16_FEATURES = frozenset({"avx512_bf16", "amx_bf16"})
+_BFLOAT16_CAPABILITY = (8, 0)
+
+
+def resolve_precision(precision: Precision) -> Precision:
+    """The precision of this machine and back end, for `auto`; any other as it is."""
+    if precision is not Precision.auto:
+        return precision
+    return Precision.bfloat16 if _has_fast_bfloat16() else Precision.float32
+
+
+def precision_warning(precision: Precision) -> str | None:
+    """What is slow about an explicit precision on this machine; None if nothing is known to be."""
+    features = processor_features()
+    if precision in (Precision.float32, Precision.auto) or _gpu_capability() is not None:
+        return None
+    if precision is Precision.float16:
+        return (
+            "training.precision=float16 is for GPUs, and none is found: processors compute it slowly. "
+            "training.precision=auto takes what is faster here"
+        )
+    if "avx2" in features and not features & _BFLOAT16_FEATURES:
+        return (
+            "training.precision=bfloat16: this processor has no instructions for it (avx512_bf16 or amx_bf16), and may "
+            "take thirty times as long as with float32. training.precision=auto takes what is faster here"
+        )
+    return None
+
+
+def _has_fast_bfloat16() -> bool:
+    capability = _gpu_capability()
+    if capability is not None:
+        return capability >= _BFLOAT16_CAPABILITY
+    # On processors XLA, which compiles all of a step on JAX, is slower with bfloat16 products than with float32.
+    return keras.backend.backend() != "jax" and bool(processor_features() & _BFLOAT16_FEATURES)
+
+
+def _gpu_capability() -> tuple[int, int] | None:
+    """The compute capability of the first GPU that the back end trains on; None without one."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.get_device_capability() if torch.cuda.is_available() else None
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        return tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0)) if gpus else None
+    # JAX's is not asked for: float32 there.
+    return None if all(one.startswith("cpu") for one in keras.distribution.list_devices()) else (0, 0)
 
 
 class Devices:

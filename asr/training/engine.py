@@ -19,7 +19,7 @@ from asr.acoustic.outputs import CHARACTERS, PHONES, output_slices
 from asr.corpus.batching import Batch, collate
 from asr.settings.commands import TrainConfig
 from asr.settings.training import Precision
-from asr.training.devices import Devices, GuardedOptimizer, trace_once
+from asr.training.devices import Devices, GuardedOptimizer, resolve_precision, trace_once
 
 # The largest float16 is 65,504: the loss is scaled so that small gradients do not vanish, and the scale is raised again
 # after so many steps.
@@ -67,6 +67,8 @@ class Engine:
         average_steps: float = 0.0,
         denominators: Mapping[str, Denominator] | None = None,
     ) -> None:
+        precision = resolve_precision(settings.training.precision)
+        settings = replace(settings, training=replace(settings.training, precision=precision))
         training, optimizer = settings.training, settings.optimizer
         self._settings = settings
         self._outputs = output_slices(settings.model, symbols=symbols, phones=phones)

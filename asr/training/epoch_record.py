@@ -13,29 +13,30 @@ class EpochRecord:
     """Measures of one epoch. Those of validation are None where `training.valid_every` leaves it out."""
 
     epoch: int
-    """from 1"""
+    """from 1; 0 is the starting model of a fine-tuning"""
     train_loss: float | None
-    """nats per symbol, with augmentation and dropout; None if no batch had a finite loss"""
+    """nats per symbol, with augmentation and dropout; None if no batch had a finite loss, and in epoch 0"""
     valid_loss: float | None = None
-    """nats per symbol"""
+    """CTC loss of the output over characters, nats per symbol"""
     valid_cer: float | None = None
-    """character error rate of greedy decoding, 0.1 for 10 %; None also where the references have no characters"""
+    """character error rate, 0.1 for 10 %, with the decoder of the bundle (a beam of at most 8); None also where the
+    references have no characters"""
     valid_wer: float | None = None
-    """word error rate of greedy decoding"""
+    """word error rate with that decoder"""
     blank_share: float | None = None
     """share of the steps in which the blank is the most likely symbol"""
     learning_rate: float
     """of the last step"""
-    batches: int
-    utterances: int
-    left_out: int
+    batches: int = 0
+    utterances: int = 0
+    left_out: int = 0
     """utterances that could no longer be read"""
-    skipped_batches: int
+    skipped_batches: int = 0
     """batches without a finite loss and gradient, in the whole run so far"""
-    padding_share: float
+    padding_share: float = 0.0
     """share of the frames that was padding"""
-    train_seconds: float
-    input_wait_share: float
+    train_seconds: float = 0.0
+    input_wait_share: float = 0.0
     """share of `train_seconds` spent waiting for batches"""
     valid_seconds: float = 0.0
 

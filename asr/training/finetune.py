@@ -14,6 +14,7 @@ from asr.bundle import Bundle
 from asr.errors import ConfigError
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.commands import ExperimentConfig
+from asr.settings.decoding import BeamConfig
 from asr.text.alphabet import BLANK, Alphabet
 from asr.text.pieces import alphabet_settings
 
@@ -80,6 +81,21 @@ def check_fits(settings: ExperimentConfig, bundle: Bundle) -> None:
             f"init={bundle.path}: this bundle was made for other settings: {'; '.join(problems)}. "
             "Leave these out to take the bundle's, or train without init"
         )
+
+
+def kept_decoder(bundle: Bundle | None, alphabet: Alphabet, phones: PhoneSet | None) -> BeamConfig | None:
+    """The decoder that a model which began from a bundle takes over from it; None for greedy decoding.
+
+    Parameters
+    ----------
+    bundle : Bundle or None
+        None for a model that began from random weights.
+    alphabet, phones
+        Of the new model: a decoder for other symbols or phones is of no use.
+    """
+    if bundle is None or bundle.decoder is None or bundle.alphabet != alphabet:
+        return None
+    return None if bundle.decoder.pronunciations is not None and bundle.phones != phones else bundle.decoder
 
 
 def initial_weights(

@@ -15,8 +15,8 @@ from asr.corpus.batching import (
     LengthCounts,
     PlannedBatch,
     Shape,
+    choose_buckets,
     count_batches,
-    make_buckets,
     padding_share,
     plan_epoch,
 )
@@ -64,12 +64,7 @@ class TrainingPlan:
         self._lengths = lengths
         self._settings = settings
         counted = [self._count(epoch) for epoch in range(epochs)]
-        self.buckets = make_buckets(
-            sum(counted[1:], start=counted[0]),
-            utterances=int(counted[0].utterances.sum()),
-            frames_per_second=frames_per_second,
-            settings=settings,
-        )
+        self.buckets = choose_buckets(counted, frames_per_second=frames_per_second, settings=settings)
         """the shapes of the batches, from the shortest to the longest"""
         in_epoch = [count_batches(one, self.buckets) for one in counted]
         # The number of batches before each epoch, and of all.

@@ -21,6 +21,7 @@ from asr.training.epoch_record import EpochRecord
 from asr.training.preflight import Corpus
 from asr.training.run_folder import BATCHES, CURVES, HISTORY
 from asr.training.trackers import Tracker, start_trackers
+from asr.training.training_data import describe_loss
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +36,14 @@ class Recorder:
     ----------
     run_dir : Path
     settings : TrainConfig
+    decoder_label : str
+        The decoder of validation, in a few words.
     """
 
-    def __init__(self, run_dir: Path, settings: TrainConfig) -> None:
+    def __init__(self, run_dir: Path, settings: TrainConfig, decoder_label: str) -> None:
         self._run_dir = run_dir
         self._settings = settings
+        self._decoder_label = decoder_label
         self._batch_log = BatchLog(run_dir / BATCHES)
         self._trackers: list[Tracker] = []
 
@@ -62,8 +66,9 @@ class Recorder:
             If MLflow is asked for and cannot be reached.
         """
         self._batch_log.begin(progress.batches)
-        if progress.batches:
+        if progress.history:
             self._write_history(progress.history)
+        if progress.batches:
             _log.info("resuming from epoch %d, batch %d", progress.epoch + 1, progress.batch + 1)
         self._trackers += start_trackers(self._settings, self._run_dir, progress.batches)
 
@@ -119,7 +124,9 @@ class Recorder:
     def _write_history(self, history: Sequence[EpochRecord]) -> None:
         lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
         write_atomically(self._run_dir / HISTORY, lines.encode())
-        draw_curves(self._run_dir / CURVES, history)
+        draw_curves(
+            self._run_dir / CURVES, history, loss_name=describe_loss(self._settings), decoder_label=self._decoder_label
+        )
 
     def conclude(self, files: Sequence[Path]) -> None:
         """Send the trackers the files that a finished run has made."""
@@ -129,28 +136,34 @@ class Recorder:
 
 def epoch_message(record: EpochRecord, epochs: int) -> str:
     """A line on an epoch: losses, error rates, seconds."""
-    parts = [f"epoch {record.epoch}/{epochs}: training loss {_number(record.train_loss, '.3f')}"]
+    is_start = record.epoch == 0
+    parts = [] if is_start else [f"training loss {_number(record.train_loss, '.3f')}"]
     if record.valid_loss is not None:
         parts.append(f"validation loss {record.valid_loss:.3f}")
         parts += [f"CER {_number(record.valid_cer, '.2%')}", f"WER {_number(record.valid_wer, '.2%')}"]
+    if is_start:
+        return f"epoch 0, the starting model: {', '.join(parts)}"
     waited = f"{100 * record.input_wait_share:.1f} % waiting for input"
-    return f"{', '.join(parts)}, {record.train_seconds:.0f} s ({waited})"
+    return f"epoch {record.epoch}/{epochs}: {', '.join(parts)}, {record.train_seconds:.0f} s ({waited})"
 
 
 def _number(value: float | None, form: str) -> str:
     return "n/a" if value is None else f"{value:{form}}".replace("%", " %")
 
 
-def log_data(corpus: Corpus, *, parameters: int, held_out: bool) -> None:
+def log_data(corpus: Corpus, settings: TrainConfig, *, parameters: int, held_out: bool, decoder_label: str) -> None:
     """Log what is trained on, and with how many parameters.
 
     Parameters
     ----------
     corpus : Corpus
+    settings : TrainConfig
     parameters : int
         Of the model.
     held_out : bool
         Whether the validation set was held out of the training manifests.
+    decoder_label : str
+        The decoder of validation, in a few words.
     """
     train_hours, valid_hours = (sum(one.duration or 0 for one in part) / 3600 for part in (corpus.train, corpus.valid))
     _log.info(
@@ -162,6 +175,7 @@ def log_data(corpus: Corpus, *, parameters: int, held_out: bool) -> None:
         f"{parameters:,}",
         keras.backend.backend(),
     )
+    _log.info("loss: %s; epochs are compared by CER, decoder: %s", describe_loss(settings), decoder_label)
     if held_out:
         speakers = {one.speaker for one in corpus.valid if one.speaker}
         by_speaker = bool(speakers) and speakers.isdisjoint(one.speaker for one in corpus.train)

@@ -36,7 +36,10 @@ from asr.corpus.manifest import write_manifest
 from asr.errors import AudioError, DivergenceError, TrainingError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
+from asr.settings.training import Precision
 from asr.training.checkpoints import Progress
+from asr.training.compilation import CompilationTimer
+from asr.training.devices import precision_warning, resolve_precision
 from asr.training.engine import Engine, Step
 from asr.training.epoch_bar import EpochBar
 from asr.training.epoch_record import EpochRecord
@@ -65,7 +68,7 @@ from asr.training.save import Saver
 from asr.training.schedules import LearningRates, plateau_scale
 from asr.training.stop import StopRequest
 from asr.training.training_data import TrainingData, choose_overfit, make_denominators, make_training_data
-from asr.training.validation import Validated, validate
+from asr.training.validation import Selection, Validated, make_selection, validate
 from asr.training.validation_report import report_best
 
 _log = logging.getLogger(__name__)
@@ -164,15 +167,22 @@ def _train(settings: TrainConfig, run_dir: Path, corpus: Corpus, stop: StopReque
     )
     # TensorFlow and JAX compile something for every shape of a batch.
     fixed_shapes = keras.backend.backend() != "torch"
+    precision = training.precision
+    if message := precision_warning(precision):
+        _log.warning("%s", message)
+    if precision is Precision.auto:
+        _log.info("precision: %s, which is the faster one here (training.precision=auto)", resolve_precision(precision))
+    selection = make_selection(settings, corpus, init)
     # The feed is made before the engine, so that its processes start while the network is built.
     with (
         Feed(data.train, workers=training.workers, fixed_shapes=fixed_shapes) as feed,
-        Recorder(run_dir, settings) as recorder,
+        Recorder(run_dir, settings, selection.label) as recorder,
     ):
         engine = _make_engine(settings, corpus, data, plan, init)
         run = _Run(
             settings, run_dir, corpus, data, plan, valid_plan.epoch(0),
-            engine=engine, feed=feed, recorder=recorder, init=init, fixed_shapes=fixed_shapes,
+            engine=engine, feed=feed, recorder=recorder, init=init, selection=selection,
+            fixed_shapes=fixed_shapes,
         )  # fmt: skip
         run.start()
         while not run.finished and stop.signal is None:
@@ -216,6 +226,7 @@ class _Run:
         feed: Feed,
         recorder: Recorder,
         init: Bundle | None,
+        selection: Selection,
         fixed_shapes: bool,
     ) -> None:
         self.progress = Progress()
@@ -227,6 +238,8 @@ class _Run:
         self._valid_plan = valid_plan
         self._engine = engine
         self._feed = feed
+        self._selection = selection
+        self._is_fine_tuning = init is not None
         self._fixed_shapes = fixed_shapes
         self._recorder = recorder
         self._rates = LearningRates(settings.optimizer, plan.steps)
@@ -234,9 +247,11 @@ class _Run:
         self._valid_names = [str(run_dir / HELD_OUT)] if self._held_out else list(settings.data.valid)
         self._saver = Saver(
             run_dir, engine, settings=settings, corpus=corpus, examples=data.train, log_mel=data.log_mel,
-            valid_names=self._valid_names, init=init,
+            valid_names=self._valid_names, init=init, decoder_label=selection.label,
         )  # fmt: skip
         self._batches: Iterator[Prepared] = iter(())
+        self._compilation = CompilationTimer(compiles=fixed_shapes)
+        self._first_batch = 0
 
     @property
     def finished(self) -> bool:
@@ -261,7 +276,13 @@ class _Run:
         record_start(self._run_dir / PROVENANCE, self._settings)
         if self._held_out:
             write_manifest(self._run_dir / HELD_OUT, self._corpus.valid)
-        log_data(self._corpus, parameters=self._engine.model.count_params(), held_out=self._held_out)
+        log_data(
+            self._corpus,
+            self._settings,
+            parameters=self._engine.model.count_params(),
+            held_out=self._held_out,
+            decoder_label=self._selection.label,
+        )
         progress = self._saver.restore()
         if progress:
             planned = self._plan.batches_before(progress.epoch) + progress.batch
@@ -272,9 +293,22 @@ class _Run:
                     f"init={self._run_dir / LAST} starts from its weights"
                 )
             self.progress = progress
+        self._first_batch = self.progress.batches
         self._recorder.begin(self.progress)
+        if self._is_fine_tuning and not progress:
+            self._record_starting_model()
         # One iterator for all epochs: the first batches of the next are prepared while this one is validated.
         self._batches = self._feed.batches(self._plan.batches_from(self.progress.batches))
+
+    def _record_starting_model(self) -> None:
+        """Validate the model before the first step, as epoch 0: what a fine-tuning has to improve on."""
+        started = time.monotonic()
+        validated = self._measure()
+        self._keep(validated, epoch=0)
+        record = EpochRecord(epoch=0, train_loss=None, learning_rate=0.0)
+        self.progress.history.append(_with_validation(record, validated, time.monotonic() - started))
+        self._recorder.epoch(self.progress.history, batches=0, examples=validated.examples)
+        self._save_checkpoint()
 
     def epoch(self, stop: StopRequest) -> None:
         """Train the rest of the present epoch; if that completes it, validate and record it."""
@@ -300,12 +334,19 @@ class _Run:
         waited_before = self._feed.waited_seconds - progress.waited
         started = time.monotonic() - progress.seconds
         scale = plateau_scale(progress.history, self._settings.optimizer)
+        if self._fixed_shapes and progress.batches == self._first_batch and count:
+            _log.info(
+                "compiling for %d shapes of batches as they come: this epoch takes longer than later ones",
+                len(self._plan.buckets),
+            )
         for prepared in itertools.islice(self._batches, count):
             for message in prepared.left_out:
                 _log.warning("left out of a batch: %s", message)
             for message in prepared.notes:
                 _log.warning("%s", message)
+            step_started = time.monotonic()
             step, rate = self._step(prepared, scale)
+            self._compilation.add(prepared.batch.frames.shape, time.monotonic() - step_started)
             seconds, waited = time.monotonic() - started, self._feed.waited_seconds - waited_before
             self._recorder.batch(
                 progress,
@@ -320,6 +361,8 @@ class _Run:
                 break
             if self._saver.checkpoint_due:
                 self._save_checkpoint()
+        if message := self._compilation.report():
+            _log.info("%s", message)
 
     def _step(self, prepared: Prepared, scale: float) -> tuple[Step, float]:
         """Learn from a batch and count it; returns the step and its learning rate."""
@@ -378,14 +421,7 @@ class _Run:
             started = time.monotonic()
             with self._engine.averaged():
                 validated = self._validate()
-            record = replace(
-                record,
-                valid_loss=validated.loss,
-                valid_cer=validated.score.characters.rate,
-                valid_wer=validated.score.words.rate,
-                blank_share=round(validated.blank_share, 4),
-                valid_seconds=round(time.monotonic() - started, 2),
-            )
+            record = _with_validation(record, validated, time.monotonic() - started)
             examples, spectrogram = validated.examples, self._spectrogram()
         progress.history.append(record)
         progress.next_epoch()
@@ -393,23 +429,29 @@ class _Run:
 
     def _validate(self) -> Validated:
         """Measure the weights of this moment on the validation set, and save them as bundles."""
-        progress = self.progress
-        validated = validate(
+        validated = self._measure()
+        log_blank_plateau(validated.score, self.progress.history, batches=self.progress.batches)
+        self._keep(validated, epoch=self.progress.epoch + 1)
+        return validated
+
+    def _measure(self) -> Validated:
+        return validate(
             self._engine,
             self._data.valid,
             self._valid_plan,
-            alphabet=self._corpus.alphabet,
+            selection=self._selection,
             model=self._settings.model,
             fixed_shapes=self._fixed_shapes,
             shown=self._settings.tracking.examples,
         )
-        log_blank_plateau(validated.score, progress.history, batches=progress.batches)
-        cer = validated.score.characters.rate
+
+    def _keep(self, validated: Validated, *, epoch: int) -> None:
+        """Save the weights of this moment as the last bundle, and as the best if they are."""
+        progress, cer = self.progress, validated.score.characters.rate
         if cer is not None and (progress.best_cer is None or cer < progress.best_cer):
-            progress.best_cer, progress.best_epoch = cer, progress.epoch
-            self._saver.bundle(BEST, validated.score, epoch=progress.epoch + 1)
-        self._saver.bundle(LAST, validated.score, epoch=progress.epoch + 1)
-        return validated
+            progress.best_cer, progress.best_epoch = cer, epoch - 1
+            self._saver.bundle(BEST, validated.score, epoch=epoch)
+        self._saver.bundle(LAST, validated.score, epoch=epoch)
 
     def _spectrogram(self) -> Frames | None:
         """Features of the first utterance in this epoch, for TensorBoard; None if that is off or it is unreadable."""
@@ -429,3 +471,14 @@ class _Run:
         written = report_best(self._run_dir, self._settings, self._corpus.valid, self._valid_names)
         if written:
             self._recorder.conclude([self._run_dir / CURVES, *written])
+
+
+def _with_validation(record: EpochRecord, validated: Validated, seconds: float) -> EpochRecord:
+    return replace(
+        record,
+        valid_loss=validated.loss,
+        valid_cer=validated.score.characters.rate,
+        valid_wer=validated.score.words.rate,
+        blank_share=round(validated.blank_share, 4),
+        valid_seconds=round(seconds, 2),
+    )

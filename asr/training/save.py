@@ -16,16 +16,15 @@ import numpy as np
 from asr.acoustic.keras_model import read_weights
 from asr.audio.features import LogMel
 from asr.bundle import Bundle, save_bundle
-from asr.decoding import describe_decoder
 from asr.evaluation.scoring import Score
 from asr.files import write_atomically
 from asr.settings.commands import TrainConfig
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.engine import Engine
 from asr.training.examples import Examples, Prepared
+from asr.training.finetune import kept_decoder
 from asr.training.preflight import Corpus
 from asr.training.run_folder import CHECKPOINTS, NON_FINITE
-from asr.training.validation import DECODER
 
 
 class Saver:
@@ -45,6 +44,8 @@ class Saver:
         The manifests of the validation set.
     init : Bundle or None
         The bundle that the training began from.
+    decoder_label : str
+        The decoder of validation, in a few words.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Saver:
         log_mel: LogMel,
         valid_names: Sequence[str],
         init: Bundle | None,
+        decoder_label: str,
     ) -> None:
         self._run_dir = run_dir
         self._engine = engine
@@ -67,6 +69,7 @@ class Saver:
         self._log_mel = log_mel
         self._valid_names = valid_names
         self._init = init
+        self._decoder_label = decoder_label
         self._last_checkpoint = time.monotonic()
 
     def restore(self) -> Progress | None:
@@ -103,7 +106,7 @@ class Saver:
         """
         corpus, settings, init = self._corpus, self._settings, self._init
         # A model that is fine-tuned keeps the decoder and language model of the bundle that it began from.
-        decoding = init if init and init.alphabet == corpus.alphabet else None
+        decoder = kept_decoder(init, corpus.alphabet, corpus.phones)
         provenance: dict[str, Any] = {
             "train": list(settings.data.train),
             "valid": list(self._valid_names),
@@ -117,7 +120,7 @@ class Saver:
             "python": platform.python_version(),
         }
         rates = {
-            "decoder": describe_decoder(DECODER),
+            "decoder": self._decoder_label,
             "wer": score.words.rate,
             "cer": score.characters.rate,
             "utterances": len(score.utterances),
@@ -131,8 +134,8 @@ class Saver:
             alphabet=corpus.alphabet,
             phones=corpus.phones,
             model=settings.model,
-            decoder=decoding.decoder if decoding else None,
-            priors=decoding.priors if decoding else (),
+            decoder=decoder,
+            priors=init.priors if init and init.alphabet == corpus.alphabet and init.decoder == decoder else (),
             provenance=provenance,
             error_rates={", ".join(self._valid_names): rates},
             overwrite=True,  # within the folder of the run, where a damaged bundle may be

@@ -17,6 +17,8 @@ from asr.text.alphabet import BLANK
 from asr.training.examples import Examples, corpus_statistics
 from asr.training.preflight import Corpus
 
+CTC = "CTC"
+"""the name of the loss, in messages and pictures"""
 # To overfit, an epoch holds each utterance so many times, so that validation does not take most of the time.
 _OVERFIT_REPEATS = 10
 
@@ -68,6 +70,17 @@ def make_training_data(settings: TrainConfig, corpus: Corpus, init: Bundle | Non
             log_mel = replace(log_mel, mean=mean, deviation=deviation)
     augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
     return TrainingData(examples(corpus.train, augmenter), examples(corpus.valid), log_mel)
+
+
+def describe_loss(settings: TrainConfig) -> str:
+    """The loss of training in a few words: "CTC", or "0.9 MMI + 0.1 CTC" with the outputs that have no other."""
+    weight, model = settings.mmi_weight, settings.model
+    if not weight:
+        return CTC
+    share = f"{weight:.3g} MMI + {1 - weight:.3g} {CTC}"
+    # As in `make_denominators`.
+    names = ["second output"] * model.mmi_output + ["phones"] * model.phone_output
+    return f"{share} ({', '.join(names)}), {CTC} (characters)" if names else share
 
 
 def make_denominators(settings: TrainConfig, corpus: Corpus, examples: Examples) -> dict[str, Denominator]:

@@ -3,24 +3,59 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from asr.acoustic.outputs import log_softmax
+from asr.acoustic.outputs import CHARACTERS, decoded_output, log_softmax
 from asr.acoustic.steps import step_counts
+from asr.bundle import Bundle
 from asr.corpus.batching import PlannedBatch
-from asr.decoding import make_decoder
+from asr.decoding import Decoder, describe_decoder, make_decoder
 from asr.errors import TrainingError
 from asr.evaluation.scoring import Score, score
-from asr.settings.decoding import GreedyConfig
+from asr.settings.commands import TrainConfig
+from asr.settings.decoding import BeamConfig, GreedyConfig
 from asr.settings.model import ModelConfig
-from asr.text.alphabet import BLANK, Alphabet
+from asr.text.alphabet import BLANK
 from asr.training.engine import Engine
 from asr.training.examples import Examples
+from asr.training.finetune import kept_decoder
+from asr.training.preflight import Corpus
 
-DECODER = GreedyConfig()
-"""the decoder of validation: without beam search and language model, so that the network alone is measured"""
+# Hypotheses of the beam search in validation: enough to compare epochs, in a fraction of the time of a wider beam.
+_BEAM_WIDTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How the epochs of a run are compared: by the decoder that its bundle will have, made cheaper."""
+
+    settings: BeamConfig | GreedyConfig
+    decoder: Decoder
+    output: str
+    """name of the output layer that it reads"""
+
+    @property
+    def label(self) -> str:
+        """The decoder in a few words."""
+        return describe_decoder(self.settings)
+
+
+def make_selection(settings: TrainConfig, corpus: Corpus, init: Bundle | None) -> Selection:
+    """The decoder of validation: that of the bundle which a run began from, with a small beam, or greedy decoding."""
+    kept = kept_decoder(init, corpus.alphabet, corpus.phones)
+    decoder: BeamConfig | GreedyConfig = GreedyConfig()
+    if kept is not None:
+        decoder = replace(kept, beam_width=min(kept.beam_width, _BEAM_WIDTH), n_best=1)
+    made = make_decoder(
+        corpus.alphabet,
+        decoder,
+        priors=init.priors if init and kept else (),
+        normalizer=settings.normalizer,
+        phones=corpus.phones,
+    )
+    return Selection(decoder, made, decoded_output(settings.model, decoder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +64,9 @@ class Validated:
 
     score: Score
     loss: float
-    """CTC loss in nats per symbol"""
+    """CTC loss of the output over characters, in nats per symbol"""
     blank_share: float
-    """share of the steps in which the blank is the most likely symbol"""
+    """share of the steps in which the blank is the most likely symbol of that output"""
     examples: list[tuple[str, str, str]]
     """id, reference and hypothesis of some utterances, the same in every epoch"""
 
@@ -41,7 +76,7 @@ def validate(
     examples: Examples,
     plan: list[PlannedBatch],
     *,
-    alphabet: Alphabet,
+    selection: Selection,
     model: ModelConfig,
     fixed_shapes: bool,
     shown: int,
@@ -55,7 +90,8 @@ def validate(
         Of the validation set.
     plan : list of PlannedBatch
         With every utterance once.
-    alphabet : Alphabet
+    selection : Selection
+        How to decode.
     model : ModelConfig
     fixed_shapes : bool
         Whether batches are padded to the planned shapes.
@@ -67,7 +103,6 @@ def validate(
     TrainingError
         If a recording can no longer be read.
     """
-    decoder = make_decoder(alphabet, DECODER)
     texts = [""] * len(examples.utterances)
     nats = symbols = 0.0
     blanks = all_steps = 0
@@ -80,17 +115,20 @@ def validate(
         steps = step_counts(batch.frame_counts, model)
         nats += float(engine.nats(batch, logits).sum())
         symbols += float(batch.label_counts.sum())
-        for index, one, count in zip(prepared.indices, log_softmax(logits), steps, strict=False):
-            texts[index] = decoder.decode([one[:count]])[0][0].text
+        found = log_softmax(logits if selection.output == CHARACTERS else engine.logits(batch, selection.output))
+        rows = [one[:count] for one, count in zip(found, steps[: len(prepared.indices)], strict=False)]
+        for index, hypotheses in zip(prepared.indices, selection.decoder.decode(rows), strict=True):
+            texts[index] = hypotheses[0].text
+        for one, count in zip(logits, steps[: len(prepared.indices)], strict=False):
             blanks += int((one[:count].argmax(axis=-1) == BLANK).sum())
             all_steps += int(count)
     references = [one.text or "" for one in examples.utterances]
     # Spread over the whole set.
     stride = max(1, len(texts) // max(1, shown))
-    rows = zip((one.id for one in examples.utterances), references, texts, strict=True)
+    shown_rows = zip((one.id for one in examples.utterances), references, texts, strict=True)
     return Validated(
         score=score(references, texts),
         loss=nats / max(symbols, 1),
         blank_share=blanks / max(all_steps, 1),
-        examples=list(itertools.islice(rows, 0, None, stride))[:shown],
+        examples=list(itertools.islice(shown_rows, 0, None, stride))[:shown],
     )

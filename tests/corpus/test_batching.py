@@ -7,15 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus.batching import LengthCounts, Shape, collate, count_batches, make_buckets, padding_share, plan_epoch
+from asr.corpus.batching import (
+    LengthCounts,
+    Shape,
+    choose_buckets,
+    collate,
+    count_batches,
+    make_buckets,
+    padding_share,
+    plan_epoch,
+)
 from asr.settings.training import TrainingConfig
 
 COUNTS = st.lists(st.integers(1, 3000), min_size=1, max_size=200)
 
 
-def buckets_for(counts, settings: TrainingConfig, utterances: int = 10**6) -> list[Shape]:
+def buckets_for(counts, settings: TrainingConfig) -> list[Shape]:
     lengths = LengthCounts.of(counts, [9] * len(counts))
-    return make_buckets(lengths, utterances=utterances, frames_per_second=100, settings=settings)
+    return choose_buckets([lengths], frames_per_second=100, settings=settings)
 
 
 @given(COUNTS, st.integers(1, 20), st.floats(1, 100), st.integers(1, 12), st.integers(0, 3))
@@ -51,7 +60,8 @@ def test_lengths_counted_apart_add_up_to_those_counted_together(first, second):
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(1, 4))
 def test_the_bounds_of_buckets_need_the_least_padding(counts, number):
     """Against every choice of bounds."""
-    shapes = buckets_for(counts, TrainingConfig(buckets=number))
+    pooled = LengthCounts.of(counts, [9] * len(counts))
+    shapes = make_buckets(pooled, pooled, np.ones(len(pooled.frames), np.int64), number)
     lengths = sorted(set(counts))
 
     def padded(bounds) -> int:
@@ -98,11 +108,60 @@ def test_few_shapes_hold_little_padding():
     assert padding_share(plan_epoch(counts, shapes, 2, settings), counts) < 0.1
 
 
-def test_a_few_utterances_share_few_buckets():
-    counts = np.arange(100, 160)
-    settings = TrainingConfig(batch_size=8)
-    assert len(buckets_for(counts, settings, utterances=60)) == 3
-    assert len(buckets_for(counts, settings, utterances=2)) == 1
+def test_batches_of_much_data_have_as_many_rows_as_the_settings_allow():
+    counts = np.random.default_rng(0).integers(100, 490, 5000)
+    assert {shape.rows for shape in buckets_for(counts, TrainingConfig(batch_size=32))} == {32}
+
+
+def test_utterances_of_one_length_share_a_shape_without_padding():
+    (shape,) = buckets_for([300] * 8, TrainingConfig(batch_size=4))
+    assert (shape.rows, shape.frames) == (4, 302)
+
+
+def drawn_seconds(name: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Lengths as corpora have them."""
+    if name == "commands and digits":
+        return rng.uniform(1, 6, count)
+    if name == "dictation":
+        return rng.uniform(2, 16, count)
+    if name == "read sentences":
+        return rng.normal(5, 1.5, count).clip(1, 12)
+    if name == "audio books":
+        return np.where(rng.random(count) < 0.7, rng.uniform(12, 16.5, count), rng.uniform(1.5, 12, count))
+    if name == "conversation":
+        return rng.lognormal(np.log(4), 0.6, count).clip(0.5, 30)
+    return np.where(rng.random(count) < 0.5, rng.normal(2, 0.3, count).clip(1), rng.normal(15, 2, count))
+
+
+@pytest.mark.parametrize("count", [20, 21, 23, 38, 60, 100, 250, 700, 2000])
+@pytest.mark.parametrize("batch_size", [8, 16, 32])
+def test_little_of_any_corpus_of_20_utterances_is_padding(count, batch_size):
+    """At three speeds, as augmentation draws them, in every one of ten epochs; with no more shapes than allowed."""
+    settings = TrainingConfig(batch_size=batch_size, epochs=10)
+    kinds = ("commands and digits", "dictation", "read sentences", "audio books", "conversation", "two kinds")
+    for number, kind in enumerate(kinds):
+        rng = np.random.default_rng([count, number])
+        seconds = drawn_seconds(kind, count, rng)
+        epochs = [(100 * seconds * rng.choice([1 / 0.9, 1, 1 / 1.1], count)).astype(int) for _ in range(10)]
+        counted = [LengthCounts.of(one, one // 8) for one in epochs]
+        shapes = choose_buckets(counted, frames_per_second=100, settings=settings)
+        assert len(shapes) <= settings.buckets
+        for epoch, lengths in enumerate(epochs):
+            batches = plan_epoch(lengths, shapes, epoch, settings)
+            assert padding_share(batches, lengths) < 0.1, (kind, epoch)
+
+
+def test_fewer_than_20_utterances_share_few_shapes():
+    counts = np.arange(100, 119)
+    assert [len(buckets_for(counts, TrainingConfig(batch_size=rows))) for rows in (3, 8, 16)] == [3, 1, 1]
+    assert {shape.rows for shape in buckets_for(counts, TrainingConfig(batch_size=3))} == {3}
+
+
+def test_one_shape_alone_does_not_end_in_batches_of_one_row():
+    """Where no number of rows makes the padding small, the rows that were asked for stay."""
+    counts = np.random.default_rng(0).integers(100, 1600, 400)
+    (shape,) = buckets_for(counts, TrainingConfig(batch_size=8, buckets=1))
+    assert shape.rows == 8
 
 
 def test_rows_are_shared_evenly_by_devices():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from asr.acoustic.keras_model import build_model, read_weights
 from asr.bundle import copy_bundle, load_bundle, save_bundle
 from asr.corpus.manifest import read_manifest
 from asr.errors import ConfigError
+from asr.evaluation.scoring import score
 from asr.language.ngram_file import save_ngram
 from asr.recognition.transcriber import Transcriber
 from asr.settings.commands import TrainConfig
@@ -17,12 +19,13 @@ from asr.settings.corpus import DataConfig
 from asr.settings.decoding import BeamConfig, GreedyConfig
 from asr.settings.model import ModelConfig
 from asr.settings.text import AlphabetConfig, NormalizerConfig
-from asr.settings.training import TrainingConfig
+from asr.settings.training import OptimizerConfig, TrainingConfig
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
 from asr.training.engine import Engine
 from asr.training.finetune import adopt_settings, check_fits, initial_weights
 from asr.training.run import train
+from asr.training.training_data import describe_loss
 
 from ..conftest import smoke_manifests
 from ..decoding.conftest import SENTENCES
@@ -155,7 +158,7 @@ def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_pat
     assert same.decoder == replace(decoder, lm=str(tmp_path / "same" / "last" / "language.lm"))
     assert same.priors == load_bundle(tmp_path / "with-lm").priors
     assert (other.decoder, other.priors) == (None, ())
-    # The report decodes as the bundle will be used; the rates on the card are those of the epoch's own validation.
+    # The report decodes as the bundle will be used, and so does the validation by which the epoch is chosen.
     beam = "beam of 4, language model language.lm"
     for folder, label, used in (("same", beam, decoder), ("other", "greedy", GreedyConfig())):
         (system,) = json.loads((tmp_path / folder / "validation" / "report.json").read_text())["systems"]
@@ -170,7 +173,85 @@ def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_pat
         texts = [transcriber.transcribe(path).text for path in recordings]
         assert written == [normalize_text(text, best.normalizer) for text in texts]
         (rates,) = best.error_rates.values()
-        assert rates["decoder"] == "greedy"
+        assert rates["decoder"] == label
+
+
+def test_the_starting_model_is_epoch_0_and_may_be_the_best(tiny_bundle, tmp_path, caplog):
+    manifests = smoke_manifests(tmp_path, train=3, valid=2)
+    data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
+    # A rate at which no weight changes enough for another text.
+    settings = TrainConfig(
+        data=data, training=TrainingConfig(epochs=2), optimizer=OptimizerConfig(learning_rate=1e-12),
+        init=str(tiny_bundle),
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        history = train(adopt_settings(settings, load_bundle(tiny_bundle), ()), tmp_path / "run").history
+    assert [one.epoch for one in history] == [0, 1, 2]
+    assert history[0].train_loss is None
+    assert (history[0].batches, history[0].utterances) == (0, 0)
+    assert history[0].valid_cer == history[1].valid_cer
+    assert "epoch 0, the starting model: validation loss" in caplog.text
+    lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    best = load_bundle(tmp_path / "run" / "best")
+    assert best.provenance["epoch"] == 0
+    for name, array in load_bundle(tiny_bundle).weights().items():
+        np.testing.assert_array_equal(best.weights()[name], array)
+    # Validated once: a run that goes on has it already.
+    assert train(adopt_settings(settings, load_bundle(tiny_bundle), ()), tmp_path / "run").history == history
+
+
+def test_a_training_from_random_weights_has_no_epoch_0(tmp_path):
+    manifests = smoke_manifests(tmp_path, train=3, valid=2)
+    data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
+    model = ModelConfig(depth=1, units=8, projection=8, channels=2)
+    history = train(TrainConfig(data=data, model=model, training=TrainingConfig(epochs=1)), tmp_path / "run").history
+    assert [one.epoch for one in history] == [1]
+
+
+def test_epochs_are_compared_by_the_output_and_the_decoder_that_the_bundle_will_use(bundle, tmp_path):
+    """A second output that writes only "a": greedy decoding of the first one would not show it."""
+    save_ngram(tmp_path / "pets.lm", train_model(SENTENCES))
+    model = replace(bundle.model, mmi_output=True)
+    weights = {name: array.copy() for name, array in bundle.weights().items()}
+    for name in ("kernel", "bias"):
+        weights[f"symbols_mmi/{name}"] = 0 * weights[f"symbols/{name}"]
+    weights["symbols_mmi/bias"][bundle.alphabet.encode("a")] = 20.0
+    decoder = BeamConfig(lm=str(tmp_path / "pets.lm"), beam_width=64)
+    copy_bundle(replace(bundle, model=model), tmp_path / "two", weights=weights, decoder=decoder, priors=())
+    two = load_bundle(tmp_path / "two")
+    manifests = smoke_manifests(tmp_path, train=3, valid=2)
+    data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
+    settings = TrainConfig(
+        data=data, training=TrainingConfig(epochs=1, mmi_order=3), optimizer=OptimizerConfig(learning_rate=1e-12),
+        init=str(two.path),
+    )  # fmt: skip
+    train(adopt_settings(settings, two, ()), tmp_path / "run")
+    best = load_bundle(tmp_path / "run" / "best")
+    (rates,) = best.error_rates.values()
+    assert rates["decoder"] == "beam of 8, language model language.lm"
+    with Transcriber(two, decoder=replace(two.decoder, beam_width=8)) as transcriber:
+        utterances = read_manifest(manifests["valid"]).utterances
+        texts = [transcriber.transcribe(one.audio_path).text for one in utterances]
+    assert set(texts) == {"a"}
+    wanted = score([normalize_text(one.text, two.normalizer) for one in utterances], texts)
+    assert rates["cer"] == pytest.approx(wanted.characters.rate)
+
+
+@pytest.mark.parametrize(
+    ("model", "weight", "name"),
+    [
+        ({}, None, "CTC"),
+        ({}, 0.9, "0.9 MMI + 0.1 CTC"),
+        ({"mmi_output": True}, None, "0.9 MMI + 0.1 CTC (second output), CTC (characters)"),
+        ({"phone_output": True}, 0.75, "0.75 MMI + 0.25 CTC (phones), CTC (characters)"),
+    ],
+)
+def test_the_loss_is_named(model, weight, name):
+    settings = TrainConfig(
+        model=ModelConfig(**model), training=TrainingConfig(mmi_weight=weight), data=DataConfig(lexicon="words.txt")
+    )
+    assert describe_loss(settings) == name
 
 
 def test_statistics_of_the_corpus_stay_those_that_the_weights_were_trained_with(bundle, tmp_path):
