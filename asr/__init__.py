@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from asr.evaluation.report import EvaluationReport
     from asr.evaluation.scoring import ErrorCounts, Score, score
+    from asr.evaluation.sets import SetsReport
     from asr.recognition.aligner import align
     from asr.recognition.evaluate import evaluate
     from asr.recognition.transcriber import Transcriber
@@ -67,6 +68,7 @@ _HOMES = {
     "OutputError": "asr.errors",
     "Score": "asr.evaluation.scoring",
     "Segment": "asr.text.transcript",
+    "SetsReport": "asr.evaluation.sets",
     "TrackingConfig": "asr.settings.training",
     "TrainConfig": "asr.settings.commands",
     "TrainingConfig": "asr.settings.training",
@@ -108,6 +110,7 @@ __all__ = [
     "OutputError",
     "Score",
     "Segment",
+    "SetsReport",
     "TrackingConfig",
     "TrainConfig",
     "TrainingConfig",

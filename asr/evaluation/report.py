@@ -166,6 +166,8 @@ class EvaluationReport:
     """
 
     asr_version: str
+    title: str | None
+    """what the report is called by its author"""
     references: ReferenceSummary
     policy: PolicySummary
     systems: tuple[SystemReport, ...]
@@ -238,6 +240,7 @@ def make_report(
     policy: ScoringPolicy,
     *,
     references: Sequence[str] = (),
+    title: str | None = None,
     slice_by: Sequence[str] = (),
     vocabulary: Collection[str] | None = None,
     vocabulary_name: str | None = None,
@@ -256,6 +259,8 @@ def make_report(
     policy : ScoringPolicy
     references : sequence of str
         The names of the files that the utterances were read from.
+    title : str, optional
+        What the report is called.
     slice_by : sequence of str
         Fields of the manifests to slice by, besides those that are found (see `slice_fields`).
     vocabulary, vocabulary_name : collection of str and str, optional
@@ -296,6 +301,7 @@ def make_report(
         )
     return EvaluationReport(
         asr_version=metadata.version("asr"),
+        title=title,
         references=ReferenceSummary(
             names=tuple(references),
             utterances=len(utterances),

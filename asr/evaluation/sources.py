@@ -88,6 +88,17 @@ class System:
     """None if the texts come from a file"""
 
 
+def is_hypotheses(name: str) -> bool:
+    """Whether a name is that of a file of hypotheses, and not of a bundle."""
+    return Path(name).suffix.lower() in HYPOTHESIS_SUFFIXES
+
+
+def split_regions(paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files of references, and the UEM files among them, which say what is scored."""
+    regions = [path for path in paths if Path(path).suffix.lower() == ".uem"]
+    return [path for path in paths if path not in regions], regions
+
+
 def read_references(paths: Sequence[str]) -> list[Utterance]:
     """The utterances of manifests, of NIST's trn, stm and ctm files, and of text files.
 
