@@ -27,10 +27,10 @@ JSON_LINES = Format("JSON lines", ".jsonl")
 _OPENINGS = (
     (r"\d+\s*\n(?:\d+:)?\d+:\d\d[,.]\d+ --> ", SRT),
     (r"WEBVTT\b", VTT),
-    (r'File type = "ooTextFile', Format("a TextGrid of Praat", None, "export its text")),
-    (r"\{\\rtf", Format("a text with formatting (RTF)", None, "save it as plain text")),
-    (r"<(\?xml|!doctype|html)", Format("XML or HTML", None, "export its text")),
-    (r"\[\s*(\{|\])", Format("a JSON array, not JSON lines (one object a line)", None, "write one object a line")),
+    (r'File type = "ooTextFile', Format("a TextGrid of Praat", None)),
+    (r"\{\\rtf", Format("a text with formatting (RTF)", None)),
+    (r"<(\?xml|!doctype|html)", Format("XML or HTML", None)),
+    (r"\[\s*(\{|\])", Format("a JSON array, not JSON lines (one object a line)", None)),
 )
 # All lines are of such a form; the first that fits.
 _LINE_FORMS = (
@@ -39,7 +39,7 @@ _LINE_FORMS = (
     (rf"\S+\s+\S+\s+\S+\s+({_NUMBER})\s+({_NUMBER})(\s.*)?", Format("an STM file", ".stm")),
     (
         r"(SPEAKER|LEXEME|SPKR-INFO|NON-SPEECH|NON-LEX|SEGMENT)\s.*",
-        Format("an RTTM file", None, "an STM file has segments with texts"),
+        Format("an RTTM file", None, "it has no texts"),
     ),
     (r"(.*\s)?\([^()\s]+\)", Format("a trn file", ".trn")),
     (r"[^\t]*\t.*", Format("a table", None, "`asr prepare recordings` makes a manifest of it")),
@@ -81,7 +81,8 @@ def advise(path: str, found: Format, *, as_references: bool, wanted: str) -> str
     if found in (SRT, VTT) and as_references:
         return f"{path}: {found.name}, which are read as hypotheses: hypotheses=FILE; as references, {wanted} is wanted"
     if found.suffix is None:
-        return f"{path}: {found.name}; {found.advice}: {wanted} is wanted"
+        advice = f" ({found.advice})" if found.advice else ""
+        return f"{path}: {found.name}{advice}; {wanted} is wanted"
     if found.suffix == PurePath(path).suffix.lower():
         return f"{path}: {found.name}; {wanted} is wanted"
     if found.suffix == ".uem" and not as_references:

@@ -184,8 +184,16 @@ def restrict_to_regions(references: Sequence[Reference], regions: Regions, probl
                     f"{one.where}: the segment from {begin:g} to {finish:g} s is partly outside the regions of the UEM "
                     "file: a segment is scored as a whole, or not at all"
                 )
-        kept.append(replace(one, regions=regions))
-    return kept
+        kept.append(one)
+    names = {one.id for one in kept}
+    timelines = {id(one.segments): one.segments for one in kept}
+    restricted = {
+        number: {
+            key: [one if one.id in names else replace(one, id=None) for one in some] for key, some in found.items()
+        }
+        for number, found in timelines.items()
+    }
+    return [replace(one, regions=regions, segments=restricted[id(one.segments)]) for one in kept]
 
 
 def read_ctm(lines: Lines, problems: list[str]) -> dict[Channel, list[Word]]:

@@ -279,7 +279,7 @@ def make_report(
     """
     texts = normalized_references(utterances, lambda text: policy.apply([text], "references")[0])
     scores = [
-        score(texts, policy.apply((one.text for one in system.outputs), f"hypotheses of {system.name}"))
+        score(texts, policy.apply((one.text for one in system.outputs), hypotheses_side(system.name)))
         for system in systems
     ]
     speakers = [one.speaker for one in utterances]
@@ -332,6 +332,11 @@ def make_report(
         ),
         log_mel=log_mel,
     )
+
+
+def hypotheses_side(name: str) -> str:
+    """What the policy calls the texts of a system."""
+    return f"hypotheses of {name}"
 
 
 def normalized_references(utterances: Sequence[Utterance], policy: Callable[[str], str]) -> list[str | Alternatives]:

@@ -70,8 +70,10 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
         raise ConfigError(f"names: {len(names)} names, but {what}; give one name for each set")
     first: dict[Path, str] = {}
     for path in files:
-        before = first.setdefault(Path(path).resolve(), path)
-        if before is not path and not pool:
+        target = Path(path).resolve()
+        before = first.get(target)
+        first[target] = path
+        if before is not None and not pool:
             raise ConfigError(f"{path}: each file is a test set, and this one is that of {before} already")
     stems = names_without_folders([str(PurePath(path).with_suffix("")) for path in files])
     short = _distinct([stems[str(PurePath(path).with_suffix(""))] for path in files])

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
-from asr.evaluation.report import EvaluationReport, SystemReport
+from asr.evaluation.policy import PolicySummary
+from asr.evaluation.report import EvaluationReport, SystemReport, hypotheses_side
 from asr.evaluation.sets import SetsReport
 from asr.files import is_absolute_path, names_without_folders
 
@@ -27,6 +28,7 @@ def shareable(report: EvaluationReport) -> EvaluationReport:
         systems=tuple(
             replace(one, name=names[one.name], about=_shared_about(one, names)) for one in report.systems
         ),
+        policy=_shared_policy(report.policy, names),
         comparisons=tuple(
             replace(one, first=names[one.first], second=names[one.second]) for one in report.comparisons
         ),
@@ -37,6 +39,16 @@ def shareable(report: EvaluationReport) -> EvaluationReport:
             for one, identity in zip(report.utterances, ids, strict=True)
         ),
     )  # fmt: skip
+
+
+def _shared_policy(policy: PolicySummary, names: Mapping[str, str]) -> PolicySummary:
+    """With the short names of the systems, on whose texts each rule was counted."""
+    sides = {hypotheses_side(name): hypotheses_side(short) for name, short in names.items()}
+    rules = tuple(
+        replace(rule, sides={sides.get(side, side): count for side, count in rule.sides.items()})
+        for rule in policy.rules
+    )
+    return replace(policy, rules=rules)
 
 
 def shareable_sets(report: SetsReport) -> SetsReport:

@@ -166,9 +166,9 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
     if problems:
         raise ManifestError(problems)
     if not utterances:
-        where = (
-            f" in the regions of {', '.join(maps)}: are the names of recordings and channels the same?" if maps else ""
-        )
+        where = ""
+        if maps:
+            where = f" in the regions of {', '.join(maps)}: are the names of recordings and channels the same?"
         raise ManifestError([f"{', '.join(paths)}: no utterances{where}"])
     return utterances
 
@@ -416,11 +416,8 @@ def _summarised(path: str, suffix: str, lines: Lines, problems: list[str], *, as
     unread = sum(one.endswith("is wanted") or ": a cue is wanted" in one for one in problems)
     if kind is not None and kind.suffix != suffix and unread:
         return [advise(path, kind, as_references=as_references, wanted=_WANTED)]
-    if suffix in SUBTITLES:
-        is_other = not any("-->" in line for _, line in lines)
-    else:
-        is_other = unread >= max(count, 2)
-    if not is_other:
+    has_cues = suffix in SUBTITLES and any("-->" in line for _, line in lines)
+    if has_cues or (suffix not in SUBTITLES and unread < max(count, 2)):
         return problems
     name, notation = _NOTATIONS[suffix]
     return [f"{path}: not {name}: none of its {count} lines is {notation}"]

@@ -29,10 +29,11 @@ def read_cues(lines: Sequence[tuple[str, str]], problems: list[str]) -> list[Wor
     is_vtt = bool(lines) and lines[0][1].lstrip("\ufeff").startswith("WEBVTT")
     words: list[Word] = []
     for block in _blocks(lines):
+        if is_vtt and block[0][1].lstrip("\ufeff").startswith(_VTT_BLOCKS):
+            continue
         place = next((place for place, (_, line) in enumerate(block) if "-->" in line), None)
         if place is None:
-            if not (is_vtt and block[0][1].lstrip("\ufeff").startswith(_VTT_BLOCKS)):
-                problems.append(f"{block[0][0]}: a cue is wanted: its times, `start --> end`, then its text")
+            problems.append(f"{block[0][0]}: a cue is wanted: its times, `start --> end`, then its text")
             continue
         where, line = block[place]
         match = _TIMES.fullmatch(line)

@@ -49,17 +49,18 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "uem", ["rec 1 0 4.0\n", "rec 1 0 2.0\nrec 1 4 8.8\n", ";; all\nrec 1 0 99\n", "rec 1 1.0 2.0\n"]
+    "uem", ["rec 1 0 4.0\n", "rec 1 0 2.0\nrec 1 4 8.8\n", ";; all\nrec 1 0 99\n", "rec 1 3.0 8.7\n"]
 )
 def test_a_uem_restricts_as_asclite_does(files, uem):
-    folder = files(u_uem=uem)
+    # A word between two segments is an utterance of its own in asclite, and here, as in sclite, a word of the next one.
+    folder = files(u_uem=uem, h_ctm=CTM.replace("rec 1 8.5 0.1 zz\n", ""))
     done = subprocess.run(
         [oracle("asclite"), "-r", "r.stm", "stm", "-h", "h.ctm", "ctm", "-uem", "u.uem", "-o", "sgml", "stdout"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     paths = [str(folder / "r.stm"), str(folder / "u.uem")]
     if "unproper time" in done.stdout + done.stderr:
-        with pytest.raises(ManifestError, match=r"r.stm:1: the segment from 0 to 2 s is partly outside"):
+        with pytest.raises(ManifestError, match=r"r.stm:2: the segment from 2 to 4 s is partly outside"):
             read_references(paths)
         return
     expected = []
@@ -144,11 +145,11 @@ UEM = "rec 1 0.0 9.0\nrec 2 0.0 9.0\n"
         ("ctm", SRT, "looks like SRT subtitles"),
         ("jsonl", CTM, "looks like a CTM file"),
         ("jsonl", SRT, "looks like SRT subtitles"),
-        ("jsonl", "path\tsentence\na.wav\thello\n", "a table; `asr prepare recordings` makes a manifest of it"),
+        ("jsonl", "path\tsentence\na.wav\thello\n", "a table (`asr prepare recordings` makes a manifest of it)"),
         ("srt", CTM, "looks like a CTM file"),
         ("srt", "just\n\nsome text\n", "not SRT subtitles: none of its 2 lines is a cue"),
         ("vtt", JSONL, "looks like JSON lines"),
-        ("ctm", 'File type = "ooTextFile"\n', "a TextGrid of Praat; export its text"),
+        ("ctm", 'File type = "ooTextFile"\n', "a TextGrid of Praat; JSON lines"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_format_is_named_once(files, tmp_path, suffix, content, message):

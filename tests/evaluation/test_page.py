@@ -192,7 +192,7 @@ def test_words_light_up_as_a_recording_plays(opened, tmp_path, write_audio):
         assert owner.locator(".spike").count() == 2
         picture = owner.locator("img")
         picture.scroll_into_view_if_needed()
-        until(page, "image => image.complete && image.naturalWidth > 100", picture.element_handle())
+        until(page, "image => image.complete && image.naturalWidth > 50", picture.element_handle())
         owner.locator(".t[data-at]").first.click()
         until(page, "document.querySelectorAll('article:nth-child(2) .t.now').length === 1")
         until(page, "document.getElementById('player').currentTime > 0.3")

@@ -24,7 +24,7 @@ LONGEST_PICTURE_SECONDS = 600
 _WIDEST_PICTURE = 4000
 # A column for two frames: with sound, a minute of a page stays below 150 kB.
 _FRAMES_A_COLUMN = 2
-_PICTURE_QUALITY = 22
+_PICTURE_QUALITY = 20
 # Natural logarithm of power: what is 70 dB below the loudest sound is white.
 _CONTRAST = 16.0
 
