@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from asr.evaluation.report import EvaluationReport
     from asr.evaluation.scoring import ErrorCounts, Score, score
+    from asr.evaluation.sets import SetsReport
     from asr.recognition.aligner import align
     from asr.recognition.evaluate import evaluate
     from asr.recognition.session import Session
@@ -72,6 +73,7 @@ _HOMES = {
     "Score": "asr.evaluation.scoring",
     "Segment": "asr.text.transcript",
     "Session": "asr.recognition.session",
+    "SetsReport": "asr.evaluation.sets",
     "TrackingConfig": "asr.settings.training",
     "TrainConfig": "asr.settings.commands",
     "TrainingConfig": "asr.settings.training",
@@ -116,6 +118,7 @@ __all__ = [
     "Score",
     "Segment",
     "Session",
+    "SetsReport",
     "TrackingConfig",
     "TrainConfig",
     "TrainingConfig",

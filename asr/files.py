@@ -496,6 +496,41 @@ def typed_path(name: str | Path) -> Path:
     return Path(os.path.expanduser(text) if text == "~" or text.startswith("~/") else text)
 
 
+def names_without_folders(names: Iterable[str]) -> dict[str, str]:
+    """Names for readers elsewhere: of absolute paths, what follows their common folder. Other names stay as they are.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Paths and other texts. Two different names get two different names: if need be, some of the common folder is
+        kept.
+
+    Examples
+    --------
+    >>> names_without_folders(["/home/anna/a/best", "/home/anna/b/best", "greedy"])
+    {'/home/anna/a/best': 'a/best', '/home/anna/b/best': 'b/best', 'greedy': 'greedy'}
+    >>> names_without_folders(["/home/anna/test.jsonl"])
+    {'/home/anna/test.jsonl': 'test.jsonl'}
+    """
+    names = list(dict.fromkeys(names))
+    parts = {name: Path(name).parts[1:] for name in names if is_absolute_path(name)}
+    common = 0
+    for same in zip(*(one[:-1] for one in parts.values()), strict=False):
+        if len(set(same)) > 1:
+            break
+        common += 1
+    for start in range(common, -1, -1):
+        found = {name: "/".join(parts[name][start:]) if name in parts else name for name in names}
+        if len(set(found.values())) == len(names):
+            return found
+    return {name: name.lstrip("/") if name in parts else name for name in names}
+
+
+def is_absolute_path(text: str) -> bool:
+    """Whether a text is the absolute path of a file or folder, and no sentence that begins with a slash."""
+    return text.startswith("/") and len(Path(text).parts) > 2 and "\n" not in text
+
+
 def open_decompressed(file: IO[bytes]) -> IO[bytes]:
     """The content of a file, decompressed if it begins like one of gzip, bzip2 or xz.
 

@@ -50,6 +50,7 @@ hypothesis.settings.load_profile("asr")
 
 # Independent programs: other names of theirs, and the Debian package.
 _PROGRAMS = {
+    "asclite": ((), "sctk"),
     "bash": ((), "bash"),
     "chromium": (("chromium-browser", "google-chrome"), "chromium"),
     "espeak-ng": ((), "espeak-ng"),

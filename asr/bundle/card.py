@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import BundleError, ConfigError
+from asr.files import names_without_folders
 from asr.pronunciation.packed import MOST_PHONES
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.checks import shown
@@ -144,8 +145,9 @@ def write_card(
         **({"phones": list(phones.phones)} if phones else {}),
         "decoder": _plain_decoder(decoder),
         "digests": dict(digests),
-        "provenance": _writable(provenance),
-        "error_rates": _writable(error_rates),
+        # Folders of the machine that made the bundle do not concern its users.
+        "provenance": _writable(_without_folders(provenance)),
+        "error_rates": _writable(_without_folders(error_rates)),
     }
     content = (json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     read_card(content, "bundle.json")  # what cannot be read again is not written
@@ -190,6 +192,20 @@ def _is_writable(text: str) -> bool:
     return text.isprintable() or not any(
         unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\r\t" for one in text
     )
+
+
+def _without_folders(value: Any) -> Any:
+    """A value with the last parts of the absolute paths in it, also where a text lists several of them."""
+    if isinstance(value, Mapping):
+        return {_without_folders(name): _without_folders(one) for name, one in value.items()}
+    if isinstance(value, str):
+        return ", ".join(names_without_folders(value.split(", ")).values())
+    if isinstance(value, list | tuple):
+        if all(isinstance(one, str) for one in value):
+            short = names_without_folders(value)
+            return [short[one] for one in value]
+        return [_without_folders(one) for one in value]
+    return value
 
 
 def _writable(value: Any, depth: int = 2) -> Any:

@@ -17,8 +17,10 @@ from asr.settings.language import LanguageUnit
 
 if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
+    from asr.evaluation.policy import ScoringPolicy
     from asr.evaluation.render.media import Medium
     from asr.evaluation.report import EvaluationReport
+    from asr.evaluation.sets import ReferenceSet
     from asr.evaluation.sources import System
     from asr.recognition.evaluate import Candidate
     from asr.recognition.transcriber import Recognition
@@ -59,37 +61,108 @@ def run(arguments: Sequence[str]) -> int:
 def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     # Two texts are compared without anything that runs a model.
     from asr.cli.systems import plan_systems
-    from asr.evaluation.baseline import read_baseline
-    from asr.evaluation.policy import ScoringPolicy
-    from asr.evaluation.report import make_report, normalized_references
-    from asr.evaluation.sources import read_references
+    from asr.evaluation.sets import make_sets_report, read_sets
 
-    folder = typed_path(settings.output_dir) if settings.output_dir else None
-    if folder:
-        from asr.evaluation.report_files import MEDIA_FOLDER, check_report_folder, write_report
+    sets = read_sets(references, settings.names, pool=settings.pool)
+    folders = _folders(sets, settings)
+    baselines = [_baseline(one, settings, is_alone=len(sets) == 1) for one in sets]
+    planned = plan_systems(sets, settings)
+    _scoring_policy(settings)  # a wrong file of rules is refused before the recordings are transcribed
+    reports = []
+    for one, folder, baseline, systems in zip(sets, folders, baselines, planned, strict=True):
+        if len(sets) > 1:
+            print(f"{'' if one is sets[0] else chr(10)}== {one.name}\n")
+        reports.append(_report(one, systems, settings, folder=folder, baseline=baseline, is_alone=len(sets) == 1))
+    if len(sets) > 1:
+        from asr.evaluation.render.sets_text import format_sets
 
+        whole = make_sets_report(sets, reports, settings.title)
+        print(f"\n{format_sets(whole)}")
+        if settings.output_dir:
+            from asr.evaluation.sets_files import write_sets
+
+            page = write_sets(typed_path(settings.output_dir), whole, overwrite=settings.overwrite)
+            _log.info("report written to %s", page)
+    worse = [report for report in reports if report.baseline and report.baseline.is_regression]
+    for report in worse:
+        where = f"{report.title}: " if len(sets) > 1 else ""
+        _log.error(
+            "%sworse than %s by more than max_regression=%g points", where, settings.baseline, settings.max_regression
+        )
+    if worse:
+        return REGRESSION
+    return 1 if any(system.unreadable for one in reports for system in one.systems) else 0
+
+
+def _folders(sets: Sequence[ReferenceSet], settings: EvaluateConfig) -> list[Path | None]:
+    """The folder of each set's report, none if nothing is written; refused if files of others are in the way."""
+    if not settings.output_dir:
+        return [None] * len(sets)
+    from asr.evaluation.report_files import check_report_folder
+
+    folder = typed_path(settings.output_dir)
+    if len(sets) == 1:
         check_report_folder(folder, overwrite=settings.overwrite)
-    utterances = read_references(references)
-    policy = ScoringPolicy(
+        return [folder]
+    from asr.evaluation.sets_files import check_sets_folder
+
+    check_sets_folder(folder, overwrite=settings.overwrite)
+    for one in sets:
+        check_report_folder(folder / one.folder, overwrite=settings.overwrite)
+    return [folder / one.folder for one in sets]
+
+
+def _scoring_policy(settings: EvaluateConfig) -> ScoringPolicy:
+    from asr.evaluation.policy import ScoringPolicy
+
+    return ScoringPolicy(
         settings.normalizer, english=settings.english, rules=settings.scoring_rules, synonyms=settings.synonyms
     )
-    if settings.baseline:  # a wrong one is refused before the recordings are transcribed
-        normalized = [str(text) for text in normalized_references(utterances, policy)]
-        read_baseline(settings.baseline, [one.id for one in utterances], normalized)
-    planned = plan_systems(utterances, settings)
+
+
+def _baseline(one: ReferenceSet, settings: EvaluateConfig, *, is_alone: bool) -> str | None:
+    """The report.json to compare a set with; a wrong one is refused before the recordings are transcribed."""
+    if not settings.baseline:
+        return None
+    from asr.evaluation.baseline import baseline_of_set, read_baseline
+    from asr.evaluation.report import normalized_references
+
+    path = baseline_of_set(settings.baseline, one.name, is_alone=is_alone)
+    policy = _scoring_policy(settings)
+    normalized = [str(text) for text in normalized_references(one.utterances, policy)]
+    read_baseline(path, [utterance.id for utterance in one.utterances], normalized)
+    return path
+
+
+def _report(
+    one: ReferenceSet,
+    planned: Sequence[System | Candidate],
+    settings: EvaluateConfig,
+    *,
+    folder: Path | None,
+    baseline: str | None,
+    is_alone: bool,
+) -> EvaluationReport:
+    """Run the systems on a set; print and write its report."""
+    from asr.evaluation.report import make_report
+    from asr.evaluation.report_files import MEDIA_FOLDER, write_report
+    from asr.evaluation.sets import set_title
+
     vocabulary, vocabulary_name = _vocabulary(planned[0], settings)
+    title = settings.title if is_alone else set_title(settings.title, one.name)
     with ExitStack() as stack:
         files = stack.enter_context(temporary_folder(folder / MEDIA_FOLDER)) if folder else None
-        systems, media = _run(planned, utterances, settings, files)
+        systems, media = _run(planned, one.utterances, settings, files)
         report = make_report(
-            utterances,
+            one.utterances,
             systems,
-            policy,
-            references=references,
+            _scoring_policy(settings),
+            references=one.shown,
+            title=title,
             slice_by=settings.slice_by,
             vocabulary=vocabulary,
             vocabulary_name=vocabulary_name,
-            baseline=settings.baseline,
+            baseline=baseline,
             max_regression=settings.max_regression,
         )
         _print(report, settings.worst)
@@ -97,11 +170,9 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
             page = write_report(
                 folder, report, media, embed_megabytes=settings.embed_megabytes, overwrite=settings.overwrite
             )
-            _log.info("report written to %s", page)
-    if report.baseline and report.baseline.is_regression:
-        _log.error("worse than %s by more than max_regression=%g points", settings.baseline, settings.max_regression)
-        return REGRESSION
-    return 1 if any(system.unreadable for system in systems) else 0
+            if is_alone:
+                _log.info("report written to %s", page)
+    return report
 
 
 def _run(

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from itertools import islice
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from asr.errors import ConfigError
-from asr.evaluation.sources import HYPOTHESIS_SUFFIXES, System, read_hypotheses
+from asr.evaluation.sources import System, is_hypotheses, read_hypotheses
 from asr.settings.commands import EvaluateConfig
 from asr.settings.decoding import GreedyConfig
 
 if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
+    from asr.evaluation.sets import ReferenceSet
     from asr.recognition.evaluate import Candidate
 
-GREEDY = "greedy"
+GREEDY, SET = "greedy", "{set}"
 
 _log = logging.getLogger(__name__)
 
 
-def plan_systems(utterances: Sequence[Utterance], settings: EvaluateConfig) -> list[System | Candidate]:
-    """The system that is evaluated, then those that it is compared with: texts are read, bundles have still to run.
+def plan_systems(sets: Sequence[ReferenceSet], settings: EvaluateConfig) -> list[list[System | Candidate]]:
+    """For each test set the system that is evaluated, then those that it is compared with.
+
+    Texts are read, bundles have still to run.
 
     Raises
     ------
     AsrError
         If a bundle or a file of hypotheses cannot be used, or two systems are the same.
     """
-    planned: list[System | Candidate] = []
+    planned: list[Sequence[System | Candidate]] = []
     for place, name in enumerate([settings.hypotheses, *settings.against]):
-        if name and (place == 0 or Path(name).suffix.lower() in HYPOTHESIS_SUFFIXES):
-            planned.append(_from_file(name, utterances))
+        if name and (place == 0 or is_hypotheses(name)):
+            planned.append(_from_file(name, sets))
         elif name == GREEDY and settings.hypotheses:
             raise ConfigError("against=[greedy] is for a bundle; hypotheses=FILE has no other decoder")
         else:
@@ -41,12 +47,12 @@ def plan_systems(utterances: Sequence[Utterance], settings: EvaluateConfig) -> l
 
             decoder = GreedyConfig() if name == GREEDY else settings.decoder
             bundle = settings.bundle if name in (None, GREEDY) else str(name)
-            planned.append(resolve_candidate(bundle, decoder))
-    names = [one.name for one in planned]
+            planned.append([resolve_candidate(bundle, decoder)] * len(sets))
+    names = [some[0].name for some in planned]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(f"{twice[0]!r} is compared with itself: name other systems in against=")
-    return planned
+    return [list(one) for one in zip(*planned, strict=True)]
 
 
 def run_planned(
@@ -65,8 +71,25 @@ def run_planned(
     return [one if isinstance(one, System) else next(found) for one in planned]
 
 
-def _from_file(path: str, utterances: Sequence[Utterance]) -> System:
+def _from_file(name: str, sets: Sequence[ReferenceSet]) -> list[System]:
+    """The texts of a file for each set; `{set}` in its name stands for the name of the set."""
+    if SET in name or len(sets) == 1:
+        return [_system(name, name.replace(SET, one.name), one.utterances) for one in sets]
+    all_of_them = [utterance for one in sets for utterance in one.utterances]
+    twice = [identity for identity, count in Counter(one.id for one in all_of_them).items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"{name}: several test sets have an utterance {twice[0]!r}: name a file for each set, such as "
+            f"{PurePath(name).stem}-{SET}{PurePath(name).suffix}, where {SET} stands for "
+            f"{' and '.join(one.name for one in sets)}"
+        )
+    joined = _system(name, name, all_of_them)
+    outputs = iter(joined.outputs)
+    return [replace(joined, outputs=list(islice(outputs, len(one.utterances)))) for one in sets]
+
+
+def _system(name: str, path: str, utterances: Sequence[Utterance]) -> System:
     outputs, notes = read_hypotheses(path, utterances)
     for note in notes:
         _log.warning("%s", note)
-    return System(path, outputs, {"hypotheses": path})
+    return System(name, outputs, {"hypotheses": path})

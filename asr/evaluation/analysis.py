@@ -17,6 +17,7 @@ from asr.evaluation.reliability import Reliability, measure
 from asr.evaluation.scoring import ErrorCounts, Score, UtteranceScore
 from asr.evaluation.sources import Output
 from asr.evaluation.statistics import Interval, rate_intervals
+from asr.files import names_without_folders
 from asr.text.transcript import Word
 
 FEW_WORDS = 200
@@ -85,12 +86,18 @@ def slice_fields(utterances: Sequence[Utterance], wanted: Sequence[str] = ()) ->
         if name not in fields:
             fields[name] = _ranges([one.other.get(name) for one in utterances])
     return {
-        name: ["(none)" if value is None else str(value) for value in values]
+        name: _shown_values(values)
         for name, values in fields.items()
         if any(value is not None for value in values)
         and (name in wanted or 2 <= len({str(value) for value in values}) <= _MOST_VALUES)
         and not any(isinstance(value, dict | list) for value in values)
     }
+
+
+def _shown_values(values: Sequence[Any]) -> list[str]:
+    texts = ["(none)" if value is None else str(value) for value in values]
+    short = names_without_folders(texts)  # a report is for readers elsewhere
+    return [short[text] for text in texts]
 
 
 def _duration(seconds: float | None) -> str | None:

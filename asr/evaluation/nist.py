@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
@@ -14,12 +14,15 @@ from asr.text.transcript import Word
 
 Channel = tuple[str, str]
 """recording and channel"""
+Regions = Mapping[Channel, Sequence[tuple[float, float]]]
+"""starts and ends of what is scored"""
 Lines = Iterable[tuple[str, str]]
 """`file:line` and the line's text"""
 
 _TRN = re.compile(r"^(?P<text>.*)\((?P<id>[^()]+)\)\s*$")
 _CTM_FIELDS = "`recording channel start seconds word [confidence]`"
 _STM_FIELDS = "`recording channel speaker start end [<labels>] text`"
+_UEM_FIELDS = "`recording channel start end`"
 _IGNORED = frozenset({"ignore_time_segment_in_scoring", "ignoretimesegmentinscoring"})
 _ALTERNATION = frozenset({"<alt_begin>", "<alt>", "<alt_end>"})
 
@@ -42,6 +45,8 @@ class Reference(Utterance):
     channel: Channel | None = field(default=None, kw_only=True)
     segments: Mapping[Channel, Sequence[Segment]] = field(default_factory=dict, kw_only=True)
     """all segments of its file; empty if the format has none"""
+    regions: Regions | None = field(default=None, kw_only=True)
+    """what is scored, if a UEM file says so"""
 
 
 def scored_lines(lines: Lines) -> Iterator[tuple[str, str]]:
@@ -126,6 +131,71 @@ def read_stm(lines: Lines, problems: list[str]) -> list[Reference]:
     return found
 
 
+def read_uem(lines: Lines, problems: list[str]) -> dict[Channel, list[tuple[float, float]]]:
+    """The regions of a UEM file (unpartitioned evaluation map); every line that is none is added to the problems."""
+    regions: dict[Channel, list[tuple[float, float]]] = {}
+    for where, line in scored_lines(lines):
+        try:
+            recording, channel, *times = line.split()
+            start, end = map(float, times)
+        except ValueError:
+            problems.append(f"{where}: {_UEM_FIELDS} is wanted")
+            continue
+        if not 0 <= start <= end < float("inf"):
+            problems.append(f"{where}: a region from {times[0]} to {times[1]} s cannot be")
+            continue
+        regions.setdefault((recording, channel), []).append((start, end))
+    return regions
+
+
+def words_in_regions(words: Mapping[Channel, Sequence[Word]], regions: Regions) -> dict[Channel, list[Word]]:
+    """The words whose middle is in a region of their channel, as NIST's asclite selects them."""
+    kept = {
+        key: [
+            word
+            for word in some
+            if any(start <= (word.start + word.end) / 2 <= end for start, end in regions.get(key, ()))
+        ]
+        for key, some in words.items()
+    }
+    return {key: some for key, some in kept.items() if some}
+
+
+def restrict_to_regions(references: Sequence[Reference], regions: Regions, problems: list[str]) -> list[Reference]:
+    """The segments of STM files that are in the regions; as asclite, a segment partly inside is refused.
+
+    Words of the other segments are not scored. References of CTM files are restricted word by word when they are read.
+    """
+    spans = {
+        one.id: (one.start, one.end)
+        for timelines in {id(each.segments): each.segments for each in references}.values()
+        for timeline in timelines.values()
+        for one in timeline
+    }
+    kept: list[Reference] = []
+    for one in references:
+        if one.channel is not None and one.id in spans:
+            begin, finish = spans[one.id]
+            scored = regions.get(one.channel, ())
+            if all(finish <= start or begin >= end for start, end in scored):
+                continue
+            if not any(start <= begin and finish <= end for start, end in scored):
+                problems.append(
+                    f"{one.where}: the segment from {begin:g} to {finish:g} s is partly outside the regions of the UEM "
+                    "file: a segment is scored as a whole, or not at all"
+                )
+        kept.append(one)
+    names = {one.id for one in kept}
+    timelines = {id(one.segments): one.segments for one in kept}
+    restricted = {
+        number: {
+            key: [one if one.id in names else replace(one, id=None) for one in some] for key, some in found.items()
+        }
+        for number, found in timelines.items()
+    }
+    return [replace(one, regions=regions, segments=restricted[id(one.segments)]) for one in kept]
+
+
 def read_ctm(lines: Lines, problems: list[str]) -> dict[Channel, list[Word]]:
     """The words of each channel in a CTM file of hypotheses, in order of time; every other line is a problem."""
     words: dict[Channel, list[Word]] = {}
@@ -164,7 +234,7 @@ def probability(value: object) -> float | None:
     return confidence if 0 <= confidence <= 1 else None
 
 
-def read_ctm_references(lines: Lines, problems: list[str]) -> list[Reference]:
+def read_ctm_references(lines: Lines, problems: list[str], regions: Regions | None = None) -> list[Reference]:
     """The recordings of a CTM file of references as utterances, one for each channel.
 
     Parameters
@@ -173,6 +243,8 @@ def read_ctm_references(lines: Lines, problems: list[str]) -> list[Reference]:
         In order of time. `<ALT_BEGIN>`, `<ALT>` and `<ALT_END>` separate alternatives; an empty one means no word.
     problems : list of str
         Gets a line for every line that cannot be read.
+    regions : mapping, optional
+        Words outside of them are left out.
 
     Returns
     -------
@@ -203,6 +275,8 @@ def read_ctm_references(lines: Lines, problems: list[str]) -> list[Reference]:
         if read is None:
             problems.append(f"{where}: {_CTM_FIELDS} is wanted")
             continue
+        if regions is not None and not words_in_regions({read[0]: [read[1]]}, regions):
+            continue
         places.setdefault(key, where)
         word = _parse(read[1].text, where, problems)
         if word is not None:
@@ -217,7 +291,7 @@ def read_ctm_references(lines: Lines, problems: list[str]) -> list[Reference]:
         found.append(
             Reference(
                 name, Path(), str(alternatives), None, None, where, {"recording": recording, "channel": channel},
-                alternatives=alternatives, channel=(recording, channel),
+                alternatives=alternatives, channel=(recording, channel), regions=regions,
             )
         )  # fmt: skip
     return found

@@ -166,6 +166,8 @@ class EvaluationReport:
     """
 
     asr_version: str
+    title: str | None
+    """what the report is called by its author"""
     references: ReferenceSummary
     policy: PolicySummary
     systems: tuple[SystemReport, ...]
@@ -238,6 +240,7 @@ def make_report(
     policy: ScoringPolicy,
     *,
     references: Sequence[str] = (),
+    title: str | None = None,
     slice_by: Sequence[str] = (),
     vocabulary: Collection[str] | None = None,
     vocabulary_name: str | None = None,
@@ -256,6 +259,8 @@ def make_report(
     policy : ScoringPolicy
     references : sequence of str
         The names of the files that the utterances were read from.
+    title : str, optional
+        What the report is called.
     slice_by : sequence of str
         Fields of the manifests to slice by, besides those that are found (see `slice_fields`).
     vocabulary, vocabulary_name : collection of str and str, optional
@@ -274,7 +279,7 @@ def make_report(
     """
     texts = normalized_references(utterances, lambda text: policy.apply([text], "references")[0])
     scores = [
-        score(texts, policy.apply((one.text for one in system.outputs), f"hypotheses of {system.name}"))
+        score(texts, policy.apply((one.text for one in system.outputs), hypotheses_side(system.name)))
         for system in systems
     ]
     speakers = [one.speaker for one in utterances]
@@ -296,6 +301,7 @@ def make_report(
         )
     return EvaluationReport(
         asr_version=metadata.version("asr"),
+        title=title,
         references=ReferenceSummary(
             names=tuple(references),
             utterances=len(utterances),
@@ -326,6 +332,11 @@ def make_report(
         ),
         log_mel=log_mel,
     )
+
+
+def hypotheses_side(name: str) -> str:
+    """What the policy calls the texts of a system."""
+    return f"hypotheses of {name}"
 
 
 def normalized_references(utterances: Sequence[Utterance], policy: Callable[[str], str]) -> list[str | Alternatives]:

@@ -15,13 +15,18 @@ from typing import Any
 from asr.errors import ConfigError
 from asr.evaluation.render.media import Medium, media_bytes, write_media
 from asr.evaluation.render.page import render_page
+from asr.evaluation.render.paper_tables import paper_table, table_csv, table_latex
 from asr.evaluation.render.text_report import format_alignments, format_report, format_summary
 from asr.evaluation.report import EMBED_MEGABYTES, EvaluationReport
 from asr.evaluation.report_json import MOST_CONFUSIONS, report_object
 from asr.evaluation.scoring import ErrorCounts
+from asr.evaluation.shared_names import shareable
 from asr.files import OutputJournal, check_folder, foreign_entry, replace_folder, temporary_folder
 
-DATA_FILES = ("report.json", "report.txt", "summary.md", "utterances.csv", "slices.csv", "confusions.csv")
+DATA_FILES = (
+    *("report.json", "report.txt", "summary.md", "table.tex", "table.csv"),
+    *("utterances.csv", "slices.csv", "confusions.csv"),
+)
 """what `write_report` writes besides the page"""
 PAGE, MEDIA_FOLDER = "report.html", "report_files"
 # The names of recordings, pictures and the journal in the folder beside the page.
@@ -62,8 +67,8 @@ def write_report(
     ----------
     folder : str or Path
         Gets report.html, report.json, report.txt (what the terminal shows, then every alignment), summary.md (for a
-        pull request), utterances.csv, slices.csv and confusions.csv. Made if missing; each file is written beside and
-        renamed.
+        pull request), table.tex and table.csv (for a paper), utterances.csv, slices.csv and confusions.csv. Made if
+        missing; each file is written beside and renamed. No name in them is an absolute path.
     report : EvaluationReport
     media : sequence of Medium or None
         Of every utterance, all in one temporary folder in this one; none for a page without recordings.
@@ -84,11 +89,13 @@ def write_report(
     OSError
         If a file cannot be written.
     """
-    folder = Path(folder)
+    folder, report = Path(folder), shareable(report)
     contents = (
         json.dumps(report_object(report), indent=1, ensure_ascii=False) + "\n",
         f"{format_report(report)}\n\n{format_alignments(report)}",
         format_summary(report),
+        table_latex(paper_table(report)),
+        table_csv(paper_table(report)),
         _table(_utterance_rows(report)),
         _table(_slice_rows(report)),
         _table(_confusion_rows(report)),

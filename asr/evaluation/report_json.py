@@ -10,7 +10,15 @@ from typing import Any
 from asr.evaluation.analysis import Confusions, MissedWords, Slice
 from asr.evaluation.baseline import REPORT_FORMAT
 from asr.evaluation.policy import PolicySummary
-from asr.evaluation.report import ErrorRate, EvaluationReport, SystemReport, UtteranceReport, UtteranceResult
+from asr.evaluation.report import (
+    ErrorRate,
+    EvaluationReport,
+    ReferenceSummary,
+    SystemComparison,
+    SystemReport,
+    UtteranceReport,
+    UtteranceResult,
+)
 from asr.evaluation.scoring import Edit, ErrorCounts
 from asr.evaluation.statistics import Comparison
 
@@ -24,18 +32,27 @@ def report_object(report: EvaluationReport) -> dict[str, Any]:
     return {
         "format": REPORT_FORMAT,
         "asr_version": report.asr_version,
-        "references": asdict(report.references) | {"names": list(report.references.names)},
+        "title": report.title,
+        "references": references_object(report.references),
         "policy": _policy(report.policy),
         "systems": [_system(one) for one in report.systems],
-        "comparisons": [
-            {"first": one.first, "second": one.second} | _comparison(one.result) for one in report.comparisons
-        ],
+        "comparisons": [comparison_object(one) for one in report.comparisons],
         "baseline": baseline
         and {"report": baseline.report, "max_regression": baseline.max_regression}
         | _comparison(baseline.result)
         | {"is_regression": baseline.is_regression},
         "utterances": [_utterance(one) for one in report.utterances],
     }
+
+
+def references_object(references: ReferenceSummary) -> dict[str, Any]:
+    """What was scored on, for JSON."""
+    return asdict(references) | {"names": list(references.names)}
+
+
+def comparison_object(one: SystemComparison) -> dict[str, Any]:
+    """A comparison of two systems, for JSON."""
+    return {"first": one.first, "second": one.second} | _comparison(one.result)
 
 
 def _policy(policy: PolicySummary) -> dict[str, Any]:
@@ -48,8 +65,8 @@ def _system(system: SystemReport) -> dict[str, Any]:
         "name": system.name,
         "about": dict(system.about) | ({} if system.speed is None else {"speed": asdict(system.speed)}),
         "unreadable": system.unreadable,
-        "words": _rate(system.words),
-        "characters": _rate(system.characters),
+        "words": rate_object(system.words),
+        "characters": rate_object(system.characters),
         "utterances": {"total": system.utterances, "wrong": system.wrong_utterances},
         "slices": [{"field": table.field, "values": [_slice(one) for one in table.values]} for table in system.slices],
         "confusions": {
@@ -66,7 +83,8 @@ def _counts(counts: ErrorCounts) -> dict[str, Any]:
     return {"rate": counts.rate, "errors": counts.errors, "reference_length": counts.reference_length, **asdict(counts)}
 
 
-def _rate(rate: ErrorRate) -> dict[str, Any]:
+def rate_object(rate: ErrorRate) -> dict[str, Any]:
+    """A pooled rate with its counts and intervals, for JSON."""
     return _counts(rate.counts) | {"intervals": [asdict(one) for one in rate.intervals]}
 
 

@@ -5,28 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
 from asr.errors import ManifestError
+from asr.evaluation.formats import JSON_LINES, advise, recognize_format
 from asr.evaluation.nist import (
     Channel,
     Lines,
     Reference,
+    Regions,
     Segment,
     probability,
     read_ctm,
     read_ctm_references,
     read_stm,
     read_trn,
+    read_uem,
+    restrict_to_regions,
     scored_lines,
+    words_in_regions,
     words_of_segments,
 )
+from asr.evaluation.subtitle_cues import read_cues
 from asr.text.transcript import Word
 from asr.text.words import has_cut_words, join_words
 
-HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", ".trn", ".txt")
+SUBTITLES = (".srt", ".vtt")
+HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", *SUBTITLES, ".trn", ".txt")
 _WANTED = "JSON lines, trn, stm, ctm or a text a line"
 # Bytes or characters that identify a format.
 _LOOKED_AT = 4096
@@ -88,13 +95,30 @@ class System:
     """None if the texts come from a file"""
 
 
+def is_hypotheses(name: str) -> bool:
+    """Whether a name is that of a file of hypotheses, and not of a bundle."""
+    path = Path(name)
+    return path.suffix.lower() in HYPOTHESIS_SUFFIXES or (path.is_dir() and bool(_subtitle_files(path)))
+
+
+def _subtitle_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUBTITLES)
+
+
+def split_regions(paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files of references, and the UEM files among them, which say what is scored."""
+    regions = [path for path in paths if Path(path).suffix.lower() == ".uem"]
+    return [path for path in paths if path not in regions], regions
+
+
 def read_references(paths: Sequence[str]) -> list[Utterance]:
     """The utterances of manifests, of NIST's trn, stm and ctm files, and of text files.
 
     Parameters
     ----------
     paths : sequence of str
-        Read by their suffixes; any but `.trn`, `.stm`, `.ctm` and `.txt` is a manifest.
+        Read by their suffixes; any but `.trn`, `.stm`, `.ctm`, `.uem` and `.txt` is a manifest. UEM files restrict
+        what is scored of the STM and CTM files.
 
     Returns
     -------
@@ -109,21 +133,24 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
     """
     utterances: list[Utterance] = []
     problems: list[str] = []
+    paths, maps = split_regions(paths)
+    regions = _read_regions(maps, paths) if maps else None
     for path in paths:
         suffix = Path(path).suffix.lower()
         if suffix not in (".trn", ".stm", ".ctm", ".txt"):
-            _check_json_lines(path)
+            _check_json_lines(path, as_references=True)
             reading = read_manifests([path])
             utterances += reading.utterances
             problems += reading.problems if reading.utterances else _summarised_json(path, reading.problems)
             continue
-        lines = _text_lines(path)
+        lines = _text_lines(path, as_references=True)
         found: list[str] = []
         match suffix:
             case ".stm":
-                utterances += read_stm(lines, found)
+                segments = read_stm(lines, found)
+                utterances += segments if regions is None else restrict_to_regions(segments, regions, found)
             case ".ctm":
-                utterances += read_ctm_references(lines, found)
+                utterances += read_ctm_references(lines, found, regions)
             case ".trn":
                 utterances += [
                     Reference(name, Path(), str(text), None, None, where, alternatives=text)
@@ -134,13 +161,43 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
                     Utterance(str(number), Path(), line, None, None, where)
                     for number, (where, line) in enumerate(lines, start=1)
                 ]
-        problems += _summarised(path, suffix, lines, found)
+        problems += _summarised(path, suffix, lines, found, as_references=True)
     problems += _repeated_ids(utterances)
     if problems:
         raise ManifestError(problems)
     if not utterances:
-        raise ManifestError([f"{', '.join(paths)}: no utterances"])
+        where = ""
+        if maps:
+            where = f" in the regions of {', '.join(maps)}: are the names of recordings and channels the same?"
+        raise ManifestError([f"{', '.join(paths)}: no utterances{where}"])
     return utterances
+
+
+def _read_regions(maps: Sequence[str], paths: Sequence[str]) -> Regions:
+    """The regions of UEM files.
+
+    Raises
+    ------
+    ManifestError
+        If a file is none, or what it restricts has no times.
+    """
+    problems = [
+        f"{path}: its texts have no times, so a UEM file cannot restrict them: STM or CTM references are wanted"
+        for path in paths
+        if Path(path).suffix.lower() not in (".stm", ".ctm")
+    ]
+    regions: dict[Channel, list[tuple[float, float]]] = {}
+    for path in maps:
+        lines = _text_lines(path, as_references=True)
+        unread: list[str] = []
+        for key, some in read_uem(lines, unread).items():
+            regions.setdefault(key, []).extend(some)
+        problems += _summarised(path, ".uem", lines, unread, as_references=True)
+    if not paths:
+        problems.append(f"{maps[0]}: says what is scored: the references (STM or CTM) are wanted beside it")
+    if problems:
+        raise ManifestError(problems)
+    return regions
 
 
 def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Output], list[str]]:
@@ -171,7 +228,13 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
     problems: list[str] = []
     notes: list[str] = []
     found: dict[str, Output] = {}
-    if suffix in (".ctm", ".trn", ".txt"):
+    is_folder = Path(path).is_dir()
+    has_times = is_folder or suffix in (".ctm", *SUBTITLES)
+    if is_folder or suffix in SUBTITLES:
+        timed = _timed_subtitles(path, references, problems, notes)
+        if not problems:
+            found = _spelled_as(references, _outputs_of_ctm(path, timed, references, problems, notes))
+    elif suffix in (".ctm", ".trn", ".txt"):
         lines = _text_lines(path)
         unread: list[str] = []
         if suffix == ".ctm":
@@ -190,7 +253,7 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
         raise ManifestError(problems)
     wanted = {one.id: one.where for one in references}
     missing = [name for name in wanted if name not in found]
-    if suffix != ".ctm":
+    if not has_times:
         problems += [f"{wanted[name]}: {name!r} has no text in {path}" for name in missing]
     elif missing and not problems:
         notes.append(f"{path} has no word for {len(missing)} utterances ({missing[0]}, ...): they count as empty")
@@ -199,6 +262,42 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
     if problems:
         raise ManifestError(problems)
     return [found[one.id] for one in references], notes
+
+
+def _timed_subtitles(
+    path: str, references: Sequence[Utterance], problems: list[str], notes: list[str]
+) -> dict[Channel, list[Word]]:
+    """The words of a file of subtitles, or of those in a folder; a file is named after its recording."""
+    files = _subtitle_files(Path(path)) if Path(path).is_dir() else [Path(path)]
+    if not files:
+        problems.append(f"{path}: the folder holds no subtitles (.srt, .vtt)")
+    names: dict[str, list[Channel]] = {}
+    for one in references:
+        key = one.channel if isinstance(one, Reference) and one.channel else (one.id, "1")
+        for name in dict.fromkeys((key[0], PurePath(key[0]).name, one.id)):
+            if key not in names.setdefault(name, []):
+                names[name].append(key)
+    recordings = {key[0]: None for keys in names.values() for key in keys}
+    words: dict[Channel, list[Word]] = {}
+    for file in files:
+        lines = _text_lines(str(file))
+        keys = names.get(file.stem, [])
+        if not keys and len(files) == len(recordings) == 1:
+            (only,) = recordings
+            keys = names[only]
+            notes.append(f"{file}: taken as subtitles of {only!r}, the only recording of the references")
+        if len(keys) != 1:
+            reason = (
+                f"the references have {len(keys)} of them: subtitles have no channels"
+                if keys
+                else "subtitles are named after their recording: " + ", ".join([*recordings][:3])
+            )
+            problems.append(f"{file}: {file.stem!r} is no single recording of the references; {reason}")
+            continue
+        unread: list[str] = []
+        words.setdefault(keys[0], []).extend(read_cues(lines, unread))
+        problems += _summarised(str(file), file.suffix.lower(), lines, unread)
+    return {key: sorted(some, key=lambda word: word.start) for key, some in words.items()}
 
 
 def _plain_texts(suffix: str, lines: Lines, problems: list[str]) -> dict[str, Output]:
@@ -223,6 +322,8 @@ def _outputs_of_ctm(
     notes: list[str],
 ) -> dict[str, Output]:
     """The words of each reference; a recording without a reference gets its own name."""
+    regions = next((one.regions for one in references if isinstance(one, Reference) and one.regions is not None), None)
+    words = words if regions is None else words_in_regions(words, regions)
     left = dict(words)
     channels: dict[str, list[str]] = {}
     for recording, channel in sorted(words):
@@ -299,13 +400,24 @@ _NOTATIONS = {
     ".trn": ("a trn file", "`text (id)`"),
     ".stm": ("an STM file", "`recording channel speaker start end text`"),
     ".ctm": ("a CTM file", "`recording channel start seconds word`"),
+    ".uem": ("a UEM file", "`recording channel start end`"),
+    ".srt": ("SRT subtitles", "a cue with times, `00:00:01,500 --> 00:00:03,000`"),
+    ".vtt": ("WebVTT subtitles", "a cue with times, `00:01.500 --> 00:03.000`"),
 }
 
 
-def _summarised(path: str, suffix: str, lines: Lines, problems: list[str]) -> list[str]:
+def _summarised(path: str, suffix: str, lines: Lines, problems: list[str], *, as_references: bool = False) -> list[str]:
     """The problems, or one sentence if no line at all can be read: the file has another format."""
+    lines = list(lines)
+    if suffix not in _NOTATIONS or not problems:
+        return problems
     count = sum(1 for _ in scored_lines(lines))
-    if suffix not in _NOTATIONS or sum(one.endswith("is wanted") for one in problems) < max(count, 2):
+    kind = recognize_format("\n".join(line for _, line in lines))
+    unread = sum(one.endswith("is wanted") or ": a cue is wanted" in one for one in problems)
+    if kind is not None and kind.suffix != suffix and unread:
+        return [advise(path, kind, as_references=as_references, wanted=_WANTED)]
+    has_cues = suffix in SUBTITLES and any("-->" in line for _, line in lines)
+    if has_cues or (suffix not in SUBTITLES and unread < max(count, 2)):
         return problems
     name, notation = _NOTATIONS[suffix]
     return [f"{path}: not {name}: none of its {count} lines is {notation}"]
@@ -318,7 +430,7 @@ def _summarised_json(path: str, problems: list[str]) -> list[str]:
     return [f"{path}: not JSON lines: none of its {len(problems)} lines is a JSON object; {_WANTED} is wanted"]
 
 
-def _text_lines(path: str) -> list[tuple[str, str]]:
+def _text_lines(path: str, *, as_references: bool = False) -> list[tuple[str, str]]:
     """The lines of a text file, each with its `file:line`."""
     try:
         content = Path(path).read_text("utf-8-sig")
@@ -326,39 +438,40 @@ def _text_lines(path: str) -> list[tuple[str, str]]:
         raise ManifestError([f"{path}: cannot be read ({error.strerror})"]) from error
     except UnicodeDecodeError:
         raise ManifestError([f"{path}: is not UTF-8 text"]) from None
-    _check_format(path, content)
+    _check_format(path, content, as_references=as_references)
     # Not splitlines(): a text may contain U+2028 and similar characters.
     lines = content.removesuffix("\n").split("\n")
     return [(f"{path}:{number}", line.removesuffix("\r")) for number, line in enumerate(lines, start=1)]
 
 
-# Formats of other programs, by their first characters.
-_OTHER_FORMATS = (
-    (r"\d+\s*\n\d+:\d\d:\d\d[,.]\d+ --> ", "SRT subtitles"),
-    (r"WEBVTT\b", "WebVTT subtitles"),
-    (r'File type = "ooTextFile', "a TextGrid of Praat"),
-    (r"\{\\rtf", "a text with formatting (RTF)"),
-    (r"<(\?xml|!doctype|html)", "XML or HTML"),
-    (r"\[\s*(\{|\])", "a JSON array, not JSON lines (one object a line)"),
-)
+def _check_format(path: str, content: str, *, as_references: bool) -> None:
+    """Refuse a file of another format as a whole, by its beginning."""
+    suffix = Path(path).suffix.lower()
+    kind = recognize_format(_whole_lines(content[: _LOOKED_AT + 1]))
+    if kind is None or kind.suffix == suffix or (suffix in SUBTITLES and kind.suffix in SUBTITLES):
+        return
+    # What a file of NIST's formats or of subtitles holds is known best by its reader, which names it if nothing fits.
+    is_of_lines = suffix in _NOTATIONS and kind.suffix is not None and kind.suffix not in SUBTITLES
+    is_text = suffix == ".txt" and kind.suffix != ".jsonl" and len(content.strip().splitlines()) < 2
+    if not is_of_lines and not is_text:
+        raise ManifestError([advise(path, kind, as_references=as_references, wanted=_WANTED)])
 
 
-def _check_format(path: str, content: str) -> None:
-    """Refuse a file of another format as a whole."""
-    beginning = content[:_LOOKED_AT].lstrip("\ufeff \t\r\n")
-    for pattern, name in _OTHER_FORMATS:
-        if re.match(pattern, beginning, re.IGNORECASE):
-            raise ManifestError([f"{path}: {name}; {_WANTED} is wanted"])
+def _whole_lines(beginning: str) -> str:
+    """Without the last line if it is cut off."""
+    return beginning[: beginning.rfind("\n") + 1] or beginning if len(beginning) > _LOOKED_AT else beginning
 
 
-def _check_json_lines(path: str) -> None:
+def _check_json_lines(path: str, *, as_references: bool = False) -> None:
     """Refuse a file of another format that is to be read as JSON lines; its reader reports all other problems."""
     try:
         with open(path, "rb") as file:
-            beginning = file.read(_LOOKED_AT)
+            beginning = file.read(_LOOKED_AT + 1)
     except OSError:
         return
-    _check_format(path, beginning.decode("utf-8", "replace"))
+    kind = recognize_format(_whole_lines(beginning.decode("utf-8", "replace")))
+    if kind is not None and kind is not JSON_LINES:
+        raise ManifestError([advise(path, kind, as_references=as_references, wanted=_WANTED)])
 
 
 def _read_json_lines(path: str, problems: list[str]) -> dict[str, Output]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,7 @@ from asr.decoding import describe_decoder
 from asr.errors import AudioError, ConfigError
 from asr.evaluation.policy import ScoringPolicy
 from asr.evaluation.report import EvaluationReport, make_report
+from asr.evaluation.sets import SetsReport, make_sets_report, read_sets, set_title
 from asr.evaluation.sources import Output, Speed, Spike, System, read_references
 from asr.machine import Usage, available_cores, describe_machine, usage
 from asr.recognition.acoustic_output import AcousticOutput
@@ -239,21 +240,49 @@ def _spikes(output: AcousticOutput, candidate: Candidate, step_seconds: float) -
     return tuple(found)
 
 
+@overload
 def evaluate(
     references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]],
+    *,
+    bundle: str | Path | Bundle = ...,
+    decoder: DecoderConfig | None = ...,
+    normalizer: NormalizerConfig | Literal["none", "standard"] = ...,
+    english: bool = ...,
+    slice_by: Sequence[str] = ...,
+    title: str | None = ...,
+) -> EvaluationReport: ...
+
+
+@overload
+def evaluate(
+    references: Mapping[str, str | Path],
+    *,
+    bundle: str | Path | Bundle = ...,
+    decoder: DecoderConfig | None = ...,
+    normalizer: NormalizerConfig | Literal["none", "standard"] = ...,
+    english: bool = ...,
+    slice_by: Sequence[str] = ...,
+    title: str | None = ...,
+) -> SetsReport: ...
+
+
+def evaluate(
+    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]] | Mapping[str, str | Path],
     *,
     bundle: str | Path | Bundle = "en",
     decoder: DecoderConfig | None = None,
     normalizer: NormalizerConfig | Literal["none", "standard"] = "standard",
     english: bool = False,
     slice_by: Sequence[str] = (),
-) -> EvaluationReport:
+    title: str | None = None,
+) -> EvaluationReport | SetsReport:
     """Measure the error rates of a bundle on recordings whose texts are known, as `asr evaluate` does.
 
     Parameters
     ----------
-    references : str, Path or sequence
-        A manifest, several manifests, or pairs of a recording and its text.
+    references : str, Path, sequence or mapping
+        A manifest, several manifests, or pairs of a recording and its text: one test set. A mapping of names to
+        manifests is several test sets.
     bundle : Bundle, str or Path
         A loaded bundle, its folder, or the name of one that ships.
     decoder : DecoderConfig, optional
@@ -265,12 +294,15 @@ def evaluate(
         Also treat contractions, numbers, fillers and British spellings as equal, as OpenAI's Whisper is scored.
     slice_by : sequence of str
         Fields of the manifests to slice by, besides those of few values, which are found.
+    title : str, optional
+        Of the report.
 
     Returns
     -------
-    EvaluationReport
+    EvaluationReport or SetsReport
         With error rates, intervals, slices, confusions and every alignment. A recording that cannot be read is logged,
         counts as an empty text, and in `report.systems[0].unreadable`. `report.write(folder)` writes it with its page.
+        Of several test sets, `report["clean"]` is the report on one of them.
 
     Raises
     ------
@@ -298,13 +330,23 @@ def evaluate(
                 f"normalizer={normalizer!r}: a NormalizerConfig is wanted, or one of {', '.join(NORMALIZERS)}"
             )
         normalizer = NORMALIZERS[normalizer]
-    utterances, names = _utterances(references)
+    policy_settings = normalizer
     candidate = resolve_candidate(bundle, decoder)
-    systems = run_systems(utterances, [candidate], RecognitionJob())
-    policy = ScoringPolicy(normalizer, english=english)
-    return make_report(
-        utterances, systems, policy, references=names, slice_by=slice_by, log_mel=candidate.bundle.log_mel
-    )
+
+    def report(utterances: Sequence[Utterance], names: Sequence[str], title: str | None) -> EvaluationReport:
+        systems = run_systems(utterances, [candidate], RecognitionJob())
+        policy, log_mel = ScoringPolicy(policy_settings, english=english), candidate.bundle.log_mel
+        return make_report(
+            utterances, systems, policy, references=names, title=title, slice_by=slice_by, log_mel=log_mel
+        )
+
+    if not isinstance(references, Mapping):
+        return report(*_utterances(references), title)
+    if not references:
+        raise ConfigError("references: there are none; a mapping of names to manifests is wanted")
+    sets = read_sets([str(path) for path in references.values()], list(references))
+    reports = [report(one.utterances, one.shown, set_title(title, one.name)) for one in sets]
+    return make_sets_report(sets, reports, title)
 
 
 def _utterances(

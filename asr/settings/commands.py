@@ -202,9 +202,17 @@ class AlignConfig(RecognitionJob):
 class EvaluateConfig(RecognitionJob):
     """`asr evaluate`."""
 
+    names: list[str] = field(default_factory=list)
+    """what the test sets are called in the report, one name for each file of references; by default the names of
+    the files"""
+    pool: bool = False
+    """count all files of references as one test set, instead of one set each"""
+    title: str | None = None
+    """title of the report"""
     hypotheses: str | None = None
     """score the texts of this file instead of running a model: JSON lines with `id` or `audio_filepath`, and `text`;
-    .ctm or .trn, also where the references are .stm; or .txt where the references are .txt too"""
+    .ctm, .srt, .vtt or .trn, also where the references are .stm; or .txt where the references are .txt too. Of several
+    test sets, {set} in the name of the file stands for the name of the set"""
     against: list[str] = field(default_factory=list)
     """other systems to compare with, on the same recordings: files of hypotheses, bundles, or greedy (the same bundle
     without a beam search); against=[greedy,other.ctm]"""
@@ -221,8 +229,9 @@ class EvaluateConfig(RecognitionJob):
     vocabulary: str | None = None
     """language model or word list that defines the known words; the decoder's by default"""
     output_dir: str | None = None
-    """folder for report.html, report.json, report.txt, summary.md (for a pull request), utterances.csv, slices.csv and
-    confusions.csv; null writes the totals to stdout only"""
+    """folder for report.html, report.json, report.txt, summary.md (for a pull request), table.tex and table.csv (for a
+    paper), utterances.csv, slices.csv and confusions.csv, and a folder for each of several test sets; null writes the
+    totals to stdout only"""
     overwrite: bool = False
     """replace files in it that this command did not write, or that were changed since"""
     page_audio: bool = True

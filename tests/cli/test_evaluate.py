@@ -38,6 +38,8 @@ def test_a_bundle_is_scored_on_a_manifest_and_reports_are_written(asr_command, t
             "report.json",
             "report.txt",
             "summary.md",
+            "table.tex",
+            "table.csv",
             "utterances.csv",
             "slices.csv",
             "confusions.csv",
@@ -296,8 +298,8 @@ def test_references_with_alternatives_are_scored_compared_and_gated(asr_command,
 def test_two_channels_and_other_formats_are_refused_in_one_line(asr_command, tmp_path):
     manifest = write_rows(tmp_path / "m.jsonl", [{"id": "call", "audio_filepath": "call.wav", "text": "hello there"}])
     (tmp_path / "h.ctm").write_text("call A 0 0.3 hello\ncall B 0.1 0.2 yes\ncall A 0.4 0.3 there\n")
-    (tmp_path / "h.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nhello there\n")
-    for name, message in (("h.ctm", "has the channels A, B of 'call'"), ("h.srt", "SRT subtitles")):
+    (tmp_path / "h.txt").write_text("1\n00:00:01,000 --> 00:00:02,000\nhello there\n")
+    for name, message in (("h.ctm", "has the channels A, B of 'call'"), ("h.txt", "looks like SRT subtitles")):
         outcome = asr_command("evaluate", manifest, f"hypotheses={tmp_path / name}")
         assert outcome.code == 2
         assert message in outcome.err

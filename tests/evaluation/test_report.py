@@ -86,6 +86,8 @@ def test_files_hold_the_same_numbers(report, tmp_path):
             "report.json",
             "report.txt",
             "summary.md",
+            "table.tex",
+            "table.csv",
             "utterances.csv",
             "slices.csv",
             "confusions.csv",

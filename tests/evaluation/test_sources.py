@@ -267,9 +267,6 @@ SRT = "1\n00:00:01,000 --> 00:00:02,000\nhello there\n\n2\n00:00:03,000 --> 00:0
 @pytest.mark.parametrize(
     ("name", "content", "format_name"),
     [
-        ("h.srt", SRT, "SRT subtitles"),
-        ("h.txt", SRT.replace("\n", "\r\n"), "SRT subtitles"),
-        ("h.trn", "\ufeffWEBVTT\n\n00:01.000 --> 00:02.000\nhi\n", "WebVTT subtitles"),
         ("h.TextGrid", 'File type = "ooTextFile"\nObject class = "TextGrid"\n', "a TextGrid of Praat"),
         ("h.jsonl", '[\n{"id": "a", "text": "b"}\n]\n', "a JSON array, not JSON lines (one object a line)"),
         ("h.txt", "<!DOCTYPE html>\n<html>\n", "XML or HTML"),

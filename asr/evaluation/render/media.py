@@ -11,28 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio.features import Frames, LogMel
-from asr.audio.load import Samples, save_flac
+from asr.audio.load import Samples, opus_content
 from asr.audio.segment import AudioSource
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
 from asr.machine import available_cores
 
-MEDIA_TYPES = {
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".ogg": "audio/ogg",
-    ".oga": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".mp3": "audio/mpeg",
-    ".m4a": "audio/mp4",
-    ".webm": "audio/webm",
-    ".webp": "image/webp",
-}
-"""what browsers play and show; other recordings, and segments, are converted to FLAC"""
+MEDIA_TYPES = {".ogg": "audio/ogg;codecs=opus", ".webp": "image/webp"}
+"""of the files of a page, which all current browsers play and show; Safari plays Ogg Opus from 18.4 on"""
 LONGEST_PICTURE_SECONDS = 600
 """longer recordings get no picture"""
 _WIDEST_PICTURE = 4000
-_PICTURE_QUALITY = 45
+# A column for two frames: with sound, a minute of a page stays below 150 kB.
+_FRAMES_A_COLUMN = 2
+_PICTURE_QUALITY = 20
 # Natural logarithm of power: what is 70 dB below the loudest sound is white.
 _CONTRAST = 16.0
 
@@ -113,26 +105,19 @@ def write_medium(
     seconds : float >= 0
         Its duration.
     samples : float32 [shape=(samples,)], optional
-        The recording, if it has been read; it is read again where a browser cannot play the file itself.
+        The recording, if it has been read; else it is read again.
 
     Returns
     -------
     Medium or None
         None if the recording cannot be read.
     """
-    path, rate, suffix = utterance.audio_path, log_mel.settings.sample_rate, utterance.audio_path.suffix.lower()
-    is_playable = utterance.offset is None and suffix in MEDIA_TYPES
-    audio = folder / f"{number:05d}{suffix if is_playable else '.flac'}"
+    rate, audio = log_mel.settings.sample_rate, folder / f"{number:05d}.ogg"
     try:
-        content = path.read_bytes() if is_playable else None
-        if content is None and samples is None:
-            samples = _load(utterance.audio, sample_rate=rate)
-    except (AudioError, OSError):
+        samples = _load(utterance.audio, sample_rate=rate) if samples is None else samples
+    except AudioError:
         return None
-    if content is not None:
-        audio.write_bytes(content)
-    elif samples is not None:
-        save_flac(audio, samples, rate)
+    audio.write_bytes(opus_content(samples, rate))
     picture = None
     if frames is not None:
         picture = folder / f"{number:05d}.webp"
@@ -149,7 +134,7 @@ def draw_frames(frames: Frames) -> bytes:
 
     loudest = float(frames.max())
     grey = np.clip((loudest - frames) / _CONTRAST, 0, 1) * 255
-    width = min(len(grey), _WIDEST_PICTURE)
+    width = max(1, min(len(grey) // _FRAMES_A_COLUMN, _WIDEST_PICTURE))
     return encode_webp(grey.T[::-1].astype(np.uint8), width=width, quality=_PICTURE_QUALITY)
 
 

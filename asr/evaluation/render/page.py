@@ -10,15 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asr.evaluation.render.media import MEDIA_TYPES, Medium
-from asr.evaluation.render.text_report import chance, interval_text, percent, rate_text, speed_text
+from asr.evaluation.render.text_report import chance, interval_text, percent, power_text, rate_text, speed_text
 from asr.evaluation.report import EvaluationReport, UtteranceReport
 from asr.evaluation.sources import Spike
 from asr.text.transcript import Word
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
 PAGE_TITLE = "Word error rate"
+_TEMPLATES = resources.files("asr.evaluation.render") / "templates"
 _HISTOGRAM_TOP = 1.0
 _HISTOGRAM_BARS = 20
 _SHOWN_CONFUSIONS = 25
@@ -50,28 +55,41 @@ def render_page(report: EvaluationReport, media: Sequence[Medium | None] = (), *
     str
         HTML that loads nothing from a network.
     """
-    from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
+
+    return page_environment().get_template("page.html.j2").render(
+        report=report,
+        title=report.title or PAGE_TITLE,
+        power=power_text,
+        speeds=[speed_text(system) for system in report.systems],
+        scale=_scale(report),
+        difference_scale=_difference_scale(report),
+        histogram=_histogram(report),
+        most_confusions=_SHOWN_CONFUSIONS,
+        style=page_style(),
+        script=Markup((_TEMPLATES / "page.js").read_text("utf-8")),
+        data=Markup(_script_text(_explorer_data(report, media, folder))),
+        has_sound=any(one is not None for one in media),
+    )  # fmt: skip
+
+
+def page_environment() -> Environment:
+    """What fills the templates of pages."""
+    from jinja2 import Environment, PackageLoader
 
     environment = Environment(
         loader=PackageLoader("asr.evaluation.render"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "rate": rate_text, "interval": interval_text, "chance": chance}
     environment.tests["nan"] = math.isnan
-    assets = resources.files("asr.evaluation.render") / "templates"
-    return environment.get_template("page.html.j2").render(
-        report=report,
-        title=PAGE_TITLE,
-        speeds=[speed_text(system) for system in report.systems],
-        scale=_scale(report),
-        difference_scale=_difference_scale(report),
-        histogram=_histogram(report),
-        most_confusions=_SHOWN_CONFUSIONS,
-        style=Markup((assets / "page.css").read_text("utf-8")),
-        script=Markup((assets / "page.js").read_text("utf-8")),
-        data=Markup(_script_text(_explorer_data(report, media, folder))),
-        has_sound=any(one is not None for one in media),
-    )
+    return environment
+
+
+def page_style() -> Markup:
+    """The style sheet of all pages."""
+    from markupsafe import Markup
+
+    return Markup((_TEMPLATES / "page.css").read_text("utf-8"))
 
 
 def _script_text(value: Any) -> str:

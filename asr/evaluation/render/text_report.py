@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from asr.evaluation.report import EvaluationReport, SystemReport, UtteranceReport
 from asr.evaluation.scoring import Edit, ErrorCounts
-from asr.evaluation.statistics import SIGNIFICANT, Comparison, Interval
+from asr.evaluation.statistics import SIGNIFICANT, Comparison, Interval, times_as_much_speech
 
 _SHOWN_SLICES, _SHOWN_CONFUSIONS = 12, 10
 
@@ -61,7 +61,8 @@ def _heading(report: EvaluationReport) -> str:
     counts = [f"{about.utterances:,} utterances", f"{about.words:,} words"]
     counts += [f"{about.speakers:,} speakers"] if about.speakers else []
     counts += [f"{about.hours:.2f} h"] if about.hours else []
-    return f"{', '.join(about.names)}: {', '.join(counts)}\nscoring policy {policy.version}: {policy.name}"
+    title = f"{report.title}\n" if report.title else ""
+    return title + f"{', '.join(about.names)}: {', '.join(counts)}\nscoring policy {policy.version}: {policy.name}"
 
 
 def format_table(system: SystemReport) -> str:
@@ -111,10 +112,27 @@ def format_comparison(comparison: Comparison, first: str, second: str) -> str:
             f"  {100 * one.low:+.2f} to {100 * one.high:+.2f} in 95 of 100 test sets of {one.units:,} other "
             f"{one.unit} (paired bootstrap, {chance(comparison.p)})"
         )
+    if comparison.detectable is not None:
+        lines.append(f"  {power_text(comparison)}")
     if pairs is not None:
         z = "infinite" if math.isinf(pairs.z) else f"{pairs.z:+.2f}"
         lines.append(f"  matched pairs (MAPSSWE): {pairs.segments:,} segments, z = {z}, {chance(pairs.p)}")
     return "\n".join(lines)
+
+
+def power_text(comparison: Comparison) -> str:
+    """Which difference this much speech shows, and how much speech would show the one that was found."""
+    if not comparison.detectable:
+        return "the systems make the same errors"
+    text = f"this much speech shows differences from {100 * comparison.detectable:.2f} points on (4 of 5 times)"
+    times = times_as_much_speech(comparison)
+    if times is None or times <= 1:
+        return text
+    return f"{text}; for one of {100 * abs(comparison.difference):.2f} it takes {_rounded(times)} times as much"
+
+
+def _rounded(times: float) -> str:
+    return f"{times:.1f}" if times < 10 else f"{times:,.0f}" if times < 1000 else "over 1,000"
 
 
 def format_alignment(alignment: Sequence[Edit]) -> str:
@@ -155,11 +173,12 @@ def worst_utterances(report: EvaluationReport, most: int) -> list[UtteranceRepor
 def format_summary(report: EvaluationReport) -> str:
     """Markdown for a pull request: headline, comparisons, slices and confusions."""
     about, policy, main = report.references, report.policy, report.systems[0]
-    lines = [
+    lines = [f"# {plain(report.title)}", ""] if report.title else []
+    lines += [
         f"## Word error rate: {rate_text(main.words.counts)}",
         "",
         f"{_code(', '.join(about.names))}: {about.utterances:,} utterances, {about.words:,} words, "
-        f"{about.speakers or 'unknown'} speakers; scoring policy {policy.version} ({_plain(policy.name)})",
+        f"{about.speakers or 'unknown'} speakers; scoring policy {policy.version} ({plain(policy.name)})",
         "",
         "| system | WER | 95 % interval | CER | sub | del | ins | wrong utterances |",
         "|---|---|---|---|---|---|---|---|",
@@ -169,7 +188,7 @@ def format_summary(report: EvaluationReport) -> str:
         interval = next(iter(system.words.intervals), None)
         unit = f" ({interval.units:,} {interval.unit})" if interval else ""
         cells = [
-            _plain(system.name),
+            plain(system.name),
             rate_text(counts),
             interval_text(interval) + unit,
             rate_text(system.characters.counts),
@@ -178,15 +197,16 @@ def format_summary(report: EvaluationReport) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     for one in _comparisons(report):
-        lines += ["", _verdict(*one)]
+        lines += ["", verdict(*one)]
     if report.baseline and report.baseline.is_regression:
         lines += ["", f"**A regression of more than {report.baseline.max_regression:g} points.**"]
     return "\n".join(lines + _summary_of_slices(main) + _summary_of_confusions(main)) + "\n"
 
 
-def _verdict(one: Comparison, first: str, second: str) -> str:
+def verdict(one: Comparison, first: str, second: str) -> str:
+    """The result of a comparison in one sentence of Markdown."""
     if math.isnan(one.difference):
-        return f"{_plain(first)} against {_plain(second)}: no reference words to compare by"
+        return f"{plain(first)} against {plain(second)}: no reference words to compare by"
     points, p = 100 * one.difference, one.p
     if p is None or p >= SIGNIFICANT:
         word = "is not significantly different from"
@@ -194,7 +214,7 @@ def _verdict(one: Comparison, first: str, second: str) -> str:
         word = "is **better** than" if points < 0 else "is **worse** than"
     interval = one.interval
     sure = f" ({100 * interval.low:+.2f} to {100 * interval.high:+.2f}, {chance(p)})" if interval and p else ""
-    return f"{_plain(first)} {word} {_plain(second)}: {points:+.2f} points{sure}"
+    return f"{plain(first)} {word} {plain(second)}: {points:+.2f} points{sure}"
 
 
 def _summary_of_slices(system: SystemReport) -> list[str]:
@@ -202,10 +222,10 @@ def _summary_of_slices(system: SystemReport) -> list[str]:
     for table in system.slices:
         if len(table.values) > _SHOWN_SLICES:
             continue
-        lines += ["", f"| {_plain(table.field)} | utterances | WER | 95 % interval |", "|---|---|---|---|"]
+        lines += ["", f"| {plain(table.field)} | utterances | WER | 95 % interval |", "|---|---|---|---|"]
         for one in table.values:
             rate = rate_text(one.words) + (" (few words)" if one.few else "")
-            lines.append(f"| {_plain(one.value)} | {one.utterances:,} | {rate} | {interval_text(one.interval)} |")
+            lines.append(f"| {plain(one.value)} | {one.utterances:,} | {rate} | {interval_text(one.interval)} |")
     return lines
 
 
@@ -216,11 +236,11 @@ def _summary_of_confusions(system: SystemReport) -> list[str]:
         ("Deleted", [f"{word} ({count})" for word, count in found.deletions]),
         ("Inserted", [f"{word} ({count})" for word, count in found.insertions]),
     ]
-    lines = [f"- {name}: {', '.join(map(_plain, words[:_SHOWN_CONFUSIONS]))}" for name, words in shown if words]
+    lines = [f"- {name}: {', '.join(map(plain, words[:_SHOWN_CONFUSIONS]))}" for name, words in shown if words]
     return ["", *lines] if lines else []
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown leaves as it is."""
     for character in "\\`*_[]<>|#":
         text = text.replace(character, f"\\{character}")
