@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from asr.training.run import TrainingResult
 
 
-def with_run_dir(settings: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
     """Settings with the folder of the run filled in; those of the run in it, if its folder alone is given.
+
+    Parameters
+    ----------
+    settings : TrainConfig
+    names : set of str
+        Of the settings that were given.
 
     Raises
     ------
@@ -32,7 +38,6 @@ def with_run_dir(settings: TrainConfig, overrides: Sequence[str]) -> TrainConfig
     run_dir = typed_path(settings.run_dir)
     check_run_folder(run_dir)
     earlier = read_settings(run_dir)
-    names = {override.partition("=")[0] for override in overrides}
     if earlier and names <= {"run_dir", "log"}:
         return replace(earlier, log=settings.log)
     check_settings_unchanged(run_dir, settings)
