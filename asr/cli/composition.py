@@ -19,7 +19,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from hydra import compose, version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
@@ -44,6 +44,7 @@ from asr.cli.overrides import (
     parse_value,
     read_override,
     search_path,
+    shown_value,
     single_values,
     without_none,
 )
@@ -51,6 +52,7 @@ from asr.errors import ConfigError
 from asr.files import typed_path
 from asr.settings import commands, decoding
 from asr.settings.checks import KINDS, shown
+from asr.settings.sweeps import StudyConfig
 from asr.settings.yaml_text import first_line, parse_yaml, place_of, syntax_problem, to_settings
 
 Settings = TypeVar("Settings")
@@ -92,8 +94,9 @@ def conf_dir() -> Path:
 
 @cache
 def register_schemas(*names: str) -> None:
-    """Register the dataclasses of commands, of all by default, with Hydra; once each."""
+    """Register the dataclasses of commands, of all by default, and those of sweeps with Hydra; once each."""
     store = ConfigStore.instance()
+    store.store(group="hydra/sweeper", name="optuna", node=StudyConfig(), provider="asr")
     for command in names or ROOTS:
         kind = ROOTS[command]
         # A group's option may only replace its base class, not a sibling.
@@ -274,10 +277,37 @@ class Composer:
             raise ConfigError(first_line(error)) from error
 
     def multirun_config(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration of a sweep, with Hydra's own settings."""
+        """The configuration of a sweep, with Hydra's own settings.
+
+        Parameters
+        ----------
+        overrides : sequence of str
+            As `check` returns them.
+
+        Raises
+        ------
+        ConfigError
+            For a setting of Hydra that there is not, naming the nearest.
+        """
+        typed = [read_override(override) for override in overrides]
+        for one in typed:
+            options = self.loader.get_group_options(one.name) if one.name.startswith("hydra/") else []
+            if options and one.value is not None and one.value not in options:
+                near = did_you_mean(one.value, options)
+                raise ConfigError(f"{one.name} has no option {one.value!r}{near}; there is {', '.join(options)}")
         try:
             return self.hydra.compose_config(self._name, list(overrides), run_mode=RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+            without = [one.text for one in typed if not one.name.startswith("hydra.")]
+            known = self.hydra.compose_config(self._name, without, run_mode=RunMode.MULTIRUN).hydra
+            container = typing.cast(dict[str, Any], OmegaConf.to_container(known))
+            names = {name for name, _ in flat(container, "hydra")}
+            for one in typed:
+                within = one.name.startswith(("hydra.sweeper.params.", "hydra.job.env_set."))
+                if one.name.startswith("hydra.") and one.name not in names and not within:
+                    raise ConfigError(
+                        f"{one.text}: Hydra has no setting {one.name!r}{did_you_mean(one.name, names)}"
+                    ) from None
             raise ConfigError(self._message(error)) from error
 
     def job_config(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -354,8 +384,9 @@ class Composer:
                     f"{one.text}: `asr {self.command}` does not use {group} by itself: leave ~{group} out"
                 )
             if group in GROUP_SCHEMAS:
+                default = self._defaults[group]
                 raise ConfigError(
-                    f"{one.text}: `asr {self.command}` needs a {group}: type {group}={self._defaults[group]}, the default"
+                    f"{one.text}: `asr {self.command}` needs a {group}: type {group}={default}, the default"
                 )
             if one.value not in (None, self._defaults[group]):
                 raise ConfigError(f"{one.text}: {group} is {self._defaults[group]} here: type ~{group}")
@@ -373,7 +404,6 @@ class Composer:
         parsed = parse_value(one.text)
         if parsed.is_sweep_override() and not multirun:
             self._refuse_sweep(one)
-        value = None if parsed.is_sweep_override() else parsed.value()
         texts = single_values(parsed)
         for text in texts:
             named = [part.strip("'\"") for part in text.strip("[]").split(",")] if text.startswith("[") else [text]
@@ -412,7 +442,7 @@ class Composer:
             what = "" if one.prefix in ("", "~") else f": {one.prefix} cannot add one, for the settings are fixed"
             raise ConfigError(self._unknown_key(name, keys) + what)
         if one.prefix == "~":
-            default = "" if name not in keys else f": its default is {name}={_typed_value(keys[name].default)}"
+            default = "" if name not in keys else f": its default is {name}={shown_value(keys[name].default)}"
             raise ConfigError(f"{one.text}: a setting cannot be deleted, only groups can (~augment){default}")
         if one.prefix == "+":
             raise ConfigError(
@@ -737,12 +767,6 @@ def _read_recipe(path: Path) -> DictConfig:
             f"experiment/{path.name} and type --config-dir FOLDER experiment={path.stem}"
         )
     return node
-
-
-def _typed_value(value: Any) -> str:
-    from asr.cli.help import shown_value
-
-    return shown_value(value)
 
 
 def _describe(kind: Any) -> str:

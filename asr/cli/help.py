@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterable
-from enum import Enum
-from typing import Any
 
 from asr.cli.arguments import FLAG_VALUES, FLAGS, SHORT_FLAGS
 from asr.cli.composition import GROUP_SCHEMAS, Composer
-from asr.cli.overrides import Key
+from asr.cli.overrides import Key, shown_value
 from asr.settings.decoding import FROM_BUNDLE
 
 
@@ -68,19 +66,6 @@ def _flag(flag: str) -> str:
 
 def _row(key: Key) -> tuple[str, str]:
     return f"{key.name}=", f"{key.help} [{shown_value(key.default)}]"
-
-
-def shown_value(value: Any) -> str:
-    """A setting's value as one types it."""
-    if value is None:
-        return "null"
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ",".join(shown_value(one) for one in value) + "]"
-    return repr(value) if isinstance(value, str) and (not value or value != value.strip()) else str(value)
 
 
 def _columns(rows: list[tuple[str, str]], width: int) -> str:

@@ -249,6 +249,19 @@ def without_none(kind: Any) -> Any:
     return parts[0] if type(None) in typing.get_args(kind) and len(parts) == 1 else kind
 
 
+def shown_value(value: Any) -> str:
+    """A setting's value as one types it."""
+    if value is None:
+        return "null"
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ",".join(shown_value(one) for one in value) + "]"
+    return repr(value) if isinstance(value, str) and (not value or value != value.strip()) else str(value)
+
+
 @cache
 def _parser() -> OverridesParser:
     return OverridesParser.create()

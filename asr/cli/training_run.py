@@ -16,6 +16,7 @@ from asr.settings.commands import TrainConfig
 from asr.training.run_folder import check_run_folder, check_settings_unchanged, read_settings
 
 if TYPE_CHECKING:
+    from asr.training.epoch_record import EpochRecord
     from asr.training.run import TrainingResult
 
 
@@ -44,13 +45,13 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
     return replace(settings, run_dir=str(run_dir))
 
 
-def train_run(settings: TrainConfig) -> TrainingResult:
+def train_run(settings: TrainConfig, watch: Callable[[EpochRecord], object] | None = None) -> TrainingResult:
     """Train, after the checks of the folder that need neither Keras nor its back end: these take seconds to import."""
     check_run_folder(Path(settings.run_dir or ""))
-    return _import_training()(settings)
+    return _import_training()(settings, watch=watch)
 
 
-def _import_training() -> Callable[[TrainConfig], TrainingResult]:
+def _import_training() -> Callable[..., TrainingResult]:
     """The function that trains, imported without what Keras and its back end print while they load."""
     require_training("asr train")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

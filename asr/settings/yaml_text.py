@@ -55,7 +55,7 @@ def parse_yaml(text: str, where: str) -> DictConfig:
     ConfigError
         If the text is not YAML, or holds something else than keys with values; with the line.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -67,7 +67,7 @@ def parse_yaml(text: str, where: str) -> DictConfig:
         raise ConfigError(f"{where}: {first_line(error)}") from error
     if not OmegaConf.is_dict(node) or (set(node) == {text.strip()} and ":" not in text):
         raise ConfigError(f"{where}: there must be `key: value` lines, not {shown(text.strip())}")
-    return node
+    return cast("DictConfig", node)
 
 
 def syntax_problem(error: Exception, where: str) -> str:
