@@ -301,13 +301,14 @@ class Composer:
             without = [one.text for one in typed if not one.name.startswith("hydra.")]
             known = self.hydra.compose_config(self._name, without, run_mode=RunMode.MULTIRUN).hydra
             container = typing.cast(dict[str, Any], OmegaConf.to_container(known))
-            names = {name for name, _ in flat(container, "hydra")}
+            names = {name for name, _ in flat(container, "hydra") if not name.endswith("._target_")}
             for one in typed:
                 within = one.name.startswith(("hydra.sweeper.params.", "hydra.job.env_set."))
                 if one.name.startswith("hydra.") and one.name not in names and not within:
-                    raise ConfigError(
-                        f"{one.text}: Hydra has no setting {one.name!r}{did_you_mean(one.name, names)}"
-                    ) from None
+                    near = did_you_mean(one.name, names)
+                    if not near and one.name.startswith("hydra.launcher."):
+                        near = f" with hydra/launcher={known.runtime.choices['hydra/launcher']}; name another launcher"
+                    raise ConfigError(f"{one.text}: Hydra has no setting {one.name!r}{near}") from None
             raise ConfigError(self._message(error)) from error
 
     def job_config(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -327,9 +328,11 @@ class Composer:
             if one.name == "experiment" or one.name in self._recipe:
                 if one.name in ROOTS[self.command].__dataclass_fields__ and one.name not in self._defaults:
                     continue  # a setting of its own
+                names = sorted(self.recipe_names)
+                near = next((name for name in names if name.startswith(f"{one.name}.")), names[0])
                 raise ConfigError(
-                    f"{one.text}: {self._recipe_path} sets the values of this group itself; "
-                    f"type single settings, such as {next(iter(sorted(self.recipe_names)))}=VALUE"
+                    f"{one.text}: {self._recipe_path} sets the values of this group itself: type single settings, "
+                    f"such as {near}=VALUE"
                 )
 
     def _for_hydra(self, typed: Sequence[TypedOverride], *, multirun: bool) -> list[str]:
@@ -537,6 +540,14 @@ class Composer:
                     raise ConfigError(f"{place}: {error}") from None
             if "${" in "".join(overrides):
                 self.check(overrides)
+            missing = re.match(r"Interpolation key '(.*?)' not found", str(error))
+            if missing:
+                values = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=False))
+                for name, value in flat(values, ""):
+                    key = name.removeprefix(".")
+                    if f"${{{missing[1]}" in str(value) and (place := self._place_in_files(key, overrides)):
+                        near = did_you_mean(missing[1], _declared_keys(self.command))
+                        raise ConfigError(f"{place}: {key}: ${{{missing[1]}}} names no setting{near}") from None
             raise
 
     def _place_in_files(self, key: str, overrides: Sequence[str]) -> str | None:
@@ -636,6 +647,12 @@ class Composer:
                 near = did_you_mean(value[1], key.choices)
                 return f"{place}: {full_key} must be one of {choices}, not {value[1]!r}{near}"
             return f"{place}: {full_key} must be {_describe(key.kind)}, not {value[1]!r}"
+        merge = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", detail)
+        if merge:  # the message of OmegaConf names no key
+            kinds = {one.name: one.type for one in fields(ROOTS[self.command]) if merge[1] in str(one.type)}
+            for section in kinds:
+                place = self._place(config_path, section) or place
+                return f"{place}: {section} is a section of settings, one per line below it, not {shown(merge[2])}"
         name = f"{full_key}: " if full_key else ""
         return f"{place}: {name}{detail.splitlines()[0]}"
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings")
 
+# A bracket or a quote that is not closed is noticed lines later: the line on which it opens is at fault.
+_BEGINS = ("while parsing a flow", "while scanning a quoted")
+
 
 def to_yaml(settings: Any) -> str:
     """Settings as YAML, with every default written out."""
@@ -79,11 +82,13 @@ def syntax_problem(error: Exception, where: str) -> str:
     where : str
         The name of the file.
     """
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    context = getattr(error, "context", None) or ""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None or context.startswith(_BEGINS):
+        mark = getattr(error, "context_mark", None) or mark
     place = f"{where}:{mark.line + 1}" if mark is not None else where
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or first_line(error)
-    words = f"{getattr(error, 'context', None) or ''} {problem}".split()
-    return f"{place}: not YAML: {' '.join(words)}"
+    return f"{place}: not YAML: {' '.join(f'{context} {problem}'.split())}"
 
 
 def place_of(text: str, key: str, where: str) -> str:
