@@ -12,14 +12,47 @@ from asr.errors import ConfigError
 FLAGS = {
     "--help": "show this help",
     "--version": "show the version",
-    "--show-config": "show the settings that would be used, as YAML, and stop",
+    "--show-config": "show the settings that would be used, as YAML, and stop; with --multirun those of every job",
     "--multirun": "train once for every combination of values given as key=a,b",
+    "--config-dir": "a folder of your own groups and experiments, found before those that ship; ASR_CONFIG_DIR names "
+    "one for every command",
+    "--config-name": "the primary configuration, instead of that of the command: a file in --config-dir",
+    "--cfg": "show the configuration as Hydra composes it, interpolations unresolved, and stop",
+    "--resolve": "with --cfg: resolve the interpolations",
+    "--package": "with --cfg: show one section only",
+    "--info": "show how Hydra composes the configuration, and stop",
     "--verbose": "show more messages on stderr, and the full traceback of an error",
     "--quiet": "show only errors on stderr, and no progress bar",
 }
-SHORT_FLAGS = {"-h": "--help", "-m": "--multirun", "-v": "--verbose", "-q": "--quiet"}
+CFG_KINDS = ("job", "hydra", "all")
+INFO_KINDS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+FLAG_VALUES = {
+    "--config-dir": "DIR",
+    "--config-name": "NAME",
+    "--cfg": "|".join(CFG_KINDS),
+    "--package": "SECTION",
+    "--info": f"[{'|'.join(INFO_KINDS)}]",
+}
+"""The flags that take a value, and what it is; brackets where it can be left out."""
+SHORT_FLAGS = {
+    "-h": "--help", "-m": "--multirun", "-cd": "--config-dir", "-cn": "--config-name", "-c": "--cfg", "-p": "--package",
+    "-i": "--info", "-v": "--verbose", "-q": "--quiet",
+}  # fmt: skip
+_NOT_HERE = {
+    "--run": "a command without --multirun is one run: leave it out",
+    "--config-path": "--config-dir DIR adds a folder of your own configuration",
+    "--shell-completion": "`asr completion bash` prints the script, also for zsh and fish",
+    "--hydra-help": "`asr train --help` lists all flags and settings",
+    "--experimental-rerun": "`asr train RUN_DIR/config.yaml` starts the same run",
+}
+"""Flags of Hydra, and what to type instead."""
+_NOT_HERE |= {short: _NOT_HERE[long] for short, long in (("-r", "--run"), ("-cp", "--config-path"))}
+_NOT_HERE["-sc"] = _NOT_HERE["--shell-completion"]
+_CHOICES = {"--cfg": CFG_KINDS, "--info": INFO_KINDS}
 
-_SETTING = re.compile(r"[A-Za-z_][\w./@]*=")
+# A key as Hydra's grammar has it: a dotted path or a group, perhaps with a package.
+_KEY = r"[A-Za-z_$][\w$./-]*(@[\w$./:-]*)?"
+_SETTING = re.compile(rf"(\+\+?|~)?{_KEY}=|~{_KEY}\Z")
 
 
 @dataclass
@@ -29,6 +62,8 @@ class Arguments:
     flags: set[str] = field(default_factory=set)
     files: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    """of the flags that take one"""
 
 
 def split_arguments(arguments: Sequence[str]) -> Arguments:
@@ -43,31 +78,67 @@ def split_arguments(arguments: Sequence[str]) -> Arguments:
     -------
     Arguments
         An argument that exists on disk, or follows `--`, is a file, whatever it looks like; so is `-`. Of the rest,
-        `key=value` is a setting, a leading dash makes a flag, and anything else is a file that is missing.
+        `key=value`, `+key=value`, `++key=value`, `~key` and `group@package=option` are settings, a leading dash makes a
+        flag, and anything else is a file that is missing.
 
     Raises
     ------
     ConfigError
-        For an unknown flag, naming the nearest.
+        For an unknown flag, naming the nearest, and a flag without its value.
     """
-    import difflib
-
     result = Arguments()
-    for place, argument in enumerate(arguments):
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
         if argument == "--":
-            result.files += arguments[place + 1 :]
+            result.files += rest
             break
         if argument == "-" or os.path.lexists(argument):
             result.files.append(argument)
         elif argument.startswith("-"):
-            flag = SHORT_FLAGS.get(argument, argument)
-            if flag not in FLAGS:
-                near = difflib.get_close_matches(flag, FLAGS, n=1, cutoff=0.5)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise ConfigError(f"there is no flag {argument}{hint} (a file of that name follows --)")
+            flag, equals, value = argument.partition("=")
+            flag = _known_flag(flag)
             result.flags.add(flag)
+            if flag in FLAG_VALUES:
+                result.values[flag] = _checked(flag, value) if equals else _following(flag, rest)
+            elif equals:
+                raise ConfigError(f"{flag} takes no value: leave {equals}{value} out")
         elif _SETTING.match(argument):
             result.overrides.append(argument)
         else:
             result.files.append(argument)
     return result
+
+
+def _known_flag(typed: str) -> str:
+    flag = SHORT_FLAGS.get(typed, typed)
+    if flag in _NOT_HERE:
+        raise ConfigError(f"there is no flag {typed}: {_NOT_HERE[flag]}")
+    if flag not in FLAGS:
+        raise ConfigError(f"there is no flag {typed}{_nearest(flag, FLAGS)} (a file of that name follows --)")
+    return flag
+
+
+def _following(flag: str, rest: list[str]) -> str:
+    """The value of a flag, taken from the arguments that follow it."""
+    if flag == "--info" and (not rest or rest[0] not in INFO_KINDS):
+        return "all"
+    if not rest or (rest[0].startswith("-") and rest[0] in {*FLAGS, *SHORT_FLAGS}):
+        raise ConfigError(f"{flag} needs a value: {flag} {FLAG_VALUES[flag]}")
+    return _checked(flag, rest.pop(0))
+
+
+def _checked(flag: str, value: str) -> str:
+    if not value:
+        raise ConfigError(f"{flag} needs a value: {flag} {FLAG_VALUES[flag]}")
+    if flag in _CHOICES and value not in _CHOICES[flag]:
+        near = _nearest(value, _CHOICES[flag])
+        raise ConfigError(f"{flag} must be one of {', '.join(_CHOICES[flag])}, not {value!r}{near}")
+    return value
+
+
+def _nearest(name: str, names: Sequence[str] | dict[str, str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""

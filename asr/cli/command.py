@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.arguments import Arguments
@@ -17,6 +17,7 @@ from asr.settings.model import EngineKind
 if TYPE_CHECKING:
     from asr.acoustic.runtime import AcousticModel
     from asr.bundle import Bundle
+    from asr.cli.composition import Composer
 
 Settings = TypeVar("Settings", bound=ExperimentConfig)
 
@@ -52,15 +53,17 @@ def settings_or_answer(
     from asr.cli.composition import Composer
     from asr.settings.yaml_text import to_yaml
 
-    with Composer(command) as composer:
+    if "--multirun" in split.flags:
+        raise ConfigError("--multirun is for `asr train`")
+    with Composer.from_arguments(command, split) as composer:
         if "--help" in split.flags:
             from asr.cli.help import command_help
 
             print(command_help(composer, usage=usage, text=text, examples=examples, choices=choices))
             return None
+        if show_composition(composer, split):
+            return None
         settings = composer.compose(split.overrides)
-    if "--multirun" in split.flags:
-        raise ConfigError("--multirun is for `asr train`")
     if "--show-config" in split.flags:
         print(to_yaml(settings), end="")
         return None
@@ -68,6 +71,33 @@ def settings_or_answer(
         raise ConfigError(f"no file is named; `asr {command} --help` shows examples")
     configure_logging(settings.log, split.flags)
     return settings
+
+
+def show_composition(composer: Composer, split: Arguments) -> bool:
+    """Answer --cfg or --info, if one of them is asked for; returns whether it was.
+
+    Raises
+    ------
+    ConfigError
+        For a flag without the one that it belongs to, and a section that there is not.
+    """
+    from asr.cli.composition_views import composition_yaml, print_composition
+
+    kind, info = split.values.get("--cfg"), split.values.get("--info")
+    for flag in ("--resolve", "--package"):
+        if flag in split.flags and kind is None:
+            raise ConfigError(f"{flag} belongs to --cfg: type --cfg job {flag} {split.values.get(flag, '')}".rstrip())
+    if kind is not None:
+        resolve = "--resolve" in split.flags
+        print(
+            composition_yaml(composer, split.overrides, kind, section=split.values.get("--package"), resolve=resolve),
+            end="",
+        )
+        return True
+    if info is not None:
+        print_composition(composer, split.overrides, info)
+        return True
+    return False
 
 
 def load_engine(bundle: Bundle, kind: EngineKind) -> AcousticModel:
@@ -89,8 +119,14 @@ def warn_of_unused_model(bundle: Bundle, decoder: DecoderConfig) -> None:
         )
 
 
-def with_init(settings: Settings, overrides: Sequence[str]) -> Settings:
+def with_init(settings: Settings, names: Set[str]) -> Settings:
     """Settings with those of the bundle that `init` names, but for what was given on the command line.
+
+    Parameters
+    ----------
+    settings : TrainConfig or DoctorConfig
+    names : set of str
+        Of the settings and groups that were given.
 
     Raises
     ------
@@ -105,6 +141,6 @@ def with_init(settings: Settings, overrides: Sequence[str]) -> Settings:
     from asr.training.finetune import adopt_settings, check_fits
 
     bundle = load_bundle(settings.init)
-    settings = adopt_settings(settings, bundle, {override.partition("=")[0] for override in overrides})
+    settings = adopt_settings(settings, bundle, names)
     check_fits(settings, bundle)
     return settings

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from asr.cli.arguments import FLAGS
+from asr.cli.arguments import CFG_KINDS, FLAGS, INFO_KINDS, split_arguments
 from asr.errors import AsrError, ConfigError
+
+if TYPE_CHECKING:
+    from asr.cli.composition import Composer
+
+VALUES_OF_FLAGS = {"--cfg": CFG_KINDS, "-c": CFG_KINDS, "--info": INFO_KINDS, "-i": INFO_KINDS}
 
 HELP = """\
 Usage: asr completion bash|zsh|fish
@@ -96,19 +102,46 @@ def suggestions(words: Sequence[str]) -> list[str]:
         from asr.corpus.prepare import CORPORA
 
         return [corpus for corpus in CORPORA if corpus.startswith(word)]
+    if before[-1] in VALUES_OF_FLAGS:
+        return [value for value in VALUES_OF_FLAGS[before[-1]] if value.startswith(word)]
     if word.startswith("-"):
         return [flag for flag in FLAGS if flag.startswith(word)]
-    if before[0] not in ROOTS or not word:
+    if before[0] not in ROOTS:
         return []
-    with Composer(before[0]) as composer:
-        groups = composer.groups
-        chosen = [one for one in before[1:] if one.partition("=")[0] in groups]
-        try:
-            keys = composer.keys(chosen)
-        except AsrError:
-            keys = composer.keys()
-    name, equals, value = word.partition("=")
+    try:
+        split = split_arguments(before[1:])
+        with Composer.from_arguments(before[0], split) as composer:
+            if before[-1] in ("--config-name", "-cn"):
+                return [name for name in composer.config_names if name.startswith(word)]
+            return _of_settings(composer, split.overrides, word) if word else []
+    except ConfigError:  # what is typed so far cannot be used: complete the word as if it were the first
+        if before[-1] in ("--config-dir", "-cd", "--config-name", "-cn") or not word:
+            return []
+        with Composer(before[0]) as composer:
+            return _of_settings(composer, [], word)
+
+
+def _of_settings(composer: Composer, overrides: Sequence[str], word: str) -> list[str]:
+    """The completions of a setting, a group or their values."""
+    groups = composer.groups
+    chosen = [one for one in overrides if one.lstrip("+").partition("=")[0] in groups]
+    try:
+        keys = composer.keys(chosen)
+    except AsrError:
+        keys = composer.keys()
+    head, equals, value = word.partition("=")
+    name = head.lstrip("+~")
+    prefix = head[: len(head) - len(name)]
     if equals:
+        # In a list of options, or in one of values to try, the last is completed.
+        cut = max(value.rfind(","), value.rfind("[")) + 1 if name in groups else 0
         options = groups.get(name) or (keys[name].choices if name in keys else [])
-        return [f"{name}={option}" for option in options if option.startswith(value)]
-    return [f"{name}=" for name in [*groups, *keys] if name.startswith(word)]
+        return [f"{head}={value[:cut]}{option}" for option in options if option.startswith(value[cut:])]
+    if prefix == "~":
+        return [f"~{group}" for group in groups if not composer.is_added(group) and group.startswith(name)]
+    found = [group for group in groups if composer.is_added(group) == (prefix == "+")]
+    found += list(keys) if prefix in ("", "++") else []
+    added = [] if prefix or not name else [group for group in groups if composer.is_added(group)]
+    return [f"{prefix}{one}=" for one in found if one.startswith(name)] + [
+        f"+{group}=" for group in added if group.startswith(name)
+    ]

@@ -48,7 +48,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     if settings is None:
         return 0
-    settings = with_init(settings, split.overrides)
+    from asr.cli.overrides import chosen_names
+
+    settings = with_init(settings, chosen_names(split.overrides))
     if not split.files and not settings.data.train:
         raise ConfigError("no manifest is named; `asr doctor --help` shows examples")
     _check_outputs(settings)

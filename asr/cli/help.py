@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterable
-from enum import Enum
-from typing import Any
 
-from asr.cli.arguments import FLAGS, SHORT_FLAGS
-from asr.cli.composition import Composer, Key
+from asr.cli.arguments import FLAG_VALUES, FLAGS, SHORT_FLAGS
+from asr.cli.composition import GROUP_SCHEMAS, Composer
+from asr.cli.overrides import Key, shown_value
 from asr.settings.decoding import FROM_BUNDLE
 
 
@@ -37,43 +36,36 @@ def command_help(
         rows = []
         for group, options in groups.items():
             default = defaults[group]
-            rows.append((f"{group}=", f"{' | '.join(options)}  [{'null' if default is None else default}]"))
+            if composer.is_added(group):
+                rows.append((f"+{group}=", f"{' | '.join(options)}  [not used]"))
+            else:
+                rows.append((f"{group}=", f"{' | '.join(options)}  [{'null' if default is None else default}]"))
         parts.append("Choices (group=option, default in brackets):\n" + _columns(rows, width))
     note = "; bundle: as the bundle has it" if any(key.default == FROM_BUNDLE for key in keys.values()) else ""
     rows = [_row(key) for key in keys.values()]
     parts.append(f"Settings (key=value, default in brackets{note}):\n" + _columns(rows, width))
     for group, options in groups.items():
         for option in options:
-            if group in {"experiment", "normalizer", "model", "augment", "training"}:
+            if group not in GROUP_SCHEMAS:
                 continue  # these change the values of settings, not which there are
             extra = {name: key for name, key in composer.keys([f"{group}={option}"]).items() if name not in keys}
             if extra:
                 rows = [_row(key) for key in extra.values()]
                 parts.append(f"Settings with {group}={option}:\n" + _columns(rows, width))
-    flags = [
-        (", ".join([*(s for s, long in SHORT_FLAGS.items() if long == flag), flag]), doc) for flag, doc in FLAGS.items()
-    ]
+    flags = [(_flag(flag), doc) for flag, doc in FLAGS.items()]
     if composer.command != "train":
         flags = [row for row in flags if "--multirun" not in row[0]]
     parts.append("Flags:\n" + _columns(flags, width))
     return "\n\n".join(parts)
 
 
+def _flag(flag: str) -> str:
+    names = [*(short for short, long in SHORT_FLAGS.items() if long == flag), flag]
+    return " ".join([", ".join(names), *([FLAG_VALUES[flag]] if flag in FLAG_VALUES else [])])
+
+
 def _row(key: Key) -> tuple[str, str]:
     return f"{key.name}=", f"{key.help} [{shown_value(key.default)}]"
-
-
-def shown_value(value: Any) -> str:
-    """A setting's value as one types it."""
-    if value is None:
-        return "null"
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ",".join(shown_value(one) for one in value) + "]"
-    return repr(value) if isinstance(value, str) and (not value or value != value.strip()) else str(value)
 
 
 def _columns(rows: list[tuple[str, str]], width: int) -> str:

@@ -1,4 +1,4 @@
-"""`asr train --multirun`: one run for every combination of some values, by Hydra's own sweeper and launchers."""
+"""`asr train --multirun`: a run for every combination of some values, or a study that chooses them."""
 
 from __future__ import annotations
 
@@ -6,102 +6,118 @@ import csv
 import io
 import json
 import logging
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from asr.cli.command import with_init
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from asr.cli.arguments import Arguments
+from asr.cli.composition import Composer
 from asr.cli.console import configure_logging
-from asr.cli.training_run import train_run
-from asr.errors import AsrError
-from asr.files import OutputJournal
-from asr.packages import require_packages, require_training
+from asr.cli.study import default_folder, run_study, show_study
+from asr.cli.sweep_jobs import Sweep, journal, write_master
+from asr.errors import ConfigError
+from asr.packages import require_training
 from asr.settings.commands import LogStyle
-from asr.settings.yaml_text import to_settings
-from asr.training.epoch_record import best_epoch
+from asr.settings.sweeps import StudyConfig
+from asr.settings.yaml_text import first_line
 from asr.training.run_folder import SWEEP_OUTCOME
 
 _log = logging.getLogger(__name__)
 
 _TABLE = "sweep.csv"
+_BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a launcher calls for every combination, maybe in a process of its own: it can be pickled."""
-
-    overrides: list[str]
-    flags: set[str]
-
-    def __call__(self, node: Any) -> None:
-        from hydra.core.hydra_config import HydraConfig
-
-        runtime = HydraConfig.get()
-        run_dir = Path(runtime.runtime.output_dir)
-        chosen = [override for override in runtime.overrides.task if not override.startswith("hydra.")]
-        settings = to_settings(node)
-        configure_logging(settings.log, self.flags)
-        _log.info("run %d: %s", runtime.job.num, ", ".join(chosen))
-        outcome: dict[str, Any] = {"run": runtime.job.num, "run_dir": str(run_dir), "chosen": chosen}
-        try:
-            result = train_run(replace(with_init(settings, self.overrides), run_dir=str(run_dir)))
-        except AsrError as error:
-            _log.error("run %d: %s", runtime.job.num, error)
-            outcome["error"] = str(error)
-        else:
-            if result.stopped_by is not None:
-                raise KeyboardInterrupt
-            best = best_epoch(result.history)
-            outcome |= {"cer": best.valid_cer, "wer": best.valid_wer, "epoch": best.epoch}
-        _journal().write(run_dir / SWEEP_OUTCOME, (json.dumps(outcome, indent=1) + "\n").encode())
-
-
-def sweep(overrides: list[str], flags: set[str]) -> int:
-    """Train every combination, print a table of the runs, best first, and write it as a file of the sweep's folder.
+def sweep(composer: Composer, split: Arguments) -> int:
+    """Train every combination, or those that a study chooses; print a table of the runs and write it to the folder.
 
     Parameters
     ----------
-    overrides : list of str
-        As Hydra reads them; `hydra.sweep.dir` and `hydra/launcher` among them if they were given.
-    flags : set of str
+    composer : Composer
+    split : Arguments
 
     Returns
     -------
     int
         1 if a run failed.
     """
-    import hydra
-
-    from asr.cli.composition import conf_dir, register_schemas
-
+    safe = composer.check(split.overrides, multirun=True)
+    config = composer.multirun_config(safe)
+    is_study = OmegaConf.get_type(config.hydra.sweeper) is StudyConfig
+    if not any(override.startswith("hydra.sweep.dir=") for override in safe):
+        folder = default_folder(config) if is_study else time.strftime("runs/sweep-%Y-%m-%d_%H-%M-%S")
+        safe.append(f"hydra.sweep.dir={folder}")
+        config = composer.multirun_config(safe)
+    made = Sweep(composer, split, config)
+    if "--show-config" in split.flags:
+        (show_study if is_study else _show)(made)
+        return 0
     require_training("asr train")
-    if "hydra/launcher=joblib" in overrides:
-        require_packages("hydra_plugins.hydra_joblib_launcher", extra="sweep", purpose="hydra/launcher=joblib")
-    register_schemas()
-    named = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
-    folder = Path(named[-1].strip("'\"") if named else time.strftime("runs/sweep-%Y-%m-%d_%H-%M-%S"))
-    _journal().check([folder / _TABLE])
-    arguments = overrides if named else [*overrides, f"hydra.sweep.dir={folder}"]
-    # Hydra's sweeps can only be started from a command line of its own.
-    command_line, sys.argv = sys.argv, ["asr train", "--multirun", *arguments]
+    configure_logging(LogStyle.text, split.flags)
+    journal().check([made.folder / _TABLE])
+    callbacks = made.context.callbacks
+    outcomes: list[dict[str, Any]] = []
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(_Job(overrides, flags))()
+        if is_study:
+            run_study(made)
+        else:
+            callbacks.on_multirun_start(config=config, config_name=composer.config_name)
+            _run(made)
+            callbacks.on_multirun_end(config=config, config_name=composer.config_name)
     finally:
-        sys.argv = command_line
-        configure_logging(LogStyle.text, flags)  # Hydra has put its own in its place
-        outcomes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*/{SWEEP_OUTCOME}"))]
+        configure_logging(LogStyle.text, split.flags)  # Hydra has put its own in its place
+        outcomes += [json.loads(path.read_text()) for path in sorted(made.folder.glob(f"*/{SWEEP_OUTCOME}"))]
         if outcomes:
             print(_table(outcomes))
-            _journal().write(folder / _TABLE, _csv(outcomes).encode())
-            _log.info("table written to %s", folder / _TABLE)
+            journal().write(made.folder / _TABLE, _csv(outcomes).encode())
+            _log.info("table written to %s", made.folder / _TABLE)
     return 1 if any("error" in outcome for outcome in outcomes) else 0
 
 
-def _journal() -> OutputJournal:
-    return OutputJournal(advice="name another hydra.sweep.dir")
+def _batches(made: Sweep) -> list[list[list[str]]]:
+    try:
+        return BasicSweeper.split_arguments(made.parsed(), made.config.hydra.sweeper.max_batch_size)
+    except HydraException as error:
+        if "sweep type" in str(error):
+            raise ConfigError(
+                "interval(a,b) has no end of values to try: choose some (1e-4,1e-3), or let a study choose: "
+                "hydra/sweeper=optuna"
+            ) from error
+        raise ConfigError(first_line(error)) from error
+
+
+def _show(made: Sweep) -> None:
+    if made.config.hydra.sweeper._target_ != _BASIC:
+        raise ConfigError("--show-config shows the jobs of Hydra's basic sweeper and of hydra/sweeper=optuna only")
+    jobs = [job for batch in _batches(made) for job in batch]
+    swept = [one for one in (jobs[0] if jobs else []) if any(one not in job for job in jobs)]
+    names = {one.partition("=")[0] for one in swept}
+    for number, job in enumerate(jobs):
+        made.show(number, job, [one for one in job if one.partition("=")[0] in names])
+
+
+def _run(made: Sweep) -> None:
+    config = made.config
+    if config.hydra.sweeper._target_ != _BASIC:  # a plugin of the user's
+        sweeper = Plugins.instance().instantiate_sweeper(
+            hydra_context=made.context, task_function=made.job(), config=config
+        )
+        sweeper.sweep(list(config.hydra.overrides.task))
+        return
+    batches = _batches(made)
+    for number, job in enumerate(job for batch in batches for job in batch):
+        made.settings(number, job)  # a mistake is found before hours of work
+    write_master(made)
+    launcher, first = made.launcher(made.job()), 0
+    for batch in batches:
+        for result in launcher.launch(batch, initial_job_idx=first):
+            _ = result.return_value  # raises what ended the job
+        first += len(batch)
 
 
 def _sorted(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -116,9 +132,10 @@ def _table(outcomes: Sequence[dict[str, Any]]) -> str:
     lines = [f"{'CER':>9} {'WER':>9} {'epoch':>6}  run"]
     for one in _sorted(outcomes):
         rates = f"{percent(one.get('cer')):>9} {percent(one.get('wer')):>9} {one.get('epoch', ''):>6}"
-        text = one["error"].splitlines()[0] if "error" in one else ""
+        text = f"  failed: {one['error'].splitlines()[0]}" if "error" in one else ""
+        text += "  stopped early" if one.get("pruned") else ""
         swept = ", ".join(choice for choice in one["chosen"] if choice not in same)
-        lines.append(f"{rates}  {one['run_dir']}  {swept}{'  failed: ' + text if text else ''}")
+        lines.append(f"{rates}  {one['run_dir']}  {swept}{text}")
     return "\n".join(lines)
 
 
@@ -126,12 +143,12 @@ def _csv(outcomes: Sequence[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(item.partition("=")[0].lstrip("+") for one in outcomes for item in one["chosen"]))
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow(["cer", "wer", "epoch", "run_dir", *names, "error"])
+    writer.writerow(["cer", "wer", "epoch", "run_dir", *names, "stopped_early", "error"])
     for one in _sorted(outcomes):
         chosen = {item.partition("=")[0].lstrip("+"): item.partition("=")[2] for item in one["chosen"]}
         writer.writerow(
             [one.get("cer"), one.get("wer"), one.get("epoch"), one["run_dir"]]
             + [chosen.get(name, "") for name in names]
-            + [one.get("error", "")]
+            + [one.get("pruned", ""), one.get("error", "")]
         )
     return buffer.getvalue()

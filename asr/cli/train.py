@@ -6,25 +6,28 @@ import logging
 import shlex
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 from asr.cli.arguments import split_arguments
-from asr.cli.command import with_init
+from asr.cli.command import show_composition, with_init
 from asr.cli.console import configure_logging
-from asr.cli.sweep import sweep
 from asr.cli.training_run import train_run, with_run_dir
 from asr.errors import ConfigError
+from asr.files import typed_path
 from asr.settings.commands import TrainConfig
 from asr.settings.yaml_text import to_yaml
 from asr.training.epoch_record import EpochRecord, best_epoch
+from asr.training.run_folder import CONFIG
 
 _log = logging.getLogger(__name__)
 
-USAGE = "asr train [key=value...]"
+USAGE = "asr train [config.yaml] [key=value...]"
 TEXT = """
 Trains an acoustic model on transcribed recordings and writes a run directory with the settings, the history, learning
 curves, a report on the validation set, and two model bundles: best and last. All problems of the data are reported
 before the first step. Ctrl-C saves and stops; the same command with run_dir=FOLDER, or run_dir alone, resumes there,
 and a run that was killed resumes from its last checkpoint, with the same losses as without the interruption.
+config.yaml of a run's folder, or any file of settings, starts a run with its settings; others are then given beside it.
 KERAS_BACKEND=tensorflow (the default), jax or torch selects the back end of Keras.
 """
 EXAMPLES = """\
@@ -34,6 +37,8 @@ EXAMPLES = """\
   asr train experiment=finetune init=en data.train=mine.jsonl data.hold_out=0.1         fine-tunes the English model
   asr train data.train=train.jsonl training=overfit             test: overfit eight utterances
   asr train run_dir=runs/2026-05-04_13-22-07                    resumes an interrupted run
+  asr train runs/first/config.yaml run_dir=runs/again           starts the same run in another folder
+  asr train --config-dir my_conf experiment=mine                my_conf/experiment/mine.yaml, an experiment of your own
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
   asr train experiment=smoke --multirun sweep=seeds hydra/launcher=joblib hydra.launcher.n_jobs=2
 """
@@ -43,26 +48,27 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     split = split_arguments(arguments)
     from asr.cli.composition import Composer
+    from asr.cli.overrides import chosen_names
 
     multirun = "--multirun" in split.flags
-    with Composer("train") as composer:
+    recipe = None if "--help" in split.flags else _recipe(split.files)
+    with Composer.from_arguments("train", split, recipe=recipe) as composer:
         if "--help" in split.flags:
             from asr.cli.help import command_help
 
             print(command_help(composer, usage=USAGE, text=TEXT, examples=EXAMPLES))
             return 0
-        if split.files:
-            raise ConfigError(
-                f"asr train takes settings, not files: data.train={split.files[0]} names a manifest to train on"
-            )
-        settings: TrainConfig = composer.compose(split.overrides, multirun=multirun)
-        safe = composer.check(split.overrides, multirun=multirun)
-    if multirun:
-        configure_logging(settings.log, split.flags)
-        return sweep(safe, split.flags)
-    if any(override.startswith("sweep=") and override != "sweep=null" for override in split.overrides):
+        if show_composition(composer, split):
+            return 0
+        if multirun:
+            from asr.cli.sweep import sweep
+
+            return sweep(composer, split)
+        settings: TrainConfig = composer.compose(split.overrides)
+        names = chosen_names(split.overrides) | composer.recipe_names
+    if any(override.lstrip("+").startswith("sweep=") and override != "sweep=null" for override in split.overrides):
         raise ConfigError("sweep= chooses several values for a setting: add --multirun")
-    settings = with_run_dir(with_init(settings, split.overrides), split.overrides)
+    settings = with_run_dir(with_init(settings, names), names)
     if "--show-config" in split.flags:
         print(to_yaml(settings), end="")
         return 0
@@ -90,6 +96,24 @@ def _result(history: Sequence[EpochRecord], best: EpochRecord) -> str:
         f"best epoch {best.epoch}: {rates} (the starting model: CER {_percent(start.valid_cer)}, "
         f"WER {_percent(start.valid_wer)})"
     )
+
+
+def _recipe(files: Sequence[str]) -> Path | None:
+    """The file of settings that a command line names, if it names one."""
+    if not files:
+        return None
+    path = typed_path(files[0])
+    if path.is_dir() and (path / CONFIG).is_file():
+        raise ConfigError(
+            f"{files[0]} is the folder of a run: run_dir={files[0]} resumes it, and {path / CONFIG} starts the same run"
+        )
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"asr train takes settings, not files: data.train={files[0]} names a manifest to train on")
+    if len(files) > 1:
+        raise ConfigError(f"asr train takes one file of settings, not {len(files)}: {', '.join(files)}")
+    if not path.is_file():
+        raise ConfigError(f"{files[0]}: there is no such file of settings")
+    return path
 
 
 def _overfit_verdict(settings: TrainConfig, best: EpochRecord) -> int:

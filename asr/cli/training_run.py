@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +21,18 @@ from asr.training.run_folder import check_run_folder, check_settings_unchanged, 
 _TENSORFLOW_CACHE = "--tf_xla_persistent_cache_directory"
 
 if TYPE_CHECKING:
+    from asr.training.epoch_record import EpochRecord
     from asr.training.run import TrainingResult
 
 
-def with_run_dir(settings: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
     """Settings with the folder of the run filled in; those of the run in it, if its folder alone is given.
+
+    Parameters
+    ----------
+    settings : TrainConfig
+    names : set of str
+        Of the settings that were given.
 
     Raises
     ------
@@ -37,20 +44,19 @@ def with_run_dir(settings: TrainConfig, overrides: Sequence[str]) -> TrainConfig
     run_dir = typed_path(settings.run_dir)
     check_run_folder(run_dir)
     earlier = read_settings(run_dir)
-    names = {override.partition("=")[0] for override in overrides}
     if earlier and names <= {"run_dir", "log"}:
         return replace(earlier, log=settings.log)
     check_settings_unchanged(run_dir, settings)
     return replace(settings, run_dir=str(run_dir))
 
 
-def train_run(settings: TrainConfig) -> TrainingResult:
+def train_run(settings: TrainConfig, watch: Callable[[EpochRecord], object] | None = None) -> TrainingResult:
     """Train, after the checks of the folder that need neither Keras nor its back end: these take seconds to import."""
     check_run_folder(Path(settings.run_dir or ""))
-    return _import_training()(settings)
+    return _import_training()(settings, watch=watch)
 
 
-def _import_training() -> Callable[[TrainConfig], TrainingResult]:
+def _import_training() -> Callable[..., TrainingResult]:
     """The function that trains, imported without what Keras and its back end print while they load."""
     require_training("asr train")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

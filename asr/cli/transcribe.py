@@ -55,7 +55,7 @@ EXAMPLES = """\
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     split = split_arguments(arguments)
-    lists = any(one.startswith("files_from=") for one in split.overrides)
+    lists = any(one.lstrip("+").startswith("files_from=") for one in split.overrides)
     settings: TranscribeConfig | None = settings_or_answer(
         "transcribe", split, usage=USAGE, text=TEXT, examples=EXAMPLES, files_required=not lists
     )

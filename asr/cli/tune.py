@@ -253,7 +253,7 @@ def _overrides(settings: BeamConfig) -> str:
     """These settings as overrides: those that were searched, and the others that are not the defaults."""
     import shlex
 
-    from asr.cli.help import shown_value
+    from asr.cli.overrides import shown_value
     from asr.tuning.search import SEARCHED
 
     values = {name: f"{getattr(settings, name):.3f}" for name in SEARCHED}

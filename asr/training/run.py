@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +88,12 @@ class TrainingResult:
     """the number of the signal that stopped the run early (`signal.SIGINT` for Ctrl-C); None if the run is complete"""
 
 
-def train(settings: TrainConfig, run_dir: str | Path | None = None) -> TrainingResult:
+def train(
+    settings: TrainConfig,
+    run_dir: str | Path | None = None,
+    *,
+    watch: Callable[[EpochRecord], object] | None = None,
+) -> TrainingResult:
     """Train a model, or continue a run that was interrupted.
 
     Ctrl-C (SIGINT) or SIGTERM stops after the present batch and saves a checkpoint; a second Ctrl-C stops at once.
@@ -101,6 +106,9 @@ def train(settings: TrainConfig, run_dir: str | Path | None = None) -> TrainingR
     run_dir : str or Path, optional
         The folder of the run, instead of `settings.run_dir`; by default a new one, `runs/<date>_<time>`. If it holds a
         run, that is continued from its newest checkpoint, which needs the same settings.
+    watch : callable, optional
+        Called with the record of every epoch once it is saved. An exception that it raises ends the training, which can
+        be continued later.
 
     Returns
     -------
@@ -148,12 +156,18 @@ def train(settings: TrainConfig, run_dir: str | Path | None = None) -> TrainingR
         _log.info("run directory: %s", folder)
         if settings.training.overfit:
             settings, corpus = choose_overfit(settings, corpus)
-        history = _train(settings, folder, corpus, stop)
+        history = _train(settings, folder, corpus, stop, watch)
     best = folder / BEST
     return TrainingResult(folder, tuple(history), best if best.is_dir() else None, stop.signal)
 
 
-def _train(settings: TrainConfig, run_dir: Path, corpus: Corpus, stop: StopRequest) -> list[EpochRecord]:
+def _train(
+    settings: TrainConfig,
+    run_dir: Path,
+    corpus: Corpus,
+    stop: StopRequest,
+    watch: Callable[[EpochRecord], object] | None,
+) -> list[EpochRecord]:
     """Make what a run consists of, and train until it is complete or stopped; returns the history."""
     training = settings.training
     init = load_bundle(settings.init) if settings.init else None
@@ -187,6 +201,8 @@ def _train(settings: TrainConfig, run_dir: Path, corpus: Corpus, stop: StopReque
         run.start()
         while not run.finished and stop.signal is None:
             run.epoch(stop)
+            if watch is not None and run.progress.batch == 0:
+                watch(run.progress.history[-1])
         if stop.signal is None:
             run.conclude()
     return run.progress.history

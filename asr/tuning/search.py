@@ -113,34 +113,23 @@ class Tuner:
         -------
         list of Trial
             Best first.
-
-        Notes
-        -----
-        Source: J. Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NIPS 2011 (the tree-structured
-        Parzen estimator, as Optuna has it).
         """
-        import optuna
+        from asr.tuning.study import Interval, Study
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=min(16, trials), multivariate=True)
-        study = optuna.create_study(sampler=sampler)
+        space = {name: Interval(*span) for name, span in self._searched.items()}
+        study = Study(space, seed=self._seed, startup=min(16, trials))
         # A start from outside of what is searched begins at its edge.
         start = {name: getattr(self._settings, name) for name in self._searched}
-        study.enqueue_trial({name: min(max(start[name], low), high) for name, (low, high) in self._searched.items()})
+        study.begin_with({name: min(max(start[name], low), high) for name, (low, high) in self._searched.items()})
         done: list[Trial] = []
         # Results are reported in groups as large as those that were drawn: the search is then the same on any machine.
         at_once = 4
         while len(done) < trials:
             asked = [study.ask() for _ in range(min(at_once, trials - len(done)))]
-            several = [
-                replace(
-                    self._settings, **{name: one.suggest_float(name, *span) for name, span in self._searched.items()}
-                )
-                for one in asked
-            ]
+            several = [replace(self._settings, **one.values) for one in asked]
             for one, trial in zip(asked, self._try(several), strict=True):
                 # Of equal word error rates, the one with fewer wrong characters.
-                study.tell(one, trial.rate[0] + 1e-3 * trial.rate[1])
+                study.tell(one.number, trial.rate[0] + 1e-3 * trial.rate[1])
                 done.append(trial)
                 watch(trial)
         return sorted(done, key=lambda trial: trial.rate)

@@ -20,7 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from asr.cli import composition
-from asr.cli.help import shown_value
+from asr.cli.overrides import shown_value
 from asr.settings.checks import Bounds, declared_bounds
 from asr.settings.decoding import BeamConfig, DecoderConfig
 
