@@ -39,7 +39,7 @@ _STAMPED = frozenset(["matroska", "mov", "flv", "avi", "asf", "mpegts", "mpeg", 
 # By a file object: no name is taken for a URL, and nothing that a file names is opened.
 _PROTECTED = {"protocol_whitelist": "none"}
 # FFmpeg looks for the format within so many bytes, and examines so many microseconds of sound before it gives any.
-_ARRIVING = {"probesize": "65536", "analyzeduration": "500000", "fflags": "nobuffer"}
+_ARRIVING = {"probesize": "65536", "analyzeduration": "500000"}
 # A jump of time stamps is filled with silence from the first length on, and not believed beyond the second.
 _SHORTEST_GAP, _LONGEST_GAP = 0.1, 1800.0
 
@@ -119,10 +119,28 @@ def open_arriving(path: Path, file: Any, stack: ExitStack, *, track: int | None 
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(
             path,
-            f"not audio in any known format that can be decoded while it arrives ({_reason(error)}): an MP4 file needs "
-            "its index in front (ffmpeg -movflags +faststart), raw samples need rate=, such as rate=16000",
+            f"not audio in any known format that can be decoded while it arrives ({_reason(error)}); raw samples need "
+            "rate=, such as rate=16000",
         ) from error
-    return _open_track(path, Link("", 0, 0), container, track)
+    stream = _open_track(path, Link("", 0, 0), container, track)
+    if _demuxer(container) == "mov":
+        stream.blocks = _forwards(path, stream.blocks)
+    return stream
+
+
+def _forwards(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks of an MP4 file, which may begin with its samples and end with what says where they are."""
+    try:
+        first = next(blocks, None)
+    except AudioError as error:
+        raise AudioError(
+            path,
+            "is an MP4 file with its index at the end, which cannot be decoded while it arrives: give its name, or move "
+            "the index to the front (ffmpeg -movflags +faststart)",
+        ) from error
+    if first is not None:
+        yield first
+        yield from blocks
 
 
 def _file(path: Path, link: Link, stack: ExitStack) -> BinaryIO:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import struct
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio.decode import Block, Stream, open_arriving
+from asr.audio.formats.pcm import is_unknown_size
 from asr.audio.load import Recording, Samples, checked_blocks, open_audio
 from asr.errors import AudioError
 
@@ -24,6 +26,10 @@ _BLOCK_SECONDS, _BACKLOG_SECONDS = 0.05, 20.0
 # How soon a stop is noticed.
 _POLL_SECONDS = 0.1
 _READ_BYTES = 1 << 15
+# Of a WAV file: bytes before its samples at most, the number of a codec that stands further on, and the codecs that are
+# read here, with their bits.
+_LONGEST_HEADER, _EXTENSIBLE = 1 << 20, 0xFFFE
+_WAV_KINDS = {(1, 8): "|u1", (1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4", (3, 64): "<f8"}
 
 
 class LiveReader:
@@ -108,11 +114,13 @@ class LiveReader:
 
 @dataclass(frozen=True, slots=True)
 class RawFormat:
-    """Signed 16-bit little-endian samples without a header."""
+    """Samples without a header."""
 
     rate: int
     """Hz"""
     channels: int = 1
+    kind: str = "<i2"
+    """NumPy's name of the type of a sample: signed 16-bit little-endian by default"""
 
 
 def read_pipe(
@@ -138,11 +146,14 @@ def read_pipe(
     path = Path("standard input" if name == "-" else name)
     with ExitStack() as stack:
         try:
-            file = _ArrivingBytes(path, _descriptor(name, stack), reader.stop)
-            if raw:
-                stream = Stream(raw.rate, raw.channels, None, _raw_blocks(file, raw, reader))
-            else:
+            file = ArrivingBytes(path, _descriptor(name, stack), reader.stop)
+            stated: int | None = None
+            if raw is None:
+                raw, stated = read_wav_header(file)
+            if raw is None:
                 stream = open_arriving(path, file, stack, track=track)
+            else:
+                stream = Stream(raw.rate, raw.channels, None, _raw_blocks(file, raw, reader, stated))
             blocks = checked_blocks(path, stream.blocks)
             recording = Recording(path, stream.sample_rate, stream.channels, 0.0, blocks, stream.notes)
             yield from _until_stopped(recording, reader, channel)
@@ -178,17 +189,35 @@ def read_file(
         yield from _at_pace(samples, reader) if realtime else samples
 
 
-class _ArrivingBytes:
+class ArrivingBytes:
     """The bytes of a pipe as they arrive; they end when the reader is stopped."""
 
     def __init__(self, path: Path, descriptor: int, stop: threading.Event) -> None:
-        self._path, self._descriptor, self._stop = path, descriptor, stop
+        self.path = path
+        self._descriptor, self._stop = descriptor, stop
+        self._first = b""
 
     def read(self, count: int) -> bytes:
+        """At most so many bytes, as soon as there are any; none at the end."""
+        if self._first:
+            content, self._first = self._first[:count], self._first[count:]
+            return content
         while not self._stop.is_set():
             if select.select([self._descriptor], [], [], _POLL_SECONDS)[0]:
                 return os.read(self._descriptor, count)
         return b""
+
+    def read_all(self, count: int) -> bytes:
+        """So many bytes; fewer at the end."""
+        parts = []
+        while count > 0 and (part := self.read(count)):
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def put_back(self, content: bytes) -> None:
+        """Make bytes that were read the next ones again."""
+        self._first = content + self._first
 
 
 def _descriptor(name: str, stack: ExitStack) -> int:
@@ -199,16 +228,68 @@ def _descriptor(name: str, stack: ExitStack) -> int:
     return descriptor
 
 
-def _raw_blocks(file: _ArrivingBytes, raw: RawFormat, reader: LiveReader) -> Iterator[Block]:
-    width, rest = 2 * raw.channels, b""
-    while content := file.read(_READ_BYTES):
+def read_wav_header(file: ArrivingBytes) -> tuple[RawFormat | None, int | None]:
+    """The format of the samples of a WAV file that arrives, and how many bytes of them its header states, if it does.
+
+    FFmpeg's demuxer waits for 64 kB of samples before it gives the first. No format, and no bytes read, if it is no WAV
+    file of whole or floating-point numbers.
+    """
+    header = file.read_all(12)
+    form = b""
+    if header[:4] == b"RIFF" and header[8:] == b"WAVE":
+        while len(chunk := file.read_all(8)) == 8:
+            header += chunk
+            name, length = struct.unpack("<4sI", chunk)
+            if name == b"data" or len(header) + length > _LONGEST_HEADER:
+                break
+            content = file.read_all(length + length % 2)
+            header += content
+            if name == b"fmt ":
+                form = content
+        if header[-8:-4] == b"data" and (raw := _wav_format(form)):
+            return raw, None if is_unknown_size(length) else length
+    file.put_back(header)
+    return None, None
+
+
+def _wav_format(form: bytes) -> RawFormat | None:
+    if len(form) < 16:
+        return None
+    codec, channels, rate, _, width, bits = struct.unpack("<HHIIHH", form[:16])
+    if codec == _EXTENSIBLE:
+        codec = int.from_bytes(form[24:26], "little")
+    kind = _WAV_KINDS.get((codec, bits))
+    return RawFormat(rate, channels, kind) if kind and rate and width == channels * bits // 8 > 0 else None
+
+
+def _raw_blocks(file: ArrivingBytes, raw: RawFormat, reader: LiveReader, stated: int | None) -> Iterator[Block]:
+    """The samples that arrive; `stated` is the number of their bytes, where that is known."""
+    kind = np.dtype(raw.kind)
+    scale = 1.0 if kind.kind == "f" else float(1 << (8 * kind.itemsize - 1))
+    width, rest, done = kind.itemsize * raw.channels, b"", 0
+    while (stated is None or done < stated) and (
+        content := file.read(_READ_BYTES if stated is None else min(_READ_BYTES, stated - done))
+    ):
+        done += len(content)
         content = rest + content
         whole = len(content) - len(content) % width
         rest = content[whole:]
-        samples = np.frombuffer(content[:whole], "<i2").reshape(-1, raw.channels)
-        yield raw.rate, samples.astype(np.float32) / 32768
-    if rest and not reader.stop.is_set():
+        samples = np.frombuffer(content[:whole], kind).reshape(-1, raw.channels)
+        if kind.kind == "u":
+            samples = samples.astype(np.int16) - 128
+        yield raw.rate, (samples / np.float32(scale)).astype(np.float32)
+    if reader.stop.is_set():
+        return
+    if stated is not None and done < stated:
+        per_second = width * raw.rate
+        raise AudioError(
+            file.path,
+            f"is truncated: its header promises {stated / per_second:.2f} s, {done / per_second:.2f} s are there",
+        )
+    if rest:
         reader.warn(f"ends within a sample: {len(rest)} of {width} bytes are there, and left out")
+    while file.read(_READ_BYTES):  # what follows the samples
+        pass
 
 
 def _until_stopped(recording: Recording, reader: LiveReader, channel: str) -> Iterator[Samples]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from asr.text.segments import display_width
@@ -12,7 +12,7 @@ from asr.text.words import cut_words
 
 _DIM, _NORMAL = "\x1b[2m", "\x1b[0m"
 _UP, _ERASE_BELOW = "\x1b[{}A", "\r\x1b[J"
-Size = Callable[[], tuple[int, int]]
+Size = Callable[[], Sequence[int]]
 """gives columns and lines"""
 
 
@@ -40,7 +40,7 @@ class GrowingText:
 
     def __init__(self, file: TextIO, size: Size | None = None) -> None:
         self._file = file
-        self._size = size or (lambda: tuple(os.get_terminal_size(file.fileno())))
+        self._size = size or (lambda: os.get_terminal_size(file.fileno()))
         self._widths: list[int] = []  # of the rows that may be replaced
         self._shown: tuple[str, int] = ("", 0)
 
