@@ -52,7 +52,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         If the folder cannot be written to or the disk is full; no partial file is left.
     """
     path = Path(path)
-    if _is_stream(path):
+    if is_stream(path):
         with open(path, "wb") as stream:
             stream.write(content)
         return
@@ -162,7 +162,7 @@ def check_file(path: str | Path, *, is_ours: Callable[[Path], bool], overwrite: 
         Naming the file and the reason.
     """
     path = Path(path)
-    if _is_stream(path):
+    if is_stream(path):
         return
     problem = obstacle(path)
     if problem is None and path.exists() and not overwrite and not is_ours(path):
@@ -323,7 +323,11 @@ class OutputJournal:
 
     def record(self, output: Path, content: bytes, details: Mapping[str, Any] | None = None) -> None:
         """Add a line about a file that will be written."""
-        line = {"output": os.fsencode(output.name).hex(), "digest": digest_of(content)} | dict(details or {})
+        self.record_digest(output, digest_of(content), details)
+
+    def record_digest(self, output: Path, digest: str, details: Mapping[str, Any] | None = None) -> None:
+        """Add a line about a file whose content has this digest."""
+        line = {"output": os.fsencode(output.name).hex(), "digest": digest} | dict(details or {})
         os.makedirs(output.parent, exist_ok=True)
         with (output.parent / self._name).open("ab") as file:
             # On a new line even if the last line is incomplete.
@@ -358,9 +362,16 @@ class OutputJournal:
         return self._known[folder].get(os.fsencode(output.name).hex(), [])
 
 
+def new_digest() -> hashlib.blake2b:
+    """The digest by which a file is recognised, of no content yet."""
+    return hashlib.blake2b(digest_size=16)
+
+
 def digest_of(content: bytes) -> str:
     """The digest by which a file is recognised."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    digest = new_digest()
+    digest.update(content)
+    return digest.hexdigest()
 
 
 def clear_leftovers(folder: str | Path, *, of: str | None = None) -> None:
@@ -447,7 +458,7 @@ def _followed(path: Path) -> Path:
     return target
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether a path is a device, a pipe or an open file: written to directly, never replaced."""
     if str(path).startswith(_STREAMS):
         return True

@@ -83,6 +83,7 @@ HOMES = {
     "librosa": ("audio/features.py",),
     "safetensors": ("tensors.py",),
     "soundfile": ("audio/decode.py", "audio/load.py", "audio/reader_process.py"),
+    "sounddevice": ("audio/microphone.py",),
     "soxr": ("audio/load.py",),
     "av": ("audio/decode.py", "evaluation/render/webp.py"),
     "jiwer": ("evaluation/scoring.py",),

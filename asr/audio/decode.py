@@ -36,6 +36,10 @@ _EXACT = frozenset(["flac", "tta", "wv", "sox"])
 _TIMED = frozenset(["mov", "matroska", "flv", "asf", "avi"])
 # Demuxers whose time stamps are those that a player follows. Elsewhere they are counted from the samples.
 _STAMPED = frozenset(["matroska", "mov", "flv", "avi", "asf", "mpegts", "mpeg", "nut", "mxf", "wtv", "rm", "ogg"])
+# By a file object: no name is taken for a URL, and nothing that a file names is opened.
+_PROTECTED = {"protocol_whitelist": "none"}
+# FFmpeg looks for the format within so many bytes, and examines so many microseconds of sound before it gives any.
+_ARRIVING = {"probesize": "65536", "analyzeduration": "500000"}
 # A jump of time stamps is filled with silence from the first length on, and not believed beyond the second.
 _SHORTEST_GAP, _LONGEST_GAP = 0.1, 1800.0
 
@@ -87,6 +91,56 @@ def open_link(
                 raise AudioError(path, f"there is no track {track}: the recording has 1 audio track")
             return stream
     return _open_with_ffmpeg(path, link, stack, track)
+
+
+def open_arriving(path: Path, file: Any, stack: ExitStack, *, track: int | None = None) -> Stream:
+    """Open a container that is decoded while it arrives. It is read once, forwards.
+
+    Parameters
+    ----------
+    path : Path
+        How errors name it.
+    file : object with a method read(count)
+        Gives at most so many bytes, as soon as there are any; none at its end.
+    stack : ExitStack
+        What is opened is closed with it.
+    track : int, optional
+        As in `open_link`.
+
+    Raises
+    ------
+    AudioError
+        If it is not audio, cannot be decoded forwards, or has no such track.
+    """
+    import av
+
+    try:
+        container = stack.enter_context(av.open(file, options=_ARRIVING | _PROTECTED))
+    except (av.FFmpegError, ValueError) as error:
+        raise AudioError(
+            path,
+            f"not audio in any known format that can be decoded while it arrives ({_reason(error)}); raw samples need "
+            "rate=, such as rate=16000",
+        ) from error
+    stream = _open_track(path, Link("", 0, 0), container, track)
+    if _demuxer(container) == "mov":
+        stream.blocks = _forwards(path, stream.blocks)
+    return stream
+
+
+def _forwards(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks of an MP4 file, which may begin with its samples and end with what says where they are."""
+    try:
+        first = next(blocks, None)
+    except AudioError as error:
+        raise AudioError(
+            path,
+            "is an MP4 file with its index at the end, which cannot be decoded while it arrives: give its name, or move "
+            "the index to the front (ffmpeg -movflags +faststart)",
+        ) from error
+    if first is not None:
+        yield first
+        yield from blocks
 
 
 def _file(path: Path, link: Link, stack: ExitStack) -> BinaryIO:
@@ -161,11 +215,10 @@ def _shorter(path: Path, promised: float, done: float) -> AudioError:
 def _open_container(path: Path, link: Link, stack: ExitStack) -> Any:
     import av
 
-    # By a file object: no name is taken for a URL, and nothing that a file names is opened.
     file = _file(path, link, stack)
     try:
         return stack.enter_context(
-            av.open(file, format=link.container or None, options={"protocol_whitelist": "none", "scan_all_pmts": "1"})
+            av.open(file, format=link.container or None, options=_PROTECTED | {"scan_all_pmts": "1"})
         )
     except (av.FFmpegError, ValueError) as error:
         raise _not_audio(path, link, error) from error
@@ -177,14 +230,18 @@ def _demuxer(container: Any) -> str:
 
 
 def _open_with_ffmpeg(path: Path, link: Link, stack: ExitStack, track: int | None) -> Stream:
-    import av
-
     container = _open_container(path, link, stack)
     if _demuxer(container) in {"mp3", "aac"} and not link.container:
         # The first frame is not where the file begins.
         frames = find_frames(path)
         if len(frames) == 1 and frames[0].container:
             return _open_with_ffmpeg(path, frames[0], stack, track)
+    return _open_track(path, link, container, track)
+
+
+def _open_track(path: Path, link: Link, container: Any, track: int | None) -> Stream:
+    import av
+
     stream, notes = _choose_track(path, container, track)
     if stream.codec_context is None:
         raise AudioError(path, "its sound is in a codec that is not known here")
@@ -295,9 +352,8 @@ def _read_with_ffmpeg(
         if not decoded:
             raise _not_audio(path, link, error) from error
         of = f" of {promised:.2f} s" if promised else ""
-        reason = getattr(error, "strerror", None) or error
         raise AudioError(
-            path, f"is damaged or truncated: nothing can be decoded beyond {done:.2f} s{of} ({reason})"
+            path, f"is damaged or truncated: nothing can be decoded beyond {done:.2f} s{of} ({_reason(error)})"
         ) from error
     if decoded and promised - (done - lead) > tolerance:
         raise _shorter(path, promised, done - lead)
@@ -380,7 +436,10 @@ def count_seconds(path: Path, link: Link, *, track: int | None = None) -> float:
 
 
 def _not_audio(path: Path, link: Link, error: Exception) -> AudioError:
-    reason = getattr(error, "strerror", None) or error
     if link.container:
-        return AudioError(path, f"is damaged or truncated ({reason})")
-    return AudioError(path, f"not audio in any known format, or damaged ({reason})")
+        return AudioError(path, f"is damaged or truncated ({_reason(error)})")
+    return AudioError(path, f"not audio in any known format, or damaged ({_reason(error)})")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -278,7 +278,7 @@ def open_audio(path: AudioSource, *, track: int | None = None) -> Iterator[Recor
         promised = (first.seconds or 0.0) if len(links) == 1 else 0.0
         if all(link.seconds for link in links):
             promised = sum(link.seconds for link in links)
-        blocks = _finite(path, _chain(path, links, first, track))
+        blocks = checked_blocks(path, _chain(path, links, first, track))
         if segment is not None:
             blocks = cut_segment(blocks, segment, Fraction(first.skipped, first.sample_rate))
             promised = segment.duration or max(0.0, promised - segment.offset)
@@ -300,7 +300,7 @@ def _chain(path: Path, links: Sequence[Link], first: Stream, track: int | None) 
             yield from open_link(path, link, stack, track=track).blocks
 
 
-def _finite(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
+def checked_blocks(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
     """Blocks that are not empty; the first value that is no sound ends them."""
     position = 0.0
     for rate, block in blocks:

@@ -60,6 +60,7 @@ Settings = TypeVar("Settings")
 ROOTS: dict[str, type[Any]] = {
     "train": commands.TrainConfig,
     "transcribe": commands.TranscribeConfig,
+    "listen": commands.ListenConfig,
     "align": commands.AlignConfig,
     "prepare": commands.PrepareConfig,
     "evaluate": commands.EvaluateConfig,

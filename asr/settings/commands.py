@@ -11,10 +11,11 @@ from asr.settings.corpus import DataConfig
 from asr.settings.decoding import AutoConfig, DecoderConfig
 from asr.settings.features import FeatureConfig
 from asr.settings.language import LanguageUnit
+from asr.settings.live import LiveConfig
 from asr.settings.model import EngineKind, ModelConfig
 from asr.settings.text import AlphabetConfig, AlphabetUnit, NormalizerConfig, Numbers
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
-from asr.settings.transcripts import TranscriptFormat
+from asr.settings.transcripts import LiveFormat, TranscriptFormat
 
 # Of the second output, where a model has one: some CTC keeps the blank probabilities stable.
 _MMI_WEIGHT = 0.9
@@ -132,8 +133,12 @@ class RecognitionJob(Messages):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ok = self.channel == "mix" or (self.channel.isdecimal() and int(self.channel) >= 1)
-        require(ok, "channel", "mix or the number of a channel, from 1", self.channel)
+        _check_channel(self.channel)
+
+
+def _check_channel(channel: str) -> None:
+    ok = channel == "mix" or (channel.isdecimal() and int(channel) >= 1)
+    require(ok, "channel", "mix or the number of a channel, from 1", channel)
 
 
 def check_limits(max_hours: float, timeout: float) -> None:
@@ -177,6 +182,55 @@ class TranscribeConfig(RecognitionJob):
             require(ok, "shard", "part/parts, such as 3/20", self.shard)
         if self.beside and self.output_dir is not None:
             raise ConfigError("output_dir and beside are two places for the same files: name one")
+
+
+class Pace(ConfigEnum):
+    """How fast a file is played to the live recogniser."""
+
+    realtime = "realtime"
+    fast = "fast"
+
+
+@dataclass(kw_only=True)
+class ListenConfig(Messages):
+    """`asr listen`."""
+
+    bundle: str = "en"
+    """the model: the name of a shipped bundle, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
+    live: LiveConfig = field(default_factory=LiveConfig)
+    format: LiveFormat = LiveFormat.text
+    """text (in a terminal it grows while words are spoken, elsewhere one line per segment), jsonl (one line per event),
+    vtt or srt (subtitles, each as soon as its segment is final)"""
+    output: str | None = None
+    """write to this file instead of stdout, where a terminal shows the text nevertheless"""
+    overwrite: bool = False
+    """replace a file of that name that this command did not write, or that was changed since"""
+    pace: Pace = Pace.realtime
+    """of a file: realtime plays it at its own pace, fast as fast as it can be recognised"""
+    rate: int | None = field(default=None, metadata=between(1000, 1_000_000, unit="Hz"))
+    """samples a second of raw input: signed 16-bit little-endian samples without a header; null is for input with a
+    header, such as WAV or Ogg"""
+    channels: int = field(default=1, metadata=between(1, 64))
+    """number of channels of raw input, with rate"""
+    channel: str = "mix"
+    """mix (the mean of all channels) or the number of one channel, from 1"""
+    track: int | None = field(default=None, metadata=at_least(1, at_most=1000))
+    """number of the audio track, from 1, where the input has several; null is the one that is marked as default"""
+    device: str | None = None
+    """the microphone: its number, or a part of its name; null is the system's default"""
+    devices: bool = False
+    """list the microphones, and stop"""
+    engine: EngineKind = EngineKind.onnx
+    """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (the slowest)"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_channel(self.channel)
+        if self.channels > 1 and self.rate is None:
+            raise ConfigError(f"channels={self.channels} is for raw input, which needs rate too, such as rate=16000")
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""The formats of transcripts."""
+"""The formats of transcripts and of live recognition."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ class TranscriptFormat(ConfigEnum):
     ctm = "ctm"
     stm = "stm"
     textgrid = "textgrid"
+
+
+class LiveFormat(ConfigEnum):
+    """The output format of live recognition."""
+
+    text = "text"
+    jsonl = "jsonl"
+    vtt = "vtt"
+    srt = "srt"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from asr.text.transcript import Transcript
+from asr.text.transcript import Segment, Transcript
 from asr.writers.writer import Context, Writer
 
+VTT_HEADER = "WEBVTT\n\n"
 # What players of SubRip files take for markup (<i>, {\an8}, \N) or for a time (00:00:01,000). The format
 # has no escapes: it gets the wide form of the character, which looks the same.
 _SRT_MARKUP = re.compile(r"<(?=.*>)|\{(?=.*\})|\\(?=[Nnh])|(?:(?<=\d:\d)|(?<=\d:\d\d)):(?=\d{1,2}[.,]\d)", re.DOTALL)
@@ -15,11 +16,11 @@ _WIDE = {"<": "\uff1c", "{": "\uff5b", "\\": "\uff3c", ":": "\uff1a"}
 
 
 def _srt(transcript: Transcript, context: Context) -> str:
-    return _numbered_cues(transcript, ",", _srt_text)
+    return "\n".join(srt_cues(transcript.segments))
 
 
 def _vtt(transcript: Transcript, context: Context) -> str:
-    return "WEBVTT\n\n" + _numbered_cues(transcript, ".", _vtt_text)
+    return VTT_HEADER + "\n".join(vtt_cues(transcript.segments))
 
 
 def _tsv(transcript: Transcript, context: Context) -> str:
@@ -28,11 +29,21 @@ def _tsv(transcript: Transcript, context: Context) -> str:
     return "".join(["start\tend\ttext\n", *rows])
 
 
-def _numbered_cues(transcript: Transcript, point: str, escape: Callable[[str], str]) -> str:
-    return "\n".join(
+def srt_cues(segments: Sequence[Segment], *, first: int = 1) -> list[str]:
+    """The cues of a SubRip file, numbered from `first`; an empty line separates them."""
+    return _cues(segments, first, ",", _srt_text)
+
+
+def vtt_cues(segments: Sequence[Segment], *, first: int = 1) -> list[str]:
+    """The cues of a WebVTT file, numbered from `first`; an empty line separates them, `VTT_HEADER` precedes them."""
+    return _cues(segments, first, ".", _vtt_text)
+
+
+def _cues(segments: Sequence[Segment], first: int, point: str, escape: Callable[[str], str]) -> list[str]:
+    return [
         f"{number}\n{_clock(one.start, point)} --> {_clock(one.end, point)}\n{escape(chr(10).join(one.lines))}\n"
-        for number, one in enumerate(transcript.segments, start=1)
-    )
+        for number, one in enumerate(segments, start=first)
+    ]
 
 
 def _srt_text(text: str) -> str:

@@ -70,7 +70,7 @@ def wav(source: Source, start: int) -> tuple[Link, int]:
         name, length = struct.unpack(f"{order}4sI", source.read(position, 8))
         return name, position + 8 + length + length % 2
 
-    outer = 0 if _is_unknown(riff) else start + 8 + riff
+    outer = 0 if is_unknown_size(riff) else start + 8 + riff
     if (form[:2] if order == "<" else form[1::-1]) not in _PLAIN_CODECS:
         byte_rate = 0  # an average, often a wrong one
     end, following = _extent(source, start, data, stated, outer, starts.WAV, chunk, byte_rate)
@@ -109,7 +109,7 @@ def w64(source: Source, start: int) -> tuple[Link, int]:
         position = max(following, position + 24)
     if not data:
         raise _without_samples(source)
-    outer = 0 if _is_unknown(riff) else start + riff
+    outer = 0 if is_unknown_size(riff) else start + riff
     end, following = _extent(source, start, data, stated, outer, starts.W64, chunk, byte_rate)
     if end - data == stated:
         return Link("w64", start, following, sndfile=True), following
@@ -136,7 +136,7 @@ def aiff(source: Source, start: int) -> tuple[Link, int]:
         elif name == b"SSND":
             offset = _unsigned(source.read(position + 8, 4), ">I")
             data, stated = position + 16 + offset, max(0, length - 8 - offset)
-            if _is_unknown(length):
+            if is_unknown_size(length):
                 stated = length
             break
         position = following
@@ -145,7 +145,7 @@ def aiff(source: Source, start: int) -> tuple[Link, int]:
     channels, frames, bits = struct.unpack(">hIh", common[:8])
     width = max(0, channels * ((bits + 7) // 8))
     uncompressed = len(common) < 22 or common[18:22] in {b"NONE", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"twos"}
-    outer = 0 if _is_unknown(form) else start + 8 + form
+    outer = 0 if is_unknown_size(form) else start + 8 + form
     per_second = width * _extended(common[8:18]) if uncompressed else 0
     end, following = _extent(source, start, data, stated, outer, starts.AIFF, chunk, per_second)
     there = min((end - data) // width, 0xFFFFFFFF) if uncompressed and width else frames
@@ -270,7 +270,7 @@ def _extent(
         raise _without_samples(source)
     if start + _CAF_EDITS >= size and begin:
         return start, start  # libsndfile ends what it writes to a pipe with one more header
-    if _is_unknown(stated) and (end > size or stated == 0):
+    if is_unknown_size(stated) and (end > size or stated == 0):
         if stated == 0 and chunk and size - start >= 8 and _is_name(source.read(start, 4)):
             following = source.find(another, start)
             if _are_chunks(source, start, following, chunk):
@@ -305,7 +305,8 @@ def _are_chunks(source: Source, position: int, end: int, chunk: Chunk) -> bool:
     return source.is_zero(position, end)
 
 
-def _is_unknown(size: int) -> bool:
+def is_unknown_size(size: int) -> bool:
+    """Whether a size in a header is one that writers to pipes leave."""
     return size == 0 or size >= _UNKNOWN_64 or any(low <= size <= high for low, high in _UNKNOWN_32)
 
 
