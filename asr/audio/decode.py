@@ -135,8 +135,8 @@ def _forwards(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
     except AudioError as error:
         raise AudioError(
             path,
-            "is an MP4 file with its index at the end, which cannot be decoded while it arrives: give its name, or move "
-            "the index to the front (ffmpeg -movflags +faststart)",
+            "is an MP4 file with its index at the end, which cannot be decoded while it arrives: give its name, or "
+            "move the index to the front (ffmpeg -movflags +faststart)",
         ) from error
     if first is not None:
         yield first

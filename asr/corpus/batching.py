@@ -209,7 +209,8 @@ def _row_counts(
         totals = np.concatenate([[0], np.cumsum(pooled.utterances)])
         near = totals[1:] - totals[np.searchsorted(pooled.frames, (1 - spread) * pooled.frames)]
         rows = np.minimum(rows, near // epochs)
-    return np.maximum(1, rows // settings.devices) * settings.devices
+    whole: npt.NDArray[np.int64] = np.maximum(1, rows // settings.devices) * settings.devices
+    return whole
 
 
 def _longest_of_batches(lengths: LengthCounts, pooled: LengthCounts, rows: npt.NDArray[np.int64]) -> LengthCounts:

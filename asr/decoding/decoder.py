@@ -41,6 +41,10 @@ class Decoder(Protocol):
     def alphabet(self) -> Alphabet:
         """The symbols of the texts."""
 
+    @property
+    def over_words(self) -> bool:
+        """Whether whole words of a lexicon are decoded: an unfinished word is then not in the text of a stream."""
+
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         """Decode some utterances.
 
@@ -99,7 +103,14 @@ class Stream(Protocol):
         """An independent stream in the same state."""
 
     def best(self) -> Hypothesis:
-        """The best text so far if the recording goes on: its last word may be unfinished, or end in a separator."""
+        """The best text so far if the recording goes on: its last word may be unfinished, or end in a separator.
+
+        An unfinished word that is decoded as phones is not in the text.
+        """
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last symbol of that text, of an unfinished word too; -1 if there is none."""
 
     def finish(self) -> list[Hypothesis]:
         """The texts of the recording if it ends here, best first; the stream may go on afterwards."""
@@ -196,6 +207,10 @@ class GreedyDecoder:
     def alphabet(self) -> Alphabet:
         return self._alphabet
 
+    @property
+    def over_words(self) -> bool:
+        return False
+
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         return [[decode_greedy(one, self._alphabet)] for one in log_probs]
 
@@ -234,8 +249,18 @@ class GreedyStream:
     def best(self) -> Hypothesis:
         return spell_path(self._path, self._alphabet, self._score)
 
+    @property
+    def last_step(self) -> int:
+        return _last_step(self.best())
+
     def finish(self) -> list[Hypothesis]:
         return [self.best()]
+
+
+def _last_step(hypothesis: Hypothesis) -> int:
+    """The step of the last symbol that is no space."""
+    symbols = len(hypothesis.text.rstrip())
+    return hypothesis.steps[symbols - 1] if symbols else -1
 
 
 class BeamDecoder:
@@ -300,6 +325,10 @@ class BeamDecoder:
     @property
     def alphabet(self) -> Alphabet:
         return self._alphabet
+
+    @property
+    def over_words(self) -> bool:
+        return self._words is not None
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
         log_probs = [self._checked(one) for one in log_probs]
@@ -417,7 +446,15 @@ class BeamStream:
     def best(self) -> Hypothesis:
         first = self._searches[0]
         slot, reading, score = first.search.leader(first.beams)
-        return self._spell(first.settled + first.beams.history.trace(int(first.beams.node[slot])), reading, score)
+        return self._spell(first.path(slot), reading, score)
+
+    @property
+    def last_step(self) -> int:
+        if not self._decoder.over_words:
+            return _last_step(self.best())
+        first = self._searches[0]
+        steps = first.path(first.search.leader(first.beams)[0]).steps
+        return int(steps[-1]) if len(steps) else -1
 
     def finish(self) -> list[Hypothesis]:
         found = []
@@ -445,6 +482,10 @@ class _StreamSearch:
         (self.beams,) = self.search.advance(self.beams, [log_probs])
         path, self.beams.node = self.beams.history.settle(self.beams.node)
         self.settled += path
+
+    def path(self, slot: int) -> Path:
+        """The whole text of a hypothesis."""
+        return self.settled + self.beams.history.trace(int(self.beams.node[slot]))
 
     def copy(self) -> _StreamSearch:
         copied = copy(self)

@@ -108,7 +108,7 @@ def align(path: AudioSource, text: str, *, bundle: str | Path | Bundle = "en") -
     >>> text = "He honours whatever he recognizes in himself. Such morality equals self-glorification."
     >>> transcript = align("data/samples/422-122949-0004.opus", text)
     >>> [f"{word.text} {word.start:.1f}-{word.end:.1f}" for word in transcript.words[:3]]
-    ['He 0.4-0.5', 'honours 0.6-1.0', 'whatever 1.0-1.5']
+    ['He 0.4-0.5', 'honours 0.6-1.0', 'whatever 1.0-1.4']
     """
     transcriber = shared_transcriber(bundle, GreedyConfig())
     (output,) = transcriber.run_model_on_files([path])

@@ -33,6 +33,8 @@ class SegmentSearch:
         """the first step that is not final"""
         self.best = Hypothesis("", 0.0, ())
         """the best text if the stream goes on; its steps count from `first_step`"""
+        self.last_symbol = -1
+        """the step of its last symbol, or of that of an unfinished word which is not in the text; -1 for none"""
 
     def add(self, output: StreamOutput) -> None:
         """Take the latest output of the acoustic model; of steps before the segment nothing is used."""
@@ -44,7 +46,7 @@ class SegmentSearch:
             self.final_end += len(final)
         self._ahead, self._provisional = self._stream.copy(), provisional
         self._ahead.advance(provisional)
-        self.best = self._ahead.best()
+        self.best, self.last_symbol = self._ahead.best(), self._ahead.last_step
 
     @property
     def settled(self) -> str:

@@ -70,7 +70,7 @@ class Session:
     ...     for event in session.push(samples[start : start + 1600]):
     ...         if event.type == "final":
     ...             print(event.text)
-    the owners whatever he recognizes in himself
+    he honours whatever he recognises in himself
     >>> session.finish()[-1].text
     'such morality equals self glorification'
     """
@@ -170,13 +170,16 @@ class Session:
         search = self._search
         text, steps = search.best.text, search.best.steps
         first, end = search.first_step + steps[spans[0][0]], search.first_step + steps[spans[-1][1] - 1] + 1
-        silence = (search.end_step - end) * self._step_seconds
+        last_symbol = search.first_step + search.last_symbol
+        silence = (search.end_step - last_symbol - 1) * self._step_seconds
         words = [text[start:stop] for start, stop in spans]
         growing = silence < _COMPLETE_SECONDS and not last
-        events = self._show(words[:-1] if growing else words, growing, first * self._step_seconds)
-        length = (end - first) * self._step_seconds
+        # An unfinished word over phones is not in the text.
+        complete = words[:-1] if growing and last_symbol < end else words
+        events = self._show(complete, growing, first * self._step_seconds)
+        length = (last_symbol + 1 - first) * self._step_seconds
         if last or self._endpointer.ends(text.strip(), silence=silence, length=length):
-            events += self._end_segment(first, end, last=last)
+            events += self._end_segment(first, last_symbol + 1, last=last)
         return events
 
     def _show(self, words: Sequence[str], growing: bool, start: float) -> list[LiveEvent]:

@@ -16,7 +16,7 @@ from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
 from asr.recognition.joining import best_combinations
 from asr.recognition.pipeline import EndOfRecording, WindowOutput
 from asr.recognition.windows import Stitcher, Stretch
-from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
+from asr.settings.decoding import DecoderConfig, GreedyConfig
 from asr.text.transcript import Transcript, Word
 
 # A beam search is faster on many stretches at once; greedy decoding is not, and gives its first result sooner.
@@ -72,7 +72,6 @@ class StretchDecoder:
                 raise
             raise BundleError(f"{bundle.path}: the decoder of the bundle cannot be used: {error}") from error
         self.alphabet, self._cores, self.step_seconds = bundle.alphabet, cores, step_seconds
-        self._over_words = isinstance(settings, BeamConfig) and settings.pronunciations is not None
         self._calibration = bundle.confidence.get(decoder_kind(settings))
         self.output = bundle.output_for(settings)
         """the output layer that it reads"""
@@ -119,7 +118,7 @@ class StretchDecoder:
     def complete_words(self, text: str) -> int:
         """How many words at the beginning of a text of a stream no longer grow."""
         words, separator = len(self.alphabet.words(text)), self.alphabet.separator
-        is_complete = self._over_words or not separator or text.endswith(separator)
+        is_complete = self._decoder.over_words or not separator or text.endswith(separator)
         return words if is_complete else max(0, words - 1)
 
     def words(self, stretch: Stretch, hypothesis: Hypothesis) -> tuple[Word, ...]:

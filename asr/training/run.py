@@ -377,8 +377,8 @@ class _Run:
                 break
             if self._saver.checkpoint_due:
                 self._save_checkpoint()
-        if message := self._compilation.report():
-            _log.info("%s", message)
+        if report := self._compilation.report():
+            _log.info("%s", report)
 
     def _step(self, prepared: Prepared, scale: float) -> tuple[Step, float]:
         """Learn from a batch and count it; returns the step and its learning rate."""
