@@ -104,6 +104,7 @@ HOMES = {
     "whisper_normalizer": ("evaluation/policy.py",),
     "tensorboardX": ("training/trackers.py",),
     "mlflow": ("training/trackers.py",),
+    "wandb": ("training/trackers.py",),
 }
 
 

@@ -15,7 +15,7 @@ from asr.files import typed_path
 from asr.machine import describe_machine, processor_features
 from asr.packages import is_installed, require_training
 from asr.settings.commands import TrainConfig
-from asr.training.run_folder import check_run_folder, check_settings_unchanged, read_settings
+from asr.training.run_folder import check_run_folder, check_settings_unchanged, flat_settings, read_settings
 
 # Flags of TensorFlow are split at spaces.
 _TENSORFLOW_CACHE = "--tf_xla_persistent_cache_directory"
@@ -44,9 +44,14 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
     run_dir = typed_path(settings.run_dir)
     check_run_folder(run_dir)
     earlier = read_settings(run_dir)
-    if earlier and names <= {"run_dir", "log"}:
-        return replace(earlier, log=settings.log)
-    check_settings_unchanged(run_dir, settings)
+    names = names - {"run_dir", "log"}
+    if earlier and names <= flat_settings(earlier).keys():
+        # What is not given is as in the run; what is given has to be as there, but for the number of epochs.
+        before, now = flat_settings(earlier), flat_settings(settings)
+        if all(before[name] == now[name] for name in names - {"training.epochs"}):
+            epochs = settings.training.epochs if "training.epochs" in names else earlier.training.epochs
+            return replace(earlier, log=settings.log, training=replace(earlier.training, epochs=epochs))
+    check_settings_unchanged(run_dir, settings, names)
     return replace(settings, run_dir=str(run_dir))
 
 

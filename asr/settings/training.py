@@ -116,6 +116,9 @@ class TrackingConfig:
     `pip install 'asr[mlflow]'`"""
     mlflow_experiment: str = "asr"
     """name of the experiment there"""
+    wandb: str | None = None
+    """also send them to this project of Weights & Biases; needs `pip install 'asr[wandb]'` and `wandb login`, or
+    WANDB_MODE=offline"""
     examples: int = field(default=4, metadata=at_least(0, at_most=10_000))
     """validation utterances whose decoded texts are written after every epoch"""
 

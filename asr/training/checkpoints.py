@@ -27,6 +27,9 @@ _KEPT = 2
 # Before 2.2, NumPy's savez took the keyword allow_pickle for an array: older checkpoints can hold one.
 _NOT_VARIABLES = ("state", "allow_pickle")
 
+# What reading a damaged checkpoint raises.
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +60,12 @@ class Progress:
     best_cer: float | None = None
     """lowest validation character error rate"""
     best_epoch: int = -1
+    planned_epochs: int = 0
+    """`training.epochs` of the plan that its batches follow; 0 where an earlier version did not record it"""
+    leg_epoch: int = 0
+    """the epoch, from 0, from which on that plan holds: the epochs before had been planned for fewer in all"""
+    leg_batch: int = 0
+    """batches of the epochs before that one"""
     history: list[EpochRecord] = field(default_factory=list)
     """a record of every epoch that is done"""
 
@@ -101,6 +110,25 @@ def find_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.npz"), reverse=True)
 
 
+def read_progress(folder: Path) -> Progress | None:
+    """The position in the newest checkpoint that can be read; None if there is none."""
+    for path in find_checkpoints(folder):
+        try:
+            return _read(path)[0]
+        except _UNREADABLE:
+            continue
+    return None
+
+
+def _read(path: Path) -> tuple[Progress, dict[str, Any]]:
+    """The position and the arrays of a checkpoint; errors are `_UNREADABLE`."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        state = json.loads(str(arrays["state"]))
+        content = {name: arrays[name] for name in arrays.files if name not in _NOT_VARIABLES}
+    records = [EpochRecord(**one) for one in state["progress"]["history"]]
+    return Progress(**{**state["progress"], "history": records}), content
+
+
 def load_checkpoint(folder: Path, variables: Mapping[str, Any]) -> Progress | None:
     """Assign the newest state that can be read to variables.
 
@@ -117,12 +145,8 @@ def load_checkpoint(folder: Path, variables: Mapping[str, Any]) -> Progress | No
     paths = find_checkpoints(folder)
     for path in paths:
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                state = json.loads(str(arrays["state"]))
-                content = {name: arrays[name] for name in arrays.files if name not in _NOT_VARIABLES}
-            records = [EpochRecord(**one) for one in state["progress"]["history"]]
-            progress = Progress(**{**state["progress"], "history": records})
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            progress, content = _read(path)
+        except _UNREADABLE as error:
             _log.warning("%s cannot be read (%s): using the checkpoint before it", path, error)
             continue
         if {name: array.shape for name, array in content.items()} != {

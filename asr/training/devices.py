@@ -187,21 +187,44 @@ class GuardedOptimizer(keras.optimizers.LossScaleOptimizer):  # type: ignore[mis
     from training on one device.
     """
 
+    def build(self, var_list: Any) -> None:
+        self.gradient_norm = self.add_variable(
+            shape=(), dtype="float32", initializer="zeros", aggregation="none", name="gradient_norm"
+        )
+        """of the last step, before it was clipped; 0 with several replicas"""
+        super().build(var_list)
+
+    def stateless_apply(self, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
+        """As Keras's; JAX's steps take the values of variables and return new ones."""
+        places = {id(variable): place for place, variable in enumerate(self.variables)}
+        scale = optimizer_variables[places[id(self.dynamic_scale)]]
+        weights, values = super().stateless_apply(optimizer_variables, grads, trainable_variables)
+        values = list(values)
+        values[places[id(self.gradient_norm)]] = ops.sqrt(_sum_of_squares(grads)) / scale
+        return weights, values
+
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        replicas = 1
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             context = tf.distribute.get_replica_context()
-            if context and context.num_replicas_in_sync > 1:
+            replicas = context.num_replicas_in_sync if context else 1
+            if replicas > 1:
                 total = context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
                 # TensorFlow adds the replicas' updates up once more.
                 grads = [one / context.num_replicas_in_sync for one in total]
+        if replicas == 1:
+            self.gradient_norm.assign(ops.sqrt(_sum_of_squares(grads)) / self.dynamic_scale)
         super().apply(grads, trainable_variables)
 
     def check_finite(self, grads: Any) -> Any:
         """Whether all gradients are finite, by their sum of squares: one pass where Keras makes five."""
-        squares = [ops.sum(ops.square(one)) for one in grads if one is not None]
-        return ops.isfinite(ops.sum(ops.stack(squares)))
+        return ops.isfinite(_sum_of_squares(grads))
+
+
+def _sum_of_squares(grads: Any) -> Any:
+    return ops.sum(ops.stack([ops.sum(ops.square(one)) for one in grads if one is not None]))
 
 
 def _check_torch(precision: Precision) -> None:

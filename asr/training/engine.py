@@ -37,6 +37,8 @@ class Step:
     """nats per symbol, before the step"""
     fault: bool
     """whether the loss or a gradient was not finite; the weights are unchanged then"""
+    gradient_norm: float | None = None
+    """of the batch's gradient before it was clipped; None where several replicas each have a share of it"""
 
 
 class Engine:
@@ -157,7 +159,8 @@ class Engine:
         fault = self._gradient_fault() or not np.isfinite(loss)
         if self._averages and not fault:
             self._average()
-        return Step(loss, fault)
+        norm = float(ops.convert_to_numpy(self._guard.gradient_norm)) if self._devices.replicas == 1 else None
+        return Step(loss, fault, norm)
 
     def _average(self) -> None:
         """Update the averages with the weights; with a larger share in the first steps.

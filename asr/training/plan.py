@@ -58,17 +58,32 @@ class TrainingPlan:
     frames_per_second : float
         Of the features.
     settings : TrainingConfig
+    first_epoch, first_batch : int
+        For a run that goes on with more epochs than it was planned for: the epoch, from 0, from which on this plan
+        holds, and the batches before it. Batches and epochs are numbered on; those before are not planned.
     """
 
-    def __init__(self, lengths: Lengths, *, epochs: int, frames_per_second: float, settings: TrainingConfig) -> None:
+    def __init__(
+        self,
+        lengths: Lengths,
+        *,
+        epochs: int,
+        frames_per_second: float,
+        settings: TrainingConfig,
+        first_epoch: int = 0,
+        first_batch: int = 0,
+    ) -> None:
         self._lengths = lengths
         self._settings = settings
-        counted = [self._count(epoch) for epoch in range(epochs)]
+        self._first_epoch = first_epoch
+        counted = [self._count(epoch) for epoch in range(first_epoch, epochs)]
         self.buckets = choose_buckets(counted, frames_per_second=frames_per_second, settings=settings)
         """the shapes of the batches, from the shortest to the longest"""
         in_epoch = [count_batches(one, self.buckets) for one in counted]
-        # The number of batches before each epoch, and of all.
-        self._starts = list(itertools.accumulate(in_epoch, initial=0))
+        # The number of batches before each epoch from the first on, and of all.
+        self._starts = list(itertools.accumulate(in_epoch, initial=first_batch))
+        self.steps_per_epoch = (self.total - first_batch) // settings.accumulate / (epochs - first_epoch)
+        """full steps of the optimizer, on average"""
         self._kept: dict[int, _EpochPlan] = {}
 
     def _count(self, epoch: int) -> LengthCounts:
@@ -86,11 +101,11 @@ class TrainingPlan:
 
     def batches_before(self, epoch: int) -> int:
         """Batches of the epochs before one."""
-        return self._starts[epoch]
+        return self._starts[epoch - self._first_epoch]
 
     def batches_in(self, epoch: int) -> int:
         """Batches of an epoch."""
-        return self._starts[epoch + 1] - self._starts[epoch]
+        return self.batches_before(epoch + 1) - self.batches_before(epoch)
 
     def epoch(self, epoch: int) -> list[PlannedBatch]:
         """The batches of an epoch, in order."""
@@ -107,22 +122,21 @@ class TrainingPlan:
 
     def batches_from(self, first: int) -> Iterator[tuple[int, PlannedBatch]]:
         """The epoch and the plan of every batch of the training from a number on, counted from 0."""
-        epochs = len(self._starts) - 1
-        for epoch in range(self._epoch_of(first), epochs):
-            for planned in self.epoch(epoch)[max(0, first - self._starts[epoch]) :]:
+        for epoch in range(self._epoch_of(first), self._first_epoch + len(self._starts) - 1):
+            for planned in self.epoch(epoch)[max(0, first - self.batches_before(epoch)) :]:
                 yield epoch, planned
 
     def _epoch_of(self, batch: int) -> int:
         """The epoch of a batch of the training; the number of epochs for those past the last."""
-        return bisect.bisect_right(self._starts, batch) - 1
+        return self._first_epoch + bisect.bisect_right(self._starts, batch) - 1
 
     def step_symbols(self, step: int) -> int:
-        """Label symbols of all batches of a step of the optimizer, which may belong to two epochs."""
+        """Label symbols of all batches of a step of the optimizer that this plan has; they may belong to two epochs."""
         first = step * self._settings.accumulate
         total = 0
-        for batch in range(first, min(first + self._settings.accumulate, self.total)):
+        for batch in range(max(first, self._starts[0]), min(first + self._settings.accumulate, self.total)):
             epoch = self._epoch_of(batch)
-            total += self._epoch(epoch).symbols[batch - self._starts[epoch]]
+            total += self._epoch(epoch).symbols[batch - self.batches_before(epoch)]
         return total
 
     def padding_share(self, epoch: int, *, fixed_shapes: bool) -> float:

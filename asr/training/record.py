@@ -13,11 +13,12 @@ import keras
 from asr.audio.features import Frames
 from asr.evaluation.scoring import Score
 from asr.files import write_atomically
+from asr.machine import usage
 from asr.settings.commands import TrainConfig
 from asr.training.batch_log import BatchLog
 from asr.training.checkpoints import Progress
 from asr.training.curves import draw_curves
-from asr.training.epoch_record import EpochRecord
+from asr.training.epoch_record import EpochRecord, best_epoch
 from asr.training.preflight import Corpus
 from asr.training.run_folder import BATCHES, CURVES, HISTORY
 from asr.training.trackers import Tracker, start_trackers
@@ -73,12 +74,21 @@ class Recorder:
         self._trackers += start_trackers(self._settings, self._run_dir, progress.batches)
 
     def batch(
-        self, progress: Progress, *, loss: float, learning_rate: float, seconds: float, waited_seconds: float
+        self,
+        progress: Progress,
+        *,
+        loss: float,
+        learning_rate: float,
+        seconds: float,
+        waited_seconds: float,
+        gradient_norm: float | None = None,
     ) -> None:
         """Record a batch that is done and counted in `progress`."""
         self._batch_log.add(progress.epoch + 1, progress.batch, loss, learning_rate, seconds, waited_seconds)
+        values = {"train/batch_loss": loss, "train/learning_rate": learning_rate, "time/batch_seconds": seconds}
+        if gradient_norm is not None:
+            values["train/gradient_norm"] = gradient_norm
         for tracker in self._trackers:
-            values = {"train/batch_loss": loss, "train/learning_rate": learning_rate}
             tracker.scalars(progress.batches, values, every_batch=True)
 
     def flush(self) -> None:
@@ -112,6 +122,9 @@ class Recorder:
             "valid/loss": record.valid_loss,
             "valid/cer": record.valid_cer,
             "valid/wer": record.valid_wer,
+            "time/train_seconds": record.train_seconds,
+            "time/valid_seconds": record.valid_seconds,
+            "memory/peak_mb": usage().peak_memory_mb,
         }
         for tracker in self._trackers:
             tracker.scalars(batches, {name: float(value) for name, value in values.items() if value is not None})
@@ -127,6 +140,13 @@ class Recorder:
         draw_curves(
             self._run_dir / CURVES, history, loss_name=describe_loss(self._settings), decoder_label=self._decoder_label
         )
+
+    def results(self, history: Sequence[EpochRecord]) -> None:
+        """Send the trackers the final error rates, beside the settings."""
+        best = best_epoch(history)
+        rates = {"best/cer": best.valid_cer, "best/wer": best.valid_wer, "best/epoch": best.epoch}
+        for tracker in self._trackers:
+            tracker.results({name: float(value) for name, value in rates.items() if value is not None})
 
     def conclude(self, files: Sequence[Path]) -> None:
         """Send the trackers the files that a finished run has made."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,11 +34,11 @@ from asr.audio.features import Frames
 from asr.bundle import Bundle, load_bundle
 from asr.corpus.batching import PlannedBatch
 from asr.corpus.manifest import write_manifest
-from asr.errors import AudioError, DivergenceError, TrainingError
+from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
 from asr.settings.training import Precision
-from asr.training.checkpoints import Progress
+from asr.training.checkpoints import Progress, read_progress
 from asr.training.compilation import CompilationTimer
 from asr.training.devices import precision_warning, resolve_precision
 from asr.training.engine import Engine, Step
@@ -62,6 +63,7 @@ from asr.training.run_folder import (
     check_settings_unchanged,
     disk_errors_explained,
     locked,
+    read_settings,
     write_settings,
 )
 from asr.training.save import Saver
@@ -105,7 +107,8 @@ def train(
         alphabet must be those of that bundle.
     run_dir : str or Path, optional
         The folder of the run, instead of `settings.run_dir`; by default a new one, `runs/<date>_<time>`. If it holds a
-        run, that is continued from its newest checkpoint, which needs the same settings.
+        run, that is continued from its newest checkpoint, which needs the same settings; `training.epochs` alone may
+        differ, and makes a finished run longer.
     watch : callable, optional
         Called with the record of every epoch once it is saved. An exception that it raises ends the training, which can
         be continued later.
@@ -146,19 +149,50 @@ def train(
     folder = typed_path(run_dir or settings.run_dir or f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     settings = replace(settings, run_dir=str(folder))
     check_run_folder(folder)
+    earlier = read_settings(folder)
     check_settings_unchanged(folder, settings)
     corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
     stop = StopRequest()
     with locked(folder), disk_errors_explained(folder), stop.handling_signals():
         if (folder / CONFIG).exists() and not (folder / CHECKPOINTS).exists():
             _log.info("%s holds no checkpoint yet: starting from the beginning", folder)
+        leg = _present_leg(folder, settings, earlier)
         write_settings(folder, settings)
         _log.info("run directory: %s", folder)
         if settings.training.overfit:
             settings, corpus = choose_overfit(settings, corpus)
-        history = _train(settings, folder, corpus, stop, watch)
+        history = _train(settings, folder, corpus, stop, leg, watch)
     best = folder / BEST
     return TrainingResult(folder, tuple(history), best if best.is_dir() else None, stop.signal)
+
+
+def _present_leg(run_dir: Path, settings: TrainConfig, earlier: TrainConfig | None) -> Progress:
+    """Where the plan of a run begins: at its start, or at the end of the epochs that it had been planned for.
+
+    Raises
+    ------
+    ConfigError
+        If the number of epochs changes within an epoch, or is no larger than that of the epochs that are done.
+    """
+    done, epochs = read_progress(run_dir / CHECKPOINTS), settings.training.epochs
+    if done is None or earlier is None:
+        return Progress(planned_epochs=epochs)
+    leg = replace(done, planned_epochs=done.planned_epochs or earlier.training.epochs, history=[])
+    if leg.planned_epochs == epochs:
+        return leg
+    folder = shlex.quote(f"run_dir={run_dir}")
+    if done.batch:
+        raise ConfigError(
+            f"{run_dir}: training.epochs can be changed between two epochs, and this run was interrupted in epoch "
+            f"{done.epoch + 1}: `asr train {folder}` completes its {leg.planned_epochs} epochs"
+        )
+    if epochs <= done.epoch:
+        raise ConfigError(
+            f"{run_dir}: {done.epoch} epochs are done, so training.epochs={epochs} changes nothing: "
+            f"`asr train {folder} training.epochs={2 * done.epoch}` goes on"
+        )
+    _log.info("going on after epoch %d, to %d epochs instead of %d", done.epoch, epochs, leg.planned_epochs)
+    return replace(leg, planned_epochs=epochs, leg_epoch=done.epoch, leg_batch=done.batches)
 
 
 def _train(
@@ -166,6 +200,7 @@ def _train(
     run_dir: Path,
     corpus: Corpus,
     stop: StopRequest,
+    leg: Progress,
     watch: Callable[[EpochRecord], object] | None,
 ) -> list[EpochRecord]:
     """Make what a run consists of, and train until it is complete or stopped; returns the history."""
@@ -175,10 +210,15 @@ def _train(
         check_fits(settings, init)
     data = make_training_data(settings, corpus, init)
     frames_per_second = 1 / settings.features.hop_seconds
-    plan, valid_plan = (
-        TrainingPlan(examples, epochs=epochs, frames_per_second=frames_per_second, settings=training)
-        for examples, epochs in ((data.train, training.epochs), (data.valid, 1))
+    plan = TrainingPlan(
+        data.train,
+        epochs=training.epochs,
+        frames_per_second=frames_per_second,
+        settings=training,
+        first_epoch=leg.leg_epoch,
+        first_batch=leg.leg_batch,
     )
+    valid_plan = TrainingPlan(data.valid, epochs=1, frames_per_second=frames_per_second, settings=training)
     # TensorFlow and JAX compile something for every shape of a batch.
     fixed_shapes = keras.backend.backend() != "torch"
     precision = training.precision
@@ -195,7 +235,7 @@ def _train(
         engine = _make_engine(settings, corpus, data, plan, init)
         run = _Run(
             settings, run_dir, corpus, data, plan, valid_plan.epoch(0),
-            engine=engine, feed=feed, recorder=recorder, init=init, selection=selection,
+            engine=engine, feed=feed, recorder=recorder, init=init, selection=selection, leg=leg,
             fixed_shapes=fixed_shapes,
         )  # fmt: skip
         run.start()
@@ -216,7 +256,7 @@ def _make_engine(
         settings,
         symbols=corpus.alphabet.size,
         phones=corpus.phones.size if corpus.phones else 0,
-        average_steps=training.average_epochs * plan.steps / training.epochs,
+        average_steps=training.average_epochs * plan.steps_per_epoch,
         denominators=make_denominators(settings, corpus, data.train) or None,
     )
     if init:
@@ -243,9 +283,11 @@ class _Run:
         recorder: Recorder,
         init: Bundle | None,
         selection: Selection,
+        leg: Progress,
         fixed_shapes: bool,
     ) -> None:
-        self.progress = Progress()
+        self._leg = leg
+        self.progress = Progress(planned_epochs=leg.planned_epochs)
         self._settings = settings
         self._run_dir = run_dir
         self._corpus = corpus
@@ -275,7 +317,7 @@ class _Run:
         progress, training = self.progress, self._settings.training
         if training.overfit:
             return progress.best_cer == 0 or progress.epoch >= training.epochs
-        without_gain = progress.epoch - 1 - progress.best_epoch
+        without_gain = progress.epoch - 1 - max(progress.best_epoch, progress.leg_epoch - 1)
         stopped_early = bool(training.patience) and progress.batch == 0 and without_gain >= training.patience
         return progress.epoch >= training.epochs or stopped_early
 
@@ -301,6 +343,12 @@ class _Run:
         )
         progress = self._saver.restore()
         if progress:
+            progress = replace(
+                progress,
+                planned_epochs=self._leg.planned_epochs,
+                leg_epoch=self._leg.leg_epoch,
+                leg_batch=self._leg.leg_batch,
+            )
             planned = self._plan.batches_before(progress.epoch) + progress.batch
             if progress.batches != planned:
                 raise TrainingError(
@@ -367,6 +415,7 @@ class _Run:
             self._recorder.batch(
                 progress,
                 loss=step.loss,
+                gradient_norm=step.gradient_norm,
                 learning_rate=rate,
                 seconds=seconds - progress.seconds,
                 waited_seconds=waited - progress.waited,
@@ -484,8 +533,13 @@ class _Run:
     def conclude(self) -> None:
         """Write the report of the best bundle, and send the trackers the files of the run."""
         record_bundles(self._run_dir / PROVENANCE, [self._run_dir / BEST, self._run_dir / LAST])
-        written = report_best(self._run_dir, self._settings, self._corpus.valid, self._valid_names)
+        progress = self.progress
+        is_new = progress.batches > self._first_batch and progress.best_epoch >= progress.leg_epoch > 0
+        written = report_best(
+            self._run_dir, self._settings, self._corpus.valid, self._valid_names, replace_earlier=is_new
+        )
         if written:
+            self._recorder.results(progress.history)
             self._recorder.conclude([self._run_dir / CURVES, *written])
 
 

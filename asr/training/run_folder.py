@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from asr.bundle import check_bundle_output
+from asr.bundle import bundle_argument, check_bundle_output
 from asr.errors import ConfigError, OutputError, TrainingError
 from asr.evaluation.report_files import DATA_FILES, PAGE
 from asr.files import OutputJournal, clear_leftovers, write_atomically
@@ -22,6 +24,9 @@ CHECKPOINTS, NON_FINITE, TENSORBOARD = "checkpoints", "non_finite", "tensorboard
 SWEEP_OUTCOME = "sweep_run.json"
 """written by a sweep, for a run that failed too"""
 _LOCK = ".lock"
+_MAY_CHANGE = {"log", "training.epochs"}
+_SHOWN = 10
+"""of the settings that differ"""
 
 
 def check_run_folder(run_dir: Path) -> None:
@@ -63,10 +68,29 @@ def read_settings(run_dir: Path) -> TrainConfig | None:
     return replace(from_yaml(TrainConfig, path.read_text("utf-8"), str(path)), run_dir=str(run_dir))
 
 
-def check_settings_unchanged(run_dir: Path, settings: TrainConfig) -> None:
-    """Refuse to resume the run in a folder, if there is one, with other settings than it began with.
+def flat_settings(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Every setting by its name on the command line (`training.epochs`)."""
+    flat: dict[str, Any] = {}
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if is_dataclass(value):
+            flat |= flat_settings(value, f"{prefix}{one.name}.")
+        else:
+            flat[prefix + one.name] = value
+    return flat
 
-    The style of messages may differ.
+
+def check_settings_unchanged(run_dir: Path, settings: TrainConfig, given: Collection[str] = ()) -> None:
+    """Refuse to continue the run in a folder, if there is one, with other settings than it has.
+
+    The style of messages and the number of epochs may differ.
+
+    Parameters
+    ----------
+    run_dir : Path
+    settings : TrainConfig
+    given : collection of str
+        Names of settings and groups that the command line gave: the message lists those of them that differ.
 
     Raises
     ------
@@ -74,22 +98,37 @@ def check_settings_unchanged(run_dir: Path, settings: TrainConfig) -> None:
         Naming the settings that differ.
     """
     earlier = read_settings(run_dir)
-    if earlier is None:
+    changed = {} if earlier is None else changed_settings(earlier, replace(settings, run_dir=str(run_dir)))
+    if not changed:
         return
-    before = to_yaml(earlier).splitlines()
-    now = to_yaml(replace(settings, run_dir=str(run_dir), log=earlier.log)).splitlines()
-    if before != now:
-        changed = [line.strip() for line in now if line not in before]
-        raise ConfigError(
-            f"{run_dir} holds a run with other settings (now: {'; '.join(changed) or 'some are missing'}): "
-            "choose another run_dir, or give run_dir alone to resume that run"
-        )
+    mine = {name: pair for name, pair in changed.items() if any(f"{name}.".startswith(f"{one}.") for one in given)}
+    names = mine or changed
+    shown = [f"{name} is {before} there and {now} here" for name, (before, now) in list(names.items())[:_SHOWN]]
+    if len(names) > _SHOWN:
+        shown.append(f"and {len(names) - _SHOWN} more")
+    folder = shlex.quote(f"run_dir={run_dir}")
+    start = shlex.quote(f"init={bundle_argument(run_dir / BEST)}")
+    raise ConfigError(
+        f"{run_dir} holds a run with other settings: {'; '.join(shown)}. `asr train {folder}` resumes it with its own; "
+        f"`asr train {folder} training.epochs=N` makes it longer; with other settings, choose another run_dir"
+        + (f", and {start} to start from its weights" if (run_dir / BEST).exists() else "")
+    )
+
+
+def changed_settings(earlier: TrainConfig, settings: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """What keeps a run from being continued with these settings: name, value then, value now."""
+    before, now = flat_settings(earlier), flat_settings(settings)
+    return {name: (before[name], now[name]) for name in now if name not in _MAY_CHANGE and before[name] != now[name]}
 
 
 def write_settings(run_dir: Path, settings: TrainConfig) -> None:
-    """Write the settings of a run that begins."""
-    if not (run_dir / CONFIG).exists():
+    """Write the settings of a run that begins, or that goes on with another number of epochs."""
+    earlier = read_settings(run_dir)
+    if earlier is None:
         write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
+    elif earlier.training.epochs != settings.training.epochs:
+        training = replace(earlier.training, epochs=settings.training.epochs)
+        write_atomically(run_dir / CONFIG, to_yaml(replace(earlier, training=training)).encode("utf-8"))
 
 
 @contextmanager

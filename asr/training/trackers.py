@@ -1,4 +1,4 @@
-"""Shows a run while it lasts: in TensorBoard, and in MLflow if that is asked for.
+"""Shows a run while it lasts: in TensorBoard, and in MLflow and Weights & Biases if these are asked for.
 
 Trackers run on threads of their own: neither a slow server nor one that is gone delays a training or ends it.
 """
@@ -11,24 +11,27 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.audio.features import Frames
 from asr.errors import ConfigError
 from asr.files import write_atomically
 from asr.packages import require_packages
 from asr.settings.commands import TrainConfig
-from asr.training.run_folder import TENSORBOARD
+from asr.training.run_folder import TENSORBOARD, flat_settings
 
 _log = logging.getLogger(__name__)
 
-# MLflow writes every value to a file or sends it over a network: one batch in so many is enough for a curve.
-_MLFLOW_EVERY = 20
+_WANDB_ID, _WANDB_AXIS = "wandb.json", "batch"
+# MLflow and Weights & Biases write every value to a file or send it over a network: one batch in so many is enough
+# for a curve.
+_SERVER_EVERY = 20
 _MLFLOW_ID = "mlflow.json"
+_LONGEST = 500
+"""characters of a setting's value there"""
 # Calls that may wait for a tracker: values of batches, and everything.
 _MOST_OF_BATCHES, _MOST = 1000, 1200
 # How long a finished run and one that was stopped wait for a tracker, and after how long this is logged.
@@ -46,6 +49,9 @@ class Tracker:
 
     def spectrogram(self, step: int, frames: Frames) -> None:
         """Send a picture of float32 frames [shape=(frames, mels)], normalised, as the network gets them."""
+
+    def results(self, values: Mapping[str, float]) -> None:
+        """Send the final error rates of a finished run, to be compared with other runs by their settings."""
 
     def conclude(self, artifacts: Sequence[Path]) -> None:
         """Mark the run as finished, and send these files."""
@@ -92,6 +98,10 @@ class BackgroundTracker(Tracker):
 
     def spectrogram(self, step: int, frames: Frames) -> None:
         self._add(lambda: self._tracker.spectrogram(step, frames))
+
+    def results(self, values: Mapping[str, float]) -> None:
+        copied = dict(values)
+        self._add(lambda: self._tracker.results(copied))
 
     def conclude(self, artifacts: Sequence[Path]) -> None:
         self._concluded = True
@@ -146,13 +156,15 @@ def start_trackers(settings: TrainConfig, run_dir: Path, step: int) -> list[Trac
     Raises
     ------
     ConfigError
-        If MLflow is asked for and not installed, or its server does not answer.
+        If MLflow or Weights & Biases is asked for and not installed, or its server does not answer.
     """
     trackers: list[Tracker] = []
     if settings.tracking.tensorboard:
-        trackers.append(BackgroundTracker(TensorBoard(run_dir / TENSORBOARD, step), name="TensorBoard"))
+        trackers.append(BackgroundTracker(TensorBoard(run_dir / TENSORBOARD, step, settings), name="TensorBoard"))
     if settings.tracking.mlflow:
         trackers.append(BackgroundTracker(MLflow(settings, run_dir), name="MLflow"))
+    if settings.tracking.wandb:
+        trackers.append(BackgroundTracker(WeightsAndBiases(settings, run_dir), name="Weights & Biases"))
     return trackers
 
 
@@ -164,28 +176,42 @@ class TensorBoard(Tracker):
     folder : Path
     step : int
         Batches that are done; what an interrupted run has sent of later ones is hidden.
+    settings : TrainConfig, optional
+        Shown beside the results of the run, in the tab of hyperparameters.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, settings: TrainConfig | None = None) -> None:
         from tensorboardX import SummaryWriter
+
+        self._settings = settings
+        self._step = step
 
         self._writer = SummaryWriter(
             str(folder), purge_step=step + 1 if step else None, flush_secs=20, filename_suffix=f".{step:09d}"
         )
 
     def scalars(self, step: int, values: Mapping[str, float], *, every_batch: bool = False) -> None:
+        self._step = max(step, self._step)
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+
+    def results(self, values: Mapping[str, float]) -> None:
+        from tensorboardX.summary import hparams
+
+        settings = flat_settings(self._settings) if self._settings else {}
+        plain = {name: one if isinstance(one, bool | int | float) else str(one) for name, one in settings.items()}
+        # Into this run's own file: `add_hparams` would make a run of its own for them.
+        for summary in hparams(plain, dict(values)):
+            self._writer.file_writer.add_summary(summary)
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, self._step)
 
     def examples(self, step: int, rows: Sequence[tuple[str, str, str]]) -> None:
         lines = [f"    {name}\n    REF: {reference}\n    HYP: {hypothesis}\n" for name, reference, hypothesis in rows]
         self._writer.add_text("valid/examples", "\n".join(lines), step)
 
     def spectrogram(self, step: int, frames: Frames) -> None:
-        from matplotlib import colormaps
-
-        shades = np.clip((frames.T[::-1] + 3) / 6, 0, 1)
-        self._writer.add_image("train/features", colormaps["magma"](shades)[..., :3], step, dataformats="HWC")
+        self._writer.add_image("train/features", _picture(frames), step, dataformats="HWC")
 
     def close(self) -> None:
         self._writer.close()
@@ -216,16 +242,20 @@ class MLflow(Tracker):
         experiment = self._client.get_experiment_by_name(name)
         number = experiment.experiment_id if experiment else self._client.create_experiment(name)
         run_id = str(self._client.create_run(number, run_name=run_dir.name).info.run_id)
-        for key, value in _flat(settings).items():
-            self._client.log_param(run_id, key, value)
+        for key, value in flat_settings(settings).items():
+            self._client.log_param(run_id, key, str(value)[:_LONGEST])
         write_atomically(run_dir / _MLFLOW_ID, (json.dumps({"run_id": run_id}) + "\n").encode())
         return run_id
 
     def scalars(self, step: int, values: Mapping[str, float], *, every_batch: bool = False) -> None:
-        if every_batch and step % _MLFLOW_EVERY:
+        if every_batch and step % _SERVER_EVERY:
             return
         for name, value in values.items():
             self._client.log_metric(self._id, name, value, step=step)
+
+    def results(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._client.log_metric(self._id, name, value)
 
     def conclude(self, artifacts: Sequence[Path]) -> None:
         for path in artifacts:
@@ -234,12 +264,62 @@ class MLflow(Tracker):
         self._client.set_terminated(self._id)
 
 
-def _flat(settings: Any, prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for one in fields(settings):
-        key, value = one.name, getattr(settings, one.name)
-        if is_dataclass(value):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = str(value)[:500]
-    return flat
+class WeightsAndBiases(Tracker):
+    """A run of Weights & Biases; a run that is continued keeps its id there. `WANDB_MODE=offline` writes files only."""
+
+    def __init__(self, settings: TrainConfig, run_dir: Path) -> None:
+        require_packages("wandb", extra="wandb", purpose="tracking.wandb")
+        import wandb
+
+        self._wandb = wandb
+        path = run_dir / _WANDB_ID
+        known = str(json.loads(path.read_text())["run_id"]) if path.exists() else None
+        try:
+            self._run = wandb.init(
+                project=settings.tracking.wandb,
+                name=run_dir.name,
+                id=known,
+                resume="allow" if known else None,
+                dir=str(run_dir),
+                config={name: str(value)[:_LONGEST] for name, value in flat_settings(settings).items()},
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except (wandb.Error, OSError) as error:
+            raise ConfigError(
+                f"tracking.wandb={settings.tracking.wandb} cannot be used: {str(error).splitlines()[0]} "
+                "(`wandb login` stores a key; WANDB_MODE=offline needs none)"
+            ) from error
+        write_atomically(path, (json.dumps({"run_id": self._run.id}) + "\n").encode())
+        # Batches are the axis of all curves; the service's own steps may not repeat, as those of a resumed run do.
+        self._run.define_metric("*", step_metric=_WANDB_AXIS)
+
+    def scalars(self, step: int, values: Mapping[str, float], *, every_batch: bool = False) -> None:
+        if every_batch and step % _SERVER_EVERY:
+            return
+        self._run.log({**values, _WANDB_AXIS: step})
+
+    def examples(self, step: int, rows: Sequence[tuple[str, str, str]]) -> None:
+        table = self._wandb.Table(columns=["id", "reference", "hypothesis"], data=[list(row) for row in rows])
+        self._run.log({"valid/examples": table, _WANDB_AXIS: step})
+
+    def spectrogram(self, step: int, frames: Frames) -> None:
+        self._run.log({"train/features": self._wandb.Image(_picture(frames)), _WANDB_AXIS: step})
+
+    def results(self, values: Mapping[str, float]) -> None:
+        self._run.summary.update(dict(values))
+
+    def conclude(self, artifacts: Sequence[Path]) -> None:
+        for path in artifacts:
+            if path.exists():
+                self._run.save(str(path), base_path=str(path.parent), policy="now")
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _picture(frames: Frames) -> npt.NDArray[np.uint8]:
+    """Normalised frames as colours [shape=(mels, frames, 3)], the lowest band at the bottom."""
+    from matplotlib import colormaps
+
+    shades = np.clip((frames.T[::-1] + 3) / 6, 0, 1)
+    return np.asarray(255 * colormaps["magma"](shades)[..., :3], np.uint8)

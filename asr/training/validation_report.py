@@ -21,9 +21,16 @@ from asr.training.run_folder import BEST, VALIDATION
 
 
 def report_best(
-    run_dir: Path, settings: TrainConfig, utterances: Sequence[Utterance], valid_names: Sequence[str]
+    run_dir: Path,
+    settings: TrainConfig,
+    utterances: Sequence[Utterance],
+    valid_names: Sequence[str],
+    *,
+    replace_earlier: bool = False,
 ) -> list[Path]:
-    """Report the errors of the best bundle on the validation set, by utterance; nothing if there is a report already.
+    """Report the errors of the best bundle on the validation set, by utterance.
+
+    Nothing is done if there is a report already, unless it is that of an earlier bundle.
 
     The recordings are decoded as the bundle will be used: by the decoder that it recommends, which a fine-tuned model
     has from the bundle it began from, with that one's language model; otherwise greedily.
@@ -39,7 +46,7 @@ def report_best(
         If a recording can no longer be read.
     """
     best, folder = run_dir / BEST, run_dir / VALIDATION
-    if not best.exists() or (folder / DATA_FILES[0]).exists():
+    if not best.exists() or ((folder / DATA_FILES[0]).exists() and not replace_earlier):
         return []
     bundle = load_bundle(best)
     decoder = bundle.decoder or GreedyConfig()

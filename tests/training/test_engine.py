@@ -209,3 +209,13 @@ def test_the_rate_that_is_set_is_the_rate_of_the_step(plain, rng):
     assert still.learning_rate == pytest.approx(0.01)
     still.step(batch)
     assert any((array != before[name]).any() for name, array in read_weights(still.model).items())
+
+
+def test_the_norm_of_the_gradient_is_that_before_clipping(plain, rng):
+    """After one step, Adam's first moment is a tenth of the gradient that it was given: here, the whole one."""
+    batch = collate(*utterances(rng, 4))
+    norm = plain.step(batch).gradient_norm
+    moments = [keras.ops.convert_to_numpy(one) for one in plain._adam._momentums]
+    assert norm == pytest.approx(10 * np.sqrt(sum((one.astype(float) ** 2).sum() for one in moments)), rel=1e-3)
+    clipped = Engine(replace(SETTINGS, optimizer=replace(SETTINGS.optimizer, clip_norm=norm / 100)), symbols=SYMBOLS)
+    assert clipped.step(batch).gradient_norm == pytest.approx(norm, rel=1e-3)

@@ -163,6 +163,29 @@ def test_little_of_a_small_corpus_is_padding_in_any_epoch(utterances, join):
     assert len(shapes) <= 20
 
 
+def test_a_plan_of_later_epochs_numbers_on_and_needs_none_of_the_earlier():
+    augment, settings, utterances, *_ = FIXED["joined"]
+    source = examples(utterances, augment, settings.seed)
+
+    class LaterOnly:
+        def frame_counts(self, epoch: int) -> np.ndarray:
+            assert epoch >= 3
+            return source.frame_counts(epoch)
+
+        def symbol_counts(self, epoch: int) -> np.ndarray:
+            return source.symbol_counts(epoch)
+
+    plan = TrainingPlan(LaterOnly(), epochs=5, frames_per_second=100, settings=settings, first_epoch=3, first_batch=221)
+    assert plan.batches_before(3) == 221
+    batches = list(plan.batches_from(221))
+    assert {epoch for epoch, _ in batches} == {3, 4}
+    assert len(batches) == plan.total - 221 == plan.batches_in(3) + plan.batches_in(4)
+    assert [one for _, one in batches] == plan.epoch(3) + plan.epoch(4)
+    assert list(plan.batches_from(250)) == batches[29:]
+    steps = range(221 // settings.accumulate, -(-plan.total // settings.accumulate))
+    assert sum(map(plan.step_symbols, steps)) == sum(source.symbol_counts(epoch).sum() for epoch in (3, 4))
+
+
 class RandomLengths:
     """Lengths that are drawn anew in every epoch."""
 

@@ -226,8 +226,62 @@ def test_a_finished_run_stays_finished(settings, whole_run):
 
 
 def test_a_run_is_not_continued_with_other_settings(settings, whole_run):
-    with pytest.raises(ConfigError, match=r"holds a run with other settings \(now: units: 9\)"):
+    with pytest.raises(ConfigError, match=r"other settings: model\.units is 8 there and 9 here\. `asr train run_dir="):
         train(replace(settings, model=replace(settings.model, units=9)), whole_run.run_dir)
+
+
+def test_a_finished_run_goes_on_with_more_epochs_and_can_be_interrupted_there(settings, tmp_path, monkeypatch, caplog):
+    """The epochs that were done stay as they were; an interruption later changes nothing."""
+    longer = replace(settings, training=replace(settings.training, epochs=3))
+    short = replace(settings, training=replace(settings.training, epochs=1))
+    first = train(short, tmp_path / "one").history
+    done = losses(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    with caplog.at_level(logging.INFO):
+        history = train(longer, tmp_path / "one").history
+    assert "going on after epoch 1, to 3 epochs instead of 1" in caplog.text
+    assert [one.epoch for one in history] == [1, 2, 3]
+    assert history[0] == first[0]
+    assert losses(tmp_path / "one")[: len(done)] == done
+    assert "epochs: 3" in (tmp_path / "one" / "config.yaml").read_text()
+    with monkeypatch.context() as patch:
+        after_batches(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        train(longer, tmp_path / "two")
+    again = train(longer, tmp_path / "two").history
+    assert losses(tmp_path / "two") == losses(tmp_path / "one")
+    assert without_times(again) == without_times(history)
+
+
+def test_a_number_of_epochs_that_cannot_be_is_refused_with_the_command_that_works(settings, whole_run, stopped):
+    three = replace(settings, training=replace(settings.training, epochs=2))
+    with pytest.raises(
+        ConfigError, match=r"3 epochs are done, so training\.epochs=2 changes nothing: `asr train run_dir"
+    ):
+        train(three, whole_run.run_dir)
+    every_batch, run_dir = stopped
+    with pytest.raises(ConfigError, match=r"interrupted in epoch 2: `asr train run_dir=.*run` completes its 3 epochs"):
+        train(replace(every_batch, training=replace(every_batch.training, epochs=9)), run_dir)
+
+
+def test_a_command_continues_a_run_unless_it_changes_something(settings, whole_run, tmp_path):
+    """What is not given is as in the run: only what is given, and differs, is named."""
+    from asr.cli.training_run import with_run_dir
+
+    run_dir = f"run_dir={whole_run.run_dir}"
+    bare = TrainConfig(run_dir=str(whole_run.run_dir))  # all defaults: units=256 and much more differ
+    assert with_run_dir(bare, [run_dir]) == replace(settings, run_dir=str(whole_run.run_dir))
+    more = with_run_dir(replace(bare, training=TrainingConfig(epochs=40)), [run_dir, "training.epochs=40"])
+    assert more == replace(with_run_dir(bare, [run_dir]), training=replace(settings.training, epochs=40))
+    same = replace(bare, data=DataConfig(train=settings.data.train))
+    assert with_run_dir(same, [run_dir, "data.train=x"]).training.epochs == 3
+    rate = replace(bare, optimizer=OptimizerConfig(learning_rate=1e-4))
+    with pytest.raises(ConfigError) as caught:
+        with_run_dir(rate, [run_dir, "optimizer.learning_rate=1e-4"])
+    message = str(caught.value)
+    assert "other settings: optimizer.learning_rate is 0.003 there and 0.0001 here. `asr train run_dir=" in message
+    assert "model.units" not in message
+    with pytest.raises(ConfigError, match=r"model\.depth is 1 there and 3 here"):
+        with_run_dir(bare, [run_dir, "model=lstm"])
 
 
 def test_two_trainings_do_not_share_a_folder(settings, whole_run):

@@ -15,7 +15,7 @@ from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
 from asr.settings.training import TrackingConfig, TrainingConfig
 from asr.training.run import train
-from asr.training.trackers import BackgroundTracker, MLflow, TensorBoard, Tracker, start_trackers
+from asr.training.trackers import BackgroundTracker, MLflow, TensorBoard, Tracker, WeightsAndBiases, start_trackers
 
 from ..conftest import oracle_module, smoke_manifests
 
@@ -47,8 +47,34 @@ def test_tensorboard_gets_scalars_examples_and_a_spectrogram(settings, tmp_path)
     train(settings, tmp_path / "run")
     found = events(tmp_path / "run" / "tensorboard")
     assert found["train/batch_loss"] == found["train/learning_rate"] == [1, 2, 3, 4]
+    assert found["train/gradient_norm"] == found["time/batch_seconds"] == [1, 2, 3, 4]
     for tag in ("train/loss", "valid/loss", "valid/cer", "valid/wer", "train/features", "valid/examples/text_summary"):
         assert found[tag] == [2, 4], tag
+    for tag in ("time/train_seconds", "time/valid_seconds", "memory/peak_mb"):
+        assert found[tag] == [2, 4], tag
+    assert found["best/cer"] == [4]
+
+
+def test_tensorboard_compares_runs_by_their_settings(settings, tmp_path):
+    """The tab of hyperparameters: settings, and the metrics to compare by, as TensorBoard's own plugin reads them."""
+    oracle_module("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    board = TensorBoard(tmp_path, 0, settings)
+    board.scalars(7, {"valid/cer": 0.5})
+    board.results({"best/cer": 0.25})
+    board.close()
+    accumulator = EventAccumulator(str(tmp_path))
+    accumulator.Reload()
+    content = accumulator.PluginTagToContent("hparams")
+    session = plugin_data_pb2.HParamsPluginData.FromString(content["_hparams_/session_start_info"])
+    hparams = session.session_start_info.hparams
+    assert hparams["model.units"].number_value == 8
+    assert hparams["optimizer.schedule"].string_value == "cosine"
+    experiment = plugin_data_pb2.HParamsPluginData.FromString(content["_hparams_/experiment"])
+    assert [one.name.tag for one in experiment.experiment.metric_infos] == ["best/cer"]
+    assert [(event.step, event.value) for event in accumulator.Scalars("best/cer")] == [(7, 0.25)]
 
 
 def test_what_an_interrupted_run_sent_twice_is_shown_once(tmp_path):
@@ -83,6 +109,36 @@ def test_mlflow_gets_settings_metrics_and_artifacts_and_goes_on_under_its_id(set
     again = MLflow(tracked, tmp_path / "run")
     again.scalars(9, {"valid/cer": 0.5})
     assert [metric.step for metric in client.get_metric_history(run_id, "valid/cer")][-1] == 9
+
+
+def test_weights_and_biases_gets_settings_metrics_and_results_and_goes_on_under_its_id(settings, tmp_path, monkeypatch):
+    """Offline, without an account: read from the file that `wandb sync` would send."""
+    pytest.importorskip("wandb", reason="needs wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracked = replace(settings, tracking=TrackingConfig(wandb="speech", tensorboard=False))
+    for number in range(2):
+        tracker = WeightsAndBiases(tracked, tmp_path)
+        tracker.scalars(20 * (number + 1), {"train/batch_loss": 1.5}, every_batch=True)
+        tracker.scalars(21, {"train/batch_loss": 99.5}, every_batch=True)  # one batch in twenty is enough
+        tracker.examples(20, [("a", "one two", "one too")])
+        tracker.spectrogram(20, np.zeros((30, 20), np.float32))
+        tracker.results({"best/cer": 0.25})
+        tracker.conclude([])
+        tracker.close()
+    run_id = json.loads((tmp_path / "wandb.json").read_text())["run_id"]
+    files = sorted((tmp_path / "wandb").glob(f"offline-run-*-{run_id}/run-{run_id}.wandb"))
+    assert files
+    content = files[-1].read_bytes()
+    for text in (b"speech", b"model.units", b"train/batch_loss", b"best/cer", b"valid/examples"):
+        assert text in content, text
+    assert b"99.5" not in content
+
+
+def test_weights_and_biases_that_is_not_installed_is_named_before_the_training(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("asr.packages.find_spec", lambda name: None)
+    tracked = replace(settings, tracking=TrackingConfig(wandb="speech", tensorboard=False))
+    with pytest.raises(ConfigError, match=r"tracking\.wandb.*pip install 'asr\[wandb\]'"):
+        start_trackers(tracked, tmp_path, 0)
 
 
 class BlockedTracker(Tracker):
