@@ -27,6 +27,8 @@ _KEPT = 2
 # Before 2.2, NumPy's savez took the keyword allow_pickle for an array: older checkpoints can hold one.
 _NOT_VARIABLES = ("state", "allow_pickle")
 
+# Of a plan that began after the first epoch.
+_OF_LEG = ("planned_epochs", "leg_epoch", "leg_batch")
 # What reading a damaged checkpoint raises.
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -96,7 +98,10 @@ def save_checkpoint(folder: Path, variables: Mapping[str, Any], progress: Progre
     OSError
         If it cannot be written; the ones before are kept then.
     """
-    state = {"format": _FORMAT, "progress": asdict(progress)}
+    position = asdict(progress)
+    if not progress.planned_epochs:  # as the first version wrote it
+        position = {name: value for name, value in position.items() if name not in _OF_LEG}
+    state = {"format": _FORMAT, "progress": position}
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in variables.items()}
     buffer = io.BytesIO()
     np.savez(buffer, state=np.array(json.dumps(state)), **arrays)

@@ -134,7 +134,7 @@ class Engine:
         """All state: weights, seeds of dropout, optimizer; by number, because paths differ between back ends."""
         parts = {
             "model": [*self.model.trainable_variables, *self.model.non_trainable_variables],
-            "optimizer": self._guard.variables,
+            "optimizer": [one for one in self._guard.variables if one is not self._guard.gradient_norm],
             "average": self._averages,
         }
         return {f"{part}/{number}": one for part, variables in parts.items() for number, one in enumerate(variables)}
