@@ -95,6 +95,7 @@ HOMES = {
         "tuning/surface.py",
         "tuning/calibration.py",
         "training/curves.py",
+        "training/rate_finder.py",
         "training/augmentation_preview.py",
         "training/trackers.py",
     ),

@@ -67,6 +67,7 @@ ROOTS: dict[str, type[Any]] = {
     "doctor": commands.DoctorConfig,
     "lm": commands.LmConfig,
     "lexicon": commands.LexiconConfig,
+    "average": commands.AverageConfig,
     "tune": commands.TuneConfig,
 }
 """The settings of each command that has any."""

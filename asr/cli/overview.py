@@ -6,6 +6,7 @@ COMMANDS = {
     "align": "find the time of every word of a known text (forced alignment)",
     "prepare": "make a manifest of recordings, or of a corpus as it is distributed",
     "train": "train a model on your own recordings",
+    "average": "average the weights of several epochs of a training",
     "doctor": "check recordings and texts for faults before training",
     "evaluate": "measure error rates on transcribed recordings",
     "lm": "train a language model on texts, or adapt one, for decoding",

@@ -11,7 +11,7 @@ from pathlib import Path
 from asr.cli.arguments import split_arguments
 from asr.cli.command import show_composition, with_init
 from asr.cli.console import configure_logging
-from asr.cli.training_run import train_run, with_run_dir
+from asr.cli.training_run import find_rate, train_run, with_run_dir
 from asr.errors import ConfigError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
@@ -36,6 +36,8 @@ EXAMPLES = """\
   asr train experiment=smoke
   asr train experiment=finetune init=en data.train=mine.jsonl data.hold_out=0.1         fine-tunes the English model
   asr train data.train=train.jsonl training=overfit             test: overfit eight utterances
+  asr train data.train=train.jsonl data.hold_out=0.1 lr_finder=true      plots the loss against the learning rate
+  asr train run_dir=runs/mine training.epochs=40                makes a finished run longer
   asr train run_dir=runs/2026-05-04_13-22-07                    resumes an interrupted run
   asr train runs/first/config.yaml run_dir=runs/again           starts the same run in another folder
   asr train --config-dir my_conf experiment=mine                my_conf/experiment/mine.yaml, an experiment of your own
@@ -73,6 +75,8 @@ def run(arguments: Sequence[str]) -> int:
         print(to_yaml(settings), end="")
         return 0
     configure_logging(settings.log, split.flags)
+    if settings.lr_finder:
+        return _find_rate(settings)
     result = train_run(settings)
     if result.stopped_by is not None:
         _log.warning("stopped and saved; to resume: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
@@ -81,6 +85,18 @@ def run(arguments: Sequence[str]) -> int:
     if settings.training.overfit:
         return _overfit_verdict(settings, best)
     print(f"{_result(result.history, best)}\n{result.run_dir / 'best'}")
+    return 0
+
+
+def _find_rate(settings: TrainConfig) -> int:
+    from asr.training.run_folder import LR_FINDER_PICTURE
+
+    curve = find_rate(settings)
+    if curve.suggested is None:
+        print("no learning rate is suggested: the loss falls at none")
+    else:
+        print(f"suggested: optimizer.learning_rate={curve.suggested:.1e}")
+    print(typed_path(settings.run_dir or "") / LR_FINDER_PICTURE)
     return 0
 
 

@@ -21,7 +21,9 @@ from asr.training.run_folder import check_run_folder, check_settings_unchanged, 
 _TENSORFLOW_CACHE = "--tf_xla_persistent_cache_directory"
 
 if TYPE_CHECKING:
+    from asr.training.average import Average
     from asr.training.epoch_record import EpochRecord
+    from asr.training.rate_finder import RateCurve
     from asr.training.run import TrainingResult
 
 
@@ -44,13 +46,14 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
     run_dir = typed_path(settings.run_dir)
     check_run_folder(run_dir)
     earlier = read_settings(run_dir)
-    names = names - {"run_dir", "log"}
+    names = names - {"run_dir", "log", "lr_finder"}
     if earlier and names <= flat_settings(earlier).keys():
         # What is not given is as in the run; what is given has to be as there, but for the number of epochs.
         before, now = flat_settings(earlier), flat_settings(settings)
         if all(before[name] == now[name] for name in names - {"training.epochs"}):
             epochs = settings.training.epochs if "training.epochs" in names else earlier.training.epochs
-            return replace(earlier, log=settings.log, training=replace(earlier.training, epochs=epochs))
+            training = replace(earlier.training, epochs=epochs)
+            return replace(earlier, log=settings.log, training=training, lr_finder=settings.lr_finder)
     check_settings_unchanged(run_dir, settings, names)
     return replace(settings, run_dir=str(run_dir))
 
@@ -58,20 +61,38 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
 def train_run(settings: TrainConfig, watch: Callable[[EpochRecord], object] | None = None) -> TrainingResult:
     """Train, after the checks of the folder that need neither Keras nor its back end: these take seconds to import."""
     check_run_folder(Path(settings.run_dir or ""))
-    return _import_training()(settings, watch=watch)
+    _import_keras("asr train")
+    from asr.training.run import train
+
+    return train(settings, watch=watch)
 
 
-def _import_training() -> Callable[..., TrainingResult]:
-    """The function that trains, imported without what Keras and its back end print while they load."""
-    require_training("asr train")
+def find_rate(settings: TrainConfig) -> RateCurve:
+    """Plot the loss against the learning rate, as `lr_finder=true` asks for."""
+    _import_keras("asr train")
+    from asr.training.rate_finder import find_learning_rate
+
+    return find_learning_rate(settings)
+
+
+def average_run(run_dir: str, epochs: str) -> Average:
+    """Average epochs of a run; see `asr.training.average.average_epochs`."""
+    _import_keras("asr average")
+    from asr.training.average import average_epochs
+
+    return average_epochs(run_dir, epochs)
+
+
+def _import_keras(command: str) -> None:
+    """Import Keras and its back end without what they print while they load."""
+    require_training(command)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_compiled_programs()
     with quiet_native_libraries():
         if is_installed("tensorflow"):  # Keras imports it on any back end, and then its messages would be seen
             import tensorflow  # noqa: F401
 
-        from asr.training.run import train
-    return train
+        import asr.training.engine  # noqa: F401
 
 
 def keep_compiled_programs() -> None:

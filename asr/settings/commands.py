@@ -93,7 +93,20 @@ class TrainConfig(ExperimentConfig):
     """`asr train`."""
 
     run_dir: str | None = None
-    """folder of the run; null makes runs/<date>-<time>. An interrupted run resumes when its folder is given"""
+    """folder of the run; null makes runs/<date>-<time>. An interrupted run resumes when its folder is given, and
+    training.epochs makes a finished one longer"""
+    lr_finder: bool = False
+    """instead of training, raise the learning rate over 100 batches and plot the loss against it; the picture and the
+    numbers are written to run_dir, and nothing else"""
+
+
+@dataclass(kw_only=True)
+class AverageConfig(Messages):
+    """`asr average`."""
+
+    epochs: str = "best:5"
+    """which epochs: best:5 (the five with the lowest validation CER), last:5, or their numbers, such as 3,4,7; the run
+    keeps as many as training.keep_epochs"""
 
 
 @dataclass(kw_only=True)

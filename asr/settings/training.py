@@ -71,6 +71,8 @@ class TrainingConfig:
     average_epochs: float = field(default=0.0, metadata=at_least(0, at_most=1_000_000))
     """validate and save the exponential moving average of the weights over about this many epochs, which makes fewer
     errors than the weights of any one step; 0 takes the weights as they are"""
+    keep_epochs: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
+    """keep the weights of this many epochs, those with the lowest validation CER, for `asr average`; 0 keeps none"""
     valid_every: int = field(default=1, metadata=at_least(1, at_most=1_000_000))
     """epochs between validations; the last epoch is always validated"""
     patience: int = field(default=10, metadata=at_least(0, at_most=1_000_000))

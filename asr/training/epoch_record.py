@@ -53,3 +53,8 @@ def error_rate(record: EpochRecord) -> float:
 def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
     """The first epoch with the lowest character error rate on the validation set."""
     return min(history, key=error_rate)
+
+
+def best_epochs(history: Sequence[EpochRecord], count: int) -> list[EpochRecord]:
+    """The epochs with the lowest character error rates on the validation set, the best first, the earlier of equals."""
+    return sorted((one for one in history if one.valid_cer is not None), key=error_rate)[:count]

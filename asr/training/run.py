@@ -9,6 +9,7 @@ The folder holds
     curves.png        the learning curves
     tensorboard/      the same and more, for TensorBoard
     best/, last/      bundles: of the epoch with the lowest validation CER, and of the last epoch
+    epochs/           the weights of the best epochs, for `asr average`
     checkpoints/      the states from which an interrupted run continues
     held_out.jsonl    the utterances that `data.hold_out` took from the training manifests, if it did
     non_finite/       batches that were skipped because their loss or gradients were not finite
@@ -29,7 +30,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from asr.acoustic.keras_model import read_weights
 from asr.audio.features import Frames
 from asr.bundle import Bundle, load_bundle
 from asr.corpus.batching import PlannedBatch
@@ -46,7 +46,7 @@ from asr.training.epoch_bar import EpochBar
 from asr.training.epoch_record import EpochRecord
 from asr.training.examples import Prepared
 from asr.training.feed import Feed
-from asr.training.finetune import check_fits, initial_weights
+from asr.training.finetune import check_fits
 from asr.training.plan import TrainingPlan
 from asr.training.preflight import Corpus, read_corpus
 from asr.training.provenance import record_bundles, record_start
@@ -68,8 +68,9 @@ from asr.training.run_folder import (
 )
 from asr.training.save import Saver
 from asr.training.schedules import LearningRates, plateau_scale
+from asr.training.setup import make_engine
 from asr.training.stop import StopRequest
-from asr.training.training_data import TrainingData, choose_overfit, make_denominators, make_training_data
+from asr.training.training_data import TrainingData, choose_overfit, make_training_data
 from asr.training.validation import Selection, Validated, make_selection, validate
 from asr.training.validation_report import report_best
 
@@ -149,6 +150,8 @@ def train(
     folder = typed_path(run_dir or settings.run_dir or f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     settings = replace(settings, run_dir=str(folder))
     check_run_folder(folder)
+    if settings.lr_finder:
+        raise ConfigError("lr_finder=true does not train: call asr.training.rate_finder.find_learning_rate")
     earlier = read_settings(folder)
     check_settings_unchanged(folder, settings)
     corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
@@ -232,7 +235,8 @@ def _train(
         Feed(data.train, workers=training.workers, fixed_shapes=fixed_shapes) as feed,
         Recorder(run_dir, settings, selection.label) as recorder,
     ):
-        engine = _make_engine(settings, corpus, data, plan, init)
+        average_steps = training.average_epochs * plan.steps_per_epoch
+        engine = make_engine(settings, corpus, data, average_steps=average_steps, init=init)
         run = _Run(
             settings, run_dir, corpus, data, plan, valid_plan.epoch(0),
             engine=engine, feed=feed, recorder=recorder, init=init, selection=selection, leg=leg,
@@ -246,24 +250,6 @@ def _train(
         if stop.signal is None:
             run.conclude()
     return run.progress.history
-
-
-def _make_engine(
-    settings: TrainConfig, corpus: Corpus, data: TrainingData, plan: TrainingPlan, init: Bundle | None
-) -> Engine:
-    training = settings.training
-    engine = Engine(
-        settings,
-        symbols=corpus.alphabet.size,
-        phones=corpus.phones.size if corpus.phones else 0,
-        average_steps=training.average_epochs * plan.steps_per_epoch,
-        denominators=make_denominators(settings, corpus, data.train) or None,
-    )
-    if init:
-        weights, message = initial_weights(init, read_weights(engine.model), corpus.alphabet, corpus.phones)
-        engine.load(weights)
-        _log.info("starting from %s: %s", init.path, message)
-    return engine
 
 
 class _Run:
@@ -371,6 +357,7 @@ class _Run:
         self._keep(validated, epoch=0)
         record = EpochRecord(epoch=0, train_loss=None, learning_rate=0.0)
         self.progress.history.append(_with_validation(record, validated, time.monotonic() - started))
+        self._saver.epoch_weights(self.progress.history, 0)
         self._recorder.epoch(self.progress.history, batches=0, examples=validated.examples)
         self._save_checkpoint()
 
@@ -486,7 +473,8 @@ class _Run:
             started = time.monotonic()
             with self._engine.averaged():
                 validated = self._validate()
-            record = _with_validation(record, validated, time.monotonic() - started)
+                record = _with_validation(record, validated, time.monotonic() - started)
+                self._saver.epoch_weights([*progress.history, record], record.epoch)
             examples, spectrogram = validated.examples, self._spectrogram()
         progress.history.append(record)
         progress.next_epoch()

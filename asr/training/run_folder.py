@@ -21,10 +21,14 @@ CONFIG, PROVENANCE, HISTORY, BATCHES = "config.yaml", "run.json", "history.jsonl
 CURVES, HELD_OUT = "curves.png", "held_out.jsonl"
 BEST, LAST, VALIDATION = "best", "last", "validation"
 CHECKPOINTS, NON_FINITE, TENSORBOARD = "checkpoints", "non_finite", "tensorboard"
+EPOCHS, AVERAGE = "epochs", "average"
+LR_FINDER_PICTURE, LR_FINDER_TABLE = "lr_finder.png", "lr_finder.csv"
 SWEEP_OUTCOME = "sweep_run.json"
 """written by a sweep, for a run that failed too"""
 _LOCK = ".lock"
-_MAY_CHANGE = {"log", "training.epochs"}
+_BEFORE_A_RUN = {SWEEP_OUTCOME, LR_FINDER_PICTURE, LR_FINDER_TABLE}
+"""may be in a folder without a run"""
+_MAY_CHANGE = {"log", "training.epochs", "lr_finder"}
 _SHOWN = 10
 """of the settings that differ"""
 
@@ -42,7 +46,7 @@ def check_run_folder(run_dir: Path) -> None:
     if not (run_dir / CONFIG).exists() and not (run_dir / PROVENANCE).exists():
         # A run that was killed as it began leaves hidden, half-written files.
         entries = sorted(os.listdir(run_dir)) if run_dir.is_dir() else []
-        others = [name for name in entries if not name.startswith(".") and name != SWEEP_OUTCOME]
+        others = [name for name in entries if not name.startswith(".") and name not in _BEFORE_A_RUN]
         if others:
             detail = f"{CONFIG} is missing, {others[0]!r} is there"
             raise OutputError(run_dir, f"the folder is not empty and holds no run ({detail}): choose another run_dir")
@@ -52,6 +56,11 @@ def check_run_folder(run_dir: Path) -> None:
     if not (report / DATA_FILES[0]).exists():
         journal = OutputJournal(advice="move it away, or choose another run_dir")
         journal.check(report / name for name in (*DATA_FILES, PAGE))
+
+
+def epoch_file(run_dir: Path, epoch: int) -> Path:
+    """The weights of an epoch, where a run keeps them."""
+    return run_dir / EPOCHS / f"{epoch:04d}.npz"
 
 
 def read_settings(run_dir: Path) -> TrainConfig | None:
@@ -148,7 +157,7 @@ def locked(run_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigError(f"{run_dir}: another process is training here; wait for it, or stop it") from error
-        for folder in (run_dir, run_dir / CHECKPOINTS, run_dir / NON_FINITE, run_dir / VALIDATION):
+        for folder in (run_dir, run_dir / CHECKPOINTS, run_dir / EPOCHS, run_dir / NON_FINITE, run_dir / VALIDATION):
             clear_leftovers(folder)
         yield
 

@@ -21,10 +21,11 @@ from asr.files import write_atomically
 from asr.settings.commands import TrainConfig
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.engine import Engine
+from asr.training.epoch_record import EpochRecord, best_epochs
 from asr.training.examples import Examples, Prepared
 from asr.training.finetune import kept_decoder
 from asr.training.preflight import Corpus
-from asr.training.run_folder import CHECKPOINTS, NON_FINITE
+from asr.training.run_folder import CHECKPOINTS, EPOCHS, NON_FINITE, epoch_file
 
 
 class Saver:
@@ -92,7 +93,26 @@ class Saver:
         save_checkpoint(self._run_dir / CHECKPOINTS, self._engine.variables, progress)
         self._last_checkpoint = time.monotonic()
 
-    def bundle(self, name: str, score: Score, *, epoch: int) -> None:
+    def epoch_weights(self, history: Sequence[EpochRecord], epoch: int) -> None:
+        """Keep the present weights, which are those of an epoch, while it is among the best of all so far.
+
+        Parameters
+        ----------
+        history : sequence of EpochRecord
+            With this epoch's record.
+        epoch : int
+        """
+        folder, most = self._run_dir / EPOCHS, self._settings.training.keep_epochs
+        best = {one.epoch for one in best_epochs(history, most)}
+        if epoch in best:
+            buffer = io.BytesIO()
+            np.savez(buffer, **read_weights(self._engine.model))
+            write_atomically(epoch_file(self._run_dir, epoch), buffer.getvalue())
+        for path in folder.glob("[0-9]*.npz"):
+            if path.stem.isdecimal() and int(path.stem) not in best:
+                path.unlink()
+
+    def bundle(self, name: str, score: Score, *, epoch: int, averaged: Sequence[int] = ()) -> None:
         """Save the model, with its present weights, as a bundle in the folder of the run.
 
         Parameters
@@ -103,6 +123,8 @@ class Saver:
             Of these weights on the validation set.
         epoch : int
             Epochs trained.
+        averaged : sequence of int
+            The epochs whose weights these are the mean of, if they are.
         """
         corpus, settings, init = self._corpus, self._settings, self._init
         # A model that is fine-tuned keeps the decoder and language model of the bundle that it began from.
@@ -113,6 +135,7 @@ class Saver:
             "train_hours": round(float(self._examples.seconds.sum()) / 3600, 3),
             "train_utterances": len(corpus.train),
             "epoch": epoch,
+            **({"averaged_epochs": list(averaged)} if averaged else {}),
             "seed": settings.training.seed,
             "backend": keras.backend.backend(),
             "init": init and {"bundle": str(init.path), "provenance": dict(init.provenance)},
