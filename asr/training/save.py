@@ -106,7 +106,8 @@ class Saver:
         best = {one.epoch for one in best_epochs(history, most)}
         if epoch in best:
             buffer = io.BytesIO()
-            np.savez(buffer, **read_weights(self._engine.model))
+            weights: dict[str, Any] = dict(read_weights(self._engine.model))
+            np.savez(buffer, **weights)
             write_atomically(epoch_file(self._run_dir, epoch), buffer.getvalue())
         for path in folder.glob("[0-9]*.npz"):
             if path.stem.isdecimal() and int(path.stem) not in best:

@@ -22,7 +22,7 @@ from ..conftest import smoke_manifests
 
 def test_the_moving_average_of_a_constant_is_that_constant():
     np.testing.assert_allclose(smooth([3.0] * 7), 3.0)
-    np.testing.assert_allclose(smooth([1.0, 2.0])[1], (0.9 * 1 + 2) / 1.9)
+    np.testing.assert_allclose(smooth([1.0, 2.0])[1], (0.85 * 1 + 2) / 1.85)
 
 
 def test_the_suggested_rate_is_where_the_loss_falls_fastest():
