@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "processes": set(),
     "tensors": set(),
     "settings": {"errors"},
-    "text": {"errors", "settings"},
+    "text": {"errors", "packages", "settings"},
     "audio": set(),
     "corpus": {"audio"},
     "pronunciation": set(),
