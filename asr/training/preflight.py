@@ -178,10 +178,8 @@ def _warn(diagnosis: Diagnosis, bad: dict[str, list[Fault]]) -> None:
     """Log what is left out, and what is suspicious, in a line each."""
     if diagnosis.quarantined:
         _log.info("left out by data.quarantine: %d utterances", diagnosis.quarantined)
-    if diagnosis.unmatched and diagnosis.quarantined:  # `asr doctor` writes one list for all manifests that it is given
-        _log.info("%d lines of data.quarantine are of other manifests", diagnosis.unmatched)
-    elif diagnosis.unmatched:
-        _log.warning("none of the %d lines of data.quarantine is of an utterance in the manifests", diagnosis.unmatched)
+    if diagnosis.unmatched:  # `asr doctor` writes one list for all manifests that it is given
+        _log.info("%d lines of data.quarantine are of no utterance in these manifests", diagnosis.unmatched)
     for faults in bad.values():
         _log.warning("left out: %s", faults[0])
     suspicious = [fault for fault in diagnosis.faults if fault.severity is Severity.suspicious]

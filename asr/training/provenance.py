@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from asr.bundle.store import bundle_folder
 from asr.errors import ConfigError
 from asr.files import typed_path, write_atomically
 from asr.machine import describe_machine
@@ -50,9 +52,10 @@ def record_start(path: Path, settings: TrainConfig) -> None:
             "backend": keras.backend.backend(),
             "python": platform.python_version(),
             "versions": _versions(),
-            "git": _git_state(),
+            "git": git_state(),
             "machine": {**describe_machine(), "accelerators": _accelerators()},
             "manifests": manifests,
+            "init": _init_files(settings.init),
         }
     )
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
@@ -86,9 +89,30 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_state() -> dict[str, Any] | None:
-    """Commit of the code, if it runs from a git checkout, and whether it was changed since."""
-    folder = Path(__file__).parent
+def _init_files(init: str | None) -> dict[str, Any] | None:
+    """The bundle that the training starts from, and the hashes of its files."""
+    if init is None:
+        return None
+    folder = bundle_folder(init)
+    return {
+        "bundle": init,
+        "files": {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.is_file()},
+    }
+
+
+@cache
+def git_state() -> dict[str, Any] | None:
+    """The commit of the code, or of the working directory where the code is installed outside of a git checkout."""
+    # site-packages may be inside another repository
+    if state := _git_state(Path(__file__).parent, "__init__.py"):
+        return {"of": "code", **state}
+    if state := _git_state(Path.cwd()):
+        return {"of": "working directory", **state}
+    return None
+
+
+def _git_state(folder: Path, tracked: str | None = None) -> dict[str, Any] | None:
+    """Commit of a folder's repository, and whether the folder was changed since; None outside of one."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -96,7 +120,8 @@ def _git_state() -> dict[str, Any] | None:
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # site-packages may be inside another repository
+        if tracked:
+            git("ls-files", "--error-unmatch", tracked)
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "."))}
     except (OSError, subprocess.SubprocessError):
         return None

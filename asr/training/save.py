@@ -25,6 +25,7 @@ from asr.training.epoch_record import EpochRecord, best_epochs
 from asr.training.examples import Examples, Prepared
 from asr.training.finetune import kept_decoder
 from asr.training.preflight import Corpus
+from asr.training.provenance import git_state
 from asr.training.run_folder import CHECKPOINTS, EPOCHS, NON_FINITE, epoch_file
 
 
@@ -139,7 +140,9 @@ class Saver:
             **({"averaged_epochs": list(averaged)} if averaged else {}),
             "seed": settings.training.seed,
             "backend": keras.backend.backend(),
-            "init": init and {"bundle": str(init.path), "provenance": dict(init.provenance)},
+            "init": init
+            and {"bundle": str(init.path), "files": dict(init.digests), "provenance": dict(init.provenance)},
+            "git": git_state(),
             "versions": {package: metadata.version(package) for package in ("asr", "keras", "numpy")},
             "python": platform.python_version(),
         }

@@ -299,7 +299,8 @@ def test_a_run_records_what_it_was_made_of(whole_run, settings):
     assert start["versions"]["keras"]
     assert set(start["manifests"]) == {*settings.data.train, *settings.data.valid}
     assert all(len(digest) == 64 for digest in start["manifests"].values())
-    assert {"commit", "changed"} <= set(start["git"] or {"commit": "", "changed": ""})
+    assert {"of", "commit", "changed"} <= set(start["git"] or {"of": "", "commit": "", "changed": ""})
+    assert start["init"] is None
     assert set(record["bundles"]) == {"best", "last"}
     assert set(record["bundles"]["best"]) == {
         "bundle.json",

@@ -1,0 +1,94 @@
+"""Lists the figures of README.md and docs/models.md: where each stands, since when, and the command that measures it.
+
+python scripts/docs/figures.py            # all
+python scripts/docs/figures.py --long     # those that no test computes again
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README, MODELS = "README.md", "docs/models.md"
+
+_EVALUATE = "asr evaluate dev-clean-heldout.jsonl 'against=[greedy,tiny,sphinx.jsonl]' slice_by=[speaker,gender]"
+_SPHINX = "python scripts/bench/transcribe_pocketsphinx.py dev-clean-heldout.jsonl sphinx.jsonl"
+_TIMES = "python scripts/bench/transcribe.py dev-clean-heldout.jsonl --peer-minutes 1"
+_ROBUSTNESS = "python scripts/bench/robustness.py dev-clean-heldout.jsonl"
+_FOOTPRINT = "python scripts/bench/footprint.py dev-clean-heldout.jsonl --bundles en tiny"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of a page."""
+
+    page: str
+    text: str
+    """as the page has it"""
+    command: str
+    tested: bool = False
+    """whether `tests/docs/test_figures.py` computes it again"""
+
+
+FIGURES = (
+    Figure(README, "| **19.8 %** | 17.2 to 22.1 % | 9.4 %", _EVALUATE),
+    Figure(README, "| 51.1 % | 48.7 to 53.6 % | 17.4 %", _EVALUATE),
+    Figure(README, "| 31.8 % | 28.3 to 34.9 % | 16.2 %", f"{_SPHINX} && {_EVALUATE}"),
+    Figure(README, "| 17.9 | 425 MB |", _TIMES),
+    Figure(README, "| 9.1 | 232 MB |", _TIMES),
+    Figure(README, "| 500 | 146 MB |", _TIMES),
+    Figure(README, "485 utterances (1.08 h)", _EVALUATE),
+    Figure(README, "19.79 % on one, and 19.91 %", f"{_EVALUATE} (on two processors)"),
+    Figure(README, "13.2 % WER on six", "asr evaluate data/samples/samples.jsonl", tested=True),
+    Figure(README, "66.67 %", "the example above it", tested=True),
+    Figure(README, "3.7 million weights", "asr info en", tested=True),
+    Figure(README, "among its 60,000", "asr info en", tested=True),
+    Figure(README, "less than 350 MB", "python scripts/bench/installs.py"),
+    Figure(README, "20 hours of open read speech", "asr doctor with the manifests of docs/corpora.md"),
+    Figure(README, "takes 14 seconds on two cores", _TIMES),
+    Figure(README, "at 10 dB, 38 % are", _ROBUSTNESS),
+    Figure(MODELS, "19.8 % | 17.2 to 22.1 % | 9.4 %", _EVALUATE),
+    Figure(MODELS, "75.5 % | 72.7 to 78.6 % | 29.6 %", _EVALUATE),
+    Figure(MODELS, "12.0 points better than PocketSphinx (9.5 to 14.4", _EVALUATE),
+    Figure(MODELS, "the WER is 20.9 %", "asr tune four.jsonl ... (in the text)"),
+    Figure(MODELS, "| women | 271 | 6,108 | 21.3 %", _EVALUATE),
+    Figure(MODELS, "calibration error 0.9 %", "asr tune dev-clean-heldout.jsonl (docs/tuning.md)"),
+    Figure(MODELS, "pink noise, 10 dB | 37.9 % | 33.1 to 42.3 % | 91.9 %", f"{_ROBUSTNESS} --bundle en (and tiny)"),
+    Figure(MODELS, "20.9 % on recordings joined", "python scripts/bench/long_recording.py dev-clean-heldout.jsonl"),
+    Figure(MODELS, "3.9 MB | 266 MB | 366 | 9.9 | 51.1 %", _FOOTPRINT),
+    Figure(MODELS, "26.7 MB | 474 MB | 184 | 19.6 | 19.8 %", _FOOTPRINT),
+    Figure(MODELS, "0.6 MB | 234 MB | 506 | 7.1 | 75.5 %", _FOOTPRINT),
+    Figure(MODELS, "it has 35.5 %", "docs/recipes/README.md, With a language model"),
+    Figure(MODELS, "33.6 MB: graph (integers) 3.9, weights", "asr info en", tested=True),
+    Figure(MODELS, "1.6 MB: graph 0.6, weights 1.0", "asr info tiny", tested=True),
+    Figure(MODELS, "0.54 million weights", "asr info tiny", tested=True),
+    Figure(MODELS, "it has 41.2 % WER", "asr tune dev-clean-heldout.jsonl bundle=tiny ... (in the text)"),
+)  # fmt: skip
+
+
+def written_on(figure: Figure) -> str:
+    """The day on which the figure was last written or changed, of the history of the repository; "unknown" without."""
+    found = subprocess.run(
+        ["git", "log", "-1", "--format=%as", f"-S{figure.text}", "--", figure.page],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return found.stdout.strip() or "unknown"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each figure: page, date, figure, command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--long", action="store_true", help="only figures that no test computes again")
+    options = parser.parse_args(arguments)
+    for figure in FIGURES:
+        if not (options.long and figure.tested):
+            tested = "  (computed again by tests/docs/test_figures.py)" if figure.tested else ""
+            print(f"{figure.page}  {written_on(figure)}  {figure.text!r}\n    {figure.command}{tested}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The figures of the README: listed with the command that measures them, and computed again where that is quick."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import asr
+from asr.bundle import load_bundle
+from asr.language.ngram_file import load_ngram
+from scripts.docs.figures import FIGURES, MODELS, README, Figure, main
+
+from ..conftest import REPOSITORY
+
+PAGES = {page: (REPOSITORY / page).read_text("utf-8") for page in (README, MODELS)}
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda one: one.text)
+def test_a_listed_figure_is_in_its_page(figure: Figure):
+    assert figure.text in PAGES[figure.page]
+
+
+def test_every_error_rate_and_size_of_the_readme_is_listed():
+    listed = " ".join(figure.text for figure in FIGURES if figure.page == README)
+    text = re.sub(r"^```.*?^```$", "", PAGES[README], flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"\d[\d.,]*(?: to \d[\d.]*)? (?:%|MB|million|seconds)", text)
+    assert [one for one in found if one not in listed and not one.startswith("95 ")] == []
+
+
+def test_the_script_lists_those_that_take_longer(capsys):
+    main(["--long"])
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 2 * sum(not figure.tested for figure in FIGURES)
+    assert re.search(r"README.md  (\d{4}-\d\d-\d\d|unknown)  '\| \*\*19\.8 %", printed)
+    assert "asr evaluate dev-clean-heldout.jsonl" in printed
+
+
+def test_weights_words_and_sizes_are_those_of_the_bundles():
+    for name, millions in (("en", "3.7 million weights"), ("tiny", "0.54 million weights")):
+        weights = sum(array.size for array in load_bundle(name).weights().values())
+        digits = len(millions.split()[0].partition(".")[2])
+        assert f"{weights / 1e6:.{digits}f} million weights" == millions
+        assert millions in PAGES[MODELS]
+    words = len(load_ngram(load_bundle("en").path / "language.lm").words)
+    assert 60_000 <= words <= 60_010
+    for name, table in (("en", (33.6, 3.9, 6.9, 22.8)), ("tiny", (1.6, 0.6, 1.0, None))):
+        sizes = {file.name: file.stat().st_size / 1e6 for file in load_bundle(name).path.iterdir()}
+        found = (sum(sizes.values()), sizes["model.onnx"], sizes["arrays.npz"], sizes.get("language.lm"))
+        for size, expected in zip(found, table, strict=True):
+            assert (size is None) == (expected is None)
+            assert expected is None or round(size, 1) == expected
+
+
+@pytest.mark.slow
+def test_the_error_rate_of_the_samples_is_that_of_the_readme():
+    """Within one word: sums of floating-point numbers differ between processors."""
+    report = asr.evaluate(REPOSITORY / "data" / "samples" / "samples.jsonl")
+    words = report.systems[0].words
+    assert report.wer == pytest.approx(0.132, abs=1.5 / words.counts.reference_length)
