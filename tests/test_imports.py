@@ -37,6 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "writers": set(),
     "evaluation": {"audio", "corpus"},
     "recognition": {"acoustic", "audio", "bundle", "decoding"},
+    "sharing": {"bundle", "evaluation"},
     "tuning": {"decoding", "evaluation", "pronunciation", "recognition"},
     "training": {
         *("acoustic", "audio", "bundle", "corpus", "decoding", "doctor", "evaluation", "pronunciation", "recognition"),
@@ -89,6 +90,7 @@ HOMES = {
     "jiwer": ("evaluation/scoring.py",),
     "hydra": ("cli/composition", "cli/overrides.py", "cli/sweep", "cli/study.py"),
     "omegaconf": ("cli/composition", "cli/sweep", "cli/study.py", "settings/yaml_text.py"),
+    "huggingface_hub": ("sharing/hub.py",),
     "optuna": ("tuning/study.py",),
     "matplotlib": (
         "tuning/study_plot.py",

@@ -68,6 +68,9 @@ ROOTS: dict[str, type[Any]] = {
     "lm": commands.LmConfig,
     "lexicon": commands.LexiconConfig,
     "tune": commands.TuneConfig,
+    "card": commands.CardConfig,
+    "push": commands.PushConfig,
+    "pull": commands.PullConfig,
 }
 """The settings of each command that has any."""
 

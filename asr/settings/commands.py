@@ -418,3 +418,51 @@ class PrepareConfig(Messages):
                 "hold_out is a share and held_out the manifest for it: give both, such as hold_out=0.1 "
                 "held_out=test.jsonl, or neither"
             )
+
+
+@dataclass(kw_only=True)
+class CardConfig(Messages):
+    """`asr card`."""
+
+    report: list[str] = field(default_factory=list)
+    """report.json files of `asr evaluate`, of one or several test sets, for the error rates; by default those that the
+    bundle records"""
+    system: str | None = None
+    """system of these reports; null is the first"""
+    name: str | None = None
+    """name of the model; null is that of the bundle's folder"""
+    language: list[str] = field(default_factory=list)
+    """codes of the languages, such as en"""
+    license: str | None = None
+    """licence of the model, as the hub names it, such as apache-2.0"""
+    output: str | None = None
+    """file to write; null writes to stdout"""
+    overwrite: bool = False
+    """replace a file of that name that this command did not write, or that was changed since"""
+
+
+@dataclass(kw_only=True)
+class PushConfig(CardConfig):
+    """`asr push`."""
+
+    message: str = "A bundle of asr"
+    """message of the commit, in a Git remote or on the hub"""
+    revision: str | None = None
+    """branch; null is the remote's own"""
+    private: bool = True
+    """a new repository on the hub is private"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None:
+            raise ConfigError("output is for `asr card`; `asr push BUNDLE DESTINATION` writes README.md there")
+
+
+@dataclass(kw_only=True)
+class PullConfig(Messages):
+    """`asr pull`."""
+
+    revision: str | None = None
+    """branch or tag; on the hub also a commit; null is the remote's own branch"""
+    overwrite: bool = False
+    """replace a bundle in the folder that was not pulled, or was changed since; never a folder with other files"""
