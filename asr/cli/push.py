@@ -13,8 +13,8 @@ USAGE = "asr push BUNDLE DESTINATION [key=value...]"
 TEXT = """
 Copies a bundle and its model card (README.md, as `asr card` writes it) to a folder, a Git remote
 (git+ssh://HOST/PATH, git+https://..., git+file:///PATH) or a repository on the Hugging Face hub (hf://OWNER/NAME, with
-the extra `hub`). The digests of the bundle are verified first. A file at the destination that asr did not write, or that
-was changed since, is refused before anything is written. What did not change is not written again.
+the extra `hub`). The digests of the bundle are verified first. A file at the destination that asr did not write, or
+that was changed since, is refused before anything is written. What did not change is not written again.
 """
 EXAMPLES = """\
   asr push runs/mine/best /media/models/mine report=[report/report.json]

@@ -76,6 +76,7 @@ def _git(arguments: Sequence[str], what: str) -> str:
     except FileNotFoundError as error:
         raise ConfigError("git is not installed, which the address git+... needs") from error
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
         raise ConfigError(f"{what}: {reason}")
     return done.stdout

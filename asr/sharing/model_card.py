@@ -98,9 +98,8 @@ def stored_measurements(bundle: Bundle) -> list[Measurement]:
         if not isinstance(values, Mapping) or not _is_share(values.get("wer")):
             continue
         ends = values.get("wer_interval")
-        interval = (
-            (ends[0], ends[1]) if isinstance(ends, list) and len(ends) == 2 and all(map(_is_share, ends)) else None
-        )
+        has_interval = isinstance(ends, list) and len(ends) == 2 and all(map(_is_share, ends))
+        interval = (ends[0], ends[1]) if has_interval else None
         cer, utterances, decoder = (values.get(name) for name in ("cer", "utterances", "decoder"))
         found.append(
             Measurement(
@@ -178,8 +177,8 @@ def _about(bundle: Bundle) -> list[str]:
     direction = "bidirectional " if model.bidirectional else ""
     language = " and a language model" if bundle.decoder is not None and bundle.decoder.lm is not None else ""
     return [
-        f"A speech recogniser of `asr`: {model.depth} {direction}{model.cell.value.upper()} layers of {model.units} units "
-        f"over {features.mels} log-mel bands, trained with CTC, {bundle.bytes_on_disk / 1e6:.1f} MB{language}. "
+        f"A speech recogniser of `asr`: {model.depth} {direction}{model.cell.value.upper()} layers of {model.units} "
+        f"units over {features.mels} log-mel bands, trained with CTC, {bundle.bytes_on_disk / 1e6:.1f} MB{language}. "
         f"It writes {len(bundle.alphabet.symbols)} symbols from audio of {features.sample_rate:,} Hz.",
     ]
 

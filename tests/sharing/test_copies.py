@@ -195,6 +195,10 @@ class FakeHub(BaseHTTPRequestHandler):
     def do_GET(self):
         if "/resolve/" in self.path:
             return self.file()
+        if "/tree/" in self.path:
+            return self.reply(
+                [{"type": "file", "path": name, "size": len(one), "oid": "0"} for name, one in self.files.items()]
+            )
         siblings = [{"rfilename": name} for name in self.files]
         return self.reply(
             {"id": "anna/mine", "modelId": "anna/mine", "sha": "a" * 40, "siblings": siblings, "tags": []}
