@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 USAGE = "asr card BUNDLE [key=value...]"
 TEXT = """
 Writes the model card of a bundle as the Hugging Face hub reads it: README.md, whose YAML header has the error rates as
-a `model-index`. The rates are those of report.json files of `asr evaluate` (report=...), or those that the bundle itself
-records. Without output=FILE, the card is written to standard output.
+a `model-index`. The rates are those of report.json files of `asr evaluate` (report=...), or those that the bundle
+itself records. Without output=FILE, the card is written to standard output.
 """
 EXAMPLES = """\
   asr card en language=[en] license=apache-2.0
