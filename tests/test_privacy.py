@@ -82,7 +82,7 @@ def test_no_report_or_bundle_has_an_absolute_path_of_its_author(asr_command, tin
     # Ids and fields of the manifest are absolute paths here, as are the names of all files.
     rows = [json.loads(line) for line in (SAMPLES / "samples.jsonl").read_text().splitlines()[:3]]
     rows = [
-        {"audio_filepath": str(SAMPLES / row["audio_filepath"]), "text": row["text"], "source": f"{tmp_path}/x/{place}.flac"}
+        row | {"audio_filepath": str(SAMPLES / row["audio_filepath"]), "source": f"{tmp_path}/x/{place}.flac"}
         for place, row in enumerate(rows)
     ]  # fmt: skip
     manifest = write_rows(tmp_path / "anna" / "test.jsonl", rows)
