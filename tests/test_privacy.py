@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from .conftest import RATE, REPOSITORY, SAMPLES, oracle
+from asr.bundle import copy_bundle, load_bundle
+
+from .conftest import RATE, REPOSITORY, SAMPLES, oracle, write_rows
 
 SAMPLE = sorted(SAMPLES.glob("*.opus"))[0]
 # With any of these, ONNX Runtime sends nothing by itself.
@@ -63,3 +66,36 @@ def test_a_transcription_looks_up_no_host_and_writes_only_its_outputs(tmp_path):
     assert {one for one in outside if not one.is_relative_to(work / "out") and not one.is_relative_to(scratch)} == set()
     assert (work / "out" / "minute.txt").exists()
     assert list(home.iterdir()) == list(scratch.iterdir()) == []
+
+
+def test_no_report_or_bundle_has_an_absolute_path_of_its_author(asr_command, tiny_bundle, tmp_path):
+    bundle = tmp_path / "anna" / "best"
+    train = [str(tmp_path / "anna" / "data" / name) for name in ("train.jsonl", "more.jsonl")]
+    valid = ", ".join(str(tmp_path / "anna" / name) for name in ("valid.jsonl", "other.jsonl"))
+    copy_bundle(
+        load_bundle(tiny_bundle), bundle, error_rates={valid: {"wer": 0.5}},
+        provenance={"train": train, "init": {"bundle": str(tmp_path / "anna" / "first"), "seed": 1}},
+    )  # fmt: skip
+    card = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    assert card["provenance"] == {"train": ["train.jsonl", "more.jsonl"], "init": {"bundle": "first", "seed": 1}}
+    assert list(card["error_rates"]) == ["valid.jsonl, other.jsonl"]
+    # Ids and fields of the manifest are absolute paths here, as are the names of all files.
+    rows = [json.loads(line) for line in (SAMPLES / "samples.jsonl").read_text().splitlines()[:3]]
+    rows = [
+        row | {"audio_filepath": str(SAMPLES / row["audio_filepath"]), "source": f"{tmp_path}/x/{place}.flac"}
+        for place, row in enumerate(rows)
+    ]  # fmt: skip
+    manifest = write_rows(tmp_path / "anna" / "test.jsonl", rows)
+    hypotheses = write_rows(tmp_path / "anna" / "other.jsonl", rows)
+    arguments = ("evaluate", manifest, f"bundle={bundle}", f"against=[{hypotheses}]", "worst=0")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert asr_command(*arguments, f"output_dir={first}").code == 0
+    assert asr_command(*arguments, f"baseline={first / 'report.json'}", f"output_dir={second}").code == 0
+    written = [bundle / "bundle.json", *first.iterdir(), *second.iterdir()]
+    assert len(written) > 15
+    for path in written:
+        content = path.read_text("utf-8")
+        assert str(tmp_path) not in content, path
+        assert str(REPOSITORY) not in content, path
+    report = json.loads((second / "report.json").read_text("utf-8"))
+    assert [one["name"] for one in report["systems"]] == ["best, greedy", "other.jsonl"]

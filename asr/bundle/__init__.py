@@ -1,5 +1,6 @@
 """Model bundles: their cards (`card`), arrays (`arrays`) and files (`store`)."""
 
+from asr.bundle.store import BUNDLE_FILES as BUNDLE_FILES
 from asr.bundle.store import Bundle as Bundle
 from asr.bundle.store import bundle_argument as bundle_argument
 from asr.bundle.store import bundle_folder as bundle_folder

@@ -61,6 +61,8 @@ _G2P = "g2p.npz"
 _WEIGHTS, _STATISTICS = "weights.safetensors", "statistics.safetensors"
 _ARRAYS = "arrays.npz"
 """of format 1"""
+BUNDLE_FILES = (_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _LANGUAGE, _PRONUNCIATIONS, _G2P, _ARRAYS)
+"""what a bundle may consist of"""
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
 _LARGEST = {_JSON: 10 << 20, _GRAPH: 1 << 30, _PRONUNCIATIONS: 1 << 28, _G2P: 1 << 28, _ARRAYS: 1 << 30}
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
@@ -106,6 +108,34 @@ class Bundle:
     def bytes_on_disk(self) -> int:
         """Size of all its files."""
         return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files."""
+        if self.digests:
+            return (_JSON, *self.digests)
+        decoder = self.decoder
+        optional = {
+            _LANGUAGE: decoder is not None and decoder.lm is not None,
+            _PRONUNCIATIONS: decoder is not None and decoder.pronunciations is not None,
+            _G2P: decoder is not None and decoder.g2p is not None,
+        }
+        return (_JSON, _GRAPH, _ARRAYS, *(name for name, is_there in optional.items() if is_there))
+
+    def verify(self) -> None:
+        """Compare the digests of all its files with those in its card, reading all of each file.
+
+        Raises
+        ------
+        BundleError
+            If a file is damaged, or belongs to another bundle.
+        """
+        for name, digest in self.digests.items():
+            if name in (_WEIGHTS, _STATISTICS, _LANGUAGE):
+                open_tensors(self.path / name, digest, whole=True)
+            else:
+                _read_checked(self.path / name, self.digests)
+        self.weights()
 
     def weights(self) -> dict[str, npt.NDArray[np.float32]]:
         """The weights of the model by name.
@@ -454,8 +484,7 @@ def check_bundle_output(path: str | Path, *, overwrite: bool = False) -> None:
 
 def _foreign(folder: Path, *, overwrite: bool) -> str | None:
     """What a folder holds besides a bundle, in words."""
-    names = {_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _ARRAYS, _LANGUAGE, _PRONUNCIATIONS, _G2P}
-    found = foreign_entry(folder, lambda path: path.name in names and path.is_file() and not path.is_symlink())
+    found = foreign_entry(folder, lambda path: path.name in BUNDLE_FILES and path.is_file() and not path.is_symlink())
     if found or overwrite or not any(folder.iterdir()):
         return found
     try:

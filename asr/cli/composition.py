@@ -69,6 +69,9 @@ ROOTS: dict[str, type[Any]] = {
     "lexicon": commands.LexiconConfig,
     "average": commands.AverageConfig,
     "tune": commands.TuneConfig,
+    "card": commands.CardConfig,
+    "push": commands.PushConfig,
+    "pull": commands.PullConfig,
 }
 """The settings of each command that has any."""
 

@@ -145,13 +145,16 @@ def _report(
 ) -> EvaluationReport:
     """Run the systems on a set; print and write its report."""
     from asr.evaluation.report import make_report
-    from asr.evaluation.report_files import MEDIA_FOLDER, write_report
     from asr.evaluation.sets import set_title
 
     vocabulary, vocabulary_name = _vocabulary(planned[0], settings)
     title = settings.title if is_alone else set_title(settings.title, one.name)
     with ExitStack() as stack:
-        files = stack.enter_context(temporary_folder(folder / MEDIA_FOLDER)) if folder else None
+        files = None
+        if folder:
+            from asr.evaluation.report_files import MEDIA_FOLDER, write_report
+
+            files = stack.enter_context(temporary_folder(folder / MEDIA_FOLDER))
         systems, media = _run(planned, one.utterances, settings, files)
         report = make_report(
             one.utterances,

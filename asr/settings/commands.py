@@ -74,7 +74,7 @@ class ExperimentConfig(Messages):
                 "training by MMI needs a table of all n-grams of symbols, which pieces are too many for: set "
                 "model.mmi_output=false, and leave training.mmi_weight out"
             )
-        if self.model.phone_output and not self.data.lexicon:
+        if self.model.phone_output and not self.data.lexicon and not self.init:
             raise ConfigError(
                 "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE "
                 "(`asr lexicon` makes one)"
@@ -85,7 +85,7 @@ class ExperimentConfig(Messages):
         """`training.mmi_weight`, or the value that null stands for."""
         if self.training.mmi_weight is not None:
             return self.training.mmi_weight
-        return _MMI_WEIGHT if self.model.mmi_output or self.model.phone_output else 0.0
+        return _MMI_WEIGHT if self.model.mmi_output else 0.0
 
 
 @dataclass(kw_only=True)
@@ -431,3 +431,51 @@ class PrepareConfig(Messages):
                 "hold_out is a share and held_out the manifest for it: give both, such as hold_out=0.1 "
                 "held_out=test.jsonl, or neither"
             )
+
+
+@dataclass(kw_only=True)
+class CardConfig(Messages):
+    """`asr card`."""
+
+    report: list[str] = field(default_factory=list)
+    """report.json files of `asr evaluate`, of one or several test sets, for the error rates; by default those that the
+    bundle records"""
+    system: str | None = None
+    """system of these reports; null is the first"""
+    name: str | None = None
+    """name of the model; null is that of the bundle's folder"""
+    language: list[str] = field(default_factory=list)
+    """codes of the languages, such as en"""
+    license: str | None = None
+    """licence of the model, as the hub names it, such as apache-2.0"""
+    output: str | None = None
+    """file to write; null writes to stdout"""
+    overwrite: bool = False
+    """replace a file of that name that this command did not write, or that was changed since"""
+
+
+@dataclass(kw_only=True)
+class PushConfig(CardConfig):
+    """`asr push`."""
+
+    message: str = "A bundle of asr"
+    """message of the commit, in a Git remote or on the hub"""
+    revision: str | None = None
+    """branch; null is the remote's own"""
+    private: bool = True
+    """a new repository on the hub is private"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None:
+            raise ConfigError("output is for `asr card`; `asr push BUNDLE DESTINATION` writes README.md there")
+
+
+@dataclass(kw_only=True)
+class PullConfig(Messages):
+    """`asr pull`."""
+
+    revision: str | None = None
+    """branch or tag; on the hub also a commit; null is the remote's own branch"""
+    overwrite: bool = False
+    """replace a bundle in the folder that was not pulled, or was changed since; never a folder with other files"""

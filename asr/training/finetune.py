@@ -49,10 +49,13 @@ def adopt_settings(settings: Settings, bundle: Bundle, chosen: Collection[str]) 
         )
 
     alphabet_chosen = any(name.startswith("alphabet.") for name in chosen)
+    model = mine("model", settings.model, bundle.model)
+    if alphabet_chosen and not {"model", "model.phone_output"}.intersection(chosen):
+        model = replace(model, phone_output=settings.model.phone_output)  # the phones are those of another language
     return replace(
         settings,
         features=mine("features", settings.features, bundle.log_mel.settings),
-        model=mine("model", settings.model, bundle.model),
+        model=model,
         normalizer=mine("normalizer", settings.normalizer, bundle.normalizer),
         alphabet=settings.alphabet if alphabet_chosen else alphabet_settings(bundle.alphabet),
     )

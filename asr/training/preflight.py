@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from asr.audio.segment import AudioSource
+from asr.bundle import load_bundle
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.doctor.examination import Diagnosis, examine
 from asr.doctor.faults import KINDS, Fault, Severity
 from asr.errors import ConfigError, ManifestError
 from asr.files import typed_path
-from asr.pronunciation.dictionary import Pronunciations, read_dictionary
+from asr.pronunciation.dictionary import Pronunciation, read_dictionary
+from asr.pronunciation.g2p import G2p
+from asr.pronunciation.lookup import look_up
+from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PHONES, PhoneSet
 from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet
@@ -46,8 +51,8 @@ class Corpus:
     """impulse responses of `augment.reverb_manifests`"""
     phones: PhoneSet | None = None
     """for a model with an output layer over phones"""
-    lexicon: Pronunciations | None = None
-    """of `data.lexicon`"""
+    lexicon: Mapping[str, Sequence[Pronunciation]] | None = None
+    """of `data.lexicon`, or of the bundle that the run starts from"""
 
     def phone_labels(self, utterances: Sequence[Utterance]) -> list[list[int]] | None:
         """The preferred pronunciation of each utterance's words; None for a model without an output over phones."""
@@ -127,25 +132,46 @@ def read_corpus(settings: ExperimentConfig) -> Corpus:
 
 def _read_lexicon(
     settings: ExperimentConfig, utterances: Sequence[Utterance]
-) -> tuple[PhoneSet | None, Pronunciations | None]:
+) -> tuple[PhoneSet | None, Mapping[str, Sequence[Pronunciation]] | None]:
     """The phones and the lexicon of a model with an output layer over phones."""
-    if not settings.model.phone_output or not settings.data.lexicon:
+    if not settings.model.phone_output:
         return None, None
-    lexicon = read_dictionary(settings.data.lexicon)
-    lacking: dict[str, str] = {}
+    words: dict[str, str] = {}
     for one in utterances:
         for word in (one.text or "").split():
-            if word not in lexicon:
-                lacking.setdefault(word, one.where)
+            words.setdefault(word, one.where)
+    if settings.data.lexicon:
+        lexicon: Mapping[str, Sequence[Pronunciation]] = read_dictionary(settings.data.lexicon)
+        source = f"data.lexicon={settings.data.lexicon}"
+    else:
+        lexicon, source = _bundle_lexicon(settings, words)
+    lacking = {word: where for word, where in words.items() if word not in lexicon}
     if lacking:
         raise ManifestError(
             [f"{where}: {word!r} has no pronunciation" for word, where in list(lacking.items())[:_MANY]],
             summary=[
-                f"data.lexicon={settings.data.lexicon} lacks {len(lacking)} words of the texts: "
-                "`asr lexicon MANIFEST... output=FILE` makes one with all words of manifests"
+                f"{source} lacks {len(lacking)} words of the texts: `asr lexicon MANIFEST... output=FILE` makes a lexicon "
+                "with all words of manifests, for data.lexicon=FILE"
             ],
         )
     return PhoneSet(PHONES), lexicon
+
+
+def _bundle_lexicon(
+    settings: ExperimentConfig, words: Iterable[str]
+) -> tuple[Mapping[str, Sequence[Pronunciation]], str]:
+    """The pronunciations of words by the lexicon and the G2P model of the bundle that the run starts from."""
+    bundle = load_bundle(settings.init) if settings.init else None
+    decoder = bundle.decoder if bundle else None
+    if decoder is None or decoder.pronunciations is None:
+        raise ConfigError(
+            "model.phone_output=true needs the pronunciations of the words: data.lexicon=FILE (`asr lexicon` makes one)"
+        )
+    dictionary = load_dictionary(decoder.pronunciations).pronunciations
+    g2p = None if decoder.g2p is None else G2p.load(Path(decoder.g2p))
+    found = look_up([word for word in words if word not in dictionary], dictionary, g2p)
+    known = {word: dictionary[word] for word in words if word in dictionary}
+    return known | {word: one.pronunciations for word, one in found.items()}, f"the bundle init={settings.init}"
 
 
 def augmentation_recordings(settings: ExperimentConfig) -> tuple[list[AudioSource], list[AudioSource], list[str]]:

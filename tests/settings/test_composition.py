@@ -26,6 +26,9 @@ def numbers(command: str, kind: str = "float") -> list[Key]:
     return [key for key in keys.values() if kind in str(key.kind)]
 
 
+WITHOUT_NUMBERS = {"card", "push", "pull"}
+
+
 def check_refused(asr_command, command: str, key: Key, value: str) -> None:
     given = f"[{value}]" if "list" in str(key.kind) else value
     choices = ["decoder=beam"] if key.name.startswith("decoder.") else []
@@ -39,7 +42,7 @@ def check_refused(asr_command, command: str, key: Key, value: str) -> None:
     assert len(outcome.err) < 300
 
 
-@pytest.mark.parametrize("command", composition.ROOTS)
+@pytest.mark.parametrize("command", [name for name in composition.ROOTS if name not in WITHOUT_NUMBERS])
 def test_an_infinite_number_is_one_line_and_exit_code_2(asr_command, command):
     check_refused(asr_command, command, numbers(command)[-1], "nan" if len(command) % 2 else "inf")
 
