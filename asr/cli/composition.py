@@ -621,7 +621,9 @@ class Composer:
 
     def _suspect(self, overrides: Sequence[str]) -> str:
         """The file that is at fault where an error names none: that of the only option chosen, or the primary one."""
-        typed = [read_override(override) for override in overrides]
+        sources = [one for one in self.loader.get_sources() if one.provider in ("own folder", "main")]
+        groups = {group for source in sources if source.available() for group, _ in _groups_in(source)}
+        typed = [one for one in map(read_override, overrides) if one.name in groups]
         paths = [f"{one.name}/{one.value}" for one in typed if self._file_of(f"{one.name}/{one.value}") is not None]
         path = self._file_of(paths[0] if len(paths) == 1 else self._name)
         return _shown_path(path) if path is not None and len(paths) < 2 else ", ".join(paths)
