@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 import yaml
@@ -14,6 +15,8 @@ from asr.cli.composition import ROOTS, Composer
 from asr.cli.overrides import chosen_names, is_interpolation, split_commas
 from asr.errors import ConfigError
 from asr.settings.model import Cell
+
+from ..conftest import REPOSITORY
 
 HEADS = [
     "key", "a.b", "a/b", "group@package", "group@a.b", "a-b", "_x", "+key", "++key", "~key", "+group@package", "~group",
@@ -68,7 +71,7 @@ def test_every_form_of_override_does_what_hydra_does_or_is_refused_with_the_reas
         "lm": ("order", "3"),
         "evaluate": ("workers", "2"), "lexicon": ("overwrite", "true"), "tune": ("trials", "2"),
         "transcribe": ("workers", "2"), "align": ("workers", "2"),
-    }[command]  # fmt: skip
+    }.get(command, ("log", "json"))  # fmt: skip
     with Composer(command) as composer:
         for form, message in FORMS.items():
             text = form.format(name=name, value=value)
@@ -255,3 +258,12 @@ def test_what_is_shown_is_the_job_hydra_or_one_section(asr_command):
     for kind, text in (("defaults-tree", "model: gru"), ("searchpath", "conf"), ("defaults", "model/gru")):
         assert text in asr_command("train", "model=gru", "--info", kind).out
     assert "Config search path" in asr_command("train", "--info").out
+
+
+def test_the_refusals_that_the_documentation_shows_are_those_of_the_program(asr_command):
+    text = (REPOSITORY / "docs" / "configuring.md").read_text()
+    shown = re.findall(r"^\$ asr (.*)\n(asr: error: .*\n)", text, re.MULTILINE)
+    checked = [one for one in shown if "my_conf" not in one[0]]
+    assert len(checked) > 5
+    for command, message in checked:
+        assert asr_command(*shlex.split(command)).err == message
