@@ -81,23 +81,23 @@ def show_composition(composer: Composer, split: Arguments) -> bool:
     ConfigError
         For a flag without the one that it belongs to, and a section that there is not.
     """
-    from asr.cli.composition_views import composition_yaml, print_composition
-
     kind, info = split.values.get("--cfg"), split.values.get("--info")
     for flag in ("--resolve", "--package"):
         if flag in split.flags and kind is None:
             raise ConfigError(f"{flag} belongs to --cfg: type --cfg job {flag} {split.values.get(flag, '')}".rstrip())
+    if kind is None and info is None:
+        return False
+    from asr.cli.composition_views import composition_yaml, print_composition
+
     if kind is not None:
         resolve = "--resolve" in split.flags
         print(
             composition_yaml(composer, split.overrides, kind, section=split.values.get("--package"), resolve=resolve),
             end="",
         )
-        return True
-    if info is not None:
-        print_composition(composer, split.overrides, info)
-        return True
-    return False
+    else:
+        print_composition(composer, split.overrides, str(info))
+    return True
 
 
 def load_engine(bundle: Bundle, kind: EngineKind) -> AcousticModel:

@@ -108,14 +108,17 @@ def suggestions(words: Sequence[str]) -> list[str]:
         return [flag for flag in FLAGS if flag.startswith(word)]
     if before[0] not in ROOTS:
         return []
+    asked = before[-1] in ("--config-dir", "-cd", "--config-name", "-cn", "--package", "-p")
     try:
-        split = split_arguments(before[1:])
+        split = split_arguments(before[1:-1] if asked else before[1:])
         with Composer.from_arguments(before[0], split) as composer:
             if before[-1] in ("--config-name", "-cn"):
                 return [name for name in composer.config_names if name.startswith(word)]
+            if asked:  # a folder, or a section
+                return []
             return _of_settings(composer, split.overrides, word) if word else []
     except ConfigError:  # what is typed so far cannot be used: complete the word as if it were the first
-        if before[-1] in ("--config-dir", "-cd", "--config-name", "-cn") or not word:
+        if asked or not word:
             return []
         with Composer(before[0]) as composer:
             return _of_settings(composer, [], word)

@@ -28,7 +28,7 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
@@ -169,8 +169,11 @@ class Composer:
         GlobalHydra.instance().clear()
         version.setbase(_VERSION)
         self.hydra = Hydra.create_main_hydra2(task_name=self.command, config_search_path=path)
-        if self._name != self.command:
+        try:
             self._check_name()
+        except ConfigError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -472,7 +475,7 @@ class Composer:
             for inner, found in flat(value, name):
                 if inner not in keys:
                     raise ConfigError(self._unknown_key(inner, keys))
-                self._check_value(keys[inner], found, shown(found), choices)
+                self._check_value(keys[inner], found, str(found), choices)
             return
         if parsed.is_sweep_override():
             for single in single_values(parsed):
@@ -519,8 +522,8 @@ class Composer:
         return f"{message}{near}; `asr {self.command} --help` lists all"
 
     def _check_name(self) -> None:
-        names = self.config_names
         if not self._is_config(self._name):
+            names = self.config_names
             folders = ", ".join(folder.removeprefix("file://") for folder in self._folders)
             raise ConfigError(
                 f"--config-name: there is no {self._name!r}{did_you_mean(self._name, names)}; "
@@ -593,7 +596,11 @@ class Composer:
         except UnicodeDecodeError as error:
             raise ConfigError(f"{self._not_text()}: not UTF-8 text") from error
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-            raise ConfigError(self._message(error)) from error
+            raise ConfigError(self._message(error, overrides)) from error
+        except (ValueError, TypeError, AttributeError, AssertionError) as error:
+            # What Hydra raises for a defaults list or a file of another shape; ValueError also for a whole number of
+            # more digits than Python reads.
+            raise ConfigError(self._message(error, overrides)) from error
 
     def _compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str | None]]:
         """The configuration without Hydra's own settings, and the options that were chosen of groups."""
@@ -615,7 +622,16 @@ class Composer:
                     return _shown_path(path)
         return self._name
 
-    def _message(self, error: Exception) -> str:
+    def _suspect(self, overrides: Sequence[str]) -> str:
+        """The file that is at fault where an error names none: that of the only option chosen, or the primary one."""
+        sources = [one for one in self.loader.get_sources() if one.provider in ("own folder", "main")]
+        groups = {group for source in sources if source.available() for group, _ in _groups_in(source)}
+        typed = [one for one in map(read_override, overrides) if one.name in groups]
+        paths = [f"{one.name}/{one.value}" for one in typed if self._file_of(f"{one.name}/{one.value}") is not None]
+        path = self._file_of(paths[0] if len(paths) == 1 else self._name)
+        return _shown_path(path) if path is not None and len(paths) < 2 else ", ".join(paths)
+
+    def _message(self, error: Exception, overrides: Sequence[str] = ()) -> str:
         """What is wrong, on one line: with file and line where a file is at fault."""
         if isinstance(error, yaml.YAMLError):
             mark = getattr(error, "problem_mark", None)
@@ -632,7 +648,9 @@ class Composer:
             place = self._place(named[1], "defaults") if named else None
             missing = re.search(r"Could not (?:load|find) '([^']+)'", message)
             near = did_you_mean(missing[1].rpartition("/")[2], self._siblings(missing[1])) if missing else ""
-            return f"{place}: {message.split(': ', 1)[-1].rstrip('.')}{near}" if place else f"{message}{near}"
+            if place is None and not isinstance(error, OmegaConfBaseException | OverrideParseException):
+                place = self._suspect(overrides)
+            return f"{place}: {message.split(': ', 1)[-1].rstrip('.') if named else message}{near}"
         config_path, _, detail = within.groups()
         path = self._file_of(config_path)
         if path is not None:
@@ -645,7 +663,7 @@ class Composer:
         keys = _declared_keys(self.command)
         if re.match(r"Key '.*' not in", detail):
             return f"{place}: {self._unknown_name(full_key, keys)}"
-        if full_key in keys and (value := re.match(r"Value '(.*?)' ", detail)):
+        if full_key in keys and (value := re.match(r"(?:Value|Invalid value) '(.*?)'[ ,]", detail)):
             key = keys[full_key]
             if key.choices:
                 choices = ", ".join(key.choices)

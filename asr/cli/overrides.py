@@ -272,9 +272,12 @@ def _is_quoted(value: str) -> bool:
 
 
 def _quoted(value: str) -> str:
+    is_file = "${" in value and typed_path(value).exists()
+    if "${" in value and not is_file and "'" in value and '"' not in value and not value.endswith("\\"):
+        return f'"{value}"'  # OmegaConf would find the backslash before a quote in an interpolation
     # In Hydra's grammar a backslash escapes only a quote, or a backslash before one.
     escaped = re.sub(r"(\\*)(')", lambda match: match[1] * 2 + "\\'", value)
     escaped = re.sub(r"(\\+)$", lambda match: match[1] * 2, escaped)
-    if "${" in value and typed_path(value).exists():  # a file of that name, not an interpolation
+    if is_file:  # not an interpolation
         escaped = escaped.replace("${", "\\${")
     return "'" + escaped + "'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asr.settings.checks import ConfigEnum, at_least, between, check_settings
+from asr.settings.checks import ConfigEnum, at_least, between, check_settings, require
 
 
 class Metric(ConfigEnum):
@@ -47,6 +47,8 @@ class StudyConfig:
     """values to try, as on the command line: {optimizer.learning_rate: "tag(log, interval(1e-4, 1e-2))"}"""
 
     def __post_init__(self) -> None:
-        params, self.params = self.params, None  # texts for Hydra's parser
+        params, self.params = self.params, None
+        if params is not None and not isinstance(params, dict):
+            require(False, "hydra.sweeper.params", "keys with values to try, or null", params)
         check_settings(self, "hydra.sweeper", unset=None)
         self.params = params
