@@ -147,6 +147,10 @@ def read_pipe(
     with ExitStack() as stack:
         try:
             file = ArrivingBytes(path, _descriptor(name, stack), reader.stop)
+            first = file.read(_READ_BYTES)
+            if not first and not reader.stop.is_set():
+                raise AudioError(path, "ended before anything arrived")
+            file.put_back(first)
             stated: int | None = None
             if raw is None:
                 raw, stated = read_wav_header(file)
