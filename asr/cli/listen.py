@@ -32,9 +32,9 @@ TEXT = """
 Recognises speech while it is spoken. The sound comes from the microphone, from standard input (-) or a pipe, or from a
 FILE that is played at its own pace. In a terminal the text grows: what may still change is dim, and a segment is final
 when the speaker pauses. Elsewhere, each segment is a line as soon as it is final. Ctrl-C ends with the last words.
-Standard input is a container that can be decoded while it arrives (WAV, Ogg, FLAC, MP3, WebM, MPEG-TS), or with rate=
-raw signed 16-bit samples. The microphone needs the extra `live`: pip install 'asr[live]'. Settings of live.endpoint may
-be given as endpoint.
+Standard input is a container that can be decoded while it arrives (WAV, Ogg, FLAC, MP3, WebM, MPEG-TS), or, with rate=,
+raw signed 16-bit samples. The microphone needs the extra `live`: pip install 'asr[live]'. endpoint.NAME is short for
+live.endpoint.NAME.
 """
 EXAMPLES = """\
   asr listen

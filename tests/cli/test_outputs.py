@@ -91,6 +91,8 @@ PLACES = {
     "align-file": ([*ALIGN, "output_dir=out"], "out"),
     "align-manifest": ([*ALIGN, "cut_dir=out"], "out/manifest.jsonl"),
     "align-cuts": ([*ALIGN, "cut_dir=out"], "out/talk/talk-00002.flac"),
+    "listen": (["listen", "talk.opus", "format=vtt", "output=out.vtt"], "out.vtt"),
+    "listen-folder": (["listen", "talk.opus", "output=out"], "out/mine"),
     "train": ([*TRAIN, "run_dir=out"], "out/notes.txt"),
     "train-file": ([*TRAIN, "run_dir=out"], "out"),
 }
