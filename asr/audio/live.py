@@ -227,8 +227,9 @@ class ArrivingBytes:
 def _descriptor(name: str, stack: ExitStack) -> int:
     if name == "-":
         return sys.stdin.fileno()
-    descriptor = os.open(name, os.O_RDONLY)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)  # it would wait for who writes, whatever the user types
     stack.callback(os.close, descriptor)
+    os.set_blocking(descriptor, True)
     return descriptor
 
 
@@ -238,20 +239,20 @@ def read_wav_header(file: ArrivingBytes) -> tuple[RawFormat | None, int | None]:
     FFmpeg's demuxer waits for 64 kB of samples before it gives the first. No format, and no bytes read, if it is no WAV
     file of whole or floating-point numbers.
     """
-    header = file.read_all(12)
-    form = b""
-    if header[:4] == b"RIFF" and header[8:] == b"WAVE":
-        while len(chunk := file.read_all(8)) == 8:
-            header += chunk
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data" or len(header) + length > _LONGEST_HEADER:
-                break
+    header, form = file.read_all(12), b""
+    goes_on = header[:4] == b"RIFF" and header[8:] == b"WAVE"
+    while goes_on:
+        chunk = file.read_all(8)
+        header += chunk
+        name, length = struct.unpack("<4sI", chunk.ljust(8, b"\0"))
+        raw = _wav_format(form) if name == b"data" else None
+        if raw is not None:
+            return raw, None if is_unknown_size(length) else length
+        goes_on = len(chunk) == 8 and name != b"data" and len(header) + length <= _LONGEST_HEADER
+        if goes_on:
             content = file.read_all(length + length % 2)
             header += content
-            if name == b"fmt ":
-                form = content
-        if header[-8:-4] == b"data" and (raw := _wav_format(form)):
-            return raw, None if is_unknown_size(length) else length
+            form = content if name == b"fmt " else form
     file.put_back(header)
     return None, None
 

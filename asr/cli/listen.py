@@ -154,7 +154,9 @@ def _recognise(
                     with lateness.measured(len(item) / rate):
                         write(session.push(item))
                     if lateness.is_new:
-                        _warn(outputs, f"this computer is too slow: the text is {reader.backlog:.0f} s late, and later")
+                        _warn(
+                            outputs, f"recognition takes longer than speaking: the text is {reader.backlog:.0f} s late"
+                        )
             except AudioError as problem:
                 error = problem
             write(session.finish())
