@@ -23,8 +23,8 @@ from asr.errors import AudioError
 
 # The longest block; and what may wait for the recogniser before the source is made to wait.
 _BLOCK_SECONDS, _BACKLOG_SECONDS = 0.05, 20.0
-# How soon a stop is noticed.
-_POLL_SECONDS = 0.1
+# How soon a stop is noticed, and how long a library may take to end.
+_POLL_SECONDS, _CLOSE_SECONDS = 0.1, 5.0
 _READ_BYTES = 1 << 15
 # Of a WAV file: bytes before its samples at most, the number of a codec that stands further on, and the codecs that are
 # read here, with their bits.
@@ -89,7 +89,7 @@ class LiveReader:
     def close(self) -> None:
         """End the thread; what it has read is dropped."""
         self.stop.set()
-        self._thread.join(timeout=1)
+        self._thread.join(timeout=_CLOSE_SECONDS)
 
     def _read(self) -> None:
         size = round(_BLOCK_SECONDS * self.sample_rate)

@@ -88,7 +88,8 @@ def _listen(split: Arguments, settings: ListenConfig) -> int:
         with open_outputs(settings.format, output, overwrite=settings.overwrite) as outputs:
             if not split.files:
                 _log.info("recording from %s; Ctrl-C ends", name)
-            return _recognise(session, source, outputs, name=name, rate=bundle.log_mel.settings.sample_rate)
+            rate = bundle.log_mel.settings.sample_rate
+            return _recognise(session, source, outputs, name=name, rate=rate, pace=settings.pace)
 
 
 def _warm_up(transcriber: Transcriber) -> None:
@@ -132,6 +133,7 @@ def _recognise(
     *,
     name: str,
     rate: int,
+    pace: Pace,
 ) -> int:
     """Recognise until the source ends or a signal comes; returns the exit code."""
     from asr.audio.live import LiveReader
@@ -153,7 +155,7 @@ def _recognise(
                         continue
                     with lateness.measured(len(item) / rate):
                         write(session.push(item))
-                    if lateness.is_new:
+                    if lateness.is_new and pace is Pace.realtime:
                         _warn(
                             outputs, f"recognition takes longer than speaking: the text is {reader.backlog:.0f} s late"
                         )

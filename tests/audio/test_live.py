@@ -180,28 +180,53 @@ def microphone_of(monkeypatch):
 
 
 def test_a_microphone_is_read_to_the_last_sample_before_the_stop(microphone_of, rng):
-    values = rng.normal(size=50_000).astype(np.float32)
+    values = rng.integers(-32768, 32768, 50_000).astype(np.int16)
     samples, messages = microphone_of(values)
-    assert np.array_equal(samples, values)
+    assert np.array_equal(samples, values.astype(np.float32) / 32768)
     assert messages == []
 
 
+def test_a_microphone_that_never_pauses_is_left_at_a_stop(monkeypatch):
+    """The device is closed before what it recorded is taken: else there might be no end of it."""
+    over = threading.Event()
+    module = fake_sounddevice(np.ones(10, np.int16), RATE)
+    inner = module.InputStream
+
+    class Endless(inner):
+        def _play(self):
+            block = np.ones((100, 1), np.int16)
+            while not over.is_set():
+                self._callback(block, len(block), None, SimpleNamespace(input_overflow=False))
+
+        def __exit__(self, *error):
+            over.set()
+            super().__exit__(*error)
+
+    module.InputStream = Endless
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    reader = LiveReader(partial(microphone.read_microphone, 1, "Headset"), sample_rate=RATE)
+    next(iter(reader))
+    reader.close()
+    assert over.is_set()
+    assert not reader._thread.is_alive()
+
+
 def test_a_microphone_that_gives_only_zeros_is_reported(microphone_of):
-    _, messages = microphone_of(np.zeros(6 * RATE, np.float32))
+    _, messages = microphone_of(np.zeros(6 * RATE, np.int16))
     assert messages == ["gives only zeros: it is muted, or this program has no permission to record"]
-    assert microphone_of(np.full(6 * RATE, 1e-6, np.float32))[1] == []
+    assert microphone_of(np.ones(6 * RATE, np.int16))[1] == []
 
 
 def test_samples_that_a_microphone_loses_are_reported_once(microphone_of, monkeypatch):
     monkeypatch.setattr(microphone, "_BLOCKS_AHEAD", 3)
-    _, messages = microphone_of(np.ones(20 * RATE, np.float32))
+    _, messages = microphone_of(np.ones(20 * RATE, np.int16))
     assert len(messages) == 1
     assert "samples were lost" in messages[0]
 
 
 def test_a_microphone_that_is_gone_is_an_error(monkeypatch):
     monkeypatch.setattr(microphone, "_PATIENCE_SECONDS", 0.3)
-    module = fake_sounddevice(np.ones(1000, np.float32), RATE)
+    module = fake_sounddevice(np.ones(1000, np.int16), RATE)
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     reader = LiveReader(partial(microphone.read_microphone, 1, "Headset"), sample_rate=RATE)
     with pytest.raises(AudioError, match=r"Headset: gives no more samples: is it still connected\?"):

@@ -341,18 +341,16 @@ def fake_sounddevice(samples, rate, *, channels=1, at_end=lambda: None):
 
 @pytest.mark.parametrize(("device", "number"), [(None, 1), ("2", 2), ("headset", 2)])
 def test_a_microphone_gives_the_segments_of_a_session(asr_command, samples, lines, monkeypatch, device, number):
-    floats = samples.astype(np.float32) / 32768
-    module = fake_sounddevice(floats, RATE, at_end=lambda: os.kill(os.getpid(), signal.SIGINT))
+    module = fake_sounddevice(samples, RATE, at_end=lambda: os.kill(os.getpid(), signal.SIGINT))
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     outcome = asr_command("listen", BUNDLE, *([] if device is None else [f"device={device}"]))
     assert (outcome.code, outcome.out) == (130, lines)
-    assert module.opened == [(RATE, number, 1, "float32")]
+    assert module.opened == [(RATE, number, 1, "int16")]
     assert f"recording from {module.query_devices()[number]['name']}; Ctrl-C ends" in outcome.err
 
 
 def test_a_microphone_of_another_rate_is_resampled(asr_command, samples, lines, monkeypatch):
-    floats = np.repeat(samples.astype(np.float32) / 32768, 3)  # of 48 kHz
-    module = fake_sounddevice(floats, 3 * RATE, at_end=lambda: os.kill(os.getpid(), signal.SIGINT))
+    module = fake_sounddevice(np.repeat(samples, 3), 3 * RATE, at_end=lambda: os.kill(os.getpid(), signal.SIGINT))
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     words = asr_command("listen", BUNDLE).out.split()
     assert len(words) == pytest.approx(len(lines.split()), abs=4)
@@ -369,7 +367,7 @@ def test_microphones_are_listed(asr_command, samples, monkeypatch):
 
 
 def broken(**parts):
-    module = fake_sounddevice(np.zeros(10, np.float32), RATE)
+    module = fake_sounddevice(np.zeros(10, np.int16), RATE)
     for name, part in parts.items():
         setattr(module, name, part)
     return module
