@@ -23,8 +23,8 @@ from asr.errors import AudioError
 
 # The longest block; and what may wait for the recogniser before the source is made to wait.
 _BLOCK_SECONDS, _BACKLOG_SECONDS = 0.05, 20.0
-# How soon a stop is noticed.
-_POLL_SECONDS = 0.1
+# How soon a stop is noticed, and how long a library may take to end.
+_POLL_SECONDS, _CLOSE_SECONDS = 0.1, 5.0
 _READ_BYTES = 1 << 15
 # Of a WAV file: bytes before its samples at most, the number of a codec that stands further on, and the codecs that are
 # read here, with their bits.
@@ -89,7 +89,7 @@ class LiveReader:
     def close(self) -> None:
         """End the thread; what it has read is dropped."""
         self.stop.set()
-        self._thread.join(timeout=1)
+        self._thread.join(timeout=_CLOSE_SECONDS)
 
     def _read(self) -> None:
         size = round(_BLOCK_SECONDS * self.sample_rate)
@@ -147,6 +147,10 @@ def read_pipe(
     with ExitStack() as stack:
         try:
             file = ArrivingBytes(path, _descriptor(name, stack), reader.stop)
+            first = file.read(_READ_BYTES)
+            if not first and not reader.stop.is_set():
+                raise AudioError(path, "ended before anything arrived")
+            file.put_back(first)
             stated: int | None = None
             if raw is None:
                 raw, stated = read_wav_header(file)
@@ -223,8 +227,9 @@ class ArrivingBytes:
 def _descriptor(name: str, stack: ExitStack) -> int:
     if name == "-":
         return sys.stdin.fileno()
-    descriptor = os.open(name, os.O_RDONLY)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)  # it would wait for who writes, whatever the user types
     stack.callback(os.close, descriptor)
+    os.set_blocking(descriptor, True)
     return descriptor
 
 
@@ -234,20 +239,20 @@ def read_wav_header(file: ArrivingBytes) -> tuple[RawFormat | None, int | None]:
     FFmpeg's demuxer waits for 64 kB of samples before it gives the first. No format, and no bytes read, if it is no WAV
     file of whole or floating-point numbers.
     """
-    header = file.read_all(12)
-    form = b""
-    if header[:4] == b"RIFF" and header[8:] == b"WAVE":
-        while len(chunk := file.read_all(8)) == 8:
-            header += chunk
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data" or len(header) + length > _LONGEST_HEADER:
-                break
+    header, form = file.read_all(12), b""
+    goes_on = header[:4] == b"RIFF" and header[8:] == b"WAVE"
+    while goes_on:
+        chunk = file.read_all(8)
+        header += chunk
+        name, length = struct.unpack("<4sI", chunk.ljust(8, b"\0"))
+        raw = _wav_format(form) if name == b"data" else None
+        if raw is not None:
+            return raw, None if is_unknown_size(length) else length
+        goes_on = len(chunk) == 8 and name != b"data" and len(header) + length <= _LONGEST_HEADER
+        if goes_on:
             content = file.read_all(length + length % 2)
             header += content
-            if name == b"fmt ":
-                form = content
-        if header[-8:-4] == b"data" and (raw := _wav_format(form)):
-            return raw, None if is_unknown_size(length) else length
+            form = content if name == b"fmt " else form
     file.put_back(header)
     return None, None
 

@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.audio.live import LiveReader
 from asr.audio.load import Samples, StreamResampler
 from asr.errors import AudioError, ConfigError
 from asr.packages import require_packages
 
+Block = npt.NDArray[np.int16]
+"""[shape=(samples, channels)]"""
+
+# Every device has it, and it holds no NaN.
+_KIND = "int16"
 # Blocks of the device, each of some 10 ms, that wait for the reader.
 _BLOCKS_AHEAD = 2000
 # A device that gives nothing for so long is gone.
@@ -121,10 +127,10 @@ def read_microphone(number: int, name: str, reader: LiveReader, *, channel: str 
         If it cannot be opened, has no such channel, or is gone.
     """
     sounddevice = _sounddevice()
-    blocks: queue.Queue[Samples] = queue.Queue(_BLOCKS_AHEAD)
+    blocks: queue.Queue[Block] = queue.Queue(_BLOCKS_AHEAD)
     lost = _Lost()
 
-    def receive(samples: Samples, _count: int, _time: object, status: Any) -> None:
+    def receive(samples: Block, _count: int, _time: object, status: Any) -> None:
         # In a thread of PortAudio, which must not wait.
         if status.input_overflow:
             lost.by_device += 1
@@ -138,13 +144,14 @@ def read_microphone(number: int, name: str, reader: LiveReader, *, channel: str 
         channels = _channels(sounddevice, number, name, rate, channel)
         resampler = StreamResampler(rate, reader.sample_rate)
         stream = sounddevice.InputStream(
-            samplerate=rate, device=number, channels=channels, dtype="float32", callback=receive
+            samplerate=rate, device=number, channels=channels, dtype=_KIND, callback=receive
         )
         with stream:
             for block in _blocks(name, blocks, rate, reader):
                 lost.report(reader, rate)
-                one = block.mean(axis=1, dtype=np.float32) if channel == "mix" else block[:, int(channel) - 1]
-                yield resampler.push(np.ascontiguousarray(one))
+                yield resampler.push(_one_channel(block, channel))
+        while not blocks.empty():  # the last words
+            yield resampler.push(_one_channel(blocks.get_nowait(), channel))
     except sounddevice.PortAudioError as error:
         raise AudioError(name, f"cannot be recorded ({error}); another program may use it") from error
     yield resampler.finish()
@@ -158,13 +165,18 @@ def _channels(sounddevice: Any, number: int, name: str, rate: int, channel: str)
             raise AudioError(name, f"there is no channel {int(channel)}: the microphone has {most}")
         return most
     try:
-        sounddevice.check_input_settings(device=number, channels=1, dtype="float32", samplerate=rate)
+        sounddevice.check_input_settings(device=number, channels=1, dtype=_KIND, samplerate=rate)
     except sounddevice.PortAudioError:  # some devices record only all of their channels
         return most
     return 1
 
 
-def _blocks(name: str, blocks: queue.Queue[Samples], rate: int, reader: LiveReader) -> Iterator[Samples]:
+def _one_channel(block: Block, channel: str) -> Samples:
+    one = block.mean(axis=1, dtype=np.float32) if channel == "mix" else block[:, int(channel) - 1].astype(np.float32)
+    return one / np.float32(32768)
+
+
+def _blocks(name: str, blocks: queue.Queue[Block], rate: int, reader: LiveReader) -> Iterator[Block]:
     silent: int | None = 0  # samples
     waited = 0.0
     while not reader.stop.is_set():
@@ -182,8 +194,6 @@ def _blocks(name: str, blocks: queue.Queue[Samples], rate: int, reader: LiveRead
                 reader.warn("gives only zeros: it is muted, or this program has no permission to record")
                 silent = None
         yield block
-    while not blocks.empty():  # the last words
-        yield blocks.get_nowait()
 
 
 class _Lost:

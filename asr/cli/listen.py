@@ -32,9 +32,9 @@ TEXT = """
 Recognises speech while it is spoken. The sound comes from the microphone, from standard input (-) or a pipe, or from a
 FILE that is played at its own pace. In a terminal the text grows: what may still change is dim, and a segment is final
 when the speaker pauses. Elsewhere, each segment is a line as soon as it is final. Ctrl-C ends with the last words.
-Standard input is a container that can be decoded while it arrives (WAV, Ogg, FLAC, MP3, WebM, MPEG-TS), or with rate=
-raw signed 16-bit samples. The microphone needs the extra `live`: pip install 'asr[live]'. Settings of live.endpoint may
-be given as endpoint.
+Standard input is a container that can be decoded while it arrives (WAV, Ogg, FLAC, MP3, WebM, MPEG-TS), or, with rate=,
+raw signed 16-bit samples. The microphone needs the extra `live`: pip install 'asr[live]'. endpoint.NAME is short for
+live.endpoint.NAME.
 """
 EXAMPLES = """\
   asr listen
@@ -88,7 +88,8 @@ def _listen(split: Arguments, settings: ListenConfig) -> int:
         with open_outputs(settings.format, output, overwrite=settings.overwrite) as outputs:
             if not split.files:
                 _log.info("recording from %s; Ctrl-C ends", name)
-            return _recognise(session, source, outputs, name=name, rate=bundle.log_mel.settings.sample_rate)
+            rate = bundle.log_mel.settings.sample_rate
+            return _recognise(session, source, outputs, name=name, rate=rate, pace=settings.pace)
 
 
 def _warm_up(transcriber: Transcriber) -> None:
@@ -132,6 +133,7 @@ def _recognise(
     *,
     name: str,
     rate: int,
+    pace: Pace,
 ) -> int:
     """Recognise until the source ends or a signal comes; returns the exit code."""
     from asr.audio.live import LiveReader
@@ -153,8 +155,10 @@ def _recognise(
                         continue
                     with lateness.measured(len(item) / rate):
                         write(session.push(item))
-                    if lateness.is_new:
-                        _warn(outputs, f"this computer is too slow: the text is {reader.backlog:.0f} s late, and later")
+                    if lateness.is_new and pace is Pace.realtime:
+                        _warn(
+                            outputs, f"recognition takes longer than speaking: the text is {reader.backlog:.0f} s late"
+                        )
             except AudioError as problem:
                 error = problem
             write(session.finish())

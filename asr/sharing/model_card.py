@@ -98,8 +98,8 @@ def stored_measurements(bundle: Bundle) -> list[Measurement]:
         if not isinstance(values, Mapping) or not _is_share(values.get("wer")):
             continue
         ends = values.get("wer_interval")
-        has_interval = isinstance(ends, list) and len(ends) == 2 and all(map(_is_share, ends))
-        interval = (ends[0], ends[1]) if has_interval else None
+        is_interval = isinstance(ends, list) and len(ends) == 2 and all(map(_is_share, ends))
+        interval = tuple(ends) if ends and is_interval else None
         cer, utterances, decoder = (values.get(name) for name in ("cer", "utterances", "decoder"))
         found.append(
             Measurement(

@@ -150,8 +150,8 @@ def _read_lexicon(
         raise ManifestError(
             [f"{where}: {word!r} has no pronunciation" for word, where in list(lacking.items())[:_MANY]],
             summary=[
-                f"{source} lacks {len(lacking)} words of the texts: `asr lexicon MANIFEST... output=FILE` makes a lexicon "
-                "with all words of manifests, for data.lexicon=FILE"
+                f"{source} lacks {len(lacking)} words of the texts: `asr lexicon MANIFEST... output=FILE` makes a "
+                "lexicon with all words of manifests, for data.lexicon=FILE"
             ],
         )
     return PhoneSet(PHONES), lexicon

@@ -91,6 +91,8 @@ PLACES = {
     "align-file": ([*ALIGN, "output_dir=out"], "out"),
     "align-manifest": ([*ALIGN, "cut_dir=out"], "out/manifest.jsonl"),
     "align-cuts": ([*ALIGN, "cut_dir=out"], "out/talk/talk-00002.flac"),
+    "listen": (["listen", "talk.opus", "format=vtt", "output=out.vtt"], "out.vtt"),
+    "listen-folder": (["listen", "talk.opus", "output=out"], "out/mine"),
     "train": ([*TRAIN, "run_dir=out"], "out/notes.txt"),
     "train-file": ([*TRAIN, "run_dir=out"], "out"),
 }
@@ -106,7 +108,7 @@ def test_what_others_wrote_is_refused_by_name_before_any_work(asr_command, place
     outcome = asr_command(*command)
     assert outcome.code == 2, outcome.err
     assert outcome.err.startswith("asr: error: ")
-    assert all(part in outcome.err for part in mine.split("/")[:2]) or name == "lm-folder"
+    assert all(part in outcome.err for part in mine.split("/")[:2]) or name in ("lm-folder", "listen-folder")
     assert tree(place) == before
 
 

@@ -16,7 +16,7 @@ from asr.cli.composition import Composer
 from asr.errors import ConfigError
 from asr.settings import yaml_text
 from asr.settings.augment import AugmentConfig
-from asr.settings.commands import EvaluateConfig, TrainConfig, TranscribeConfig
+from asr.settings.commands import EvaluateConfig, ListenConfig, TrainConfig, TranscribeConfig
 from asr.settings.decoding import AutoConfig, BeamConfig, GreedyConfig
 from asr.settings.model import Cell, ModelConfig
 from asr.settings.sweeps import StudyConfig
@@ -35,7 +35,7 @@ def compose(command: str, *overrides: str):
         return composer.compose(list(overrides))
 
 
-@pytest.mark.parametrize("kind", [TrainConfig, TranscribeConfig, EvaluateConfig])
+@pytest.mark.parametrize("kind", [TrainConfig, TranscribeConfig, ListenConfig, EvaluateConfig])
 def test_composing_nothing_gives_the_defaults_of_the_dataclass(kind):
     command = kind.__name__.removesuffix("Config").lower()
     assert compose(command) == kind()
@@ -227,7 +227,9 @@ def written_commands() -> list[tuple[str, str, str]]:
     for path in sources:
         text = path.read_text("utf-8").replace("\\\n", " ")
         text = re.sub(r"^\$ asr .*\nasr: error: .*$", "", text, flags=re.MULTILINE)  # examples of what is refused
-        for match in re.finditer(r"\basr (train|transcribe|evaluate|doctor|lm|tune|align)\b([^\n`\"#|)]*)", text):
+        for match in re.finditer(
+            r"\basr (train|transcribe|listen|evaluate|doctor|lm|tune|align)\b([^\n`\"#|)]*)", text
+        ):
             for key in re.findall(r"(?<![\w.=/,\[])([a-z_][\w./]*)=", match[2]):
                 found.add((path.name, match[1], key))
     return sorted(found)
@@ -249,6 +251,7 @@ def test_every_setting_that_a_message_or_a_document_tells_to_type_exists():
             }
             of_sweeps |= {f"hydra.sweeper.{one.name}" for one in fields(StudyConfig)}
             known[command] = {*of_sweeps, *groups, *composer.keys()}
+            known[command] |= {key.removeprefix("live.") for key in known[command] if key.startswith("live.endpoint.")}
             if "decoder" in groups:
                 known[command] |= set(composer.keys(["decoder=beam"]))
     assert [one for one in commands if one[2] not in known[one[1]]] == []

@@ -21,6 +21,7 @@ from asr.errors import BundleError, ConfigError, LanguageModelError, ManifestErr
 from asr.language.ngram_file import save_ngram
 from asr.pronunciation.dictionary import Pronunciations, read_dictionary, write_dictionary
 from asr.pronunciation.g2p import G2p, G2pSettings
+from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PHONES, PhoneSet
 from asr.recognition.transcriber import Transcriber
 from asr.settings.augment import AugmentConfig
@@ -32,7 +33,7 @@ from asr.settings.model import EngineKind, ModelConfig
 from asr.settings.training import TrainingConfig
 from asr.text.alphabet import Alphabet
 from asr.training.examples import Examples
-from asr.training.finetune import initial_weights
+from asr.training.finetune import adopt_settings, initial_weights
 from asr.training.preflight import read_corpus
 from asr.training.run import train
 
@@ -75,6 +76,41 @@ def settings(tmp_path) -> TrainConfig:
 def test_a_phone_output_without_a_lexicon_is_refused():
     with pytest.raises(ConfigError, match=r"data\.lexicon=FILE"):
         TrainConfig(model=SMALL)
+
+
+def test_without_a_lexicon_the_bundle_that_a_run_starts_from_pronounces_the_words(settings):
+    """By its dictionary, and other words by its G2P model."""
+    bundle = load_bundle("en")
+    corpus = read_corpus(replace(settings, data=replace(settings.data, lexicon=None), init="en"))
+    dictionary = load_dictionary(bundle.decoder.pronunciations).pronunciations
+    texts = [one.text for one in corpus.train]
+    known = [word for text in texts for word in text.split() if word in dictionary]
+    assert len(known) > 5
+    for word in known:
+        assert tuple(corpus.lexicon[word]) == tuple(dictionary[word])
+    assert set(corpus.lexicon) >= {word for text in texts for word in text.split()}
+    assert corpus.phone_labels(corpus.train)[0]
+
+
+def test_a_bundle_without_pronunciations_cannot_give_them(settings):
+    with pytest.raises(ConfigError, match=r"needs the pronunciations of the words: data\.lexicon=FILE"):
+        read_corpus(replace(settings, data=replace(settings.data, lexicon=None), init="tiny"))
+
+
+def test_with_another_alphabet_the_phones_of_a_bundle_are_left_out_unless_they_are_asked_for():
+    bundle = load_bundle("en")
+    for chosen, kept in (
+        (set(), True),
+        ({"alphabet.symbols"}, False),
+        ({"alphabet.symbols", "model.phone_output"}, True),
+    ):
+        given = TrainConfig(init="en", model=ModelConfig(phone_output="model.phone_output" in chosen))
+        assert adopt_settings(given, bundle, chosen).model.phone_output is kept
+
+
+def test_phones_are_trained_by_ctc_unless_a_weight_of_mmi_is_given():
+    assert TrainConfig(init="en", model=SMALL).mmi_weight == 0
+    assert TrainConfig(init="en", model=SMALL, training=TrainingConfig(mmi_weight=0.9)).mmi_weight == 0.9
 
 
 def test_a_word_without_a_pronunciation_is_named_before_the_training(settings, tmp_path):
