@@ -43,8 +43,8 @@ import json, sys, time, numpy, soundfile
 from pocketsphinx import Decoder
 samples, rate = soundfile.read(sys.argv[1], dtype="int16")
 decoder = Decoder(samprate=rate, loglevel="FATAL")
-# The ends of segments are given: its own endpointer would be one more difference.
-ends = [int(one) for one in sys.argv[2].split(",")] + [len(samples)]
+# It is told where the recordings were joined: its own endpointer would be one more difference.
+ends = [int(one) for one in sys.argv[2].split(",") if one] + [len(samples)]
 states, start = [], 0
 for segment, end in enumerate(ends):
     decoder.start_utt()
@@ -73,6 +73,8 @@ class Stream:
     """those of the manifest, with their times"""
     ends: list[float]
     """seconds at which speech truly ends"""
+    joins: list[float]
+    """seconds at which the recordings were joined"""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def streams(manifest: Path, bundle: Bundle, speakers: Sequence[str], seconds: fl
         parts: list[Any] = []
         words: list[Word] = []
         last: list[int] = []
+        joins: list[float] = []
         position = 0
         for one in (one for one in utterances if one.speaker == speaker):
             if position >= seconds * RATE:
@@ -132,12 +135,13 @@ def streams(manifest: Path, bundle: Bundle, speakers: Sequence[str], seconds: fl
             last.append(len(words) - 1)
             parts.append(samples)
             position += len(samples)
+            joins.append(position / RATE)
         ends = [
             words[index].end
             for index in last
             if index + 1 == len(words) or words[index + 1].start - words[index].end >= _PAUSE_SECONDS
         ]
-        yield Stream(speaker, np.concatenate(parts), words, ends)
+        yield Stream(speaker, np.concatenate(parts), words, ends, joins[:-1])
 
 
 def play(stream: Stream, transcriber: Transcriber, live: LiveConfig) -> tuple[list[Shown], float]:
@@ -251,7 +255,7 @@ def run_pocketsphinx(stream: Stream, interpreter: str) -> tuple[list[Shown], flo
     """What PocketSphinx shows."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         soundfile.write(file.name, stream.samples, RATE, subtype="PCM_16")
-        ends = ",".join(str(int((end + 0.45) * RATE)) for end in stream.ends[:-1])
+        ends = ",".join(str(round(join * RATE)) for join in stream.joins)
         result = subprocess.run(
             [interpreter, "-c", POCKETSPHINX, file.name, ends], capture_output=True, text=True, check=True
         )
