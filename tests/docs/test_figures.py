@@ -22,10 +22,11 @@ def test_a_listed_figure_is_in_its_page(figure: Figure):
 
 
 def test_every_error_rate_and_size_of_the_readme_is_listed():
-    listed = " ".join(figure.written or "" for figure in FIGURES if figure.page == README)
+    listed = [figure.written for figure in FIGURES if figure.page == README and figure.written]
     text = re.sub(r"^```.*?^```$", "", PAGES[README], flags=re.MULTILINE | re.DOTALL)
-    found = re.findall(r"\d[\d.,]*(?: to \d[\d.]*)? (?:%|MB|million|seconds)", text)
-    assert [one for one in found if one not in listed and not one.startswith("95 ")] == []
+    lines = [line for line in text.splitlines() if not any(one in line for one in listed)]
+    found = re.findall(r"\d[\d.,]*(?: to \d[\d.]*)? (?:%|MB|million|seconds)", " ".join(lines))
+    assert [one for one in found if not one.startswith("95 ")] == []
 
 
 def test_the_script_lists_those_that_take_longer(capsys):
@@ -54,4 +55,5 @@ def test_the_error_rate_of_the_samples_is_that_of_the_readme():
     """Within one word: sums of floating-point numbers differ between processors."""
     report = asr.evaluate(REPOSITORY / "data" / "samples" / "samples.jsonl")
     words = report.systems[0].words
-    assert report.wer == pytest.approx(0.132, abs=1.5 / words.counts.reference_length)
+    stated = float(re.findall(r"([\d.]+) % WER on six", PAGES[README])[0])
+    assert report.wer == pytest.approx(stated / 100, abs=1.5 / words.counts.reference_length)
