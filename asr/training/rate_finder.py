@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import keras
 import numpy as np
@@ -27,6 +28,10 @@ from asr.training.training_data import describe_loss, make_training_data
 _LOWEST, _HIGHEST, _BATCHES = 1e-6, 1.0, 100
 # Weight of the past in the smoothed loss, and how far that may rise above its minimum before the test ends.
 _SMOOTHING, _DIVERGED = 0.85, 3.0
+# Batches in a running median.
+_MEDIAN = 9
+# So that the logarithm of a loss exists.
+_SMALLEST = 1e-9
 # A loss that falls by a smaller share than this suggests no rate.
 _FALL = 0.05
 _FEWEST = 10
@@ -42,7 +47,7 @@ class RateCurve:
     """nats per symbol, of one batch each"""
     smoothed: tuple[float, ...]
     suggested: float | None
-    """the rate at which the smoothed loss falls fastest; None if it hardly falls"""
+    """the rate at which the smoothed loss falls fastest, in proportion to itself; None if it hardly falls"""
 
 
 def find_learning_rate(
@@ -100,7 +105,7 @@ def find_learning_rate(
             if step.fault:
                 break
             curve.append((rate, step.loss))
-            smoothed = smooth([loss for _, loss in curve])
+            smoothed = smooth_centred([loss for _, loss in curve])
             if number >= _FEWEST and smoothed[-1] > _DIVERGED * min(smoothed):
                 break
     found = make_curve(*zip(*curve, strict=True)) if curve else make_curve((), ())
@@ -123,11 +128,13 @@ def smooth(losses: Sequence[float]) -> list[float]:
 
 
 def smooth_centred(losses: Sequence[float]) -> list[float]:
-    """The mean of the moving averages from both ends, which does not lag behind; a loss that diverges is cut off."""
-    if not losses:
-        return []
-    cut = np.minimum(losses, 2 * max(losses[:_FEWEST])).tolist()
-    return [(one + other) / 2 for one, other in zip(smooth(cut), smooth(cut[::-1])[::-1], strict=True)]
+    """The mean of the moving averages from both ends, which does not lag behind, over running medians.
+
+    The loss per symbol of a batch of one or two short utterances may be several times that of the batches beside it.
+    """
+    half = _MEDIAN // 2
+    medians = [median(losses[max(0, place - half) : place + half + 1]) for place in range(len(losses))]
+    return [(one + other) / 2 for one, other in zip(smooth(medians), smooth(medians[::-1])[::-1], strict=True)]
 
 
 def make_curve(rates: Sequence[float], losses: Sequence[float]) -> RateCurve:
@@ -135,7 +142,7 @@ def make_curve(rates: Sequence[float], losses: Sequence[float]) -> RateCurve:
     smoothed, suggested = smooth_centred(losses), None
     if len(rates) >= _FEWEST:
         lowest = int(np.argmin(smoothed))
-        slopes = np.gradient(smoothed, np.log(rates))[: lowest + 1]
+        slopes = np.gradient(np.log(np.maximum(smoothed, _SMALLEST)), np.log(rates))[: lowest + 1]
         steepest = int(np.argmin(slopes))
         if min(smoothed) < (1 - _FALL) * smoothed[0]:
             suggested = float(rates[steepest])

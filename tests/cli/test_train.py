@@ -77,7 +77,7 @@ def test_settings_that_changed_are_named_when_a_run_is_taken_up(asr_command, dat
     assert asr_command(*arguments).code == 0
     outcome = asr_command(*arguments, "model.units=9")
     assert outcome.code == 2
-    assert "holds a run with other settings (now: units: 9)" in outcome.err
+    assert "other settings: model.units is 8 there and 9 here" in outcome.err
     outcome = asr_command(*arguments)
     assert outcome.code == 0
     assert "best epoch 1" in outcome.out

@@ -28,9 +28,19 @@ def test_the_moving_average_of_a_constant_is_that_constant():
 def test_the_suggested_rate_is_where_the_loss_falls_fastest():
     """A loss that falls as a logistic curve over the logarithm of the rate is steepest at its middle, then diverges."""
     rates = np.logspace(-6, 0, 400)
-    losses = 5 - 4 / (1 + np.exp(-4 * (np.log10(rates) + 3))) + np.where(rates > 0.1, 20 * (rates - 0.1), 0)
+    # The logarithm of the loss is that curve.
+    losses = np.exp(3 - 2 / (1 + np.exp(-4 * (np.log10(rates) + 3)))) + np.where(rates > 0.1, 20 * (rates - 0.1), 0)
     curve = make_curve(rates.tolist(), losses.tolist())
     assert curve.suggested == pytest.approx(1e-3, rel=0.1)
+
+
+def test_single_batches_of_a_much_larger_loss_change_little():
+    rates = np.logspace(-6, 0, 200)
+    losses = 5 - 4 / (1 + np.exp(-4 * (np.log10(rates) + 3)))
+    spoilt = losses.copy()
+    spoilt[3::13] *= 8
+    plain, other = (make_curve(rates.tolist(), one.tolist()).suggested for one in (losses, spoilt))
+    assert other == pytest.approx(plain, rel=0.5)
 
 
 @pytest.mark.parametrize("losses", [np.linspace(1, 2, 50), np.ones(50), np.linspace(2, 1, 5)])
