@@ -52,6 +52,11 @@ def test_a_card_has_the_rates_of_the_report(asr_command, tiny_bundle, report):
     assert (header["language"], header["license"]) == (["en"], "mit")
     assert f"{100 * words['rate']:.2f} %" in outcome.out.split("---\n")[2]
     assert str(tiny_bundle) not in outcome.out
+
+
+def test_the_hub_reads_the_rates_of_a_card(asr_command, tiny_bundle, report):
+    outcome = asr_command("card", tiny_bundle, f"report=[{report}]", "name=My: model", "language=[en]", "license=mit")
+    words = json.loads(report.read_text())["systems"][0]["words"]
     card = oracle_module("huggingface_hub").ModelCard(outcome.out)
     (parsed,) = [one for one in card.data.eval_results if one.metric_type == "wer"]
     assert (parsed.metric_value, parsed.dataset_name, card.data.model_name) == (
