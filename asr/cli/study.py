@@ -72,7 +72,6 @@ def run_study(made: Sweep) -> None:
     ConfigError
         If nothing is tried, or the folder holds a study of something else.
     """
-    require_packages("optuna", "matplotlib", extra="tune", purpose="hydra/sweeper=optuna")
     from asr.tuning.study import Pruning, Study, best_attempts
     from asr.tuning.study_plot import draw_study
 
@@ -135,6 +134,7 @@ def _groups(study: Study, settings: StudyConfig, done: int) -> Iterator[list[Dra
 
 def _space(made: Sweep) -> tuple[list[str], dict[str, Interval | Choices]]:
     """The overrides that all trials have, and what is tried."""
+    require_packages("optuna", "matplotlib", extra="tune", purpose="hydra/sweeper=optuna")
     fixed, space = [], {}
     for one in made.parsed():
         if one.is_sweep_override():
