@@ -80,13 +80,14 @@ def run_study(made: Sweep) -> None:
     for first in (True, False):  # a mistake is found before hours of work
         made.settings(0, [*fixed, *(f"{name}={value}" for name, value in _corner(space, first=first).items())])
     journal().check([made.folder / PLOT])
-    write_master(made)
+    made.folder.mkdir(parents=True, exist_ok=True)
     pruning = Pruning(settings.pruner_trials, settings.pruner_epochs) if settings.pruner is Pruner.median else None
     file = made.folder / STUDY
     study = Study(
         space, seed=settings.seed, startup=settings.startup_trials, file=file, pruning=pruning,
         settings=[sorted(fixed), settings.metric.value],
     )  # fmt: skip
+    write_master(made)  # not over that of another study
     launcher = made.launcher(made.job(_Reporter(str(file), settings.metric, pruning)))
     done = len(study.attempts())
     if done:
