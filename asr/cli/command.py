@@ -87,6 +87,8 @@ def show_composition(composer: Composer, split: Arguments) -> bool:
             raise ConfigError(f"{flag} belongs to --cfg: type --cfg job {flag} {split.values.get(flag, '')}".rstrip())
     if kind is None and info is None:
         return False
+    if "--multirun" in split.flags:
+        raise ConfigError("--cfg and --info show one run: for those of a sweep, type --multirun --show-config")
     from asr.cli.composition_views import composition_yaml, print_composition
 
     if kind is not None:

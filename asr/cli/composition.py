@@ -79,6 +79,11 @@ FOLDER_VARIABLE = "ASR_CONFIG_DIR"
 _RECIPE = "_file_"
 """the option of `experiment` that a file of settings becomes"""
 _VERSION = "1.3"
+# The last four are what Hydra raises for a defaults list or a file of another shape; ValueError also for a whole number
+# of more digits than Python reads.
+_FAILURES = (
+    HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, AttributeError, AssertionError,
+)  # fmt: skip
 GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {"decoder": dict(decoding.DECODERS)}
 
 
@@ -305,7 +310,7 @@ class Composer:
                 raise ConfigError(f"{one.name} has no option {one.value!r}{near}; there is {', '.join(options)}")
         try:
             return self.hydra.compose_config(self._name, list(overrides), run_mode=RunMode.MULTIRUN)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        except _FAILURES as error:
             without = [one.text for one in typed if not one.name.startswith("hydra.")]
             known = self.hydra.compose_config(self._name, without, run_mode=RunMode.MULTIRUN).hydra
             container = typing.cast(dict[str, Any], OmegaConf.to_container(known))
@@ -323,7 +328,7 @@ class Composer:
         """The configuration of one job of a sweep, with Hydra's own settings."""
         try:
             return self.loader.load_sweep_config(master, list(overrides))
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        except _FAILURES as error:
             raise ConfigError(self._message(error)) from error
 
     def _with_recipe(self, overrides: list[str]) -> list[str]:
@@ -450,7 +455,9 @@ class Composer:
             )
         section = [key for key in keys if key.startswith(f"{name}.")]
         if name not in keys and not section:
-            what = "" if one.prefix in ("", "~") else f": {one.prefix} cannot add one, for the settings are fixed"
+            what = {"": "", "~": f", nor is there a file {one.text!r}"}.get(
+                one.prefix, f": {one.prefix} cannot add one, for the settings are fixed"
+            )
             raise ConfigError(self._unknown_key(name, keys) + what)
         if one.prefix == "~":
             default = "" if name not in keys else f": its default is {name}={shown_value(keys[name].default)}"
@@ -595,11 +602,7 @@ class Composer:
             return compose(self._name, overrides=overrides, return_hydra_config=True)
         except UnicodeDecodeError as error:
             raise ConfigError(f"{self._not_text()}: not UTF-8 text") from error
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-            raise ConfigError(self._message(error, overrides)) from error
-        except (ValueError, TypeError, AttributeError, AssertionError) as error:
-            # What Hydra raises for a defaults list or a file of another shape; ValueError also for a whole number of
-            # more digits than Python reads.
+        except _FAILURES as error:
             raise ConfigError(self._message(error, overrides)) from error
 
     def _compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str | None]]:

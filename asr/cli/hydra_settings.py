@@ -67,6 +67,8 @@ def refuse_hydra_setting(override: TypedOverride, command: str, *, multirun: boo
         if name.startswith(_OF_SWEEPS):
             raise ConfigError(f"{text}: this is for a sweep: add --multirun")
         raise ConfigError(f"{text}: not used: `asr {command}` has no setting {name!r} without --multirun")
+    if name.startswith("hydra.sweeper.params"):
+        raise ConfigError(f"{text}: values to try are typed key=a,b; hydra.sweeper.params is for files (conf/sweep)")
     option = (override.value or "").strip("'\"")
     if name == "hydra/launcher" and option in _LAUNCHERS and not is_installed(f"hydra_plugins.hydra_{option}_launcher"):
         extra = _LAUNCHERS[option]

@@ -72,7 +72,6 @@ def run_study(made: Sweep) -> None:
     ConfigError
         If nothing is tried, or the folder holds a study of something else.
     """
-    require_packages("optuna", "matplotlib", extra="tune", purpose="hydra/sweeper=optuna")
     from asr.tuning.study import Pruning, Study, best_attempts
     from asr.tuning.study_plot import draw_study
 
@@ -81,13 +80,14 @@ def run_study(made: Sweep) -> None:
     for first in (True, False):  # a mistake is found before hours of work
         made.settings(0, [*fixed, *(f"{name}={value}" for name, value in _corner(space, first=first).items())])
     journal().check([made.folder / PLOT])
-    write_master(made)
+    made.folder.mkdir(parents=True, exist_ok=True)
     pruning = Pruning(settings.pruner_trials, settings.pruner_epochs) if settings.pruner is Pruner.median else None
     file = made.folder / STUDY
     study = Study(
         space, seed=settings.seed, startup=settings.startup_trials, file=file, pruning=pruning,
         settings=[sorted(fixed), settings.metric.value],
     )  # fmt: skip
+    write_master(made)  # not over that of another study
     launcher = made.launcher(made.job(_Reporter(str(file), settings.metric, pruning)))
     done = len(study.attempts())
     if done:
@@ -135,6 +135,7 @@ def _groups(study: Study, settings: StudyConfig, done: int) -> Iterator[list[Dra
 
 def _space(made: Sweep) -> tuple[list[str], dict[str, Interval | Choices]]:
     """The overrides that all trials have, and what is tried."""
+    require_packages("optuna", "matplotlib", extra="tune", purpose="hydra/sweeper=optuna")
     fixed, space = [], {}
     for one in made.parsed():
         if one.is_sweep_override():

@@ -71,7 +71,7 @@ def sweep(composer: Composer, split: Arguments) -> int:
             callbacks.on_multirun_end(config=config, config_name=composer.config_name)
     finally:
         configure_logging(LogStyle.text, split.flags)  # Hydra has put its own in its place
-        outcomes += [json.loads(path.read_text()) for path in sorted(made.folder.glob(f"*/{SWEEP_OUTCOME}"))]
+        outcomes += [json.loads(path.read_text()) for path in sorted(made.folder.rglob(SWEEP_OUTCOME))]
         if outcomes:
             print(_table(outcomes))
             journal().write(made.folder / _TABLE, _csv(outcomes).encode())
@@ -81,7 +81,7 @@ def sweep(composer: Composer, split: Arguments) -> int:
 
 def _batches(made: Sweep) -> list[list[list[str]]]:
     try:
-        return BasicSweeper.split_arguments(made.parsed(), made.config.hydra.sweeper.max_batch_size)
+        batches = BasicSweeper.split_arguments(made.parsed(), made.config.hydra.sweeper.max_batch_size)
     except HydraException as error:
         if "sweep type" in str(error):
             raise ConfigError(
@@ -89,6 +89,9 @@ def _batches(made: Sweep) -> list[list[list[str]]]:
                 "hydra/sweeper=optuna"
             ) from error
         raise ConfigError(first_line(error)) from error
+    if not any(batches):
+        raise ConfigError("no run is left: one of the settings has no value to try (glob and range can be empty)")
+    return batches
 
 
 def _show(made: Sweep) -> None:

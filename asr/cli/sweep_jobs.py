@@ -151,15 +151,16 @@ class Sweep:
             with open_dict(node):
                 node.hydra.job.num = node.hydra.job.id = number
                 HydraConfig.instance().set_config(node)
+                run_dir = Path(str(node.hydra.sweep.dir)) / str(node.hydra.sweep.subdir)
                 del node["hydra"]
             settings: TrainConfig = to_settings(node)
         except ConfigError as error:
             raise ConfigError(f"run {number} ({', '.join(overrides)}): {error}") from error
-        return settings
+        return replace(settings, run_dir=str(run_dir))
 
     def show(self, number: int, overrides: Sequence[str], swept: Sequence[str]) -> None:
         """Print the settings of one job."""
-        settings = replace(self.settings(number, overrides), run_dir=str(self.folder / str(number)))
+        settings = self.settings(number, overrides)
         print(f"---\n# run {number}: {', '.join(swept) or 'nothing is swept'}\n{to_yaml(settings)}", end="")
 
 

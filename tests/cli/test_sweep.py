@@ -49,12 +49,13 @@ def test_show_config_shows_the_settings_of_every_job_and_writes_nothing(asr_comm
         "model.depth=1,2",
         "training.seed=range(1,3)",
         "hydra.sweep.dir=s",
+        "hydra.sweep.subdir=n${hydra.job.num}",
         "optimizer.learning_rate=${oc.env:R,1e-2}",
     ]
     outcome = asr_command("train", "experiment=smoke", "--multirun", *sweep, "--show-config")
     jobs = shown_jobs(outcome)
     assert [(one["model"]["depth"], one["training"]["seed"], one["run_dir"]) for one in jobs] == [
-        (1, 1, "s/0"), (1, 2, "s/1"), (2, 1, "s/2"), (2, 2, "s/3"),
+        (1, 1, "s/n0"), (1, 2, "s/n1"), (2, 1, "s/n2"), (2, 2, "s/n3"),
     ]  # fmt: skip
     assert {one["optimizer"]["learning_rate"] for one in jobs} == {0.01}
     assert "# run 3: model.depth=2, training.seed=2\n" in outcome.out
@@ -88,6 +89,9 @@ STUDY = ["hydra/sweeper=optuna"]
         (["model.depth=0,2"], "run 0 (model.depth=0): model.depth must be at least 1, not 0"),
         (["model.depth=1,x"], "model.depth must be a whole number, not 'x'"),
         (["model.dropout=interval(0,0.3)"], "let a study choose: hydra/sweeper=optuna"),
+        (["model.depth=1,2", "--cfg", "job"], "for those of a sweep, type --multirun --show-config"),
+        (["hydra.sweeper.params.x=3", "model.depth=1,2"], "hydra.sweeper.params"),
+        (["model=glob(x*)"], "no run is left"),
         (["hydra.run.dir=x"], "the folder of a sweep is hydra.sweep.dir=x"),
         (["hydra.job.chdir=true"], "never changes the working directory"),
         (["hydra.sweep.dri=x"], "did you mean 'hydra.sweep.dir'"),
