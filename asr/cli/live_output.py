@@ -173,9 +173,9 @@ def _growing_file(path: Path, *, overwrite: bool) -> Iterator[Callable[[str], No
         try:
             file.write(data)
             file.flush()
+        except BrokenPipeError:  # the reader of a pipe has gone
+            raise
         except OSError as error:
-            if is_stream(path):
-                raise
             raise output_error(path, error) from error
         digest.update(data)
 
