@@ -26,7 +26,7 @@ def numbers(command: str, kind: str = "float") -> list[Key]:
     return [key for key in keys.values() if kind in str(key.kind)]
 
 
-WITHOUT_NUMBERS = {"card", "push", "pull"}
+WITHOUT_NUMBERS = {"average", "card", "push", "pull"}
 
 
 def check_refused(asr_command, command: str, key: Key, value: str) -> None:
