@@ -31,7 +31,7 @@ class StudyConfig:
     n_jobs: int = field(default=1, metadata=at_least(1, at_most=1024))
     """trainings that the launcher gets at a time: with hydra/launcher=joblib they run side by side"""
     metric: Metric = Metric.cer
-    """cer, wer or loss on the validation set; of a training, its lowest value counts"""
+    """cer, wer or loss on the validation set; of a training, that of its best epoch counts"""
     pruner: Pruner = Pruner.median
     """median stops a training whose value after an epoch is worse than the median of the earlier ones; none stops
     none"""

@@ -27,7 +27,7 @@ from asr.bundle import load_bundle
 from asr.corpus.manifest import read_manifest
 from asr.evaluation.scoring import score
 from asr.recognition.transcriber import Transcriber
-from asr.settings.decoding import AutoConfig
+from asr.settings.decoding import FROM_BUNDLE, AutoConfig
 from asr.text.normalize import normalize_text
 from asr.text.transcript import Word
 
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=10.0)
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
-    decoder = AutoConfig(lm=arguments.lm)
+    decoder = AutoConfig(lm=arguments.lm or FROM_BUNDLE)
     transcriber = Transcriber(bundle, decoder=decoder)
     utterances = read_manifest(arguments.manifest).utterances
     references = [normalize_text(one.text or "", bundle.normalizer) for one in utterances]
