@@ -72,7 +72,10 @@ def refuse_hydra_setting(override: TypedOverride, command: str, *, multirun: boo
     option = (override.value or "").strip("'\"")
     if name == "hydra/launcher" and option in _LAUNCHERS and not is_installed(f"hydra_plugins.hydra_{option}_launcher"):
         extra = _LAUNCHERS[option]
-        raise ConfigError(f"{text} needs a package that is not installed: pip install 'asr[{extra}]'")
+        raise ConfigError(
+            f"{text} needs a package that is not installed: pip install 'asr[{extra}]' "
+            f"(in a clone of the repository: pip install '.[{extra}]')"
+        )
     if option in _PLUGINS.get(name, ()):
         kind = name.partition("/")[2]
         plugin = f"hydra-{option.partition('_')[0]}-{kind}"

@@ -134,7 +134,9 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
         raise ConfigError("there is nothing to tune on: no transcript has words")
     report_dir = typed_path(settings.report_dir) if settings.report_dir else None
     # What is found without output= is for the bundle as it is.
-    priors = measure_priors(outputs) if settings.output else bundle.priors
+    # Priors are those of the output that the bundle's decoder reads, which greedy decoding may not use.
+    is_measured = settings.output and (isinstance(decoder, BeamConfig) or bundle.decoder is None)
+    priors = measure_priors(outputs) if is_measured else bundle.priors
     if isinstance(decoder, BeamConfig):
         decoder = _search(outputs, references, settings, decoder, bundle, priors, report_dir)
     made = make_decoder(bundle.alphabet, decoder, priors=priors, normalizer=bundle.normalizer, phones=bundle.phones)

@@ -132,6 +132,7 @@ def _normalize(text: str, settings: NormalizerConfig) -> str:
             " " if unicodedata.category(character)[0] in "PS" and character not in settings.keep else character
             for character in text
         )
-    if _JOINERS.search(text):  # a neighbour may have become another one, or a space
-        text = unicodedata.normalize(form, remove_invisible(text, keep=settings.keep))
+    before = ""
+    while _JOINERS.search(text) and text != before:  # a neighbour may have become another one, or a space
+        before, text = text, unicodedata.normalize(form, remove_invisible(text, keep=settings.keep))
     return " ".join(text.split())

@@ -38,7 +38,9 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed():
 @pytest.mark.parametrize("name", ["en", "tiny"])
 def test_a_shipped_bundle_has_the_weights_of_the_network(name):
     bundle = load_bundle(name)
-    shapes = weight_shapes(bundle.model, mels=bundle.log_mel.settings.mels, symbols=bundle.alphabet.size)
+    phones = bundle.phones.size if bundle.phones else 0
+    mels, symbols = bundle.log_mel.settings.mels, bundle.alphabet.size
+    shapes = weight_shapes(bundle.model, mels=mels, symbols=symbols, phones=phones)
     assert {key: array.shape for key, array in bundle.weights().items()} == shapes
 
 

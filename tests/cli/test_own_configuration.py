@@ -86,7 +86,7 @@ def test_an_own_file_is_found_before_the_one_that_ships(asr_command, folder):
 
 def test_own_groups_and_options_are_listed_and_completed(asr_command, folder, monkeypatch):
     text = asr_command("train", "--config-dir", "own", "--help").out
-    assert re.search(r"experiment= .*\bmine\b", text)
+    assert re.search(r"experiment= [^=]*\bmine\b", text)
     assert re.search(r"model= .*\btall\b", text)
     assert re.search(r"\+house= +quiet +\[not used\]", text)
     for flag in ("--config-dir DIR", "--config-name NAME", "--cfg job|hydra|all", "--package SECTION", "--info [all|"):

@@ -14,7 +14,7 @@ import pytest
 import asr
 from asr.bundle import load_bundle
 from asr.decoding import make_decoder
-from asr.language.lexicon import Lexicon
+from asr.decoding.pronunciation_lexicon import PronunciationLexicon
 from asr.recognition import shared
 from asr.recognition.transcriber import Transcriber
 
@@ -46,10 +46,10 @@ def counts(monkeypatch):
 
 
 def test_five_calls_start_one_process_and_make_one_lexicon(counts, monkeypatch):
-    """Of the English model, whose decoder holds 60,000 words."""
+    """Of the English model, whose decoder holds the pronunciations of 100,000 words."""
     lexica = []
-    spell = Lexicon.__init__
-    monkeypatch.setattr(Lexicon, "__init__", lambda *one, **two: (lexica.append(1), spell(*one, **two))[1])
+    build = PronunciationLexicon.build
+    monkeypatch.setattr(PronunciationLexicon, "build", lambda *one: (lexica.append(1), build(*one))[1])
     texts = {asr.transcribe(SAMPLE).text for _ in range(5)}
     assert len(texts) == 1
     assert counts == {"processes": 1, "decoders": 1}

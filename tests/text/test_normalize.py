@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr.settings.text import NormalizerConfig, UnicodeForm
@@ -128,6 +128,7 @@ JOINED = st.text(
 
 
 @given(JOINED, st.sampled_from(POLICIES))
+@example(text="\u064e\u0301\u200c\u094d\u200c", settings=NormalizerConfig())
 def test_normalising_texts_with_joiners_and_marks_again_changes_nothing(text, settings):
     once = normalize_text(text, settings)
     assert normalize_text(once, settings) == once
