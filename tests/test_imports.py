@@ -88,7 +88,7 @@ HOMES = {
     "soundfile": ("audio/decode.py", "audio/load.py", "audio/reader_process.py"),
     "sounddevice": ("audio/microphone.py",),
     "soxr": ("audio/load.py",),
-    "av": ("audio/decode.py", "evaluation/render/webp.py"),
+    "av": ("audio/decode.py", "audio/opus.py", "evaluation/render/webp.py"),
     "jiwer": ("evaluation/scoring.py",),
     "hydra": ("cli/composition", "cli/overrides.py", "cli/sweep", "cli/study.py"),
     "omegaconf": ("cli/composition", "cli/sweep", "cli/study.py", "settings/yaml_text.py"),

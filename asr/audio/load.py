@@ -33,10 +33,6 @@ LARGEST_VALUE = 1e6
 # A header that promises more seconds than this promises nothing: writers to pipes leave the largest number there is.
 _ENDLESS = 1e9
 
-_OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-# libsndfile converts it to 6 kbit a second and channel, and 250 more times what 1 lacks of it.
-_OPUS_COMPRESSION = 0.99
-
 
 def load_audio(path: AudioSource, *, sample_rate: int, channel: str = "mix", track: int | None = None) -> Samples:
     """Read a recording whole.
@@ -351,18 +347,6 @@ def save_flac(path: Path, samples: Samples, sample_rate: int) -> None:
         If the folder cannot be written to or the disk is full.
     """
     write_atomically(path, flac_content(samples, sample_rate))
-
-
-def opus_content(samples: Samples, sample_rate: int) -> bytes:
-    """Samples as an Ogg Opus file of about 9 kbit a second, for listening: a minute of speech has some 75 kB."""
-    import soundfile
-
-    if sample_rate not in _OPUS_RATES:
-        samples, sample_rate = resample(samples, sample_rate, 16_000), 16_000
-    buffer = io.BytesIO()
-    options = {"format": "OGG", "subtype": "OPUS", "compression_level": _OPUS_COMPRESSION}
-    soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, **options)
-    return buffer.getvalue()
 
 
 def flac_content(samples: Samples, sample_rate: int) -> bytes:

@@ -13,7 +13,7 @@ import soundfile
 
 import asr
 from asr.audio.features import LogMel
-from asr.audio.load import opus_content
+from asr.audio.opus import opus_content
 from asr.bundle import load_bundle
 from asr.corpus.manifest import Utterance
 from asr.evaluation.policy import ScoringPolicy

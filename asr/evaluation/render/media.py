@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio.features import Frames, LogMel
-from asr.audio.load import Samples, opus_content
+from asr.audio.load import Samples
+from asr.audio.opus import opus_content
 from asr.audio.segment import AudioSource
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
