@@ -25,7 +25,7 @@ class EndpointConfig:
     """length after which a segment ends at the next pause between two words, however short"""
 
     def __post_init__(self) -> None:
-        check_settings(self, "endpoint")
+        check_settings(self, "live.endpoint")
 
 
 @dataclass(kw_only=True)

@@ -34,6 +34,8 @@ def sections() -> dict[str, type[Any]]:
     for kind in composition.ROOTS.values():
         for name, inner in _nested(kind):
             found.setdefault(name, inner)
+            for within, innermost in _nested(inner):
+                found.setdefault(f"{name}.{within}", innermost)
     return found
 
 

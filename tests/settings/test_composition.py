@@ -37,9 +37,7 @@ def check_refused(asr_command, command: str, key: Key, value: str) -> None:
     assert outcome.code == 2
     assert outcome.out == ""
     assert outcome.err.count("\n") == 1
-    # endpoint.NAME is short for live.endpoint.NAME.
-    name = key.name.removeprefix("live.") if key.name.startswith("live.endpoint.") else key.name
-    assert outcome.err.startswith(f"asr: error: {name}")
+    assert outcome.err.startswith(f"asr: error: {key.name}")
     assert " must be " in outcome.err
     assert len(outcome.err) < 300
 
