@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 
-import av
 import numpy as np
 
 from asr.audio.load import Samples, resample
@@ -19,6 +18,8 @@ _OPTIONS = {"application": "voip", "compression_level": "5", "frame_duration": "
 
 def opus_content(samples: Samples, sample_rate: int) -> bytes:
     """Samples [shape=(samples,)] as an Ogg Opus file of about 9 kbit a second: a minute of speech has some 65 kB."""
+    import av  # scoring texts needs none
+
     if sample_rate not in _RATES:
         samples, sample_rate = resample(samples, sample_rate, 16_000), 16_000
     whole = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
