@@ -55,7 +55,7 @@ FIGURES = (
     Figure(README, "among its 100,000", "asr info en", tested=True),
     Figure(README, "less than 350 MB", "python scripts/bench/installs.py"),
     Figure(README, "22 hours of open read speech", "asr doctor with the manifests of docs/corpora.md"),
-    Figure(README, "takes about 20 seconds on two cores", _TIMES),
+    Figure(README, "takes 33 core-seconds", _FOOTPRINT),
     Figure(MODELS, "default: beam of 128 over phones | 15.4 % | 13.8 to 16.8 % | 7.6 %", _EVALUATE),
     Figure(MODELS, "`tiny` | 75.5 % | 72.7 to 78.6 % | 29.6 %", _EVALUATE),
     Figure(MODELS, "| women | 271 | 6,108 | 21.3 %", _EVALUATE),
