@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asr.acoustic.outputs import CHARACTERS
 from asr.recognition.windows import LogProbs, Stretch
 from asr.text.alphabet import BLANK
 
@@ -21,6 +22,8 @@ class AcousticOutput:
     """in order; silence is left out"""
     notes: tuple[str, ...] = ()
     """as of a `Transcript`"""
+    layer: str = CHARACTERS
+    """the output layer of the model that the log-probabilities are of, named as in `asr.acoustic.outputs`"""
 
     def log_probs(self) -> LogProbs:
         """All steps from the first one on [shape=(steps, symbols)], with certain blanks where there is

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asr.acoustic.outputs import PHONES
 from asr.audio.segment import AudioSource
 from asr.bundle import Bundle
 from asr.decoding.alignment import Alignment, AlignmentError, align_symbols
@@ -123,7 +124,8 @@ def align_text(output: AcousticOutput, spelling: Spelling, bundle: Bundle, step_
     Parameters
     ----------
     output : AcousticOutput
-        Of the bundle's model for the recording.
+        Of the bundle's model for the recording, of an output layer over characters: a `Transcriber` with
+        `decoder=GreedyConfig()` gives it.
     spelling : Spelling
     bundle : Bundle
     step_seconds : float > 0
@@ -139,7 +141,11 @@ def align_text(output: AcousticOutput, spelling: Spelling, bundle: Bundle, step_
     ------
     AlignmentError
         If the text does not fit the recording, or has no words.
+    ValueError
+        If the output is of a layer over phones.
     """
+    if output.layer == PHONES:
+        raise ValueError("a text is aligned with an output layer over characters, not over phones: use GreedyConfig()")
     if not spelling.words:
         raise AlignmentError("the text has no words in the symbols of the model")
     separator = bundle.alphabet.separator

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from asr.acoustic.outputs import decoded_output
 from asr.audio.segment import AudioSegment, AudioSource
 from asr.bundle import Bundle
 from asr.decoding import Hypothesis, Stream, decoder_kind, make_decoder
@@ -73,8 +74,10 @@ class StretchDecoder:
             raise BundleError(f"{bundle.path}: the decoder of the bundle cannot be used: {error}") from error
         self.alphabet, self._cores, self.step_seconds = bundle.alphabet, cores, step_seconds
         self._calibration = bundle.confidence.get(decoder_kind(settings))
+        self.layer = decoded_output(bundle.model, settings)
+        """the name of the output layer that it reads"""
         self.output = bundle.output_for(settings)
-        """the output layer that it reads"""
+        """where that layer lies on the last axis of the model's log-probabilities"""
         self.at_once = _STRETCHES_AT_ONCE if isinstance(settings, GreedyConfig) else _STRETCHES_AT_ONCE_BEAM
         """stretches to decode together"""
         self.core_seconds = 0.0

@@ -264,7 +264,7 @@ class Transcriber:
                 yield next(one for one in results if isinstance(one, AudioError))
                 continue
             first = transcripts[0]
-            output = AcousticOutput(first.path, first.duration, kept, first.notes)
+            output = AcousticOutput(first.path, first.duration, kept, first.notes, self.stretch_decoder.layer)
             yield Recognition(transcripts, output, buffer.frames())
 
     def run_model_on_files(
@@ -278,7 +278,8 @@ class Transcriber:
                 continue
             if isinstance(event, EndOfRecording):
                 stretches += stitcher.finish()
-                yield AcousticOutput(str(source), event.duration, tuple(stretches), event.notes)
+                layer = self.stretch_decoder.layer
+                yield AcousticOutput(str(source), event.duration, tuple(stretches), event.notes, layer)
             else:
                 yield event
             stitcher, stretches = Stitcher(self.step_seconds), []
@@ -292,7 +293,7 @@ class Transcriber:
             else:
                 duration = event.duration
         stretches += stitcher.finish()
-        return AcousticOutput("", duration, tuple(stretches))
+        return AcousticOutput("", duration, tuple(stretches), layer=self.stretch_decoder.layer)
 
     def _events(
         self, paths: Iterable[AudioSource], progress: Progress | None

@@ -118,10 +118,11 @@ def test_words_of_an_hour_are_where_they_are_in_its_utterances(tmp_path):
     from asr.bundle import load_bundle
     from asr.recognition.aligner import align_text, spell
     from asr.recognition.transcriber import Transcriber
+    from asr.settings.decoding import GreedyConfig
 
     utterances = read_manifest(SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl").utterances
     bundle = load_bundle("en")
-    transcriber = Transcriber(bundle)
+    transcriber = Transcriber(bundle, decoder=GreedyConfig())
     order = np.random.default_rng(5).permutation(len(utterances))
     speech = [soundfile.read(utterances[index].audio_path, dtype="float32")[0] for index in order]
     texts = [utterances[index].text or "" for index in order]

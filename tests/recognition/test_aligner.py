@@ -5,14 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 from asr.bundle import Bundle, load_bundle
 from asr.decoding.alignment import AlignmentError
 from asr.recognition.acoustic_output import AcousticOutput
 from asr.recognition.aligner import align_text, cut_utterances, spell
+from asr.recognition.transcriber import Transcriber
 from asr.recognition.windows import Stretch
 from asr.text.alphabet import Alphabet
 from asr.text.transcript import Word
+
+from ..conftest import SAMPLES
 
 
 @pytest.fixture
@@ -41,6 +45,15 @@ def acoustic_output(bundle: Bundle, text: str, gap: int = 3) -> AcousticOutput:
         probabilities[10 + gap * place, [0, number]] = 0.001, 1
     log_probs = np.log(probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
     return AcousticOutput("a.wav", 0.04 * len(log_probs), (Stretch(0, log_probs),))
+
+
+def test_the_output_over_phones_is_refused():
+    bundle = load_bundle("en")
+    samples, _ = soundfile.read(SAMPLES / "2086-149214-0001.opus", dtype="float32")
+    with Transcriber(bundle) as transcriber:
+        output = transcriber.run_model_on_samples(samples)
+    with pytest.raises(ValueError, match="over characters, not over phones"):
+        align_text(output, spell("a text", bundle), bundle, 0.04)
 
 
 def test_words_are_where_they_are_said_and_wrong_ones_have_low_scores(bundle):
