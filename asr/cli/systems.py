@@ -36,9 +36,10 @@ def plan_systems(sets: Sequence[ReferenceSet], settings: EvaluateConfig) -> list
         If a bundle or a file of hypotheses cannot be used, or two systems are the same.
     """
     planned: list[Sequence[System | Candidate]] = []
+    shown = _names_without_set([name for name in (settings.hypotheses, *settings.against) if name])
     for place, name in enumerate([settings.hypotheses, *settings.against]):
         if name and (place == 0 or is_hypotheses(name)):
-            planned.append(_from_file(name, sets))
+            planned.append(_from_file(name, sets, shown[name]))
         elif name == GREEDY and settings.hypotheses:
             raise ConfigError("against=[greedy] is for a bundle; hypotheses=FILE has no other decoder")
         else:
@@ -71,10 +72,25 @@ def run_planned(
     return [one if isinstance(one, System) else next(found) for one in planned]
 
 
-def _from_file(name: str, sets: Sequence[ReferenceSet]) -> list[System]:
+def _names_without_set(names: Sequence[str]) -> dict[str, str]:
+    """The names of systems from files: `ours` for `ours-{set}.ctm`, a file for each set, if no other is named so."""
+    short = {}
+    for name in names:
+        if SET in name:
+            parts = PurePath(name).with_suffix("").parts
+            rest = [part.replace(SET, "").strip("-_. ") if SET in part else part for part in parts]
+            short[name] = str(PurePath(*filter(None, rest)))
+    count = Counter([*short.values(), *(name for name in names if name not in short)])
+    return {
+        name: short[name] if name in short and count[short[name]] == 1 and short[name] != "." else name
+        for name in names
+    }
+
+
+def _from_file(name: str, sets: Sequence[ReferenceSet], shown: str) -> list[System]:
     """The texts of a file for each set; `{set}` in its name stands for the name of the set."""
     if SET in name or len(sets) == 1:
-        return [_system(name, name.replace(SET, one.name), one.utterances) for one in sets]
+        return [_system(shown, name.replace(SET, one.name), one.utterances) for one in sets]
     all_of_them = [utterance for one in sets for utterance in one.utterances]
     twice = [identity for identity, count in Counter(one.id for one in all_of_them).items() if count > 1]
     if twice:

@@ -74,6 +74,19 @@ def test_each_file_is_a_set_and_the_table_has_the_rates_of_each_alone(asr_comman
     assert f"{100 * mean['rate']:.2f} %" in outcome.out
 
 
+def test_a_system_with_a_file_for_each_set_is_named_without_it_unless_two_would_have_one_name(asr_command, corpus):
+    outcome = evaluate(asr_command, corpus)
+    assert re.search(r"^\S*/ours +\d", outcome.out, re.MULTILINE), outcome.out
+    assert "{set}" not in outcome.out
+    for name in ("clean", "noisy"):
+        (corpus / name).mkdir()
+        (corpus / name / "ours.jsonl").write_bytes((corpus / f"theirs-{name}.jsonl").read_bytes())
+    outcome = evaluate(asr_command, corpus, f"against=[{corpus}/{{set}}/ours.jsonl]")
+    assert outcome.code == 0, outcome.err
+    assert "/ours-{set}.jsonl" in outcome.out
+    assert "/{set}/ours.jsonl" in outcome.out
+
+
 def test_pool_makes_one_set_of_all_files(asr_command, corpus):
     for name in ("clean", "noisy"):
         for kind in ("", "ours-"):

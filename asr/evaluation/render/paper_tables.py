@@ -163,7 +163,7 @@ def table_latex(table: PaperTable) -> str:
             for place in range(len(table.systems))
         ]  # fmt: skip
     lines = [
-        f"% Written by asr {table.asr_version}. It needs \\usepackage{{booktabs}}.",
+        f"% Written by asr {table.asr_version}. Needs \\usepackage{{booktabs}}; LuaLaTeX for non-Latin scripts.",
         r"\begin{table}",
         r"\centering",
         f"\\caption{{{_caption(table)}}}",
