@@ -73,14 +73,13 @@ def check_what_the_tutorial_leaves(folder: Path, *, recordings: int) -> None:
     assert len(list((folder / "texts").rglob("*.json"))) == recordings
     mine, english = load_bundle(folder / "runs" / "mine" / "best"), load_bundle("en")
     assert mine.provenance["init"]["bundle"].endswith("en")
-    assert any((array != english.weights()[name]).any() for name, array in mine.weights().items())
     assert mine.priors == english.priors
 
 
 def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_never_heard(tmp_path):
     espeak = oracle("espeak-ng")
     voices = [f"en-us+{kind}{number}" for kind in "mf" for number in range(1, 5)]
-    for number, (_, text) in enumerate(smoke_utterances()):
+    for number, (_, text) in enumerate(smoke_utterances()[::2]):
         folder = tmp_path / "recordings" / voices[number % len(voices)]
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([espeak, "-v", folder.name, "-w", folder / f"{number}.wav", text], check=True)
@@ -90,7 +89,10 @@ def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_nev
     assert "all weights kept" in said
     before, after = errors_before_and_after(tmp_path)
     assert after < 0.5 * before
-    check_what_the_tutorial_leaves(tmp_path, recordings=80)
+    check_what_the_tutorial_leaves(tmp_path, recordings=40)
+    english = load_bundle("en").weights()
+    mine = load_bundle(tmp_path / "runs" / "mine" / "best").weights()
+    assert any((array != english[name]).any() for name, array in mine.items())
 
 
 def test_train_on_your_own_recordings_without_speakers(tmp_path):
@@ -98,7 +100,8 @@ def test_train_on_your_own_recordings_without_speakers(tmp_path):
     for source, text in smoke_utterances()[::2]:
         shutil.copy(source, tmp_path / "recordings")
         (tmp_path / "recordings" / source.name).with_suffix(".txt").write_text(as_people_write(text))
-    said = run_tutorial("train-on-your-own-recordings.md", tmp_path)
+    smaller = {"experiment=finetune ": "experiment=finetune training.epochs=4 "}
+    said = run_tutorial("train-on-your-own-recordings.md", tmp_path, smaller)
     assert re.search(r"held out for validation: \d+ utterances of the manifests, which name too few speakers", said)
     assert "all weights kept" in said
     before, after = errors_before_and_after(tmp_path)
