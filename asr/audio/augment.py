@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -233,22 +233,15 @@ def mask_frames(frames: Frames, settings: AugmentConfig, rng: np.random.Generato
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """Which variations of its samples an utterance gets."""
+    """The variations that are applied to the samples of an utterance."""
 
-    room: bool = False
-    noise: bool = False
-    telephone: bool = False
-    level: bool = False
-
-    @property
-    def names(self) -> list[str]:
-        """Those that it gets."""
-        return [one.name for one in fields(self) if getattr(self, one.name)]
+    names: tuple[str, ...] = ()
+    """keys of `VARIATIONS`, in the order in which they are applied"""
 
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Draws and applies the variations of samples that some settings ask for.
+    """Draws and applies the variations of samples in `VARIATIONS`.
 
     Parameters
     ----------
@@ -256,7 +249,7 @@ class Augmenter:
     sample_rate : int
         Hz.
     noises, responses : sequences of Path or AudioSegment
-        Recordings of noise, and impulse responses of rooms; where there are none they are made.
+        Recordings of noise, and impulse responses of rooms; where there are none they are synthesised.
     """
 
     settings: AugmentConfig
@@ -265,14 +258,14 @@ class Augmenter:
     responses: Sequence[AudioSource] = ()
 
     def draw(self, rng: np.random.Generator) -> Variation:
-        """What becomes of one utterance."""
-        settings = self.settings
-        draws = rng.random(4)  # all of them, whatever the settings: one does not move the others
+        """Draw the variations of one utterance."""
+        draws = rng.random(len(VARIATIONS))  # one for each, so that no setting changes the draws of the others
         return Variation(
-            room=bool(draws[0] < settings.reverb_probability),
-            noise=bool(draws[1] < settings.noise_probability),
-            telephone=bool(draws[2] < settings.telephone_probability),
-            level=bool(draws[3] < settings.gain_probability),
+            tuple(
+                name
+                for drawn, (name, (probability, _)) in zip(draws, VARIATIONS.items(), strict=True)
+                if drawn < getattr(self.settings, probability)
+            )
         )
 
     def apply(self, samples: Samples, variation: Variation, rng: np.random.Generator) -> Samples:
@@ -283,28 +276,40 @@ class Augmenter:
         AudioError
             If a recording of noise or of a room cannot be read.
         """
-        settings = self.settings
-        if variation.room:
-            if self.responses:
-                response = _recording(self.responses[int(rng.integers(len(self.responses)))], self.sample_rate)
-            else:
-                response = simulate_response(_between(settings.reverb_seconds, rng), self.sample_rate, rng)
-            samples = reverberate(samples, response)
-        if variation.noise:
-            if self.noises:
-                noise = _recording(self.noises[int(rng.integers(len(self.noises)))], self.sample_rate)
-            else:
-                noise = coloured_noise(len(samples), _between(_COLOURS, rng), rng)
-            samples = add_noise(samples, noise, _between(settings.noise_snr_db, rng), rng)
-        if variation.telephone:
-            samples = telephone(samples, self.sample_rate)
-        if variation.level:
-            samples = self.change_level(samples, rng)
+        for name in variation.names:
+            _, change = VARIATIONS[name]
+            samples = change(self, samples, rng)
         return samples
 
     def change_level(self, samples: Samples, rng: np.random.Generator) -> Samples:
         """Samples [shape=(samples,)] louder or softer, by a drawn amount."""
         return change_gain(samples, _between(self.settings.gain_db, rng))
+
+    def _add_room(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        if self.responses:
+            response = _recording(self.responses[int(rng.integers(len(self.responses)))], self.sample_rate)
+        else:
+            response = simulate_response(_between(self.settings.reverb_seconds, rng), self.sample_rate, rng)
+        return reverberate(samples, response)
+
+    def _add_noise(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        if self.noises:
+            noise = _recording(self.noises[int(rng.integers(len(self.noises)))], self.sample_rate)
+        else:
+            noise = coloured_noise(len(samples), _between(_COLOURS, rng), rng)
+        return add_noise(samples, noise, _between(self.settings.noise_snr_db, rng), rng)
+
+    def _telephone(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        return telephone(samples, self.sample_rate)
+
+
+VARIATIONS: dict[str, tuple[str, Callable[[Augmenter, Samples, np.random.Generator], Samples]]] = {
+    "room": ("reverb_probability", Augmenter._add_room),
+    "noise": ("noise_probability", Augmenter._add_noise),
+    "telephone": ("telephone_probability", Augmenter._telephone),
+    "level": ("gain_probability", Augmenter.change_level),
+}
+"""each variation of samples: the setting with its probability, and the function that applies it; applied in this order"""
 
 
 def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:

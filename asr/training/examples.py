@@ -326,7 +326,7 @@ class Examples:
         samples = self._samples(index, epoch, rng, variation)
         before = self._log_mel(shared_readers().load(source, sample_rate=self._log_mel.settings.sample_rate))
         companion = int(self.companions(epoch)[index])
-        names = ([f"speed {speed:g}"] if speed != 1 else []) + variation.names
+        names = ([f"speed {speed:g}"] if speed != 1 else []) + list(variation.names)
         if companion != _ALONE:
             names.append(f"then {self.utterances[companion].id}")
         return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch))
