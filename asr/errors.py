@@ -55,6 +55,10 @@ class AudioError(AsrError):
         return type(self), (self.path, self.reason)
 
 
+class AlignmentError(AsrError):
+    """A text that does not fit its recording, or has no words to align."""
+
+
 class ManifestError(AsrError):
     """All problems of manifests, one per line, each beginning with `file:line`.
 

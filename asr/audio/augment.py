@@ -309,7 +309,7 @@ VARIATIONS: dict[str, tuple[str, Callable[[Augmenter, Samples, np.random.Generat
     "telephone": ("telephone_probability", Augmenter._telephone),
     "level": ("gain_probability", Augmenter.change_level),
 }
-"""each variation of samples: the setting with its probability, and the function that applies it; applied in this order"""
+"""each variation of samples, in the order of application: the setting with its probability, and its function"""
 
 
 def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:

@@ -18,7 +18,7 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
 from asr.cli.inputs import Recording, is_pipe, keep_stream
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import AsrError, AudioError, ConfigError, OutputError, printable
+from asr.errors import AlignmentError, AsrError, AudioError, ConfigError, OutputError, printable
 from asr.files import obstacle, output_error, typed_path
 from asr.settings.commands import AlignConfig
 from asr.settings.transcripts import TranscriptFormat
@@ -227,7 +227,6 @@ def _results(
 ) -> Iterator[Transcript | AsrError]:
     """The alignment of each task, or what is wrong with it."""
     from asr.bundle import load_bundle
-    from asr.decoding.alignment import AlignmentError
     from asr.recognition.aligner import align_text, spell
     from asr.recognition.transcriber import Transcriber
     from asr.settings.decoding import GreedyConfig

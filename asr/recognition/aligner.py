@@ -12,8 +12,8 @@ import numpy.typing as npt
 from asr.acoustic.outputs import PHONES
 from asr.audio.segment import AudioSource
 from asr.bundle import Bundle
-from asr.decoding.alignment import Alignment, AlignmentError, align_symbols
-from asr.errors import AudioError
+from asr.decoding.alignment import Alignment, align_symbols
+from asr.errors import AlignmentError, AudioError
 from asr.recognition.acoustic_output import AcousticOutput
 from asr.recognition.shared import shared_transcriber
 from asr.recognition.windows import LogProbs
