@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 from asr.corpus.manifest import Utterance
 from asr.errors import ConfigError
@@ -15,9 +14,6 @@ from asr.evaluation.scoring import Score
 from asr.evaluation.sources import read_references, split_regions
 from asr.evaluation.statistics import MeanRate, compare_means, mean_rate
 from asr.files import names_without_folders
-
-if TYPE_CHECKING:
-    pass
 
 # Files and folders beside those of the sets.
 _RESERVED = re.compile(r"report(_files|\..*)?|summary\..*|table\..*|\..*|.*\.csv", re.IGNORECASE)
