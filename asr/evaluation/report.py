@@ -159,15 +159,21 @@ class BaselineComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationReport:
+class ReportHead:
+    """The first fields of a report on one test set, and of that on several."""
+
+    asr_version: str
+    title: str | None
+    """what the report is called by its author"""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport(ReportHead):
     """The errors of one or several systems on the same utterances.
 
     `asr.evaluate` and `make_report` make it. The first system is the one that the report is about.
     """
 
-    asr_version: str
-    title: str | None
-    """what the report is called by its author"""
     references: ReferenceSummary
     policy: PolicySummary
     systems: tuple[SystemReport, ...]

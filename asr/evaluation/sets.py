@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from asr.corpus.manifest import Utterance
 from asr.errors import ConfigError
-from asr.evaluation.report import EMBED_MEGABYTES, EvaluationReport, SystemComparison
+from asr.evaluation.report import EMBED_MEGABYTES, EvaluationReport, ReportHead, SystemComparison
 from asr.evaluation.scoring import Score
 from asr.evaluation.sources import read_references, split_regions
 from asr.evaluation.statistics import MeanRate, compare_means, mean_rate
@@ -120,14 +120,12 @@ class SetReport:
 
 
 @dataclass(frozen=True, slots=True)
-class SetsReport:
+class SetsReport(ReportHead):
     """The errors of one or several systems on several test sets.
 
     `asr.evaluate` and `make_sets_report` make it. The first system is the one that the report is about.
     """
 
-    asr_version: str
-    title: str | None
     systems: tuple[str, ...]
     sets: tuple[SetReport, ...]
     means: tuple[MeanRate, ...]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 from tqdm import tqdm
@@ -240,34 +240,31 @@ def _spikes(output: AcousticOutput, candidate: Candidate, step_seconds: float) -
     return tuple(found)
 
 
-@overload
-def evaluate(
-    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]],
-    *,
-    bundle: str | Path | Bundle = ...,
-    decoder: DecoderConfig | None = ...,
-    normalizer: NormalizerConfig | Literal["none", "standard"] = ...,
-    english: bool = ...,
-    slice_by: Sequence[str] = ...,
-    title: str | None = ...,
-) -> EvaluationReport: ...
+OneSet = str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]]
+"""a manifest, several manifests, or pairs of a recording and its text"""
+
+
+class _Options(TypedDict, total=False):
+    """The keyword arguments of `evaluate`, for its overloads."""
+
+    bundle: str | Path | Bundle
+    decoder: DecoderConfig | None
+    normalizer: NormalizerConfig | Literal["none", "standard"]
+    english: bool
+    slice_by: Sequence[str]
+    title: str | None
 
 
 @overload
-def evaluate(
-    references: Mapping[str, str | Path],
-    *,
-    bundle: str | Path | Bundle = ...,
-    decoder: DecoderConfig | None = ...,
-    normalizer: NormalizerConfig | Literal["none", "standard"] = ...,
-    english: bool = ...,
-    slice_by: Sequence[str] = ...,
-    title: str | None = ...,
-) -> SetsReport: ...
+def evaluate(references: OneSet, **options: Unpack[_Options]) -> EvaluationReport: ...
+
+
+@overload
+def evaluate(references: Mapping[str, str | Path], **options: Unpack[_Options]) -> SetsReport: ...
 
 
 def evaluate(
-    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]] | Mapping[str, str | Path],
+    references: OneSet | Mapping[str, str | Path],
     *,
     bundle: str | Path | Bundle = "en",
     decoder: DecoderConfig | None = None,
@@ -349,9 +346,7 @@ def evaluate(
     return make_sets_report(sets, reports, title)
 
 
-def _utterances(
-    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]],
-) -> tuple[list[Utterance], list[str]]:
+def _utterances(references: OneSet) -> tuple[list[Utterance], list[str]]:
     """The utterances, and the names of the manifests that they come from."""
     if isinstance(references, str | Path):
         return read_references([str(references)]), [str(references)]
