@@ -10,7 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import Container, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from asr.cli.composition import Composer, did_you_mean
+from asr.cli.arguments import did_you_mean
+from asr.cli.composition import Composer
 from asr.errors import ConfigError
 from asr.settings.yaml_text import first_line
 

@@ -82,10 +82,10 @@ def _run(arguments: list[str]) -> int:
 
         return complete(arguments[1:])
     if name not in COMMANDS:
-        import difflib
+        from asr.cli.arguments import nearest
 
-        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        hint = f"did you mean `asr {near[0]}`?" if near else "`asr --help` lists the commands"
+        near = nearest(name, COMMANDS)
+        hint = f"did you mean `asr {near}`?" if near else "`asr --help` lists the commands"
         if not near and os.path.exists(name):
             hint = f"did you mean `asr transcribe {name}`?"
         raise ConfigError(f"there is no command {name!r}; {hint}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from asr.cli.arguments import split_arguments
+from asr.cli.arguments import did_you_mean, split_arguments
 from asr.cli.command import settings_or_answer
 from asr.corpus.manifest import MANIFEST_SUFFIXES, Utterance, manifest_content
 from asr.corpus.prepare import CORPORA
@@ -63,9 +62,8 @@ def run(arguments: Sequence[str]) -> int:
 def _corpus_and_source(files: Sequence[str]) -> tuple[Corpus, Path]:
     if not files or files[0] not in CORPORA:
         what = f"there is no corpus {files[0]!r}" if files else "no corpus is named"
-        near = difflib.get_close_matches(files[0], CORPORA, n=1, cutoff=0.5) if files else []
-        if near:
-            raise ConfigError(f"{what}; did you mean {near[0]!r}?")
+        if files and (near := did_you_mean(files[0], CORPORA)):
+            raise ConfigError(f"{what}{near}")
         if files and Path(files[0]).exists():
             typed = shlex.quote(files[0])
             raise ConfigError(f"{what}; did you mean `asr prepare recordings {typed} output=MANIFEST`?")

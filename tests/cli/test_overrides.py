@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from asr.cli.arguments import split_arguments
-from asr.cli.composition import ROOTS, Composer
+from asr.cli.composition import Composer
+from asr.cli.composition_schemas import ROOTS
 from asr.cli.overrides import chosen_names, is_interpolation, split_commas
 from asr.errors import ConfigError
 from asr.settings.model import Cell
