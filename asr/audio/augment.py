@@ -1,4 +1,4 @@
-"""Variations of training utterances: pure functions of an array and a random generator, and what draws them."""
+"""Augmentation of training utterances: pure functions of samples or frames, and the class that applies them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from asr.audio.segment import AudioSource, split_source
 from asr.errors import AudioError
 from asr.settings.augment import AugmentConfig
 
-# Spectral exponents of made noise, from white (0) to brown (2); level of the direct sound against a simulated room.
+# Spectral exponents of synthesised noise, from white (0) to brown (2); level of the direct sound over a simulated tail.
 _COLOURS, _DIRECT_DB, _FIRST_REFLECTION_SECONDS = (0.0, 2.0), (-3.0, 12.0), (0.002, 0.02)
 _TELEPHONE_RATE, _TELEPHONE_LOWEST, _TELEPHONE_HIGHEST, _MU = 8000, 300.0, 3400.0, 255.0
-# Recorded noises and rooms that a process keeps decoded.
+# Decoded recordings of noise and of rooms that a process keeps.
 _KEPT_RECORDINGS = 32
 
 
 def change_speed(samples: Samples, speed: float) -> Samples:
-    """Play faster or slower, pitch and all.
+    """Change the speed, and the pitch with it.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def dither(samples: Samples, deviation: float, rng: np.random.Generator) -> Samp
 
 
 def change_gain(samples: Samples, gain_db: float) -> Samples:
-    """Make float32 samples [shape=(samples,)] louder or softer by some dB."""
+    """Change the level of float32 samples [shape=(samples,)] by some dB."""
     louder: Samples = samples * np.float32(10 ** (gain_db / 20))
     return louder
 
@@ -112,7 +112,7 @@ def add_noise(samples: Samples, noise: Samples, snr_db: float, rng: np.random.Ge
 
 
 def simulate_response(reverb_seconds: float, sample_rate: int, rng: np.random.Generator) -> Samples:
-    """The impulse response of a room that does not exist.
+    """Simulate the impulse response of a room.
 
     Parameters
     ----------
@@ -144,14 +144,14 @@ def simulate_response(reverb_seconds: float, sample_rate: int, rng: np.random.Ge
 
 
 def reverberate(samples: Samples, response: Samples) -> Samples:
-    """Have speech sound as in a room.
+    """Convolve speech with the impulse response of a room.
 
     Parameters
     ----------
     samples : float32 [shape=(samples,)]
     response : float32 [shape=(any,)]
-        Impulse response; what comes before its highest peak, the direct sound, is left away, so that nothing is
-        shifted in time.
+        Impulse response; everything before its highest peak, the direct sound, is removed, so that the speech is
+        not shifted in time.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def reverberate(samples: Samples, response: Samples) -> Samples:
 
 
 def telephone(samples: Samples, sample_rate: int) -> Samples:
-    """Send speech through an old telephone line.
+    """Simulate an old telephone line.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ class Augmenter:
         return samples
 
     def change_level(self, samples: Samples, rng: np.random.Generator) -> Samples:
-        """Samples [shape=(samples,)] louder or softer, by a drawn amount."""
+        """Samples [shape=(samples,)] whose level is changed by a drawn amount."""
         return change_gain(samples, _between(self.settings.gain_db, rng))
 
     def _add_room(self, samples: Samples, rng: np.random.Generator) -> Samples:
@@ -321,5 +321,5 @@ def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:
 def _recording(source: AudioSource, sample_rate: int) -> Samples:
     samples = shared_readers().load(source, sample_rate=sample_rate)
     if not samples.any():
-        raise AudioError(split_source(source)[0], "is silent: neither a noise nor a room")
+        raise AudioError(split_source(source)[0], "is silent: it is neither a noise nor an impulse response")
     return samples

@@ -33,7 +33,7 @@ FLAG_VALUES = {
     "--package": "SECTION",
     "--info": f"[{'|'.join(INFO_KINDS)}]",
 }
-"""The flags that take a value, and what it is; brackets where it can be left out."""
+"""The flags that take a value, and its form; brackets where it is optional."""
 SHORT_FLAGS = {
     "-h": "--help", "-m": "--multirun", "-cd": "--config-dir", "-cn": "--config-name", "-c": "--cfg", "-p": "--package",
     "-i": "--info", "-v": "--verbose", "-q": "--quiet",
@@ -50,7 +50,7 @@ _NOT_HERE |= {short: _NOT_HERE[long] for short, long in (("-r", "--run"), ("-cp"
 _NOT_HERE["-sc"] = _NOT_HERE["--shell-completion"]
 _CHOICES = {"--cfg": CFG_KINDS, "--info": INFO_KINDS}
 
-# A key as Hydra's grammar has it: a dotted path or a group, perhaps with a package.
+# A key of Hydra's grammar: a dotted path or a group, perhaps with a package.
 _KEY = r"[A-Za-z_$][\w$./-]*(@[\w$./:-]*)?"
 _SETTING = re.compile(rf"(\+\+?|~)?{_KEY}=|~{_KEY}\Z")
 
@@ -72,7 +72,7 @@ def split_arguments(arguments: Sequence[str]) -> Arguments:
     Parameters
     ----------
     arguments : sequence of str
-        What follows the name of the command.
+        Those after the name of the command.
 
     Returns
     -------

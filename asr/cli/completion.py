@@ -1,4 +1,4 @@
-"""`asr completion SHELL`, and the suggestions that its script asks for."""
+"""`asr completion SHELL`, and the completions that its script requests."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Composes settings with Hydra: YAML and overrides in, checked dataclasses out.
+"""Composes settings with Hydra: YAML and overrides to validated dataclasses.
 
-The dataclasses of `asr.settings` are the schema and hold every default; `conf/` holds what differs from them and what a
-user may choose between, and folders of the user's own are searched before it. The spelling of file names is made safe
-for Hydra's grammar (`overrides`), and a mistyped key, option or value is refused here, with its nearest neighbour and,
-where it is in a file, with file and line.
+The dataclasses of `asr.settings` are the schema and hold every default; `conf/` holds values that differ from them, and
+the options of groups; folders of the user's own are searched before it. Values are quoted for Hydra's grammar
+(`overrides`). A mistyped key, option or value is refused with its nearest neighbour (`composition_checks`), and where a
+file has it, with file and line (`composition_errors`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _VERSION = "1.3"
 
 
 class Composer:
-    """Composes the settings of one command; a context manager, for Hydra keeps global state.
+    """Composes the settings of one command; a context manager, because Hydra keeps global state.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ class Composer:
         self._folders = own_folders(folders)
         self._recipe_path = recipe
         self.recipe: DictConfig | None = None
-        # A composition takes a tenth of a second, and checking and composing want the same ones.
+        # A composition takes a tenth of a second, and checking and composing use the same ones.
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str | None]]] = {}
 
     @classmethod
     def from_arguments(cls, command: str, split: Arguments, *, recipe: Path | None = None) -> Composer:
-        """The composer that a command line asks for."""
+        """The composer for a command line."""
         folders = [split.values["--config-dir"]] if "--config-dir" in split.values else []
         return cls(
             command,
@@ -125,7 +125,7 @@ class Composer:
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:
-        """The groups whose options this command takes, and their options; those of the user's own are among them."""
+        """The groups whose options this command takes, and their options, including the user's own."""
         shipped = {path.name for path in conf_dir().iterdir() if path.is_dir()} | {"hydra"}
         return {
             group: sorted(options)
@@ -146,7 +146,7 @@ class Composer:
 
     @property
     def group_defaults(self) -> dict[str, str | None]:
-        """The option of each group that holds where none is named; of a group that is not used, there is none."""
+        """The default option of each group; None for a group that the command does not use by itself."""
         return {group: self.defaults.get(group) for group in self.groups}
 
     def is_added(self, group: str) -> bool:
@@ -189,7 +189,7 @@ class Composer:
             refuse_hydra_setting(one, self.command, multirun=with_hydra)
         refuse_with_recipe(self, typed)
         if any(one.prefix or one.package for one in typed):
-            # Hydra would add what is no setting, and delete one, which the dataclasses then lack.
+            # Hydra would add unknown settings, and delete known ones, which the dataclasses need.
             self.check(overrides, multirun=with_hydra)
         safe = self.for_hydra(typed)
         try:
@@ -197,7 +197,7 @@ class Composer:
                 return self._load(safe)
             return self._compose(safe)[0]
         except (ConfigError, ValueError) as error:  # ValueError: a whole number of more digits than Python reads
-            self.check(overrides)  # says which one is wrong, and what is near it
+            self.check(overrides)  # raises an error that names the wrong one and its nearest neighbour
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(first_line(error)) from error
@@ -217,14 +217,14 @@ class Composer:
         Raises
         ------
         ConfigError
-            For a setting of Hydra that there is not, naming the nearest.
+            For an unknown setting of Hydra, naming the nearest.
         """
         typed = [read_override(override) for override in overrides]
         for one in typed:
             options = self.loader.get_group_options(one.name) if one.name.startswith("hydra/") else []
             if options and one.value is not None and one.value not in options:
                 near = did_you_mean(one.value, options)
-                raise ConfigError(f"{one.name} has no option {one.value!r}{near}; there is {', '.join(options)}")
+                raise ConfigError(f"{one.name} has no option {one.value!r}{near}; the options are {', '.join(options)}")
         try:
             return self.hydra.compose_config(self._name, list(overrides), run_mode=RunMode.MULTIRUN)
         except FAILURES as error:
@@ -249,14 +249,14 @@ class Composer:
             raise ConfigError(describe_error(error, self)) from error
 
     def with_recipe(self, overrides: list[str]) -> list[str]:
-        """Overrides after that which chooses the recipe, if there is one."""
+        """Overrides, after the one that chooses the recipe, if there is one."""
         return overrides if self.recipe is None else [f"experiment={RECIPE}", *overrides]
 
     def for_hydra(self, typed: Sequence[TypedOverride], *, multirun: bool = False) -> list[str]:
         """Overrides as Hydra's grammar reads them; unknown keys as they are.
 
-        The types of the keys are those of the dataclasses, so that nothing is composed for it: with every class that a
-        group can stand for, since an option that an experiment chooses is not known before the composition.
+        The types of the keys come from the dataclasses, so that nothing is composed for them: from every class that a
+        group can stand for, since the option that an experiment chooses is only known after the composition.
         """
         keys = declared_keys(self.command)
         safe = [
@@ -267,7 +267,7 @@ class Composer:
         return self.with_recipe(safe)
 
     def check(self, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:
-        """Refuse what cannot be used, and spell the rest so that Hydra reads it as it was meant; as in `compose`."""
+        """Refuse invalid overrides, and quote the others for Hydra's grammar; as in `compose`."""
         typed = [read_override(override) for override in overrides]
         for one in typed:
             refuse_hydra_setting(one, self.command, multirun=multirun)
@@ -290,8 +290,8 @@ class Composer:
         kind = ROOTS[self.command]
         if OmegaConf.get_type(node) is not kind:
             raise ConfigError(
-                f"--config-name {self._name}: this is no configuration of `asr {self.command}`: its defaults list must "
-                f"begin with {self.command}, or with {self.command}_schema"
+                f"--config-name {self._name}: this is not a configuration of `asr {self.command}`: its defaults list "
+                f"must begin with {self.command}, or with {self.command}_schema"
             )
         try:
             return to_settings(node)
@@ -305,7 +305,7 @@ class Composer:
             raise ConfigError(describe_error(error, self, overrides)) from error
 
     def _compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str | None]]:
-        """The configuration without Hydra's own settings, and the options that were chosen of groups."""
+        """The configuration without Hydra's own settings, and the chosen options of groups."""
         known = tuple(overrides)
         if known not in self._composed:
             node = self._load(overrides)

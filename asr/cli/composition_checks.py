@@ -57,7 +57,7 @@ def _check_group(composer: Composer, one: TypedOverride, *, multirun: bool) -> l
     Returns
     -------
     list of str
-        The override with its first option, for the settings that there are with it.
+        The override with its first option, to find out which settings exist with it.
     """
     group, options, added = one.name, composer.groups[one.name], composer.is_added(one.name)
     if one.prefix == "++":
@@ -94,7 +94,7 @@ def _check_group(composer: Composer, one: TypedOverride, *, multirun: bool) -> l
                     raise ConfigError(f"{one.text}: type ~{group} for no option of {group}")
                 raise ConfigError(
                     f"{group} has no option {option!r}{did_you_mean(option, options)}; "
-                    f"there is {', '.join(options) or 'none'}"
+                    f"the options are {', '.join(options) or 'none'}"
                 )
     return [f"{one.head}={texts[0]}"] if texts else []
 
@@ -113,13 +113,13 @@ def _check_key(
     name = one.name
     if one.package is not None:
         raise ConfigError(
-            f"{one.text}: @ chooses the section for an option of a group, and {name!r} is none; "
+            f"{one.text}: @ chooses the section for an option of a group, and {name!r} is not a group; "
             f"the groups are {', '.join(composer.groups) or 'none'}"
         )
     section = [key for key in keys if key.startswith(f"{name}.")]
     if name not in keys and not section:
         what = {"": "", "~": f", nor is there a file {one.text!r}"}.get(
-            one.prefix, f": {one.prefix} cannot add one, for the settings are fixed"
+            one.prefix, f": {one.prefix} cannot add one: the settings are fixed"
         )
         raise ConfigError(_unknown_key(composer, name, keys) + what)
     if one.prefix == "~":
@@ -153,7 +153,7 @@ def _check_key(
 
 
 def _check_value(composer: Composer, key: Key, value: Any, typed: str, choices: list[str]) -> None:
-    """Refuse a value of another type than its setting has, in words that name both."""
+    """Refuse a value that does not have the type of its setting, naming both."""
     node = composer.composed(choices).copy()
     try:
         OmegaConf.update(node, key.name, value, merge=True)

@@ -27,7 +27,7 @@ from asr.settings.yaml_text import first_line, parse_yaml, syntax_problem
 if TYPE_CHECKING:
     from asr.cli.composition import Composer
 
-# The last four are what Hydra raises for a defaults list or a file of another shape; ValueError also for a whole number
+# Hydra raises the last four for a malformed defaults list or file; ValueError also for a whole number
 # of more digits than Python reads, and for a file that is not UTF-8 text.
 FAILURES = (
     HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, AttributeError, AssertionError,
@@ -35,7 +35,7 @@ FAILURES = (
 
 
 def describe_error(error: Exception, composer: Composer, overrides: Sequence[str] = ()) -> str:
-    """What is wrong, on one line: with file and line where a file is at fault."""
+    """The message of an error on one line, with file and line where a file is at fault."""
     files = composer.files
     if isinstance(error, UnicodeDecodeError):
         return f"{files.not_text() or composer.config_name}: not UTF-8 text"
@@ -61,7 +61,7 @@ def describe_error(error: Exception, composer: Composer, overrides: Sequence[str
 
 
 def _describe_merge(composer: Composer, *, config_path: str, detail: str) -> str:
-    """What is wrong with a file whose values do not fit the settings."""
+    """The message for a file whose values do not fit the settings."""
     files = composer.files
     path = files.file_of(config_path)
     if path is not None:

@@ -58,7 +58,7 @@ def _address(folder: str, origin: str) -> str:
         return folder
     path = typed_path(folder.removeprefix("file://"))
     if not path.is_dir():
-        raise ConfigError(f"{origin}: {path} is no folder{_folder_near(path)}")
+        raise ConfigError(f"{origin}: {path} is not a folder{_folder_near(path)}")
     return f"file://{path.resolve()}"
 
 
@@ -79,7 +79,7 @@ def read_recipe(path: Path) -> DictConfig:
     Raises
     ------
     ConfigError
-        If it is no YAML, or has a defaults list.
+        If it is not YAML, or has a defaults list.
     """
     try:
         text = path.read_text("utf-8")

@@ -75,7 +75,7 @@ def _in_order_of_help(kind: type[Any]) -> list[str]:
 
 @cache
 def _field_docs(kind: type[Any]) -> dict[str, str]:
-    """The docstrings under the fields of a class, which Python itself does not keep."""
+    """The docstrings below the fields of a class, which Python does not keep at run time."""
     import ast
     import inspect
     import textwrap
@@ -99,7 +99,7 @@ def _field_docs(kind: type[Any]) -> dict[str, str]:
 
 @cache
 def declared_keys(command: str) -> dict[str, Key]:
-    """The settings of a command by the types of the dataclasses, with those of every class that a group stands for."""
+    """The declared settings of a command by name, including those of every class that a group stands for."""
     keys: dict[str, Key] = {}
     for group, options in GROUP_SCHEMAS.items():
         if group in ROOTS[command].__dataclass_fields__:

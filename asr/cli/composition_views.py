@@ -1,4 +1,4 @@
-"""What --cfg and --info show: a configuration as Hydra composes it, and how."""
+"""The output of --cfg and --info: a configuration as Hydra composes it, and how it was composed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def composition_yaml(
     section : str, optional
         The only one to be shown.
     resolve : bool
-        Replace interpolations by what they stand for.
+        Replace interpolations by their values.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def print_composition(composer: Composer, overrides: Sequence[str], kind: str) -
     kind : str
         all, config, defaults, defaults-tree, plugins or searchpath.
     """
-    composer.node(overrides, with_hydra=True)  # refuses what cannot be used
+    composer.node(overrides, with_hydra=True)  # refuses invalid overrides
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     root.handlers.clear()

@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr prepare CORPUS FOLDER_OR_TABLE output=MANIFEST [key=value...]"
 TEXT = """
-Makes a manifest, which is what `asr doctor`, `asr train` and `asr evaluate` read, of recordings with texts. Nothing is
-copied: the manifest names the recordings where they are. Texts are normalised as in training. What cannot be used is
-named with the reason, and the exit code is then 1. Numbers of utterances are checked where they are known. `asr prepare
-CORPUS --help` says what a corpus looks like.
+Makes a manifest of recordings with texts, which `asr doctor`, `asr train` and `asr evaluate` read. Nothing is copied:
+the manifest names the recordings where they are. Texts are normalised as in training. Unusable entries are named with
+the reason, and the exit code is then 1. Numbers of utterances are checked where they are known. `asr prepare
+CORPUS --help` describes the layout of a corpus.
 """
 EXAMPLES = """\
   asr prepare recordings my_recordings/ output=train.jsonl hold_out=0.15 held_out=test.jsonl
@@ -77,7 +77,7 @@ def _corpus_and_source(files: Sequence[str]) -> tuple[Corpus, Path]:
 
 
 def _refuse_settings_of_others(name: str, corpus: Corpus, settings: PrepareConfig) -> None:
-    """Refuse settings that this corpus would not read."""
+    """Refuse settings that this corpus does not use."""
     defaults = PrepareConfig()
     special = {one for other in CORPORA.values() for one in other.settings} - set(corpus.settings)
     for key in (one.name for one in fields(settings) if one.name in special):

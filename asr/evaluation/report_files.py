@@ -158,7 +158,7 @@ def _write_page(
 
 
 def _foreign_media(folder: Path, *, overwrite: bool) -> str | None:
-    """What a folder of recordings and pictures holds besides them, in words; for `check_folder`."""
+    """A description of other files in a folder of recordings and pictures; for `check_folder`."""
     if overwrite:
         return foreign_entry(folder, lambda path: path.is_file() and bool(_MEDIUM.fullmatch(path.name)))
     return OutputJournal().foreign(folder)

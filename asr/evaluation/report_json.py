@@ -49,7 +49,7 @@ def head_object(report: ReportHead) -> dict[str, Any]:
 
 
 def references_object(references: ReferenceSummary) -> dict[str, Any]:
-    """What was scored on, for JSON."""
+    """The references, for JSON."""
     return asdict(references) | {"names": list(references.names)}
 
 

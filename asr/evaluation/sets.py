@@ -27,11 +27,11 @@ class ReferenceSet:
     files: tuple[str, ...]
     utterances: tuple[Utterance, ...]
     is_named: bool
-    """by the user, and not after its files"""
+    """whether the user named it; else it has the name of its files"""
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """What reports call its references."""
+        """The names of its references in reports."""
         return (self.name,) if self.is_named else self.files
 
     @property
@@ -48,7 +48,7 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
     paths : sequence of str
         Files of references; each one is a set. UEM files among them restrict all sets.
     names : sequence of str
-        What the sets are called, in their order; after their files by default.
+        The names of the sets, in order; those of their files by default.
     pool : bool
         Read all files as one set.
 
@@ -70,7 +70,7 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
         before = first.get(target)
         first[target] = path
         if before is not None and not pool:
-            raise ConfigError(f"{path}: each file is a test set, and this one is that of {before} already")
+            raise ConfigError(f"{path}: each file is a test set, and this one is the same file as {before}")
     stems = names_without_folders([str(PurePath(path).with_suffix("")) for path in files])
     short = _distinct([stems[str(PurePath(path).with_suffix(""))] for path in files])
     sets = [
@@ -88,7 +88,7 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
 
 
 def _distinct(stems: Sequence[str]) -> list[str]:
-    """The last parts of paths, with as many folders as it takes for them to differ."""
+    """The last parts of paths, with as many folders as are needed to make them distinct."""
     parts = [PurePath(stem).parts for stem in stems]
     longest = max((len(one) for one in parts), default=1)
     for count in range(1, longest + 1):
@@ -99,7 +99,7 @@ def _distinct(stems: Sequence[str]) -> list[str]:
 
 
 def _check_names(sets: Sequence[ReferenceSet]) -> None:
-    """Refuse names that are no folders, or one folder for two sets."""
+    """Refuse names that cannot be folders, and one folder for two sets."""
     folders: dict[str, str] = {}
     for one in sets:
         if not one.name.strip() or _RESERVED.fullmatch(one.folder):
@@ -123,7 +123,7 @@ class SetReport:
 class SetsReport(ReportHead):
     """The errors of one or several systems on several test sets.
 
-    `asr.evaluate` and `make_sets_report` make it. The first system is the one that the report is about.
+    `asr.evaluate` and `make_sets_report` make it. The first system is the main one.
     """
 
     systems: tuple[str, ...]

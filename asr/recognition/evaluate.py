@@ -36,7 +36,7 @@ from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import BLANK
 from asr.text.normalize import NORMALIZERS
 
-# Less likely symbols of a step are no spikes: a page with more would be unreadable.
+# Less likely symbols of a step are left out: a page with more would be unreadable.
 _LEAST_PROBABILITY = 0.15
 
 _log = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ class Candidate:
     decoder: DecoderConfig
     """resolved: no `AutoConfig`"""
     bundle_name: str
-    """as the user calls it"""
+    """its name as the user gave it"""
 
     @property
     def name(self) -> str:
-        """What reports call the system."""
+        """The name of the system in reports."""
         return f"{self.bundle_name}, {describe_decoder(self.decoder)}"
 
 
@@ -92,7 +92,7 @@ def run_systems(
     job : RecognitionJob
         Channel, track, engine, limits and processor cores.
     load_engine : callable
-        Makes what runs a bundle's model.
+        Makes the runtime of a bundle's model.
     frame_seconds : float >= 0
         Recordings up to this length get their log-mel frames.
     on_recording : callable
@@ -144,7 +144,7 @@ class _Pass:
     decoding_seconds: list[float] = field(init=False)
 
     def run(self, utterances: Sequence[Utterance], frame_seconds: float) -> Iterator[tuple[int, Recognition]]:
-        """Transcribe, and give the index and the results of every readable recording."""
+        """Transcribe; yields the index and the results of every readable recording."""
         bundle, job = self.group[0].bundle, self.job
         self.before, started = usage(), time.monotonic()
         readers = Readers(Limits(hours=job.max_hours, timeout=job.timeout))
@@ -199,7 +199,7 @@ class _Pass:
     def _about(self, number: int) -> dict[str, Any]:
         candidate = self.group[number]
         settings = asdict(candidate.decoder)
-        if settings.get("lm"):  # its folder does not concern the readers of a report
+        if settings.get("lm"):  # a report does not show its folder
             settings["lm"] = Path(settings["lm"]).name
         about = {
             "bundle": candidate.bundle_name,

@@ -164,10 +164,10 @@ def test_a_baseline_of_something_else_is_refused(asr_command, systems):
     asr_command("evaluate", manifest, good, f"output_dir={report}")
     value = json.loads((report / "report.json").read_text())
     for change, message in (
-        (lambda rows: rows[0].update(id="other"), "is of other utterances (it lacks 'u0')"),
-        (lambda rows: rows.append(rows[0] | {"id": "more"}), "is of other utterances (it has 41, these are 40)"),
+        (lambda rows: rows[0].update(id="other"), "has other utterances (it lacks 'u0')"),
+        (lambda rows: rows.append(rows[0] | {"id": "more"}), "has other utterances (it has 41, these are 40)"),
         (lambda rows: rows[3].update(reference="One two"), "the reference of 'u3' was another one"),
-        (lambda rows: rows[3].pop("systems"), "is no report.json"),
+        (lambda rows: rows[3].pop("systems"), "is not a report.json"),
     ):
         broken = json.loads(json.dumps(value))
         change(broken["utterances"])

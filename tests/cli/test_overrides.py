@@ -193,7 +193,7 @@ HYDRA_SETTINGS = [
     ("hydra/launcher=joblib", "for a sweep: add --multirun"),
     ("hydra.job.name=x", "without --multirun"),
     ("hydra.searchpath=x", "must be a list of folders"),
-    ("+hydra.searchpath=[/no/where]", "/no/where is no folder"),
+    ("+hydra.searchpath=[/no/where]", "/no/where is not a folder"),
 ]
 
 
@@ -220,7 +220,7 @@ def test_no_setting_of_hydra_is_ignored_in_silence(asr_command, command):
         (["--cfg", "job", "--package", "modle"], "there is no section 'modle'"),
         (["--info=pluggins"], "--info must be one of .*; did you mean plugins?"),
         (["--config-dir"], "--config-dir needs a value: --config-dir DIR"),
-        (["--config-dir", "/no/where"], "--config-dir: /no/where is no folder"),
+        (["--config-dir", "/no/where"], "--config-dir: /no/where is not a folder"),
         (["--config-name", "trian"], "--config-name: there is no 'trian'"),
         (["--config-name"], "--config-name needs a value"),
         (["--multirun=3"], "--multirun takes no value"),

@@ -329,7 +329,7 @@ def test_one_document_a_recording_wants_a_place_for_many(asr_command, bundle, tm
     assert "-->" in asr_command("transcribe", SAMPLE, bundle, "format=srt").out
     outcome = asr_command("transcribe", SAMPLE, SAMPLE, bundle, "format=srt")
     assert outcome.code == 2
-    assert "format=srt is one document a recording, and these are 2" in outcome.err
+    assert "format=srt is one document per recording, and there are 2" in outcome.err
     recordings = copies(tmp_path / "in", 2)
     assert asr_command("transcribe", recordings, bundle, "format=textgrid", "beside=true").code == 0
     assert (recordings / "0.TextGrid").is_file()
