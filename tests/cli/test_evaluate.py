@@ -253,7 +253,7 @@ def test_large_recordings_lie_in_a_folder_beside_the_page(asr_command, tiny_bund
     assert "data:audio" not in (report / "report.html").read_text("utf-8")
 
 
-def test_a_folder_that_cannot_be_made_is_told_first(asr_command, tiny_bundle, tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported_first(asr_command, tiny_bundle, tmp_path):
     (tmp_path / "file").write_text("")
     outcome = asr_command("evaluate", MANIFEST, f"bundle={tiny_bundle}", f"output_dir={tmp_path / 'file'}")
     assert outcome.code == 2

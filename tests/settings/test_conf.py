@@ -236,7 +236,7 @@ def written_commands() -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
-def test_every_setting_that_a_message_or_a_document_tells_to_type_exists():
+def test_every_setting_in_a_message_or_a_document_exists():
     commands = written_commands()
     assert len(commands) > 50
     known: dict[str, set[str]] = {}
