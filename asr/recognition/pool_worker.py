@@ -70,8 +70,13 @@ class SliceRequest:
     """whether the job ends with these samples"""
     notes: tuple[str, ...] = ()
     """of a recording that ends"""
-    dropped: tuple[int, ...] = ()
-    """jobs that are cancelled"""
+
+
+@dataclass(frozen=True, slots=True)
+class DropRequest:
+    """Says that some jobs have ended."""
+
+    jobs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class SliceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class MeasureRequest:
-    """Asks for the seconds that the acoustic model takes for a second of a live stream."""
+    """Asks for the core-seconds that the acoustic model takes for a second of a live stream."""
 
     live: LiveConfig
 
@@ -189,13 +194,19 @@ class _Worker:
         self._others: OrderedDict[str, Transcriber] = OrderedDict()
         self._jobs: dict[int, tuple[_Job, Iterator[Any]]] = {}
 
-    def answer(self, request: SliceRequest | MeasureRequest) -> SliceAnswer | float:
-        return self._measure(request.live) if isinstance(request, MeasureRequest) else self._advance(request)
+    def answer(self, request: SliceRequest | DropRequest | MeasureRequest) -> SliceAnswer | float | None:
+        match request:
+            case SliceRequest():
+                return self._advance(request)
+            case MeasureRequest():
+                return self._measure(request.live)
+            case DropRequest():
+                for number in request.jobs:
+                    self._jobs.pop(number, None)
+        return None
 
     def _advance(self, request: SliceRequest) -> SliceAnswer:
         started = time.monotonic()
-        for number in request.dropped:
-            self._jobs.pop(number, None)
         try:
             if request.start is not None:
                 self._jobs[request.job] = (self._start(request.start), iter(()))
@@ -238,6 +249,6 @@ class _Worker:
         session, rate = Session(self._default, live=live), self._bundle.log_mel.settings.sample_rate
         noise = np.random.default_rng(0).standard_normal(round((_WARM_SECONDS + _MEASURED_SECONDS) * rate)) / 10
         session.push(noise[: round(_WARM_SECONDS * rate)])
-        started = time.monotonic()
+        started = time.process_time()
         session.push(noise[round(_WARM_SECONDS * rate) :])
-        return (time.monotonic() - started) / _MEASURED_SECONDS
+        return (time.process_time() - started) / _MEASURED_SECONDS
