@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -357,7 +357,7 @@ class BeamDecoder:
                 for part in (yield from search.advance_in_slices(beams, [log_probs[index] for index in group])):
                     for row, hypotheses in self._finish(search, part):
                         results[group[row]].append(hypotheses)
-                    yield
+                        yield
         return [self._united(found) for found in results]
 
     def stream(self, beam_width: int | None = None) -> BeamStream:
@@ -376,14 +376,12 @@ class BeamDecoder:
 
     def _finish(
         self, search: BeamSearch, beams: Beams, before: Path | None = None
-    ) -> list[tuple[int, list[Hypothesis]]]:
+    ) -> Iterator[tuple[int, list[Hypothesis]]]:
         slots, readings, scores = search.finish(beams)
         rows, starts = np.unique(beams.row[slots], return_index=True)
         ends = np.append(starts[1:], len(slots))
-        return [
-            (int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before))
-            for row, start, end in zip(rows, starts, ends, strict=True)
-        ]
+        for row, start, end in zip(rows, starts, ends, strict=True):
+            yield int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before)
 
     def _best(self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
         found: dict[str, Hypothesis] = {}

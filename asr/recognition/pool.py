@@ -151,6 +151,8 @@ class Pool:
         AsrError
             If they cannot work with the bundle and the decoder.
         """
+        for _ in range(len(self._workers) + 1):
+            self._readers.start()  # which takes longer than to read a short recording
         try:
             costs = await asyncio.gather(*map(self._begin, self._workers))
         except BaseException:

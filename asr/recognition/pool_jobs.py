@@ -161,14 +161,13 @@ class RecordingJob(Job):
     def _probe(self) -> float:
         try:
             return self._readers.probe(self._source)
-        except AudioError:  # to be found again, in the words of those who read it whole
+        except AudioError:  # which the reading of it raises again
             return 0.0
 
     @property
     def remaining_seconds(self) -> float:
-        """Of audio that is not transcribed yet; a guess where the header has no length."""
-        known = self.promised_seconds - self.done_seconds
-        return max(known, 0.0) if self.promised_seconds else max(60.0, self.done_seconds)
+        """Of audio that is not transcribed yet. Where the length is unknown, as much as is transcribed."""
+        return max(self.promised_seconds - self.done_seconds, 0.0) if self.promised_seconds else self.done_seconds
 
     @property
     def is_open(self) -> bool:
@@ -268,7 +267,8 @@ class RecordingJob(Job):
 class PooledSession(Job):
     """A live stream in a pool: what `asr.Session` is in one process. `Pool.open_session` makes it.
 
-    The events are those of `asr.Session`; how the stream is divided into blocks changes nothing.
+    The events are those of `asr.Session`; how the stream is divided into blocks changes nothing. One coroutine at a
+    time may push, and one may read the events.
     """
 
     def __init__(
@@ -399,8 +399,11 @@ class PooledSession(Job):
         AsrError
             What ended the session early.
         """
-        self._is_last = True
-        self._wake()
+        if not self._is_last:
+            self._is_last = True
+            if self._is_idle:
+                self._oldest_sent = time.monotonic()
+            self._wake()
         await self._ended.wait()
         self._raise()
 

@@ -27,7 +27,7 @@ from asr.text.transcript import Transcript, Word
 _SLICE_SECONDS = 0.03
 """after which a slice ends at the next pause of its work"""
 # Transcribers with decoders of their own (hot words) that are kept: making one takes a quarter of a second.
-_KEPT_TRANSCRIBERS = 4
+_KEPT_TRANSCRIBERS = 2
 # Of noise, on which the cost of the acoustic model is measured: the first seconds warm up.
 _WARM_SECONDS, _MEASURED_SECONDS = 0.5, 1.5
 

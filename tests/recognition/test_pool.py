@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,6 +103,13 @@ async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end
         await asyncio.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
 
 
 def child_processes() -> set[int]:
@@ -461,6 +470,29 @@ def test_a_pool_that_closes_at_once_ends_all_that_was_begun(run, speech, long_re
         assert child_processes() <= before
 
     run(close())
+
+
+def test_no_process_outlives_a_program_that_is_killed():
+    code = f"""
+import asyncio
+from asr.recognition.pool import Pool
+async def main():
+    pool = Pool("tiny", workers=2)
+    await pool.start()
+    await pool.transcribe({str(PATHS[0])!r})
+    print(*pool.pids, *pool._readers._pool.pids, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        pids = [int(pid) for pid in program.stdout.readline().split()]
+        assert len(pids) >= 4
+        program.kill()
+    end = time.monotonic() + 20
+    while not all(is_gone(pid) for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_pool_that_cannot_work_says_why_and_leaves_nothing(run):
