@@ -43,10 +43,10 @@ _STUCK_SECONDS = 120.0
 _LOOK_SECONDS, _RETRY_SECONDS = 0.5, 1.0
 # One slice of recordings in so many goes to the recording that came first: a long one is not held up for ever.
 _SLICES_PER_TURN = 8
-# Recordings that a worker has begun: each has a process that reads it.
-_MOST_BEGUN = 4
-# Threads that read recordings, besides one for each worker.
-_READING_THREADS = 4
+# Recordings that a worker has begun: each has a process that reads it. Short ones, which are done at once, may be more.
+_MOST_BEGUN, _SHORT_SECONDS, _MOST_SHORT_BEGUN = 4, 60.0, 16
+# Reads and look-ups of lengths at once, each in a process. A decoder that hangs holds one until its timeout.
+_READING_THREADS = 12
 # Before anything was measured: a stream takes so many times what the acoustic model alone takes for noise, a recording
 # this share of it. This counts for seconds of audio, and later the last seconds count.
 _STREAM_FACTOR, _RECORDING_FACTOR = 2.8, 0.4
@@ -127,7 +127,7 @@ class Pool:
         self._readers = Readers(limits)
         self._workers = [_Worker() for _ in range(workers or available_cores())]
         self._threads = ThreadPoolExecutor(len(self._workers), "asr-pool-worker")
-        self._reading_threads = ThreadPoolExecutor(_READING_THREADS + len(self._workers), "asr-pool-reader")
+        self._reading_threads = ThreadPoolExecutor(_READING_THREADS, "asr-pool-reader")
         self._files: dict[int, RecordingJob] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._is_accepting = False
@@ -444,17 +444,20 @@ class Pool:
             return (0.0 if is_turn else job.remaining_seconds, job.number)
 
         own = worker.files
+        ready = [job for job in own.values() if job.is_ready]
         waiting = [job for job in self._files.values() if job.is_known and job.worker is None]
-        if waiting and len(own) < _MOST_BEGUN:
+        if waiting:
             first = min(waiting, key=order)
-            # One is read while another one is transcribed, once every worker has one.
-            is_next = len(own) < 2 and all(one.files for one in self._workers)
-            if not own or is_next or order(first) < min(map(order, own.values())):
+            most = _MOST_BEGUN if first.remaining_seconds > _SHORT_SECONDS else _MOST_SHORT_BEGUN
+            # A worker that has none takes it. If all have some: one is read while another one is transcribed, and a
+            # short one interrupts a long one.
+            is_free = all(one.files or not one.is_ready for one in self._workers)
+            is_better = not ready or len(own) < 2 or order(first) < min(map(order, ready))
+            if not own or (is_free and is_better and len(own) < most):
                 own[first.number], first.worker = first, worker
         for job in own.values():
             if job.wants_reading:
                 job.read()
-        ready = [job for job in own.values() if job.is_ready]
         if not ready:
             return None
         worker.slices += 1

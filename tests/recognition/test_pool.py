@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from asr import AudioError, AutoConfig, ConfigError, LiveConfig, Session, Transc
 from asr.audio.load import load_audio
 from asr.audio.segment import AudioSegment
 from asr.errors import PoolClosedError, PoolFullError, WorkerEndedError
+from asr.recognition import pool as pool_module
 from asr.recognition import pool_jobs
 from asr.recognition.pool import Pool
 from asr.recognition.pool_jobs import RecordingOptions, StreamOptions
@@ -238,6 +240,44 @@ def test_a_short_recording_overtakes_a_long_one(pool, run, long_recording):
     during = slices[slices.index("short") : -slices[::-1].index("short")]
     assert during.count("long") <= 1 + len(during) / 8
     assert slices[-1] == "long"
+
+
+def test_a_short_recording_is_begun_whatever_was_begun_before(pool, run, long_recording, monkeypatch):
+    monkeypatch.setattr(pool_module, "_MOST_BEGUN", 1)
+
+    async def all_three() -> None:
+        done: list[float] = []
+        longs = [
+            asyncio.create_task(pool.transcribe(long_recording, progress=lambda *_: done.append(0))) for _ in range(2)
+        ]
+        await until(lambda: len(done) > 2)
+        await pool.transcribe(PATHS[0])
+        assert not any(task.done() for task in longs)
+        await asyncio.gather(*longs)
+
+    run(all_three())
+
+
+def test_decoders_that_hang_hold_up_their_own_recordings_alone(pool, run, write_audio, monkeypatch):
+    hanging, read, ends = write_audio("hanging.wav", seconds=0.1), pool._readers.read, threading.Event()
+
+    def read_slowly(source: Any, **arguments: Any) -> Any:
+        if source == hanging:
+            ends.wait()
+        return read(source, **arguments)
+
+    monkeypatch.setattr(pool._readers, "read", read_slowly)
+
+    async def both() -> None:
+        tasks = [asyncio.create_task(pool.transcribe(hanging)) for _ in range(2)]
+        await until(lambda: len(pool._workers[0].files) == 2)
+        for path in PATHS[:3]:
+            await pool.transcribe(path)
+        assert not any(task.done() for task in tasks)
+        ends.set()
+        await asyncio.gather(*tasks)
+
+    run(both())
 
 
 def test_the_oldest_recording_is_never_held_up_for_ever(pool, run, long_recording, write_audio):
