@@ -55,6 +55,27 @@ class AlignmentError(AsrError):
     """A text that does not fit its recording, or has no words to align."""
 
 
+class PoolFullError(AsrError):
+    """A recording or a stream that is refused because there is too much work already."""
+
+    def __init__(self, reason: str, retry_seconds: float) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_seconds = retry_seconds
+        """when to try again"""
+
+    def __reduce__(self) -> tuple[type, tuple[str, float]]:  # to travel between processes
+        return type(self), (self.reason, self.retry_seconds)
+
+
+class PoolClosedError(AsrError):
+    """A recording or a stream that is not recognised because the pool ends."""
+
+
+class WorkerEndedError(AsrError):
+    """A recording or a stream whose worker process ended; the message says how."""
+
+
 class ManifestError(AsrError):
     """All problems of manifests, one per line, each beginning with `file:line`.
 

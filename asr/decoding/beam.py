@@ -22,6 +22,7 @@ from asr.decoding.hypothesis import LogProbs
 from asr.decoding.pronunciation_scorer import PronunciationScorer, with_reading
 from asr.language.trie import NOT_FOUND
 from asr.settings.decoding import BeamConfig
+from asr.slices import Slices, run_slices
 from asr.text.alphabet import BLANK
 
 Ints = npt.NDArray[np.int64]
@@ -137,6 +138,10 @@ class BeamSearch:
         list of Beams
             Every row is in one of them.
         """
+        return run_slices(self.advance_in_slices(beams, log_probs))
+
+    def advance_in_slices(self, beams: Beams, log_probs: Sequence[LogProbs]) -> Slices[list[Beams]]:
+        """As `advance`, with a slice for each step."""
         plan = _Plan.make(log_probs, beams.steps, self._min_log_prob)
         # Utterances with more steps to go come first, so that those still going are the first rows.
         position = np.argsort(plan.order)
@@ -156,6 +161,7 @@ class BeamSearch:
                 beams = self._take(beams, np.arange(ended))
             if going:
                 beams = self._step(beams, plan, index, going)
+                yield
         return done
 
     def narrowed(self, beam_width: int | None) -> BeamSearch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -31,6 +31,7 @@ from asr.pronunciation.phones import PhoneSet
 from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.text import NormalizerConfig
+from asr.slices import Slices, run_slices
 from asr.text.alphabet import BLANK, Alphabet
 
 
@@ -63,6 +64,9 @@ class Decoder(Protocol):
         ValueError
             If the log-probabilities are NaN, not normalised, or of another width than the alphabet.
         """
+
+    def decode_in_slices(self, log_probs: Sequence[LogProbs]) -> Slices[list[list[Hypothesis]]]:
+        """As `decode`, in slices of some milliseconds."""
 
     def stream(self, beam_width: int | None = None) -> Stream:
         """Begin to decode a recording block by block; a beam search with at most so many hypotheses."""
@@ -212,7 +216,14 @@ class GreedyDecoder:
         return False
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
-        return [[decode_greedy(one, self._alphabet)] for one in log_probs]
+        return run_slices(self.decode_in_slices(log_probs))
+
+    def decode_in_slices(self, log_probs: Sequence[LogProbs]) -> Slices[list[list[Hypothesis]]]:
+        results = []
+        for one in log_probs:
+            results.append([decode_greedy(one, self._alphabet)])
+            yield
+        return results
 
     def stream(self, beam_width: int | None = None) -> GreedyStream:
         return GreedyStream(self._alphabet)
@@ -331,6 +342,9 @@ class BeamDecoder:
         return self._words is not None
 
     def decode(self, log_probs: Sequence[LogProbs]) -> list[list[Hypothesis]]:
+        return run_slices(self.decode_in_slices(log_probs))
+
+    def decode_in_slices(self, log_probs: Sequence[LogProbs]) -> Slices[list[list[Hypothesis]]]:
         log_probs = [self._checked(one) for one in log_probs]
         results: list[list[list[Hypothesis]]] = [[] for _ in log_probs]
         # Utterances of about one length are searched together.
@@ -340,9 +354,10 @@ class BeamDecoder:
             for start in range(0, len(order), size):
                 group = order[start : start + size]
                 beams = search.begin(len(group))
-                for part in search.advance(beams, [log_probs[index] for index in group]):
+                for part in (yield from search.advance_in_slices(beams, [log_probs[index] for index in group])):
                     for row, hypotheses in self._finish(search, part):
                         results[group[row]].append(hypotheses)
+                        yield
         return [self._united(found) for found in results]
 
     def stream(self, beam_width: int | None = None) -> BeamStream:
@@ -361,14 +376,12 @@ class BeamDecoder:
 
     def _finish(
         self, search: BeamSearch, beams: Beams, before: Path | None = None
-    ) -> list[tuple[int, list[Hypothesis]]]:
+    ) -> Iterator[tuple[int, list[Hypothesis]]]:
         slots, readings, scores = search.finish(beams)
         rows, starts = np.unique(beams.row[slots], return_index=True)
         ends = np.append(starts[1:], len(slots))
-        return [
-            (int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before))
-            for row, start, end in zip(rows, starts, ends, strict=True)
-        ]
+        for row, start, end in zip(rows, starts, ends, strict=True):
+            yield int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before)
 
     def _best(self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
         found: dict[str, Hypothesis] = {}

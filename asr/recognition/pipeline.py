@@ -106,9 +106,9 @@ class AcousticPipeline:
         AudioError
             If they are not floating-point numbers of one channel, full scale being 1, or one is NaN or infinite.
         """
-        samples, cutter = check_samples(samples), self._cutter()
+        samples, cutter = check_samples(samples), self.cutter()
         for windows in (cutter.push(samples), cutter.finish()):
-            yield from map(self._run, windows)
+            yield from map(self.run_window, windows)
         yield EndOfRecording(len(samples) / self._log_mel.settings.sample_rate)
 
     def run_files(
@@ -185,7 +185,7 @@ class AcousticPipeline:
         self, path: AudioSource, pool: ThreadPoolExecutor, stopped: threading.Event
     ) -> Iterator[_Waiting | EndOfRecording]:
         rate = self._log_mel.settings.sample_rate
-        cutter, promised = self._cutter(), 0.0
+        cutter, promised = self.cutter(), 0.0
         notes: tuple[str, ...] = ()
         blocks = self._readers.read(
             path, sample_rate=rate, channel=self._channel, track=self._track, turn=self._cores, stopped=stopped
@@ -193,16 +193,18 @@ class AcousticPipeline:
         for block in blocks:
             promised, notes = block.promised_seconds, block.notes
             for window in cutter.push(block.samples):
-                yield window, pool.submit(self._run, window), promised
+                yield window, pool.submit(self.run_window, window), promised
         for window in cutter.finish():
-            yield window, pool.submit(self._run, window), promised
+            yield window, pool.submit(self.run_window, window), promised
         yield EndOfRecording(cutter.samples / rate, notes)
 
-    def _cutter(self) -> WindowCutter:
+    def cutter(self) -> WindowCutter:
+        """What cuts a recording into windows for this model."""
         settings = self._log_mel.settings
         return WindowCutter(settings.sample_rate, settings.hop_samples * self._subsampling)
 
-    def _run(self, window: Window) -> WindowOutput:
+    def run_window(self, window: Window) -> WindowOutput:
+        """The output for a window."""
         if is_silent(window.samples):
             return WindowOutput(window, None, None)
         with self._cores:

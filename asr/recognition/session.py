@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from asr.recognition.pipeline import check_samples
 from asr.recognition.segment_search import SegmentSearch
 from asr.recognition.shared import shared_transcriber
 from asr.recognition.sliding_window import SampleBuffer, SlidingWindow
+from asr.recognition.streamed_recording import StreamedRecording
 from asr.recognition.transcriber import Transcriber
 from asr.settings.decoding import DecoderConfig
 from asr.settings.live import LiveConfig
@@ -105,6 +106,11 @@ class Session:
         """Seconds of the stream that have been pushed."""
         return self._samples.end / self._rate
 
+    @property
+    def missing_seconds(self) -> float:
+        """Seconds of the stream that must come before the acoustic model runs again."""
+        return (self._interval - self._samples.end % self._interval) / self._rate
+
     def push(self, samples: npt.NDArray[np.floating] | npt.NDArray[np.int16]) -> list[LiveEvent]:
         """Recognise the next samples.
 
@@ -125,47 +131,53 @@ class Session:
         RuntimeError
             After `finish`.
         """
+        return _events(self.push_in_slices(samples))
+
+    def push_in_slices(self, samples: npt.NDArray[np.floating] | npt.NDArray[np.int16]) -> Iterator[LiveEvent | None]:
+        """As `push`: the events one by one, and None after each small piece of work."""
         if self._is_finished:
             raise RuntimeError("this Session is finished")
         values = np.asarray(samples)
         if values.dtype == np.int16:
             values = values.astype(np.float32) / 32768
-        return self._take(self._resampler.push(check_samples(values)))
+        yield from self._take(self._resampler.push(check_samples(values)))
 
     def finish(self) -> list[LiveEvent]:
         """Recognise what is left; the session ends. A second call gives no events."""
-        if self._is_finished:
-            return []
-        events = self._take(self._resampler.finish())
-        self._is_finished = True
-        return events + self._advance(last=True)
+        return _events(self.finish_in_slices())
 
-    def _take(self, samples: Samples) -> list[LiveEvent]:
-        events: list[LiveEvent] = []
+    def finish_in_slices(self) -> Iterator[LiveEvent | None]:
+        """As `finish`: the events one by one, and None after each small piece of work."""
+        if self._is_finished:
+            return
+        yield from self._take(self._resampler.finish())
+        self._is_finished = True
+        yield from self._advance(last=True)
+
+    def _take(self, samples: Samples) -> Iterator[LiveEvent | None]:
         start = 0
         while start < len(samples):
             end = start + self._interval - self._samples.end % self._interval
             self._samples.push(samples[start:end])
             start = end
             if self._samples.end % self._interval == 0:
-                events += self._advance()
-        return events
+                yield from self._advance()
 
-    def _advance(self, *, last: bool = False) -> list[LiveEvent]:
+    def _advance(self, *, last: bool = False) -> Iterator[LiveEvent | None]:
         """Recognise what has come since the last call."""
         search = self._search
         search.add(self._window.run(self._samples, last=last))
+        yield None
         spans = self._decoder.alphabet.words(search.best.text)
         if spans:
-            events = self._with_words(spans, last=last)
+            yield from self._with_words(spans, last=last)
         else:
-            events = self._withdraw()
+            yield from self._withdraw()
             if search.final_end - search.first_step > self._steps(_EMPTY_SECONDS):
                 self._search = search.after(search.final_end - self._steps(_KEPT_SECONDS))
         self._samples.drop_before(min(self._window.first_sample, self._search.first_step * self._step_samples))
-        return events
 
-    def _with_words(self, spans: Sequence[tuple[int, int]], *, last: bool) -> list[LiveEvent]:
+    def _with_words(self, spans: Sequence[tuple[int, int]], *, last: bool) -> Iterator[LiveEvent | None]:
         """The events for the best text; `spans` are its words."""
         search = self._search
         text, steps = search.best.text, search.best.steps
@@ -176,11 +188,10 @@ class Session:
         growing = silence < _COMPLETE_SECONDS and not last
         # An unfinished word over phones is not in the text.
         complete = words[:-1] if growing and last_symbol < end else words
-        events = self._show(complete, growing, first * self._step_seconds)
+        yield from self._show(complete, growing, first * self._step_seconds)
         length = (last_symbol + 1 - first) * self._step_seconds
         if last or self._endpointer.ends(text.strip(), silence=silence, length=length):
-            events += self._end_segment(first, last_symbol + 1, last=last)
-        return events
+            yield from self._end_segment(first, last_symbol + 1, last=last)
 
     def _show(self, words: Sequence[str], growing: bool, start: float) -> list[LiveEvent]:
         """The events for the words of the best text that are complete."""
@@ -204,28 +215,30 @@ class Session:
             return []
         return [Partial(self._segment, "", 0, shown.start), SpeechEnded(shown.start)]
 
-    def _end_segment(self, first: int, end: int, *, last: bool) -> list[LiveEvent]:
+    def _end_segment(self, first: int, end: int, *, last: bool) -> Iterator[LiveEvent | None]:
         """End the segment; its first symbol is at the step `first`, its last one before the step `end`."""
         search = self._search
         cut = search.end_step if last else self._quietest(end, search.end_step)
         begin = max(search.first_step, first - self._steps(_LEAD_SECONDS))
         if self._live.second_pass:
             samples = self._samples.slice(begin * self._step_samples, cut * self._step_samples)
-            transcript = self._transcriber.transcribe_samples(samples)
+            recording = StreamedRecording(self._transcriber)
+            yield from recording.push(samples)
+            transcript = yield from recording.finish()
             text, words = transcript.text, _later(transcript.words, begin * self._step_seconds)
         else:
             hypothesis, words = search.finish()
             text = self._decoder.alphabet.join([hypothesis.text])
-        started = self._shown.start
         if not text:
-            events = self._withdraw()
+            yield from self._withdraw()
         else:
-            events = [] if started is not None else [SpeechStarted(round(first * self._step_seconds, 3))]
+            if self._shown.start is None:
+                yield SpeechStarted(round(first * self._step_seconds, 3))
             times = round(begin * self._step_seconds, 3), round(min(cut * self._step_seconds, self.position), 3)
-            events += [SpeechEnded(words[-1].end), Final(self._segment, text, *times, words)]
+            yield SpeechEnded(words[-1].end)
+            yield Final(self._segment, text, *times, words)
             self._segment += 1
         self._search, self._shown = search.after(cut), _Shown()
-        return events
 
     def _quietest(self, first: int, end: int) -> int:
         """The step between two others at which the samples are quietest."""
@@ -247,6 +260,10 @@ class _Shown:
     settled: int = 0
     start: float | None = None
     """None before the first words"""
+
+
+def _events(work: Iterator[LiveEvent | None]) -> list[LiveEvent]:
+    return [event for event in work if event is not None]
 
 
 def _later(words: Sequence[Word], seconds: float) -> tuple[Word, ...]:

@@ -18,6 +18,7 @@ from asr.recognition.joining import best_combinations
 from asr.recognition.pipeline import EndOfRecording, WindowOutput
 from asr.recognition.windows import Stitcher, Stretch
 from asr.settings.decoding import DecoderConfig, GreedyConfig
+from asr.slices import Slices, run_slices
 from asr.text.transcript import Transcript, Word
 
 # A beam search is faster on many stretches at once; greedy decoding is not, and gives its first result sooner.
@@ -87,11 +88,16 @@ class StretchDecoder:
         """Decode stretches, and add the results to their recordings."""
         with self._cores:
             started = time.thread_time()
-            found = self._decoder.decode([stretch.log_probs for _, stretch in waiting])
-            for (pending, stretch), hypotheses in zip(waiting, found, strict=True):
-                texts = [(self.alphabet.join([one.text]), one.score) for one in hypotheses]
-                pending.decoded.append((texts, self.words(stretch, hypotheses[0])))
+            run_slices(self.decode_in_slices(waiting))
             self.core_seconds += time.thread_time() - started
+
+    def decode_in_slices(self, waiting: Sequence[tuple[PendingTranscript, Stretch]]) -> Slices[None]:
+        """As `decode`, but for the cores and the seconds: they are the caller's."""
+        found = yield from self._decoder.decode_in_slices([stretch.log_probs for _, stretch in waiting])
+        for (pending, stretch), hypotheses in zip(waiting, found, strict=True):
+            texts = [(self.alphabet.join([one.text]), one.score) for one in hypotheses]
+            pending.decoded.append((texts, self.words(stretch, hypotheses[0])))
+            yield
 
     def transcript(self, pending: PendingTranscript, end: EndOfRecording) -> Transcript:
         """The transcript of a recording whose stretches are all decoded."""
@@ -164,6 +170,16 @@ class RecordingDecoder:
 
     def push(self, source: AudioSource, event: WindowOutput | EndOfRecording | AudioError) -> None:
         """Take the next window of a recording, or its end; decode as soon as there are enough stretches."""
+        if self._add(source, event):
+            self.flush()
+
+    def push_in_slices(self, source: AudioSource, event: WindowOutput | EndOfRecording | AudioError) -> Slices[None]:
+        """As `push`."""
+        if self._add(source, event):
+            yield from self.flush_in_slices()
+
+    def _add(self, source: AudioSource, event: WindowOutput | EndOfRecording | AudioError) -> bool:
+        """Whether there are enough stretches to decode now."""
         if not self.pending or self.pending[-1].outcome is not None:
             self.pending.append(PendingTranscript(source))
             self._stitcher = Stitcher(self._decoder.step_seconds)
@@ -176,12 +192,16 @@ class RecordingDecoder:
         pending.stretches += len(stretches)
         pending.kept += stretches if self._keep else []
         self._waiting += [(pending, one) for one in stretches]
-        if len(self._waiting) >= self._decoder.at_once:
-            self.flush()
+        return len(self._waiting) >= self._decoder.at_once
 
     def flush(self) -> None:
         """Decode the stretches so far."""
         self._decoder.decode(self._waiting)
+        self._waiting = []
+
+    def flush_in_slices(self) -> Slices[None]:
+        """As `flush`."""
+        yield from self._decoder.decode_in_slices(self._waiting)
         self._waiting = []
 
     def finished(self) -> Iterator[Transcript | AudioError]:

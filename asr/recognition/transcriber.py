@@ -88,7 +88,7 @@ class Transcriber:
         self._readers, self._owns_readers = readers or Readers(), readers is None
         self.engine: AcousticModel = engine or bundle.engine()
         """what runs the acoustic model"""
-        self._pipeline = AcousticPipeline(
+        self.pipeline = AcousticPipeline(
             bundle,
             self.engine,
             self._readers,
@@ -97,6 +97,7 @@ class Transcriber:
             channel=channel,
             track=track,
         )
+        """what runs it over recordings"""
         self._is_closed = False
 
     def __enter__(self) -> Transcriber:
@@ -143,7 +144,7 @@ class Transcriber:
             If they are not floating-point numbers of one channel, full scale being 1, or one is NaN or infinite.
         """
         decoding = RecordingDecoder(self.stretch_decoder)
-        for event in self._pipeline.run_samples(samples):
+        for event in self.pipeline.run_samples(samples):
             decoding.push("", event)
         decoding.flush()
         transcript = decoding.pop()
@@ -287,7 +288,7 @@ class Transcriber:
     def run_model_on_samples(self, samples: Samples) -> AcousticOutput:
         """Run the acoustic model over samples; arguments and errors as in `transcribe_samples`."""
         stitcher, stretches, duration = Stitcher(self.step_seconds), list[Stretch](), 0.0
-        for event in self._pipeline.run_samples(samples):
+        for event in self.pipeline.run_samples(samples):
             if isinstance(event, WindowOutput):
                 stretches += stitcher.push(event.window, event.layer(self.stretch_decoder.output))
             else:
@@ -300,7 +301,7 @@ class Transcriber:
     ) -> Iterator[tuple[AudioSource, WindowOutput | EndOfRecording | AudioError]]:
         if self._is_closed:
             raise RuntimeError("this Transcriber is closed")
-        return self._pipeline.run_files(paths, progress)
+        return self.pipeline.run_files(paths, progress)
 
 
 def _raising(results: Iterator[Transcript | AudioError]) -> Iterator[Transcript]:

@@ -1,0 +1,254 @@
+"""The worker process of `asr.recognition.pool`: advances recordings and streams, one slice of work per request."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from asr.audio.load import Samples
+from asr.audio.segment import AudioSource
+from asr.bundle import load_bundle
+from asr.errors import AudioError
+from asr.processes import Handler
+from asr.recognition.live_events import LiveEvent
+from asr.recognition.session import Session
+from asr.recognition.streamed_recording import StreamedRecording
+from asr.recognition.transcriber import Transcriber
+from asr.settings.decoding import DecoderConfig
+from asr.settings.live import LiveConfig
+from asr.slices import Result, Slices
+from asr.text.transcript import Transcript, Word
+
+_SLICE_SECONDS = 0.03
+"""after which a slice ends at the next pause of its work"""
+# Transcribers with decoders of their own (hot words) that are kept: making one takes a quarter of a second.
+_KEPT_TRANSCRIBERS = 2
+# Of noise, on which the cost of the acoustic model is measured: the first seconds warm up.
+_WARM_SECONDS, _MEASURED_SECONDS = 0.5, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The first message to a worker."""
+
+    bundle: str
+    decoder: DecoderConfig | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStart:
+    """Begins a recording."""
+
+    source: AudioSource
+    decoder: DecoderConfig | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """Begins a live stream."""
+
+    decoder: DecoderConfig | None
+    live: LiveConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRequest:
+    """Asks for a slice of work on a job. New samples come only when the job has no work left."""
+
+    job: int
+    start: RecordingStart | StreamStart | None = None
+    """with the first slice of a job"""
+    samples: Samples | None = None
+    sample_rate: int = 0
+    """Hz of the samples"""
+    last: bool = False
+    """whether the job ends with these samples"""
+    notes: tuple[str, ...] = ()
+    """of a recording that ends"""
+
+
+@dataclass(frozen=True, slots=True)
+class DropRequest:
+    """Says that some jobs have ended."""
+
+    jobs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedStretch:
+    """A stretch of a recording, in order."""
+
+    text: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceAnswer:
+    """What a slice gave."""
+
+    results: list[Any]
+    """`LiveEvent` of a stream; `DecodedStretch` and at the end `Transcript` of a recording"""
+    is_idle: bool
+    """whether all samples that came are worked off"""
+    computing_seconds: float
+    done_seconds: float
+    """of the job's audio that are recognised"""
+    missing_seconds: float
+    """of audio, before a stream can be advanced again"""
+    error: Exception | None = None
+    """which ended the job"""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRequest:
+    """Asks for the core-seconds that the acoustic model takes for a second of a live stream."""
+
+    live: LiveConfig
+
+
+def make_worker(settings: WorkerSettings) -> Handler:
+    """The handler of a worker."""
+    return _Worker(settings).answer
+
+
+class _Job(Protocol):
+    """A job of a worker: `work` is what is left of what has come."""
+
+    @property
+    def done_seconds(self) -> float: ...
+
+    @property
+    def missing_seconds(self) -> float: ...
+
+    def push(self, request: SliceRequest) -> Iterator[Any]: ...
+
+
+class _Recording:
+    def __init__(self, transcriber: Transcriber, start: RecordingStart) -> None:
+        self._recording = StreamedRecording(transcriber, start.source)
+        self._shown = 0
+        self.missing_seconds = 0.0
+
+    @property
+    def done_seconds(self) -> float:
+        return self._recording.done_seconds
+
+    def push(self, request: SliceRequest) -> Iterator[DecodedStretch | Transcript | None]:
+        if request.samples is not None:
+            yield from self._watched(self._recording.push(request.samples))
+        if request.last:
+            transcript: Transcript = yield from self._watched(self._recording.finish(request.notes))
+            yield transcript
+
+    def _watched(self, work: Slices[Result]) -> Generator[DecodedStretch | None, None, Result]:
+        """Work with its pauses, and the stretches that it decodes."""
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            for text, words in self._recording.decoded(self._shown):
+                self._shown += 1
+                yield DecodedStretch(text, words)
+            yield None
+
+
+class _Stream:
+    def __init__(self, transcriber: Transcriber, start: StreamStart) -> None:
+        self._transcriber, self._live = transcriber, start.live
+        self._session: Session | None = None
+        self._rate = 0
+
+    @property
+    def done_seconds(self) -> float:
+        return self._session.position if self._session else 0.0
+
+    @property
+    def missing_seconds(self) -> float:
+        return self._session.missing_seconds if self._session else self._live.interval_seconds
+
+    def push(self, request: SliceRequest) -> Iterator[LiveEvent | None]:
+        if request.samples is not None:
+            if self._session is None:
+                self._rate = request.sample_rate
+                self._session = Session(self._transcriber, sample_rate=self._rate, live=self._live)
+            if request.sample_rate != self._rate:
+                raise AudioError("samples", f"have {request.sample_rate} Hz, and the stream began with {self._rate} Hz")
+            yield from self._session.push_in_slices(request.samples)
+        if request.last and self._session is not None:
+            yield from self._session.finish_in_slices()
+
+
+class _Worker:
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._bundle = load_bundle(settings.bundle)
+        self._engine = self._bundle.engine()
+        self._default = self._make_transcriber(settings.decoder)
+        self._others: OrderedDict[str, Transcriber] = OrderedDict()
+        self._jobs: dict[int, tuple[_Job, Iterator[Any]]] = {}
+
+    def answer(self, request: SliceRequest | DropRequest | MeasureRequest) -> SliceAnswer | float | None:
+        match request:
+            case SliceRequest():
+                return self._advance(request)
+            case MeasureRequest():
+                return self._measure(request.live)
+            case DropRequest():
+                for number in request.jobs:
+                    self._jobs.pop(number, None)
+        return None
+
+    def _advance(self, request: SliceRequest) -> SliceAnswer:
+        started = time.monotonic()
+        try:
+            if request.start is not None:
+                self._jobs[request.job] = (self._start(request.start), iter(()))
+            job, work = self._jobs[request.job]
+            if request.samples is not None or request.last:
+                work = job.push(request)
+                self._jobs[request.job] = (job, work)
+            results, is_idle = [], True
+            for result in work:
+                if result is not None:
+                    results.append(result)
+                elif time.monotonic() - started >= _SLICE_SECONDS:
+                    is_idle = False
+                    break
+        except Exception as error:  # of whatever kind, it ends this job and no other
+            self._jobs.pop(request.job, None)
+            return SliceAnswer([], True, time.monotonic() - started, 0.0, 0.0, error)
+        seconds = time.monotonic() - started
+        return SliceAnswer(results, is_idle, seconds, job.done_seconds, job.missing_seconds)
+
+    def _start(self, start: RecordingStart | StreamStart) -> _Job:
+        transcriber = self._transcriber(start.decoder)
+        return _Stream(transcriber, start) if isinstance(start, StreamStart) else _Recording(transcriber, start)
+
+    def _transcriber(self, decoder: DecoderConfig | None) -> Transcriber:
+        if decoder is None or decoder == self._settings.decoder:
+            return self._default
+        key = f"{type(decoder).__name__} {decoder!r}"
+        if key not in self._others:
+            self._others[key] = self._make_transcriber(decoder)
+            if len(self._others) > _KEPT_TRANSCRIBERS:
+                self._others.popitem(last=False)
+        self._others.move_to_end(key)
+        return self._others[key]
+
+    def _make_transcriber(self, decoder: DecoderConfig | None) -> Transcriber:
+        return Transcriber(self._bundle, decoder=decoder, workers=1, engine=self._engine)
+
+    def _measure(self, live: LiveConfig) -> float:
+        session, rate = Session(self._default, live=live), self._bundle.log_mel.settings.sample_rate
+        noise = np.random.default_rng(0).standard_normal(round((_WARM_SECONDS + _MEASURED_SECONDS) * rate)) / 10
+        session.push(noise[: round(_WARM_SECONDS * rate)])
+        started = time.process_time()
+        session.push(noise[round(_WARM_SECONDS * rate) :])
+        return (time.process_time() - started) / _MEASURED_SECONDS

@@ -1,0 +1,555 @@
+"""Many recordings and streams at once give what each gives alone, and take turns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asr import AudioError, AutoConfig, ConfigError, LiveConfig, Session, Transcriber, load_bundle
+from asr.audio.load import load_audio
+from asr.audio.segment import AudioSegment
+from asr.errors import PoolClosedError, PoolFullError, WorkerEndedError
+from asr.recognition import pool as pool_module
+from asr.recognition import pool_jobs
+from asr.recognition.pool import Pool
+from asr.recognition.pool_jobs import RecordingOptions, StreamOptions
+from asr.recognition.pool_load import RunningRatio, streams_per_core
+
+from ..conftest import RATE, SAMPLES
+
+PATHS = sorted(SAMPLES.glob("*.opus"))
+# Noise has words for a model with random weights too, and the beam search of a few hypotheses is quick.
+DECODER = AutoConfig(beam_width=4)
+LIVE = LiveConfig(interval_seconds=0.48, beam_width=4)
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def run(runner) -> Callable[[Any], Any]:
+    """Runs a coroutine in the event loop of the pools of this module, within a minute."""
+    return lambda coroutine: runner.run(asyncio.wait_for(coroutine, 60))
+
+
+def make_pool(**arguments: Any) -> Pool:
+    return Pool("tiny", decoder=DECODER, live=LIVE, **{"workers": 1, "max_streams": 8} | arguments)
+
+
+@pytest.fixture(scope="module")
+def pool(run) -> Iterator[Pool]:
+    """A pool with one worker, in which tests leave nothing."""
+    pool = make_pool()
+    run(pool.start())
+    yield pool
+    run(pool.close())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(pool) -> Iterator[None]:
+    yield
+    assert (pool.load.files, pool.load.live_streams) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def transcriber() -> Iterator[Transcriber]:
+    with Transcriber(load_bundle("tiny"), decoder=DECODER) as transcriber:
+        yield transcriber
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return np.concatenate([load_audio(path, sample_rate=RATE) for path in PATHS[:2]])
+
+
+@pytest.fixture
+def long_recording(write_audio, speech) -> Path:
+    return write_audio("long.wav", np.tile(speech, 10))
+
+
+def events_alone(transcriber: Transcriber, samples: np.ndarray) -> list[Any]:
+    session = Session(transcriber, live=LIVE)
+    return session.push(samples) + session.finish()
+
+
+async def play(session: Any, blocks: list[np.ndarray]) -> list[Any]:
+    """All events of a session that is fed some blocks."""
+
+    async def feed() -> None:
+        for block in blocks:
+            await session.push(block)
+        await session.finish()
+
+    feeding = asyncio.create_task(feed())
+    events = [event async for event in session.events()]
+    await feeding
+    return events
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+def child_processes() -> set[int]:
+    found: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        found |= set(map(int, file.read_text().split()))
+    return found
+
+
+def test_transcripts_are_those_of_the_transcriber(pool, run, transcriber, long_recording):
+    sources = [*PATHS, long_recording, AudioSegment(PATHS[0], 1.0, 3.5)]
+
+    async def transcripts() -> list[Any]:
+        return await asyncio.gather(*map(pool.transcribe, sources))
+
+    assert run(transcripts()) == list(transcriber.transcribe_files(sources, errors="raise"))
+
+
+def test_a_channel_and_a_decoder_of_its_own_are_those_of_the_recording(pool, run, write_audio, speech):
+    stereo = write_audio("stereo.wav", np.stack([np.zeros_like(speech), speech], axis=1))
+    decoder = AutoConfig(beam_width=8, hotwords=["christ"])
+    found = run(pool.transcribe(stereo, RecordingOptions(decoder=decoder, channel="2")))
+    with Transcriber(load_bundle("tiny"), decoder=decoder, channel="2") as alone:
+        assert found == alone.transcribe(stereo)
+
+
+def test_the_segments_of_a_recording_make_its_text(pool, run, long_recording):
+    segments, seconds = [], []
+    found = run(
+        pool.transcribe(long_recording, progress=lambda *progress: seconds.append(progress), on_segment=segments.append)
+    )
+    assert len(segments) > 5
+    assert pool.bundle.alphabet.join(one.text for one in segments) == found.text
+    assert sum(len(one.words) for one in segments) == len(found.words)
+    assert seconds == sorted(seconds)
+    assert seconds[-1][1] <= 1
+    assert len(seconds) > len(segments) / 2
+
+
+def test_an_unreadable_recording_is_the_error_of_the_transcriber(pool, run, transcriber, tmp_path):
+    (tmp_path / "text.wav").write_text("no audio at all")
+    for path in (tmp_path / "text.wav", tmp_path / "missing.wav"):
+        with pytest.raises(AudioError) as alone:
+            transcriber.transcribe(path)
+        with pytest.raises(AudioError) as pooled:
+            run(pool.transcribe(path))
+        assert str(pooled.value) == str(alone.value)
+
+
+def test_an_error_of_a_callback_ends_its_recording_and_nothing_else(pool, run, long_recording):
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("of the caller")
+
+    with pytest.raises(ZeroDivisionError, match="of the caller"):
+        run(pool.transcribe(long_recording, progress=fail))
+    assert run(pool.transcribe(PATHS[0])).duration > 7
+
+
+def test_the_events_of_a_stream_are_those_of_a_session_however_it_is_divided(pool, run, transcriber, speech, rng):
+    alone = events_alone(transcriber, speech)
+    assert {event.type for event in alone} == {"speech_started", "partial", "speech_ended", "final"}
+    cuts = [range(320, len(speech), 320), np.sort(rng.integers(0, len(speech), 40)), [7], []]
+
+    async def streams() -> list[Any]:
+        sessions = [await pool.open_session() for _ in cuts]
+        return await asyncio.gather(
+            *(play(one, np.split(speech, list(places))) for one, places in zip(sessions, cuts, strict=True))
+        )
+
+    assert run(streams()) == [alone] * len(cuts)
+
+
+def test_a_stream_has_a_rate_and_settings_of_its_own(pool, run, speech):
+    samples, decoder = speech[: 8 * RATE : 2], AutoConfig(beam_width=8)
+    live = LiveConfig(interval_seconds=0.24, second_pass=False)
+    with Transcriber(load_bundle("tiny"), decoder=decoder) as transcriber:
+        alone = Session(transcriber, sample_rate=8000, live=live)
+        expected = alone.push(samples) + alone.finish()
+    options = StreamOptions(decoder=decoder, live=live, sample_rate=8000)
+
+    async def stream() -> list[Any]:
+        session = await pool.open_session(options)
+        with pytest.raises(AudioError, match="16000 Hz, and the stream has 8000 Hz"):
+            await session.push(samples, 16000)
+        return await play(session, np.split(samples, 50))
+
+    assert run(stream()) == expected
+
+
+def test_bad_samples_are_refused_and_the_stream_goes_on(pool, run, transcriber, speech):
+    async def stream() -> list[Any]:
+        session = await pool.open_session()
+        for bad in (np.array([np.nan]), np.zeros((2, 2)), np.zeros(3, np.int32)):
+            with pytest.raises(AudioError, match=r"^samples: "):
+                await session.push(bad)
+        whole = (speech * 32767).astype(np.int16)
+        return await play(session, [whole])
+
+    assert run(stream()) == events_alone(transcriber, (speech * 32767).astype(np.int16))
+
+
+def test_a_session_that_is_finished_takes_no_samples(pool, run):
+    async def stream() -> None:
+        session = await pool.open_session()
+        await session.finish()
+        await session.finish()
+        assert [event async for event in session.events()] == []
+        with pytest.raises(RuntimeError, match="finished"):
+            await session.push(np.zeros(100))
+
+    run(stream())
+
+
+def test_a_short_recording_overtakes_a_long_one(pool, run, long_recording):
+    """Counted in slices: from its first one on, the long recording gets one in eight at most."""
+    slices: list[str] = []
+
+    async def both() -> None:
+        long = asyncio.create_task(pool.transcribe(long_recording, progress=lambda *_: slices.append("long")))
+        await until(lambda: len(slices) > 2)
+        await pool.transcribe(PATHS[0], progress=lambda *_: slices.append("short"))
+        assert not long.done()
+        await long
+
+    run(both())
+    during = slices[slices.index("short") : -slices[::-1].index("short")]
+    assert during.count("long") <= 1 + len(during) / 8
+    assert slices[-1] == "long"
+
+
+def test_a_short_recording_is_begun_whatever_was_begun_before(pool, run, long_recording, monkeypatch):
+    monkeypatch.setattr(pool_module, "_MOST_BEGUN", 1)
+
+    async def all_three() -> None:
+        done: list[float] = []
+        longs = [
+            asyncio.create_task(pool.transcribe(long_recording, progress=lambda *_: done.append(0))) for _ in range(2)
+        ]
+        await until(lambda: len(done) > 2)
+        await pool.transcribe(PATHS[0])
+        assert not any(task.done() for task in longs)
+        await asyncio.gather(*longs)
+
+    run(all_three())
+
+
+def test_decoders_that_hang_hold_up_their_own_recordings_alone(pool, run, write_audio, monkeypatch):
+    hanging, read, ends = write_audio("hanging.wav", seconds=0.1), pool._readers.read, threading.Event()
+
+    def read_slowly(source: Any, **arguments: Any) -> Any:
+        if source == hanging:
+            ends.wait()
+        return read(source, **arguments)
+
+    monkeypatch.setattr(pool._readers, "read", read_slowly)
+
+    async def both() -> None:
+        tasks = [asyncio.create_task(pool.transcribe(hanging)) for _ in range(2)]
+        await until(lambda: len(pool._workers[0].files) == 2)
+        for path in PATHS[:3]:
+            await pool.transcribe(path)
+        assert not any(task.done() for task in tasks)
+        ends.set()
+        await asyncio.gather(*tasks)
+
+    run(both())
+
+
+def test_the_oldest_recording_is_never_held_up_for_ever(pool, run, long_recording, write_audio):
+    """Short ones come again and again: the long one gets one slice in eight."""
+    slices: list[str] = []
+    clip = write_audio("clip.wav", seconds=2)
+
+    async def clips() -> None:
+        while True:
+            await asyncio.gather(*(pool.transcribe(clip, progress=lambda *_: slices.append("short")) for _ in range(3)))
+
+    async def both() -> None:
+        endless = asyncio.create_task(clips())
+        await until(lambda: len(slices) > 5)
+        await pool.transcribe(long_recording, progress=lambda *_: slices.append("long"))
+        endless.cancel()
+        await asyncio.wait([endless])
+
+    run(both())
+    assert slices.count("long") > 3
+
+
+def test_a_live_stream_comes_before_recordings(pool, run, long_recording, speech):
+    """A recording gets a slice only while no audio of the stream waits."""
+    waiting: list[float] = []
+
+    async def both() -> None:
+        session = await pool.open_session()
+        long = asyncio.create_task(
+            pool.transcribe(long_recording, progress=lambda *_: waiting.append(session.waiting_seconds))
+        )
+        await until(lambda: len(waiting) > 2)
+        before = len(waiting)
+        await play(session, [speech])
+        assert len(waiting) - before <= 2  # which was in progress, and one while the last events were taken
+        await long
+
+    run(both())
+
+
+def test_a_cancelled_recording_and_a_cancelled_stream_leave_nothing(pool, run, long_recording, speech):
+    async def cancel() -> None:
+        session = await pool.open_session()
+        await session.push(speech)
+        done: list[float] = []
+        task = asyncio.create_task(pool.transcribe(long_recording, progress=lambda *_: done.append(0)))
+        await until(lambda: bool(done))
+        task.cancel()
+        session.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [event async for event in session.events()] == []
+        assert (pool.load.files, pool.load.live_streams) == (0, 0)
+        slices = len(done)
+        await pool.transcribe(PATHS[0])
+        assert len(done) == slices
+
+    run(cancel())
+
+
+def test_push_waits_while_too_much_audio_waits(run, speech):
+    async def stopped_worker() -> None:
+        async with make_pool(max_waiting_seconds=2) as pool:
+            session = await pool.open_session()
+            os.kill(pool.pids[0], signal.SIGSTOP)
+            pushing = asyncio.create_task(session.push(np.tile(speech, 3)))
+            await asyncio.sleep(1.2)
+            assert not pushing.done()
+            assert 1 < session.waiting_seconds <= 2
+            with pytest.raises(PoolFullError, match="late: another one"):
+                await pool.open_session()
+            os.kill(pool.pids[0], signal.SIGCONT)
+            await pushing
+            session.cancel()
+
+    run(stopped_worker())
+
+
+def test_a_stream_whose_events_are_not_read_waits_and_loses_none(pool, run, transcriber, speech, monkeypatch):
+    monkeypatch.setattr(pool_jobs, "_MOST_EVENTS", 3)
+
+    async def stream() -> list[Any]:
+        session = await pool.open_session()
+        feeding = asyncio.create_task(session.push(np.tile(speech, 2)))
+        await until(lambda: session.waiting_seconds > 4)
+        await asyncio.sleep(0.3)
+        assert not feeding.done()
+        assert 3 <= len(session._events) < 10
+
+        async def finish() -> None:
+            await feeding
+            await session.finish()
+
+        finishing = asyncio.create_task(finish())
+        events = [event async for event in session.events()]
+        await finishing
+        return events
+
+    assert run(stream()) == events_alone(transcriber, np.tile(speech, 2))
+
+
+def test_more_streams_and_recordings_than_the_pool_takes_are_refused(run, long_recording):
+    async def full() -> None:
+        async with make_pool(max_streams=2, max_files=1) as pool:
+            first, _ = await pool.open_session(), await pool.open_session()
+            with pytest.raises(PoolFullError, match="2 streams are live, and max_streams is 2") as refused:
+                await pool.open_session()
+            assert refused.value.retry_seconds > 0
+            first.cancel()
+            await (await pool.open_session()).finish()
+            task = asyncio.create_task(pool.transcribe(long_recording))
+            await until(lambda: pool.load.waiting_seconds > 100)
+            with pytest.raises(PoolFullError, match="max_files is 1") as refused:
+                await pool.transcribe(PATHS[0])
+            assert refused.value.retry_seconds == pytest.approx(pool.load.wait_seconds, rel=0.5)
+            task.cancel()
+
+    run(full())
+
+
+def test_streams_are_refused_that_the_measured_speed_does_not_allow(run, speech):
+    async def measured() -> None:
+        async with make_pool(max_streams=None) as pool:
+            assert pool.load.live_capacity >= 1
+            pool._stream_cost = RunningRatio(0.4, weight=30, horizon=120)
+            assert pool.load.live_capacity == 2
+            session = await pool.open_session()
+            await play(session, [speech])
+            assert pool._stream_cost.value != 0.4
+            pool._stream_cost = RunningRatio(0.4, weight=1e9, horizon=2e9)
+            for _ in range(2):
+                await pool.open_session()
+            with pytest.raises(PoolFullError, match=r"2 streams are live, and a second of speech takes 0\.40 s"):
+                await pool.open_session()
+
+    run(measured())
+
+
+def test_the_ratio_of_two_sums_follows_the_latest_terms():
+    ratio = RunningRatio(0.5, weight=10, horizon=20)
+    assert ratio.value == 0.5
+    ratio.add(0, 10)
+    assert ratio.value == 0.25
+    for _ in range(200):
+        ratio.add(2, 1)
+    assert ratio.value == pytest.approx(2, rel=1e-3)
+
+
+def test_a_core_is_not_filled_to_its_limit():
+    assert [streams_per_core(cost) for cost in (0.05, 0.14, 0.3, 0.5, 0.95)] == [18, 6, 3, 1, 0]
+
+
+def test_a_killed_worker_costs_its_own_jobs_and_is_replaced(run, transcriber, speech, long_recording):
+    async def crash() -> None:
+        async with make_pool(workers=2) as pool:
+            sessions = [await pool.open_session() for _ in range(2)]
+            lost = sessions[0]
+            await lost.push(speech)
+            victim = pool._workers[0].child.pid
+            os.kill(victim, signal.SIGKILL)
+            with pytest.raises(WorkerEndedError, match=r"the worker process ended \(signal 9, Killed"):
+                await lost.finish()
+            with pytest.raises(WorkerEndedError):
+                await lost.push(speech)
+            assert await play(sessions[1], [speech]) == events_alone(transcriber, speech)
+            await until(lambda: pool.load.workers == 2)
+            assert victim not in pool.pids
+
+            begun: list[float] = []
+            tasks = [asyncio.create_task(pool.transcribe(long_recording, progress=lambda *_: begun.append(0)))]
+            await until(lambda: bool(begun))
+            for pid in pool.pids:
+                os.kill(pid, signal.SIGKILL)
+            with pytest.raises(WorkerEndedError):
+                await tasks[0]
+            assert await pool.transcribe(PATHS[0]) == transcriber.transcribe(PATHS[0])
+
+    run(crash())
+
+
+def test_an_idle_worker_that_is_killed_costs_nothing(run, transcriber):
+    async def crash() -> None:
+        async with make_pool() as pool:
+            os.kill(pool.pids[0], signal.SIGKILL)
+            assert await pool.transcribe(PATHS[0]) == transcriber.transcribe(PATHS[0])
+
+    run(crash())
+
+
+def test_what_was_begun_is_finished_before_a_pool_closes(run, transcriber, speech, long_recording):
+    async def close() -> None:
+        before = child_processes()
+        pool = make_pool(workers=2)
+        await pool.start()
+        session = await pool.open_session()
+        await session.push(speech[: 6 * RATE])
+        tasks = [asyncio.create_task(pool.transcribe(path)) for path in (long_recording, *PATHS[:2])]
+        await until(lambda: pool.load.files == 3)
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        with pytest.raises(PoolClosedError, match="the pool is closed"):
+            await pool.transcribe(PATHS[0])
+        with pytest.raises(PoolClosedError, match="the pool is closed"):
+            await pool.open_session()
+        assert [event async for event in session.events()] == events_alone(transcriber, speech[: 6 * RATE])
+        assert await tasks[1] == transcriber.transcribe(PATHS[0])
+        assert (await tasks[0]).duration > 100
+        await closing
+        await pool.close()
+        assert child_processes() <= before
+
+    run(close())
+
+
+def test_a_pool_that_closes_at_once_ends_all_that_was_begun(run, speech, long_recording):
+    async def close() -> None:
+        before = child_processes()
+        pool = make_pool()
+        await pool.start()
+        session = await pool.open_session()
+        await session.push(speech[: 2 * RATE])
+        begun: list[float] = []
+        task = asyncio.create_task(pool.transcribe(long_recording, progress=lambda *_: begun.append(0)))
+        await until(lambda: bool(begun))
+        await pool.close(finish=False)
+        with pytest.raises(PoolClosedError, match="the pool was closed"):
+            await task
+        with pytest.raises(PoolClosedError, match="the pool was closed"):
+            await session.push(speech)
+        assert child_processes() <= before
+
+    run(close())
+
+
+def test_no_process_outlives_a_program_that_is_killed():
+    code = f"""
+import asyncio
+from asr.recognition.pool import Pool
+async def main():
+    pool = Pool("tiny", workers=2)
+    await pool.start()
+    await pool.transcribe({str(PATHS[0])!r})
+    print(*pool.pids, *pool._readers._pool.pids, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        pids = [int(pid) for pid in program.stdout.readline().split()]
+        assert len(pids) >= 4
+        program.kill()
+    end = time.monotonic() + 20
+    while not all(is_gone(pid) for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_pool_that_cannot_work_says_why_and_leaves_nothing(run):
+    before = child_processes()
+    with pytest.raises(ConfigError, match="workers=-1: it must be at least 0"):
+        make_pool(workers=-1)
+    pool = Pool("tiny", decoder=AutoConfig(hotwords=["жук"]), workers=2)
+    with pytest.raises(ConfigError, match=r"decoder\.hotwords"):
+        run(pool.start())
+    assert child_processes() <= before
+    with pytest.raises(PoolClosedError):
+        run(pool.transcribe(PATHS[0]))
+
+
+def test_hot_words_that_cannot_be_spelled_are_an_error_of_the_job(pool, run):
+    decoder = AutoConfig(hotwords=["жук"])
+    with pytest.raises(ConfigError, match=r"decoder\.hotwords"):
+        run(pool.transcribe(PATHS[0], RecordingOptions(decoder=decoder)))
+    with pytest.raises(ConfigError, match=r"decoder\.hotwords"):
+        run(pool.open_session(StreamOptions(decoder=decoder)))
