@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asr.bundle import Bundle, load_bundle
     from asr.errors import (
+        AlignmentError,
         AsrError,
         AudioError,
         BundleError,
         ConfigError,
+        DivergenceError,
         LanguageModelError,
         ManifestError,
+        MissingPackageError,
         OutputError,
         TrainingError,
     )
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 
 # Each name and its module, as above; tests compare the three lists.
 _HOMES = {
+    "AlignmentError": "asr.errors",
     "AlphabetConfig": "asr.settings.text",
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
@@ -57,6 +61,7 @@ _HOMES = {
     "ConfigError": "asr.errors",
     "DataConfig": "asr.settings.corpus",
     "DecoderConfig": "asr.settings.decoding",
+    "DivergenceError": "asr.errors",
     "EndpointConfig": "asr.settings.live",
     "EpochRecord": "asr.training.epoch_record",
     "ErrorCounts": "asr.evaluation.scoring",
@@ -66,6 +71,7 @@ _HOMES = {
     "LanguageModelError": "asr.errors",
     "LiveConfig": "asr.settings.live",
     "ManifestError": "asr.errors",
+    "MissingPackageError": "asr.errors",
     "ModelConfig": "asr.settings.model",
     "NormalizerConfig": "asr.settings.text",
     "OptimizerConfig": "asr.settings.training",
@@ -91,6 +97,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AlignmentError",
     "AlphabetConfig",
     "AsrError",
     "AudioError",
@@ -102,6 +109,7 @@ __all__ = [
     "ConfigError",
     "DataConfig",
     "DecoderConfig",
+    "DivergenceError",
     "EndpointConfig",
     "EpochRecord",
     "ErrorCounts",
@@ -111,6 +119,7 @@ __all__ = [
     "LanguageModelError",
     "LiveConfig",
     "ManifestError",
+    "MissingPackageError",
     "ModelConfig",
     "NormalizerConfig",
     "OptimizerConfig",

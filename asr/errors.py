@@ -31,28 +31,28 @@ class MissingPackageError(ConfigError, ImportError):
     """Work that needs a package which is not installed. To Python, it is an import that failed."""
 
 
-class OutputError(ConfigError):
-    """An output that cannot be written, or would replace a file of others: its path and the reason."""
+class _FileError(Exception):
+    """The path of a file and the reason."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{printable(path)}: {reason}")
         self.path = str(path)
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # to travel between processes
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # to be sent between processes
         return type(self), (self.path, self.reason)
 
 
-class AudioError(AsrError):
+class OutputError(_FileError, ConfigError):
+    """An output that cannot be written, or would replace a file of others: its path and the reason."""
+
+
+class AudioError(_FileError, AsrError):
     """A recording that cannot be read, with its path and the reason."""
 
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # for its way back from another process
-        return type(self), (self.path, self.reason)
+class AlignmentError(AsrError):
+    """A text that does not fit its recording, or has no words to align."""
 
 
 class PoolFullError(AsrError):
@@ -104,13 +104,5 @@ class BundleError(AsrError):
     """A model bundle that cannot be read, is inconsistent, or comes from a newer version."""
 
 
-class LanguageModelError(AsrError):
+class LanguageModelError(_FileError, AsrError):
     """A language model or word list that cannot be read or does not fit, with its path and the reason."""
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # to travel between processes
-        return type(self), (self.path, self.reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import inspect
 import re
 import subprocess
 import sys
@@ -93,6 +95,32 @@ def test_a_text_is_aligned_as_the_command_does(asr_command, tmp_path):
     transcript = asr.align(RECORDING, text, bundle="tiny")
     assert transcript.text == outcome.out.strip().split("\t")[-1] == text
     assert transcript.words[-1].end <= transcript.duration
+
+
+def test_every_error_that_a_user_can_cause_is_public():
+    found = [asr.AsrError]
+    for one in found:
+        found += one.__subclasses__()
+    ours = {one.__name__ for one in found if one.__module__.startswith("asr.")}
+    assert ours >= {"AlignmentError", "OutputError", "DivergenceError"}
+    assert ours <= set(asr.__all__)
+
+
+def test_an_error_in_the_documentation_of_a_public_name_is_public_or_a_builtin():
+    raised = set()
+    for name in asr.__all__:
+        value = getattr(asr, name)
+        members = [value, *vars(value).values()] if inspect.isclass(value) else [value]
+        for one in members:
+            if section := re.search(r"\nRaises\n-+\n(.*?)(?:\n\n\w+\n-+\n|\Z)", inspect.getdoc(one) or "", re.DOTALL):
+                raised |= set(re.findall(r"\b\w+(?:Error|Exception)\b", section[1]))
+    assert {"AlignmentError", "AudioError", "ValueError"} <= raised
+    assert {one for one in raised if not hasattr(builtins, one)} <= set(asr.__all__)
+
+
+def test_a_text_of_another_recording_is_an_alignment_error():
+    with pytest.raises(asr.AlignmentError, match="too long"):
+        asr.align(RECORDING, "one two three " * 100, bundle="tiny")
 
 
 def test_a_recording_that_cannot_be_read_is_raised(tmp_path):

@@ -93,7 +93,7 @@ def test_a_child_that_ends_says_how(child, request_, reason):
         child.ask("first")
 
 
-def test_a_child_that_the_system_kills_for_want_of_memory_says_so(monkeypatch):
+def test_a_child_that_the_system_kills_for_lack_of_memory_is_reported_as_such(monkeypatch):
     counts = iter([7, 8])
     monkeypatch.setattr(processes, "_oom_kills", lambda: next(counts))
     child = Child(ECHO)

@@ -1,9 +1,9 @@
-"""Variations of training utterances: pure functions of an array and a random generator, and what draws them."""
+"""Augmentation of training utterances: pure functions of samples or frames, and the class that applies them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,15 +15,15 @@ from asr.audio.segment import AudioSource, split_source
 from asr.errors import AudioError
 from asr.settings.augment import AugmentConfig
 
-# Spectral exponents of made noise, from white (0) to brown (2); level of the direct sound against a simulated room.
+# Spectral exponents of synthesised noise, from white (0) to brown (2); level of the direct sound over a simulated tail.
 _COLOURS, _DIRECT_DB, _FIRST_REFLECTION_SECONDS = (0.0, 2.0), (-3.0, 12.0), (0.002, 0.02)
 _TELEPHONE_RATE, _TELEPHONE_LOWEST, _TELEPHONE_HIGHEST, _MU = 8000, 300.0, 3400.0, 255.0
-# Recorded noises and rooms that a process keeps decoded.
+# Decoded recordings of noise and of rooms that a process keeps.
 _KEPT_RECORDINGS = 32
 
 
 def change_speed(samples: Samples, speed: float) -> Samples:
-    """Play faster or slower, pitch and all.
+    """Change the speed, and the pitch with it.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def dither(samples: Samples, deviation: float, rng: np.random.Generator) -> Samp
 
 
 def change_gain(samples: Samples, gain_db: float) -> Samples:
-    """Make float32 samples [shape=(samples,)] louder or softer by some dB."""
+    """Change the level of float32 samples [shape=(samples,)] by some dB."""
     louder: Samples = samples * np.float32(10 ** (gain_db / 20))
     return louder
 
@@ -112,7 +112,7 @@ def add_noise(samples: Samples, noise: Samples, snr_db: float, rng: np.random.Ge
 
 
 def simulate_response(reverb_seconds: float, sample_rate: int, rng: np.random.Generator) -> Samples:
-    """The impulse response of a room that does not exist.
+    """Simulate the impulse response of a room.
 
     Parameters
     ----------
@@ -144,14 +144,14 @@ def simulate_response(reverb_seconds: float, sample_rate: int, rng: np.random.Ge
 
 
 def reverberate(samples: Samples, response: Samples) -> Samples:
-    """Have speech sound as in a room.
+    """Convolve speech with the impulse response of a room.
 
     Parameters
     ----------
     samples : float32 [shape=(samples,)]
     response : float32 [shape=(any,)]
-        Impulse response; what comes before its highest peak, the direct sound, is left away, so that nothing is
-        shifted in time.
+        Impulse response; everything before its highest peak, the direct sound, is removed, so that the speech is
+        not shifted in time.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def reverberate(samples: Samples, response: Samples) -> Samples:
 
 
 def telephone(samples: Samples, sample_rate: int) -> Samples:
-    """Send speech through an old telephone line.
+    """Simulate an old telephone line.
 
     Parameters
     ----------
@@ -233,22 +233,15 @@ def mask_frames(frames: Frames, settings: AugmentConfig, rng: np.random.Generato
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """Which variations of its samples an utterance gets."""
+    """The variations that are applied to the samples of an utterance."""
 
-    room: bool = False
-    noise: bool = False
-    telephone: bool = False
-    level: bool = False
-
-    @property
-    def names(self) -> list[str]:
-        """Those that it gets."""
-        return [one.name for one in fields(self) if getattr(self, one.name)]
+    names: tuple[str, ...] = ()
+    """keys of `VARIATIONS`, in the order in which they are applied"""
 
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Draws and applies the variations of samples that some settings ask for.
+    """Draws and applies the variations of samples in `VARIATIONS`.
 
     Parameters
     ----------
@@ -256,7 +249,7 @@ class Augmenter:
     sample_rate : int
         Hz.
     noises, responses : sequences of Path or AudioSegment
-        Recordings of noise, and impulse responses of rooms; where there are none they are made.
+        Recordings of noise, and impulse responses of rooms; where there are none they are synthesised.
     """
 
     settings: AugmentConfig
@@ -265,14 +258,14 @@ class Augmenter:
     responses: Sequence[AudioSource] = ()
 
     def draw(self, rng: np.random.Generator) -> Variation:
-        """What becomes of one utterance."""
-        settings = self.settings
-        draws = rng.random(4)  # all of them, whatever the settings: one does not move the others
+        """Draw the variations of one utterance."""
+        draws = rng.random(len(VARIATIONS))  # one for each, so that no setting changes the draws of the others
         return Variation(
-            room=bool(draws[0] < settings.reverb_probability),
-            noise=bool(draws[1] < settings.noise_probability),
-            telephone=bool(draws[2] < settings.telephone_probability),
-            level=bool(draws[3] < settings.gain_probability),
+            tuple(
+                name
+                for drawn, (name, (probability, _)) in zip(draws, VARIATIONS.items(), strict=True)
+                if drawn < getattr(self.settings, probability)
+            )
         )
 
     def apply(self, samples: Samples, variation: Variation, rng: np.random.Generator) -> Samples:
@@ -283,28 +276,40 @@ class Augmenter:
         AudioError
             If a recording of noise or of a room cannot be read.
         """
-        settings = self.settings
-        if variation.room:
-            if self.responses:
-                response = _recording(self.responses[int(rng.integers(len(self.responses)))], self.sample_rate)
-            else:
-                response = simulate_response(_between(settings.reverb_seconds, rng), self.sample_rate, rng)
-            samples = reverberate(samples, response)
-        if variation.noise:
-            if self.noises:
-                noise = _recording(self.noises[int(rng.integers(len(self.noises)))], self.sample_rate)
-            else:
-                noise = coloured_noise(len(samples), _between(_COLOURS, rng), rng)
-            samples = add_noise(samples, noise, _between(settings.noise_snr_db, rng), rng)
-        if variation.telephone:
-            samples = telephone(samples, self.sample_rate)
-        if variation.level:
-            samples = self.change_level(samples, rng)
+        for name in variation.names:
+            _, change = VARIATIONS[name]
+            samples = change(self, samples, rng)
         return samples
 
     def change_level(self, samples: Samples, rng: np.random.Generator) -> Samples:
-        """Samples [shape=(samples,)] louder or softer, by a drawn amount."""
+        """Samples [shape=(samples,)] whose level is changed by a drawn amount."""
         return change_gain(samples, _between(self.settings.gain_db, rng))
+
+    def _add_room(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        if self.responses:
+            response = _recording(self.responses[int(rng.integers(len(self.responses)))], self.sample_rate)
+        else:
+            response = simulate_response(_between(self.settings.reverb_seconds, rng), self.sample_rate, rng)
+        return reverberate(samples, response)
+
+    def _add_noise(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        if self.noises:
+            noise = _recording(self.noises[int(rng.integers(len(self.noises)))], self.sample_rate)
+        else:
+            noise = coloured_noise(len(samples), _between(_COLOURS, rng), rng)
+        return add_noise(samples, noise, _between(self.settings.noise_snr_db, rng), rng)
+
+    def _telephone(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        return telephone(samples, self.sample_rate)
+
+
+VARIATIONS: dict[str, tuple[str, Callable[[Augmenter, Samples, np.random.Generator], Samples]]] = {
+    "room": ("reverb_probability", Augmenter._add_room),
+    "noise": ("noise_probability", Augmenter._add_noise),
+    "telephone": ("telephone_probability", Augmenter._telephone),
+    "level": ("gain_probability", Augmenter.change_level),
+}
+"""each variation of samples, in the order of application: the setting with its probability, and its function"""
 
 
 def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:
@@ -316,5 +321,5 @@ def _between(bounds: Sequence[float], rng: np.random.Generator) -> float:
 def _recording(source: AudioSource, sample_rate: int) -> Samples:
     samples = shared_readers().load(source, sample_rate=sample_rate)
     if not samples.any():
-        raise AudioError(split_source(source)[0], "is silent: neither a noise nor a room")
+        raise AudioError(split_source(source)[0], "is silent: it is neither a noise nor an impulse response")
     return samples

@@ -22,41 +22,41 @@ Block = tuple[int, npt.NDArray[np.float32]]
 
 # A decoder may drop its own delay at either end (MP3: 1105 samples and a frame of 1152; AAC: two of 1024).
 _CODEC_DELAY_SAMPLES = 4 * 1152
-# Less is missing of codecs without a delay: samples that fill up a block.
+# A codec without a delay may lack only the samples that fill up its last block.
 _BLOCK_SECONDS = 0.02
-# Values read at once, of all channels together: 2 MB.
+# Values of all channels that are read at once: 2 MB.
 _BLOCK_VALUES = 1 << 19
-# Formats of libsndfile in which going to a sample is exact, and quick.
+# Formats in which libsndfile seeks exactly and quickly.
 _LOSSLESS = frozenset(["WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"])
-# Demuxers whose stream durations are counts in the header, not estimates by the bit rate.
+# Demuxers whose stream durations are counts in the header, not estimates from the bit rate.
 _COUNTED = frozenset(["ape", "tak", "mpc", "mpc8", "mxf", "ast", "smjpeg", "dsf", "xwma"])
-# Demuxers whose headers count samples of codecs that lose none.
+# Demuxers whose headers count samples exactly, with lossless codecs.
 _EXACT = frozenset(["flac", "tta", "wv", "sox"])
-# Demuxers whose durations are those of the header, though another stream than the sound may be meant.
+# Demuxers whose durations come from the header, where they may be those of another stream than the audio.
 _TIMED = frozenset(["mov", "matroska", "flv", "asf", "avi"])
 # Demuxers whose time stamps are those that a player follows. Elsewhere they are counted from the samples.
 _STAMPED = frozenset(["matroska", "mov", "flv", "avi", "asf", "mpegts", "mpeg", "nut", "mxf", "wtv", "rm", "ogg"])
-# By a file object: no name is taken for a URL, and nothing that a file names is opened.
+# FFmpeg reads from a file object, so that it takes no name for a URL and opens no file that another file names.
 _PROTECTED = {"protocol_whitelist": "none"}
-# FFmpeg looks for the format within so many bytes, and examines so many microseconds of sound before it gives any.
+# FFmpeg detects the format within this many bytes, and analyses this many microseconds of audio before decoding.
 _ARRIVING = {"probesize": "65536", "analyzeduration": "500000"}
-# A jump of time stamps is filled with silence from the first length on, and not believed beyond the second.
+# A jump of time stamps is filled with silence from the first length on; beyond the second it counts as an error.
 _SHORTEST_GAP, _LONGEST_GAP = 0.1, 1800.0
 
 
 @dataclass
 class Stream:
-    """Sound that is being decoded."""
+    """A recording that is being decoded."""
 
     sample_rate: int
     """Hz"""
     channels: int
     seconds: float | None
-    """how long it is by its header, or counted; None where neither is known"""
+    """its length by its header or by a count; None where neither is known"""
     blocks: Iterator[Block]
     """at most a few MB each; raises `AudioError` where it cannot continue"""
     notes: list[str] = field(default_factory=list)
-    """what a user should know about it; more may come while it is read"""
+    """messages for the user about it; reading may add more"""
     skipped: int = 0
     """samples of the recording before the first block"""
 
@@ -129,7 +129,7 @@ def open_arriving(path: Path, file: Any, stack: ExitStack, *, track: int | None 
 
 
 def _forwards(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
-    """The blocks of an MP4 file, which may begin with its samples and end with what says where they are."""
+    """The blocks of an MP4 file, whose index may follow its samples."""
     try:
         first = next(blocks, None)
     except AudioError as error:
@@ -161,7 +161,7 @@ def _open_with_sndfile(path: Path, link: Link, stack: ExitStack, segment: AudioS
     except (soundfile.SoundFileError, TypeError):  # TypeError: a file named *.raw
         return None
     if file.format == "MP3" or file.subtype.startswith("MPEG") or file.samplerate <= 0:
-        return None  # its length would be an estimate, at which libsndfile ends
+        return None  # libsndfile would stop at a length that is an estimate
     seconds, skipped = file.frames / file.samplerate, 0
     if segment is not None:
         start, end = round(segment.offset * file.samplerate), segment.offset + (segment.duration or 0)
@@ -182,7 +182,7 @@ def _read_with_sndfile(path: Path, link: Link, file: Any, skipped: int) -> Itera
             block = file.read(size, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             if link.container == "ogg":
-                # By their checksums its pages are whole: libsndfile refuses some for how they count their samples.
+                # The checksums of its pages are right: libsndfile refuses some files because of their sample counts.
                 yield from _go_on_with_ffmpeg(path, link, done / file.samplerate, promised / file.samplerate)
                 return
             reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
@@ -196,7 +196,7 @@ def _read_with_sndfile(path: Path, link: Link, file: Any, skipped: int) -> Itera
 
 
 def _go_on_with_ffmpeg(path: Path, link: Link, done: float, promised: float) -> Iterator[Block]:
-    """The rest of a recording of which so many seconds are read."""
+    """The rest of a recording of which `done` seconds are read."""
     with ExitStack() as stack:
         position = 0.0
         for rate, block in _open_with_ffmpeg(path, link, stack, None).blocks:
@@ -232,7 +232,7 @@ def _demuxer(container: Any) -> str:
 def _open_with_ffmpeg(path: Path, link: Link, stack: ExitStack, track: int | None) -> Stream:
     container = _open_container(path, link, stack)
     if _demuxer(container) in {"mp3", "aac"} and not link.container:
-        # The first frame is not where the file begins.
+        # The file does not begin with a frame.
         frames = find_frames(path)
         if len(frames) == 1 and frames[0].container:
             return _open_with_ffmpeg(path, frames[0], stack, track)
@@ -244,7 +244,7 @@ def _open_track(path: Path, link: Link, container: Any, track: int | None) -> St
 
     stream, notes = _choose_track(path, container, track)
     if stream.codec_context is None:
-        raise AudioError(path, "its sound is in a codec that is not known here")
+        raise AudioError(path, "its codec is not supported")
     rate, channels = int(stream.rate or 0), int(stream.channels or 0)
     if rate <= 0 or channels <= 0:
         raise AudioError(path, "is damaged: its header names no sample rate or no channels")
@@ -253,7 +253,7 @@ def _open_track(path: Path, link: Link, container: Any, track: int | None) -> St
     if demuxer in _COUNTED and stream.duration and stream.time_base and not link.unfinished:
         promised = float(stream.duration * stream.time_base)
     if demuxer == "caf" and stream.codec_context.name == "alac":
-        # FFmpeg takes the samples by which the last frame is shorter off its end once more.
+        # FFmpeg would trim the last frame, which is shorter than the others, a second time.
         stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
     if stream.codec_context.name == "flac":
         stream.codec_context.options = {"err_detect": "crccheck+explode"}  # otherwise damaged frames are decoded
@@ -267,7 +267,7 @@ def _open_track(path: Path, link: Link, container: Any, track: int | None) -> St
 
 
 def _stated_seconds(container: Any, stream: Any, link: Link, promised: float) -> float | None:
-    """How long the sound is by the header of its container, with the silence before it."""
+    """The length of the audio by the header of its container, with the silence before it."""
     import av
 
     if link.seconds or link.unfinished:
@@ -290,7 +290,7 @@ def _stated_seconds(container: Any, stream: Any, link: Link, promised: float) ->
 
 
 def _choose_track(path: Path, container: Any, track: int | None) -> tuple[Any, list[str]]:
-    """The stream of an audio track, and what to say about the others."""
+    """The stream of an audio track, and messages about the others."""
     import av
 
     streams = list(container.streams.audio)
@@ -383,7 +383,7 @@ class _TimeStamps:
     origin : float
         Seconds of the time stamp at which a player begins.
     notes : list of str
-        Takes what a user should know.
+        Messages for the user are appended to it.
     """
 
     def __init__(self, origin: float, notes: list[str]) -> None:
@@ -391,14 +391,14 @@ class _TimeStamps:
         self._previous = origin
 
     def gap(self, seconds: float, done: float) -> float:
-        """Seconds of silence that belong before a frame with this time stamp, when so many seconds were read."""
+        """Seconds of silence to insert before a frame with this time stamp, after `done` seconds were read."""
         lag = seconds - self._origin - done
         if _SHORTEST_GAP <= lag <= _LONGEST_GAP:
             self._previous = seconds
             return lag
         if lag > _LONGEST_GAP:
             self._notes.append(
-                f"its time stamps jump by {lag:,.0f} s at {done:.2f} s: too far to be believed, no silence is inserted"
+                f"its time stamps jump by {lag:,.0f} s at {done:.2f} s: taken for an error, no silence is inserted"
             )
             self._origin += lag
         elif seconds < self._previous - _SHORTEST_GAP:
@@ -408,7 +408,7 @@ class _TimeStamps:
 
 
 def count_seconds(path: Path, link: Link, *, track: int | None = None) -> float:
-    """How long a recording is by its packets, which are read but not decoded unless they do not say it.
+    """The length of a recording by its packets, which are decoded only where they do not state it.
 
     Raises
     ------

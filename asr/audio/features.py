@@ -1,4 +1,4 @@
-"""Log-mel features. librosa defines them; a NumPy twin computes them wherever the model runs.
+"""Log-mel features: librosa defines them, and NumPy alone computes the same wherever a model runs.
 
 `reference_log_mel` is the definition, by librosa. `LogMel` gives the same numbers with NumPy alone, from a mel matrix
 that librosa made once and the bundle keeps: importing librosa costs more than transcribing a short recording.
@@ -22,7 +22,7 @@ Frames = npt.NDArray[np.float32]
 
 # Frames transformed at once: keeps the working set of an hour of audio at a few MB.
 _BLOCK_FRAMES = 2048
-# A band that hardly varies over an utterance (digital silence) is not blown up to deviation 1.
+# A band that hardly varies over an utterance (digital silence) is not scaled to deviation 1.
 _SMALLEST_DEVIATION = 0.1
 
 Count = TypeVar("Count", int, npt.NDArray[np.int64])
@@ -110,7 +110,7 @@ def reference_log_mel(samples: Samples, settings: FeatureConfig) -> Frames:
 
 @dataclass(frozen=True)
 class LogMel:
-    """Turns samples into the frames that a model sees, with NumPy alone.
+    """Turns samples into the model's input frames, with NumPy alone.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class LogMel:
         for start in range(0, frames, _BLOCK_FRAMES):
             spectrum = np.fft.rfft(views[start : start + _BLOCK_FRAMES] * window, n=settings.fft_size, axis=1)
             power = spectrum.real**2 + spectrum.imag**2
-            # Not a matrix product: what BLAS makes of a frame can depend on how many there are, and on its threads.
+            # Not a matrix product: BLAS may round a frame differently with another number of frames or threads.
             weighted = np.ascontiguousarray(power.T, np.float32)[bins] * weights[:, None]
             result[start : start + _BLOCK_FRAMES, bands] = np.add.reduceat(weighted, starts, axis=0).T
         np.maximum(result, settings.log_floor, out=result)
@@ -171,7 +171,7 @@ class LogMel:
 
     @cached_property
     def _filters(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Frames, npt.NDArray[np.intp]]:
-        """What of the mel matrix is not 0: the bands, and bin and weight of each entry, and where a band's begin."""
+        """The mel matrix without its zeros: the bands, the bin and weight of each entry, and where each band begins."""
         band, bins = np.nonzero(self.matrix)
         bands, starts = np.unique(band, return_index=True)
         return bands, bins, self.matrix[band, bins], starts

@@ -35,26 +35,26 @@ _BY_KIND = {
     ),
 }
 AUDIO_SUFFIXES = frozenset(f".{name}" for names in _BY_KIND.values() for name in names.split())
-"""What a folder is searched for: the usual names of the formats that libsndfile and FFmpeg read and that hold sound.
+"""The suffixes that a search of folders finds: the usual ones of audio formats that libsndfile and FFmpeg read.
 
 Names that mean something else more often (`.dat`, `.sub`, `.txt`), images, subtitles and samples without a header are
 not among them. A file that is named itself, or by a pattern, is read whatever its suffix.
 """
 
-# What macOS leaves beside files on foreign disks: no recordings, whatever their names end in.
+# Files that macOS writes beside others on foreign disks: no recordings, whatever their suffix.
 _RESOURCE_FORK, _RESOURCE_FOLDERS, _KINDS_SHOWN = "._", frozenset({".AppleDouble"}), 8
 
 
 @dataclass
 class FolderSearch:
-    """What a search of folders found."""
+    """The result of a search of folders."""
 
     recordings: list[Path] = field(default_factory=list)
     """in alphabetical order"""
     passed_over: Counter[str] = field(default_factory=Counter)
     """files that are no recordings, by suffix; hidden ones are not counted"""
     problems: list[AudioError] = field(default_factory=list)
-    """folders that cannot be read, and links to what is not there"""
+    """folders that cannot be read, and links whose target is missing"""
 
     def describe_passed_over(self) -> str:
         """`3 files skipped (2 .txt, 1 .pdf)`; empty where there are none."""
@@ -62,7 +62,7 @@ class FolderSearch:
 
 
 def describe_passed_over(counts: Counter[str]) -> str:
-    """As `FolderSearch.describe_passed_over`, of the counts of several searches."""
+    """As `FolderSearch.describe_passed_over`, for the counts of several searches."""
     total = counts.total()
     if not total:
         return ""
@@ -84,7 +84,7 @@ def search_folder(folder: str | Path) -> FolderSearch:
         suffix = path.suffix.lower()
         is_broken = path.is_symlink() and not path.exists()
         if is_broken and (suffix in AUDIO_SUFFIXES or not suffix):
-            found.problems.append(AudioError(path, f"is a link to {os.readlink(path)}, which is not there"))
+            found.problems.append(AudioError(path, f"is a link to {os.readlink(path)}, which does not exist"))
         elif suffix in AUDIO_SUFFIXES:
             found.recordings.append(path)
         elif not path.name.startswith("."):
@@ -94,11 +94,11 @@ def search_folder(folder: str | Path) -> FolderSearch:
 
 
 def walk_files(folder: str | Path, problems: list[AudioError]) -> Iterator[Path]:
-    """All that is in a folder and in those below it, but folders; those that cannot be read are added to `problems`."""
+    """All files of a folder and of those below it; folders that cannot be read are added to `problems`."""
     seen: set[tuple[int, int]] = set()
     folders, links = [Path(folder)], list[Path]()
     while folders or links:
-        if not folders:  # a folder's own place comes before those that links give it
+        if not folders:  # the real path of a folder comes before those through links
             links.sort()
             folders.append(links.pop(0))
         current = folders.pop()
@@ -120,7 +120,7 @@ def walk_files(folder: str | Path, problems: list[AudioError]) -> Iterator[Path]
 
 
 def match_pattern(pattern: str, problems: list[AudioError]) -> list[Path]:
-    """The files that a pattern such as `calls/**/*.mp3` stands for, in alphabetical order.
+    """The files that match a pattern such as `calls/**/*.mp3`, in alphabetical order.
 
     As in `glob.glob(recursive=True)`, but a folder that is reached by several ways counts once.
     """
@@ -138,7 +138,7 @@ def match_pattern(pattern: str, problems: list[AudioError]) -> list[Path]:
         ]
     else:
         found = [path for one in glob.glob(pattern) if not (path := Path(one)).is_dir()]
-    # Of the ways to a file, the one without links.
+    # Of several paths to a file, the one without links.
     by_place: dict[tuple[int, int, str], Path] = {}
     for path in sorted(found, key=lambda one: (one.parent.resolve() != one.parent.absolute(), one)):
         status = path.parent.stat()
@@ -147,7 +147,7 @@ def match_pattern(pattern: str, problems: list[AudioError]) -> list[Path]:
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether a path's parts fit a pattern's; `**` stands for any number of folders that are not hidden."""
+    """Whether a path's parts match a pattern's; `**` stands for any number of folders that are not hidden."""
     if not pattern:
         return not parts
     if pattern[0] == "**":

@@ -1,4 +1,4 @@
-"""Sound that is recognised while it arrives: from a pipe, from a file at its own pace, read by a thread."""
+"""Audio that is recognised while it arrives, from a pipe or from a file in real time; a thread reads it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from asr.audio.formats.pcm import is_unknown_size
 from asr.audio.load import Recording, Samples, checked_blocks, open_audio
 from asr.errors import AudioError
 
-# The longest block; and what may wait for the recogniser before the source is made to wait.
+# The longest block; and the seconds that may wait for the recogniser before the source has to wait.
 _BLOCK_SECONDS, _BACKLOG_SECONDS = 0.05, 20.0
-# How soon a stop is noticed, and how long a library may take to end.
+# Seconds until a stop is noticed, and those that a library may take to end.
 _POLL_SECONDS, _CLOSE_SECONDS = 0.1, 5.0
 _READ_BYTES = 1 << 15
 # Of a WAV file: bytes before its samples at most, the number of a codec that stands further on, and the codecs that are
@@ -33,7 +33,7 @@ _WAV_KINDS = {(1, 8): "|u1", (1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4", (3,
 
 
 class LiveReader:
-    """Reads blocks of samples in a thread of its own. Iterating gives them in order, as soon as they are there.
+    """Reads blocks of samples in a thread of its own. Iterating gives them in order, as soon as they arrive.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class LiveReader:
     def __init__(self, source: Callable[[LiveReader], Iterator[Samples]], *, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self.stop = threading.Event()
-        """set to end the source; what was read until then is still given"""
+        """set to end the source; blocks that were read before are still given"""
         self._source = source
         self._ready = threading.Condition()
         self._items: deque[Samples | str | BaseException | None] = deque()
@@ -63,7 +63,7 @@ class LiveReader:
 
     @property
     def backlog(self) -> float:
-        """Seconds that were read and are not taken yet."""
+        """Seconds that were read and not yet taken."""
         return self._waiting / self.sample_rate
 
     def warn(self, message: str) -> None:
@@ -87,7 +87,7 @@ class LiveReader:
             yield item
 
     def close(self) -> None:
-        """End the thread; what it has read is dropped."""
+        """End the thread; blocks that were read are dropped."""
         self.stop.set()
         self._thread.join(timeout=_CLOSE_SECONDS)
 
@@ -141,7 +141,7 @@ def read_pipe(
     Raises
     ------
     AudioError
-        If it cannot be decoded while it arrives, or from where it is damaged.
+        If it cannot be decoded while it arrives, or where it is damaged.
     """
     path = Path("standard input" if name == "-" else name)
     with ExitStack() as stack:
@@ -164,7 +164,7 @@ def read_pipe(
         except OSError as error:
             raise AudioError(path, f"cannot be read ({error.strerror or error})") from error
         except AudioError:
-            if not reader.stop.is_set():  # otherwise the stop cut it off
+            if not reader.stop.is_set():  # otherwise the stop truncated it
                 raise
 
 
@@ -177,7 +177,7 @@ def read_file(
     track: int | None = None,
     realtime: bool,
 ) -> Iterator[Samples]:
-    """The samples of a recording, at its own pace or as fast as they are taken; arguments as in `read_pipe`.
+    """The samples of a recording, in real time or as fast as they are taken; arguments as in `read_pipe`.
 
     Raises
     ------
@@ -202,7 +202,7 @@ class ArrivingBytes:
         self._first = b""
 
     def read(self, count: int) -> bytes:
-        """At most so many bytes, as soon as there are any; none at the end."""
+        """At most this many bytes, as soon as there are any; none at the end."""
         if self._first:
             content, self._first = self._first[:count], self._first[count:]
             return content
@@ -212,7 +212,7 @@ class ArrivingBytes:
         return b""
 
     def read_all(self, count: int) -> bytes:
-        """So many bytes; fewer at the end."""
+        """This many bytes; fewer at the end."""
         parts = []
         while count > 0 and (part := self.read(count)):
             parts.append(part)
@@ -220,14 +220,14 @@ class ArrivingBytes:
         return b"".join(parts)
 
     def put_back(self, content: bytes) -> None:
-        """Make bytes that were read the next ones again."""
+        """Put bytes that were read back in front of the next ones."""
         self._first = content + self._first
 
 
 def _descriptor(name: str, stack: ExitStack) -> int:
     if name == "-":
         return sys.stdin.fileno()
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)  # it would wait for who writes, whatever the user types
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)  # it would wait for the writer, even after Ctrl-C
     stack.callback(os.close, descriptor)
     os.set_blocking(descriptor, True)
     return descriptor
@@ -309,7 +309,7 @@ def _until_stopped(recording: Recording, reader: LiveReader, channel: str) -> It
 
 
 def _at_pace(blocks: Iterator[Samples], reader: LiveReader) -> Iterator[Samples]:
-    """Blocks in short pieces, none before its time."""
+    """Blocks in short pieces, each at its time."""
     size, begin, done = round(_BLOCK_SECONDS * reader.sample_rate), time.monotonic(), 0
     for block in blocks:
         for start in range(0, len(block), size):

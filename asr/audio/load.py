@@ -1,7 +1,7 @@
 """Reads recordings of any common format into one form: float32 samples of one channel at one rate.
 
-`asr.audio.formats` says what the file consists of, `asr.audio.decode` decodes it. A recording that cannot be read
-whole is an `AudioError`, never a shorter recording: docs/audio-formats.md has the policy.
+`asr.audio.formats` inspects the structure of the file, `asr.audio.decode` decodes it. A recording that cannot be read
+completely is an `AudioError`, never a shorter recording: docs/audio-formats.md has the policy.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from asr.files import write_atomically
 Samples = npt.NDArray[np.float32]
 
 _LOWEST_RATE = 1000
-# Floating point samples may be beyond full scale, some programs write them at that of 16 bits; not farther.
+# Floating point samples may exceed full scale, up to that of 16 bits, which some programs write; not more.
 LARGEST_VALUE = 1e6
-# A header that promises more seconds than this promises nothing: writers to pipes leave the largest number there is.
+# A header with more seconds than this has no length: programs write the largest number to a pipe.
 _ENDLESS = 1e9
 
 
 def load_audio(path: AudioSource, *, sample_rate: int, channel: str = "mix", track: int | None = None) -> Samples:
-    """Read a recording whole.
+    """Read a complete recording.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def load_audio(path: AudioSource, *, sample_rate: int, channel: str = "mix", tra
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, truncated, has no such channel or track, holds what is no sound, or
+        If the file is missing, empty, truncated, not audio, has no such channel or track, holds impossible values, or
         ends before the segment does.
     """
     with open_audio(path, track=track) as recording:
@@ -81,7 +81,7 @@ def decode_audio(path: AudioSource) -> tuple[npt.NDArray[np.float32], int]:
     with open_audio(path) as recording:
         blocks = list(recording.blocks)
     rate, channels = blocks[0][0], min(block.shape[1] for _, block in blocks)
-    # Of recordings joined in one file, the first says at which rate the others are shown.
+    # The first of several recordings in one file determines the rate of the others.
     if any(one != rate for one, _ in blocks):
         runs = itertools.groupby(blocks, lambda one: (one[0], one[1].shape[1]))
         blocks = [(rate, _at_rate(list(run), rate)) for _, run in runs]
@@ -106,11 +106,11 @@ class Recording:
     channels: int
     """of its first block"""
     promised_seconds: float
-    """its length as its header has it, or 0 where that says nothing"""
+    """its length by its header, or 0 where that states none"""
     blocks: Iterator[Block]
     """Hz and finite float32 [shape=(samples, channels)], a few MB each; raises `AudioError` where it cannot continue"""
     notes: Sequence[str] = ()
-    """what a user should know about how it is read; more may come while that is done"""
+    """messages for the user about how it is read; reading may add more"""
 
     def samples(self, *, sample_rate: int, channel: str = "mix") -> Iterator[Samples]:
         """One channel at one rate, float32 [shape=(samples,)] block by block; arguments and errors as in `load_audio`.
@@ -179,7 +179,7 @@ class StreamResampler:
 
 
 def _too_low(rate: int) -> str:
-    return f"has {rate} samples a second: nothing can be understood below {_LOWEST_RATE}"
+    return f"has {rate} samples a second: speech cannot be recognised below {_LOWEST_RATE}"
 
 
 def resample(samples: Samples, rate: float, wanted: float) -> Samples:
@@ -204,7 +204,7 @@ def resample(samples: Samples, rate: float, wanted: float) -> Samples:
 
 
 def probe_seconds(path: AudioSource) -> float:
-    """How long a recording is by its headers, or by its packets where they do not say, without decoding it.
+    """The length of a recording by its headers, or by its packets where headers do not state it, without decoding.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def probe_seconds(path: AudioSource) -> float:
     try:
         segment.check_within(seconds)
     except AudioError:
-        # A header may promise too little: only the samples tell.
+        # A header may state too little: only the samples show the length.
         with open_audio(segment) as recording:
             return sum(len(block) / rate for rate, block in recording.blocks)
     return min(segment.duration or math.inf, seconds - segment.offset)
@@ -264,7 +264,7 @@ def open_audio(path: AudioSource, *, track: int | None = None) -> Iterator[Recor
     Raises
     ------
     AudioError
-        As in `load_audio`; what is wrong farther on shows while its blocks are read.
+        As in `load_audio`; faults farther on are raised while its blocks are read.
     """
     path, segment = split_source(path)
     _check_file(path)
@@ -297,15 +297,15 @@ def _chain(path: Path, links: Sequence[Link], first: Stream, track: int | None) 
 
 
 def checked_blocks(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
-    """Blocks that are not empty; the first value that is no sound ends them."""
+    """Blocks that are not empty; the first value that is not audio is an error."""
     position = 0.0
     for rate, block in blocks:
-        good = (np.abs(block) <= LARGEST_VALUE).all(axis=1)  # which no NaN is
+        good = (np.abs(block) <= LARGEST_VALUE).all(axis=1)  # NaN is not
         if not good.all():
             when = position + int(good.argmin()) / rate
             worst = "NaN" if np.isnan(block[good.argmin()]).any() else f"{np.abs(block[good.argmin()]).max():g}"
             raise AudioError(
-                path, f"holds values that are no sound ({worst}, full scale is 1), the first at {when:.2f} s"
+                path, f"holds values that are not audio ({worst}, full scale is 1), the first at {when:.2f} s"
             )
         position += len(block) / rate
         if len(block):
@@ -315,7 +315,7 @@ def checked_blocks(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
 
 
 def cut_samples(blocks: Iterable[Samples], spans: Sequence[tuple[int, int]]) -> Iterator[Samples]:
-    """Parts of a recording that comes block by block.
+    """Spans of a recording that is read block by block.
 
     Parameters
     ----------
@@ -339,7 +339,7 @@ def cut_samples(blocks: Iterable[Samples], spans: Sequence[tuple[int, int]]) -> 
 
 
 def save_flac(path: Path, samples: Samples, sample_rate: int) -> None:
-    """Write samples as 16-bit FLAC, whole or not at all.
+    """Write samples as 16-bit FLAC, atomically.
 
     Raises
     ------

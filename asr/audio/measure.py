@@ -13,16 +13,16 @@ from asr.audio.load import Samples, decode_audio, open_audio
 from asr.audio.segment import AudioSource
 
 _BLOCK_SECONDS = 0.025
-# Neighbours that are equal and this high are a cut-off top: at 8 kHz and above no voice stays so flat.
+# Equal neighbours this high are clipped: at 8 kHz and above no voice is so flat.
 _FLAT_TOP, _FLAT_SAMPLES, _FULL_SCALE = 0.25, 3, 0.999
 _SAMPLES_AT_ONCE = 1 << 20
 SILENCE_DB = -120.0
-"""dB of digital silence, which has none"""
+"""dB that stand for digital silence"""
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Measures of one recording, all channels mixed unless it is said otherwise. Levels are in dB of full scale."""
+    """Measures of one recording, with all channels mixed unless stated otherwise. Levels are in dB of full scale."""
 
     seconds: float
     sample_rate: int
@@ -38,7 +38,7 @@ class Sound:
     dc_offset: float
     """mean of the channel where it is farthest from 0"""
     clipped_share: float
-    """share of samples on cut-off tops, of the channel with most"""
+    """share of clipped samples, in the channel that has most"""
     digest: str
     """equal for recordings with the same samples, whatever file holds them"""
 
@@ -49,7 +49,7 @@ def measure_audio(path: AudioSource) -> Sound:
     Raises
     ------
     AudioError
-        If it cannot be read whole.
+        If it cannot be read completely.
     """
     *_, sound = measure_blocks(path)
     assert sound is not None
@@ -57,7 +57,7 @@ def measure_audio(path: AudioSource) -> Sound:
 
 
 def measure_blocks(path: AudioSource) -> Iterator[Sound | None]:
-    """As `measure_audio`, in little memory for any length: yields None for each block, then the measures."""
+    """As `measure_audio`, in constant memory: yields None for each block, then the measures."""
     with open_audio(path) as recording:
         measurement = Measurement(recording.sample_rate, recording.channels)
         for rate, block in recording.blocks:
@@ -68,7 +68,7 @@ def measure_blocks(path: AudioSource) -> Iterator[Sound | None]:
         else:
             yield measurement.finish()
             return
-    # Of recordings joined in one file, the first decides at which rate the others are measured.
+    # The first of several recordings in one file determines the rate at which the others are measured.
     yield measure_channels(*decode_audio(path))
 
 
@@ -150,7 +150,7 @@ class _FlatTops:
     def __init__(self) -> None:
         self._count = 0
         self._before = np.zeros(0, np.float32)
-        """the last samples: of all but the last few it is decided already whether they count"""
+        """the last samples, whose runs later samples may continue"""
 
     def add(self, samples: Samples) -> None:
         """Count in the next samples."""

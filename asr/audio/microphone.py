@@ -17,15 +17,15 @@ from asr.packages import require_packages
 Block = npt.NDArray[np.int16]
 """[shape=(samples, channels)]"""
 
-# Every device has it, and it holds no NaN.
+# Every device supports it, and it has no NaN.
 _KIND = "int16"
 # Blocks of the device, each of some 10 ms, that wait for the reader.
 _BLOCKS_AHEAD = 2000
-# A device that gives nothing for so long is gone.
+# A device that gives no samples for so many seconds was removed.
 _PATIENCE_SECONDS = 5.0
-# A microphone that is muted, or that the system gives no access to, gives zeros.
+# A microphone that is muted, or for which the program has no permission, gives zeros.
 _ZERO_SECONDS = 5.0
-_ADVICE = "connect one, or give the sound in another way: asr listen FILE, or COMMAND | asr listen - rate=16000"
+_ADVICE = "connect one, or use another source: asr listen FILE, or COMMAND | asr listen - rate=16000"
 
 
 def _sounddevice() -> Any:
@@ -124,7 +124,7 @@ def read_microphone(number: int, name: str, reader: LiveReader, *, channel: str 
     Raises
     ------
     AudioError
-        If it cannot be opened, has no such channel, or is gone.
+        If it cannot be opened, has no such channel, or was removed.
     """
     sounddevice = _sounddevice()
     blocks: queue.Queue[Block] = queue.Queue(_BLOCKS_AHEAD)
@@ -197,7 +197,7 @@ def _blocks(name: str, blocks: queue.Queue[Block], rate: int, reader: LiveReader
 
 
 class _Lost:
-    """What a microphone recorded and this program did not get."""
+    """Samples that a microphone recorded and this program did not receive."""
 
     def __init__(self) -> None:
         self.by_device = 0
@@ -208,4 +208,4 @@ class _Lost:
         if (self.by_device or self.samples) and not self._reported:
             self._reported = True
             seconds = f" ({self.samples / rate:.1f} s)" if self.samples else ""
-            reader.warn(f"samples were lost{seconds}: the computer does not take them fast enough; words are missing")
+            reader.warn(f"samples were lost{seconds}: this computer is too slow for them; words are missing")

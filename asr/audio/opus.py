@@ -9,7 +9,7 @@ import numpy as np
 
 from asr.audio.load import Samples, resample
 
-# Bits a second; speech stays intelligible, and a minute has some 65 kB.
+# Bits per second; speech stays intelligible, and a minute has some 65 kB.
 _BIT_RATE = 9000
 _RATES = (8000, 12_000, 16_000, 24_000, 48_000)
 # Long frames, and half of the encoder's search: a fifth of the time, and no larger.
@@ -17,14 +17,14 @@ _OPTIONS = {"application": "voip", "compression_level": "5", "frame_duration": "
 
 
 def opus_content(samples: Samples, sample_rate: int) -> bytes:
-    """Samples [shape=(samples,)] as an Ogg Opus file of about 9 kbit a second: a minute of speech has some 65 kB."""
+    """Samples [shape=(samples,)] as an Ogg Opus file of about 9 kbit/s: a minute of speech has some 65 kB."""
     import av  # scoring texts needs none
 
     if sample_rate not in _RATES:
         samples, sample_rate = resample(samples, sample_rate, 16_000), 16_000
     whole = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
     if not len(whole):
-        whole = np.zeros(1, np.int16)  # a file without samples is none to a browser
+        whole = np.zeros(1, np.int16)  # a browser does not play a file without samples
     content = io.BytesIO()
     with av.open(content, "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=sample_rate, options=_OPTIONS)

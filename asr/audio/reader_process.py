@@ -1,4 +1,4 @@
-"""The child process of `asr.audio.readers`: decodes recordings for its parent, which survives if a decoder crashes."""
+"""The child process of `asr.audio.readers`: decodes recordings, so that a crashing decoder does not end the program."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Block:
     promised_seconds: float
     """the length of the recording by its header, or 0 where it has none"""
     notes: tuple[str, ...] = ()
-    """what a user should know about how the recording was read; with its last block, which may be empty"""
+    """messages for the user about how the recording was read; with its last block, which may be empty"""
 
 
 @dataclass(frozen=True, slots=True)

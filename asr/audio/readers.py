@@ -1,4 +1,4 @@
-"""Reads recordings in child processes, where a decoder that crashes or hangs costs one recording and not the program.
+"""Reads recordings in child processes: a decoder that crashes or hangs fails one recording, not the program.
 
 Decoders are large C libraries, and recordings come from anywhere. A reader that crashes is replaced, and the recording
 is an `AudioError`. Blocks are asked for one by one, so a reader works only when it is asked.
@@ -30,7 +30,7 @@ _READER = "asr.audio.reader_process:make_reader"
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a recording may cost before it is refused.
+    """Limits beyond which a recording is refused.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class Limits:
 
 
 class Readers:
-    """Processes that read recordings, started when they are needed and used again. Close them, or use a `with` block.
+    """Processes that read recordings, started when needed and reused. Close them, or use a `with` block.
 
     Any number of threads may read at once, each in a process of its own.
 
@@ -75,15 +75,15 @@ class Readers:
         self.close()
 
     def start(self) -> None:
-        """Start a reader ahead of time: it takes a tenth of a second."""
+        """Start a reader before it is needed: it takes a tenth of a second."""
         self._pool.start()
 
     def close(self) -> None:
-        """End the processes, those at work too. A second call does nothing."""
+        """End the processes, also those that are reading. A second call does nothing."""
         self._pool.close()
 
     def load(self, source: AudioSource, *, sample_rate: int, channel: str = "mix", track: int | None = None) -> Samples:
-        """Read a recording whole; arguments, result and errors as in `load_audio`, limits as in `read`."""
+        """Read a complete recording; arguments, result and errors as in `load_audio`, limits as in `read`."""
         blocks = [one.samples for one in self.read(source, sample_rate=sample_rate, channel=channel, track=track)]
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
@@ -142,7 +142,7 @@ class Readers:
         turn: AbstractContextManager[Any] | None = None,
         stopped: threading.Event | None = None,
     ) -> Iterator[Any]:
-        """What a reader answers to a request, item by item."""
+        """The items with which a reader answers a request."""
         turn = turn or nullcontext()
         with self._reader(path) as child:
             is_done = False
@@ -184,7 +184,7 @@ _shared: Readers | None = None
 
 
 def shared_readers() -> Readers:
-    """The readers of this process, for code that reads now and then and has none of its own. They end with it."""
+    """The shared readers of this process, for code that reads occasionally. They end with the process."""
     global _shared
     if _shared is None:
         _shared = Readers()
@@ -192,7 +192,7 @@ def shared_readers() -> Readers:
 
 
 def _absolute(source: AudioSource) -> AudioSource:
-    """A source by its absolute path: the working directory of a reader is that of its start."""
+    """A source by its absolute path: a reader keeps the working directory in which it was started."""
     path, segment = split_source(source)
     path = path.absolute()
     return path if segment is None else AudioSegment(path, segment.offset, segment.duration)

@@ -1,4 +1,4 @@
-"""A segment of a recording: what NeMo's manifests mean by `offset` and `duration`."""
+"""A segment of a recording: `offset` and `duration` of NeMo's manifests."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from asr.errors import AudioError
 
-# Times in manifests are rounded, and encoders drop their delay: a segment may end so far past its recording.
+# Times in manifests are rounded, and encoders drop their delay: a segment may end this much after its recording.
 _TOLERANCE_SECONDS = 0.05
-# Of `https://`, a path keeps one slash.
+# A path keeps one slash of `https://`.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True, slots=True)
 class AudioSegment:
-    """A stretch of a recording, which is read, transcribed and trained on like a recording of its own."""
+    """A segment of a recording, which is read, transcribed and trained on like a recording of its own."""
 
     path: Path
     offset: float
@@ -34,13 +34,13 @@ class AudioSegment:
 
     @property
     def span(self) -> str:
-        """From when to when, for messages."""
+        """Its start and end, for messages."""
         if self.duration is None:
             return f"from {self.offset:.10g} s on"
         return f"{self.offset:.10g} to {self.offset + self.duration:.10g} s"
 
     def check_within(self, seconds: float) -> None:
-        """Refuse a segment that is not within a recording of so many seconds.
+        """Refuse a segment that is not within a recording of `seconds`.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class AudioSegment:
 
 
 AudioSource = str | Path | AudioSegment
-"""What can be read: the path of a recording, or a segment of one."""
+"""The source of audio: the path of a recording, or a segment of one."""
 
 
 def split_source(source: AudioSource) -> tuple[Path, AudioSegment | None]:
@@ -62,12 +62,12 @@ def split_source(source: AudioSource) -> tuple[Path, AudioSegment | None]:
 
 
 def is_address(name: str | Path) -> bool:
-    """Whether a name is that of something on a network."""
+    """Whether a name is an address on a network."""
     return _ADDRESS.match(str(name)) is not None
 
 
 def missing_file(path: Path) -> AudioError:
-    """What to say of a recording that is not there."""
+    """The message for a recording that does not exist."""
     if is_address(path):
         return AudioError(
             path,
@@ -92,7 +92,7 @@ def cut_segment(
     Yields
     ------
     (Hz, float32 [shape=(samples, channels)])
-        Empty for a block before the segment, so that a reader of it sees that the decoder moves on.
+        Empty for a block before the segment, so that the decoder's progress is visible to the caller.
 
     Raises
     ------

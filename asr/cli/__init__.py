@@ -1,1 +1,1 @@
-"""The command line: one module per command, which composes settings, calls, and prints."""
+"""The command line: one module per command, which composes settings, calls the library, and prints."""

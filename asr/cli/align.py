@@ -18,13 +18,13 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
 from asr.cli.inputs import Recording, is_pipe, keep_stream
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import AsrError, AudioError, ConfigError, OutputError, printable
+from asr.errors import AlignmentError, AsrError, AudioError, ConfigError, OutputError, printable
 from asr.files import obstacle, output_error, typed_path
 from asr.settings.commands import AlignConfig
 from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
-    from asr.cli.progress import HearingBar
+    from asr.cli.progress import RecordingsBar
     from asr.recognition.aligner import Cut
     from asr.recognition.finished import Journal
     from asr.text.transcript import Transcript
@@ -55,17 +55,17 @@ class _Task:
 
     @property
     def called(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return self.recording.id or self.recording.shown
 
     @property
     def path(self) -> str:
-        """How outputs call the recording."""
+        """The recording's name in outputs."""
         return str(self.recording.path) if self.recording.segment else self.recording.shown
 
     @property
     def offset(self) -> float | None:
-        """Where its segment begins in it, in seconds."""
+        """Where its segment begins in the recording, in seconds."""
         return self.recording.segment.offset if self.recording.segment else None
 
 
@@ -94,7 +94,7 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig)
 
 
 def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]:
-    """What is to be aligned, and what is wrong with lines of manifests."""
+    """The alignments to make, and the faulty lines of manifests."""
     if all(Path(name).suffix.lower() in MANIFEST_SUFFIXES for name in files):
         readings = [read_manifest(name) for name in files]
         tasks = [_Task(Recording.of(one), one.text or "") for reading in readings for one in reading.utterances]
@@ -115,7 +115,7 @@ def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]
 
 
 def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
-    from asr.cli.progress import HearingBar
+    from asr.cli.progress import RecordingsBar
     from asr.recognition.finished import Journal
     from asr.writers.json_objects import json_text, transcript_object
     from asr.writers.table import write
@@ -126,7 +126,7 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
     failed, objects, transcripts = total - len(tasks), [], []
     try:
-        with HearingBar([task.recording.bytes_on_disk for task in tasks]) as bar:
+        with RecordingsBar([task.recording.bytes_on_disk for task in tasks]) as bar:
             for number, result in enumerate(_results(tasks, settings, readers, bar)):
                 bar.finish(number)
                 task, output = pairs[number]
@@ -139,13 +139,8 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
                     transcripts.append((task, result))
                 name = task.recording.id
                 if output is not None:
-                    text = printable(write(result, settings.format, name=name, channel=settings.channel))
-                    try:
-                        journal.check([output])  # it may have come meanwhile
-                        journal.write(output, text.encode("utf-8", "surrogateescape"))
-                    except (OutputError, OSError) as error:
-                        _log.error("%s", output_error(output, error))
-                        failed += 1
+                    text = write(result, settings.format, name=name, channel=settings.channel)
+                    failed += not journal.write_text(output, text)
                 elif settings.format is TranscriptFormat.json and not settings.cut_dir:
                     objects.append(transcript_object(result, name))
                 elif not settings.cut_dir:
@@ -165,7 +160,7 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
 def _without_obstacles(
     tasks: Sequence[_Task], settings: AlignConfig, journal: Journal
 ) -> list[tuple[_Task, Path | None]]:
-    """What can be written, and where if into a file; what cannot is named before hours are listened to.
+    """The tasks whose outputs can be written, with the file of each; the others are reported before any work.
 
     Raises
     ------
@@ -210,7 +205,7 @@ def _cut_name(folder: Path, number: int) -> Path:
 
 
 def _cuts_in_the_way(folder: Path) -> list[Path]:
-    """Names of cuts that are taken, and the first in any case: whether it can be written is known before."""
+    """Existing files with the names of cuts, and the first name in any case, to check that it can be written."""
     first = _cut_name(folder, 1)
     if obstacle(first):
         return [first]
@@ -223,11 +218,10 @@ def _folder_name(task: _Task) -> str:
 
 
 def _results(
-    tasks: Sequence[_Task], settings: AlignConfig, readers: Readers, bar: HearingBar
+    tasks: Sequence[_Task], settings: AlignConfig, readers: Readers, bar: RecordingsBar
 ) -> Iterator[Transcript | AsrError]:
-    """The alignment of each task, or what is wrong with it."""
+    """The alignment of each task, or its error."""
     from asr.bundle import load_bundle
-    from asr.decoding.alignment import AlignmentError
     from asr.recognition.aligner import align_text, spell
     from asr.recognition.transcriber import Transcriber
     from asr.settings.decoding import GreedyConfig
@@ -327,7 +321,7 @@ def _write_cuts(
     rate: int,
     journal: Journal,
 ) -> Iterator[Cut]:
-    """Cut the recording while it is read; each cut once its file is there."""
+    """Cut the recording while it is read; yields each cut when its file is written."""
     from asr.audio.load import cut_samples, flac_content
 
     read = readers.read(task.recording.audio, sample_rate=rate, channel=settings.channel, track=settings.track)

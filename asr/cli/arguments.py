@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from asr.errors import ConfigError
@@ -33,7 +33,7 @@ FLAG_VALUES = {
     "--package": "SECTION",
     "--info": f"[{'|'.join(INFO_KINDS)}]",
 }
-"""The flags that take a value, and what it is; brackets where it can be left out."""
+"""The flags that take a value, and its form; brackets where it is optional."""
 SHORT_FLAGS = {
     "-h": "--help", "-m": "--multirun", "-cd": "--config-dir", "-cn": "--config-name", "-c": "--cfg", "-p": "--package",
     "-i": "--info", "-v": "--verbose", "-q": "--quiet",
@@ -50,7 +50,7 @@ _NOT_HERE |= {short: _NOT_HERE[long] for short, long in (("-r", "--run"), ("-cp"
 _NOT_HERE["-sc"] = _NOT_HERE["--shell-completion"]
 _CHOICES = {"--cfg": CFG_KINDS, "--info": INFO_KINDS}
 
-# A key as Hydra's grammar has it: a dotted path or a group, perhaps with a package.
+# A key of Hydra's grammar: a dotted path or a group, perhaps with a package.
 _KEY = r"[A-Za-z_$][\w$./-]*(@[\w$./:-]*)?"
 _SETTING = re.compile(rf"(\+\+?|~)?{_KEY}=|~{_KEY}\Z")
 
@@ -72,7 +72,7 @@ def split_arguments(arguments: Sequence[str]) -> Arguments:
     Parameters
     ----------
     arguments : sequence of str
-        What follows the name of the command.
+        Those after the name of the command.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def _known_flag(typed: str) -> str:
     if flag in _NOT_HERE:
         raise ConfigError(f"there is no flag {typed}: {_NOT_HERE[flag]}")
     if flag not in FLAGS:
-        raise ConfigError(f"there is no flag {typed}{_nearest(flag, FLAGS)} (a file of that name follows --)")
+        raise ConfigError(f"there is no flag {typed}{_nearest_flag(flag, FLAGS)} (a file of that name follows --)")
     return flag
 
 
@@ -132,13 +132,24 @@ def _checked(flag: str, value: str) -> str:
     if not value:
         raise ConfigError(f"{flag} needs a value: {flag} {FLAG_VALUES[flag]}")
     if flag in _CHOICES and value not in _CHOICES[flag]:
-        near = _nearest(value, _CHOICES[flag])
+        near = _nearest_flag(value, _CHOICES[flag])
         raise ConfigError(f"{flag} must be one of {', '.join(_CHOICES[flag])}, not {value!r}{near}")
     return value
 
 
-def _nearest(name: str, names: Sequence[str] | dict[str, str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The most similar of some names, if one is similar."""
     import difflib
 
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), None)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The most similar of some names, as the end of a message."""
+    near = nearest(name, names)
+    return f"; did you mean {near!r}?" if near is not None else ""
+
+
+def _nearest_flag(name: str, flags: Iterable[str]) -> str:
+    near = nearest(name, flags)
+    return f"; did you mean {near}?" if near is not None else ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
+from asr.cli.console import percent
 from asr.cli.training_run import average_run
 from asr.errors import ConfigError
 from asr.settings.commands import AverageConfig
@@ -13,7 +14,7 @@ from asr.settings.commands import AverageConfig
 USAGE = "asr average RUN [epochs=best:5]"
 TEXT = """
 Averages the weights of several epochs of a finished training, and writes the result as the bundle RUN/average, with its
-error rates on the validation set of the run. That often makes fewer errors than any one epoch. The run keeps the
+error rates on the validation set of the run. It often makes fewer errors than any epoch. The run keeps the
 weights of its best epochs (training.keep_epochs).
 """
 EXAMPLES = """\
@@ -35,12 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     average = average_run(split.files[0], settings.epochs)
     best, score = average.best, average.score
     print(
-        f"mean of epochs {', '.join(map(str, average.epochs))}: CER {_percent(score.characters.rate)}, "
-        f"WER {_percent(score.words.rate)} on the validation set (the best single epoch, {best.epoch}: "
-        f"CER {_percent(best.valid_cer)}, WER {_percent(best.valid_wer)})\n{average.bundle}"
+        f"mean of epochs {', '.join(map(str, average.epochs))}: CER {percent(score.characters.rate)}, "
+        f"WER {percent(score.words.rate)} on the validation set (the best single epoch, {best.epoch}: "
+        f"CER {percent(best.valid_cer)}, WER {percent(best.valid_wer)})\n{average.bundle}"
     )
     return 0
-
-
-def _percent(rate: float | None) -> str:
-    return "n/a" if rate is None else f"{100 * rate:.2f} %"

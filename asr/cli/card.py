@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 USAGE = "asr card BUNDLE [key=value...]"
 TEXT = """
-Writes the model card of a bundle as the Hugging Face hub reads it: README.md, whose YAML header has the error rates as
-a `model-index`. The rates are those of report.json files of `asr evaluate` (report=...), or those that the bundle
-itself records. Without output=FILE, the card is written to standard output.
+Writes the model card of a bundle in the format of the Hugging Face hub: README.md with a YAML header that has the error
+rates as a `model-index`. The rates come from report.json files of `asr evaluate` (report=...), or from the
+bundle itself. Without output=FILE, the card is written to standard output.
 """
 EXAMPLES = """\
   asr card en language=[en] license=apache-2.0
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     if settings is None:
         return 0
     if len(split.files) != 1:
-        raise ConfigError(f"one bundle is wanted, not {len(split.files)}: asr card BUNDLE")
+        raise ConfigError(f"asr card takes one bundle, not {len(split.files)}: asr card BUNDLE")
     output, journal = settings.output and typed_path(settings.output), OutputJournal(overwrite=settings.overwrite)
     if output:
         journal.check([output])

@@ -79,7 +79,7 @@ def show_composition(composer: Composer, split: Arguments) -> bool:
     Raises
     ------
     ConfigError
-        For a flag without the one that it belongs to, and a section that there is not.
+        For a flag without the one that it belongs to, and an unknown section.
     """
     kind, info = split.values.get("--cfg"), split.values.get("--info")
     for flag in ("--resolve", "--package"):
@@ -122,7 +122,7 @@ def warn_of_unused_model(bundle: Bundle, decoder: DecoderConfig) -> None:
 
 
 def with_init(settings: Settings, names: Set[str]) -> Settings:
-    """Settings with those of the bundle that `init` names, but for what was given on the command line.
+    """Settings with those of the bundle that `init` names, except those given on the command line.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`asr completion SHELL`, and the suggestions that its script asks for."""
+"""`asr completion SHELL`, and the completions that its script requests."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def complete(words: Sequence[str]) -> int:
 
 def suggestions(words: Sequence[str]) -> list[str]:
     """The completions of the last of the words that follow `asr`."""
-    from asr.cli.composition import ROOTS, Composer
+    from asr.cli.composition import Composer
+    from asr.cli.composition_schemas import ROOTS
     from asr.cli.overview import COMMANDS
 
     *before, word = words or [""]

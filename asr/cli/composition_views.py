@@ -1,4 +1,4 @@
-"""What --cfg and --info show: a configuration as Hydra composes it, and how."""
+"""The output of --cfg and --info: a configuration as Hydra composes it, and how it was composed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import Container, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from asr.cli.composition import Composer, did_you_mean
+from asr.cli.arguments import did_you_mean
+from asr.cli.composition import Composer
 from asr.errors import ConfigError
 from asr.settings.yaml_text import first_line
 
@@ -29,7 +30,7 @@ def composition_yaml(
     section : str, optional
         The only one to be shown.
     resolve : bool
-        Replace interpolations by what they stand for.
+        Replace interpolations by their values.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def print_composition(composer: Composer, overrides: Sequence[str], kind: str) -
     kind : str
         all, config, defaults, defaults-tree, plugins or searchpath.
     """
-    composer.node(overrides, with_hydra=True)  # refuses what cannot be used
+    composer.node(overrides, with_hydra=True)  # refuses invalid overrides
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     root.handlers.clear()

@@ -1,4 +1,4 @@
-"""Messages and progress bars of a command on stderr."""
+"""Messages of a command on stderr, and error rates in them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from contextlib import contextmanager, suppress
 
 from asr.cli.streams import say
 from asr.settings.commands import LogStyle
+
+
+def percent(rate: float | None) -> str:
+    """An error rate, given as a share of 1; n/a without one."""
+    return "n/a" if rate is None else f"{100 * rate:.2f} %"
 
 
 class _TextFormatter(logging.Formatter):
@@ -39,13 +44,13 @@ class _StderrHandler(logging.Handler):
 
 
 def configure_logging(style: LogStyle, flags: set[str]) -> None:
-    """Send the messages of `asr` to stderr; --verbose and --quiet move the level."""
+    """Send the messages of `asr` to stderr; --verbose and --quiet change the level."""
     if "--quiet" in flags:
         os.environ["TQDM_DISABLE"] = "1"
     logger = logging.getLogger("asr")
     for name, one in logging.root.manager.loggerDict.items():
         if name.startswith("asr.") and isinstance(one, logging.Logger):
-            one.disabled = False  # as Hydra leaves those that were there before a sweep
+            one.disabled = False  # as Hydra leaves earlier ones after a sweep
     logger.handlers.clear()
     handler = _StderrHandler()
     handler.setFormatter(_JsonFormatter() if style is LogStyle.json else _TextFormatter())
@@ -59,7 +64,7 @@ def configure_logging(style: LogStyle, flags: set[str]) -> None:
 def quiet_native_libraries() -> Iterator[None]:
     """Suppress the messages of C++ libraries on stderr while they load, which TensorFlow cannot switch off.
 
-    Python's own errors are raised as ever.
+    Python errors are raised as usual.
     """
     with suppress(OSError):
         sys.stderr.flush()

@@ -69,13 +69,13 @@ def _check_outputs(settings: DoctorConfig) -> None:
         from asr.training.augmentation_preview import SHOWN_NAME
 
         folder = typed_path(settings.show_augmented)
-        journal.check([folder / "00-.wav"])  # whether anything can be written there
+        journal.check([folder / "00-.wav"])  # checks that files can be written there
         # Which utterances are shown, and under which names, is only known later.
         journal.check(sorted(path for path in folder.glob("*") if SHOWN_NAME.fullmatch(path.name)))
 
 
 def _as_setting(arguments: Sequence[str]) -> list[str]:
-    """`--show-augmented FOLDER` as the setting that it stands for."""
+    """`--show-augmented FOLDER` as a setting."""
     result = list(arguments)
     for place, argument in enumerate(result):
         if argument == "--":
@@ -116,11 +116,11 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
 
 
 def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:
-    """Refuse a mistyped name or a file of another kind, which is a mistake of usage, not a fault of the data."""
+    """Refuse a mistyped name or a file of another kind: an error of usage, not a fault of the data."""
     problems = [str(fault) for fault in diagnosis.faults if fault.kind == "manifest"]
     broken = [fault for fault in diagnosis.faults if fault.kind == "line"]
     if not problems and broken and not diagnosis.utterances:
-        problems = [f"{broken[0]}; it has no line of a manifest (data/README.md describes the format)"]
+        problems = [f"{broken[0]}; it holds no line of a manifest (data/README.md describes the format)"]
     if problems:
         raise ManifestError(problems)
 

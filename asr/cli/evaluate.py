@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
-    # Two texts are compared without anything that runs a model.
+    # Two texts are compared without loading a model runtime.
     from asr.cli.systems import plan_systems
     from asr.evaluation.sets import make_sets_report, read_sets
 
@@ -181,7 +181,7 @@ def _report(
 def _run(
     planned: Sequence[System | Candidate], utterances: Sequence[Utterance], settings: EvaluateConfig, files: Path | None
 ) -> tuple[list[System], list[Medium | None]]:
-    """The texts of all systems, and the recordings and pictures of the page in a folder, if it gets any."""
+    """The texts of all systems, and the recordings and pictures of the page in a folder, if it has any."""
     from asr.cli.systems import run_planned
     from asr.evaluation.sources import System
 

@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Iterable
 
 from asr.cli.arguments import FLAG_VALUES, FLAGS, SHORT_FLAGS
-from asr.cli.composition import GROUP_SCHEMAS, Composer
+from asr.cli.composition import Composer
+from asr.cli.composition_schemas import GROUP_SCHEMAS
 from asr.cli.overrides import Key, shown_value
 from asr.settings.decoding import FROM_BUNDLE
 
@@ -23,7 +24,7 @@ def command_help(
     usage, text, examples : str
         What cannot be derived from the settings.
     choices : iterable of (name, meaning)
-        What the first argument may be, where that is one of a few words.
+        The values of the first argument, where it is one of a few words.
     """
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     parts = [f"Usage: {usage}", textwrap.fill(" ".join(text.split()), width), "Examples:\n" + examples.rstrip()]
@@ -41,13 +42,13 @@ def command_help(
             else:
                 rows.append((f"{group}=", f"{' | '.join(options)}  [{'null' if default is None else default}]"))
         parts.append("Choices (group=option, default in brackets):\n" + _columns(rows, width))
-    note = "; bundle: as the bundle has it" if any(key.default == FROM_BUNDLE for key in keys.values()) else ""
+    note = "; bundle: the value of the bundle" if any(key.default == FROM_BUNDLE for key in keys.values()) else ""
     rows = [_row(key) for key in keys.values()]
     parts.append(f"Settings (key=value, default in brackets{note}):\n" + _columns(rows, width))
     for group, options in groups.items():
         for option in options:
             if group not in GROUP_SCHEMAS:
-                continue  # these change the values of settings, not which there are
+                continue  # these change the values of settings, not their names
             extra = {name: key for name, key in composer.keys([f"{group}={option}"]).items() if name not in keys}
             if extra:
                 rows = [_row(key) for key in extra.values()]

@@ -1,4 +1,4 @@
-"""Settings of Hydra itself (`hydra.*`, `hydra/*`): which of them a command uses, and what to type for the others."""
+"""Settings of Hydra itself (`hydra.*`, `hydra/*`): those that a command uses, and what to type for the others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from asr.errors import ConfigError
 from asr.packages import is_installed
 
 _LAUNCHERS = {"joblib": "sweep"}
-"""what an extra of this package installs"""
+"""installed by an extra of this package"""
 _PLUGINS = {
     "hydra/launcher": ("submitit_local", "submitit_slurm", "ray", "ray_aws", "rq"),
     "hydra/sweeper": ("ax", "nevergrad"),
 }
-"""what a package of its own installs"""
+"""installed by a package of its own"""
 _MESSAGES = "messages are set by --verbose, --quiet and log=json"
 _INSTEAD = {
     "hydra.run.dir": "the folder of a run is run_dir={value}",
@@ -24,7 +24,7 @@ _INSTEAD = {
     "hydra.job_logging": _MESSAGES,
     "hydra.hydra_logging": _MESSAGES,
     "hydra.verbose": "type --verbose",
-    "hydra.mode": "--multirun starts a sweep, and no flag one run",
+    "hydra.mode": "--multirun starts a sweep; without it, there is one run",
     "hydra.help": "type --help",
     "hydra/help": "type --help",
     "hydra.hydra_help": "type --help",
@@ -39,7 +39,7 @@ def refuse_hydra_setting(override: TypedOverride, command: str, *, multirun: boo
     Parameters
     ----------
     override : TypedOverride
-        Any; one that is not for Hydra is passed.
+        Any; one that is not for Hydra is accepted.
     command : str
     multirun : bool
         Whether the command is a sweep, which uses more of them.
@@ -65,7 +65,7 @@ def refuse_hydra_setting(override: TypedOverride, command: str, *, multirun: boo
                 f"{text}: not used: `asr {command}` has no setting {name!r}; of Hydra's it takes {SEARCH_PATH}"
             )
         if name.startswith(_OF_SWEEPS):
-            raise ConfigError(f"{text}: this is for a sweep: add --multirun")
+            raise ConfigError(f"{text}: this setting is for a sweep: add --multirun")
         raise ConfigError(f"{text}: not used: `asr {command}` has no setting {name!r} without --multirun")
     if name.startswith("hydra.sweeper.params"):
         raise ConfigError(f"{text}: values to try are typed key=a,b; hydra.sweeper.params is for files (conf/sweep)")

@@ -78,13 +78,13 @@ _WIDTH = 100
 
 
 def _settings(settings: Any) -> str:
-    """The settings that say something."""
+    """The settings without those that have no value."""
     values = ((one.name, getattr(settings, one.name)) for one in fields(settings))
     return ", ".join(f"{name}={_value(value)}" for name, value in values if value is not None and value != [])
 
 
 def _tree(mapping: Mapping[str, Any], depth: int = 0) -> list[str]:
-    """A line an entry; what is inside an entry stands below it, further in."""
+    """One line per entry; nested entries are indented below it."""
     lines = []
     for key, value in mapping.items():
         if value is None:
@@ -97,7 +97,7 @@ def _tree(mapping: Mapping[str, Any], depth: int = 0) -> list[str]:
 
 
 def _rates(error_rates: Mapping[str, Any]) -> list[str]:
-    """What was measured, in percent."""
+    """Measured error rates, in percent."""
     lines, notes = [], []
     for measured_on, values in error_rates.items():
         if not isinstance(values, Mapping):
@@ -118,9 +118,9 @@ def _rates(error_rates: Mapping[str, Any]) -> list[str]:
 
 
 def _numbers(value: Any) -> list[float]:
-    """A number, or those of a list; nothing for anything else: a card may hold any JSON there."""
+    """A number, or those of a list; nothing for other values: a card may hold any JSON there."""
     values = value if isinstance(value, list | tuple) else [value]
-    # No rate is a thousand times its reference; a whole number may be beyond all floats.
+    # A rate above 1000 is invalid; a whole number may exceed the range of floats.
     return [one for one in values if isinstance(one, int | float) and abs(one) <= 1000]
 
 

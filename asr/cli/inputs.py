@@ -49,7 +49,7 @@ class Recording:
 
     @property
     def place(self) -> Path:
-        """The path whose suffix an output beside the recording replaces; another one for each of its segments."""
+        """The path of an output beside the recording, before its suffix is replaced; it differs for each segment."""
         if self.segment is None or not self.segment.offset:
             return self.path
         return self.path.with_name(f"{self.path.stem}@{self.segment.offset:.10g}{self.path.suffix}")
@@ -129,7 +129,7 @@ def _find(name: str, scratch: Path, found: Found) -> None:
     path = Path(name)
     if name == "-" or is_pipe(path):
         found.recordings.append(keep_stream(name, scratch))
-    elif os.path.isdir(path):  # unlike Path.is_dir, it takes a name of any length
+    elif os.path.isdir(path):  # unlike Path.is_dir, it accepts a name of any length
         search = search_folder(path)
         found.problems += search.problems
         found.passed_over += search.passed_over
@@ -154,7 +154,7 @@ def _find(name: str, scratch: Path, found: Found) -> None:
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether a path is a stream that can be read once: a named pipe, or what a shell makes of `<(command)`."""
+    """Whether a path is a stream that can be read once: a named pipe, or `<(command)` of a shell."""
     try:
         return stat.S_ISFIFO(path.stat().st_mode)
     except (OSError, ValueError):
@@ -162,7 +162,7 @@ def is_pipe(path: Path) -> bool:
 
 
 def keep_stream(name: str, scratch: Path) -> Recording:
-    """A recording from standard input (`-`) or a pipe, copied into a folder: readers go back and forth in it.
+    """A recording from standard input (`-`) or a pipe, copied into a folder, because readers seek in it.
 
     Raises
     ------

@@ -95,7 +95,7 @@ def _lines(name: str) -> Iterator[str]:
 
 
 def _report(counts: Counter[str], found: dict[str, Found]) -> str:
-    """A line for each source: words, running words, and a few of them."""
+    """One line per source: words, running words, and examples."""
     kinds: dict[str, list[str]] = {name: [] for name in [*(source.value for source in Source), "left out"]}
     for word in sorted(counts, key=lambda word: (-counts[word], word)):
         kinds[found[word].source.value if word in found else "left out"].append(word)

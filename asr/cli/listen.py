@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr listen [FILE|-] [key=value...]"
 TEXT = """
-Recognises speech while it is spoken. The sound comes from the microphone, from standard input (-) or a pipe, or from a
-FILE that is played at its own pace. In a terminal the text grows: what may still change is dim, and a segment is final
-when the speaker pauses. Elsewhere, each segment is a line as soon as it is final. Ctrl-C ends with the last words.
+Recognises speech while it is spoken. The audio comes from the microphone, from standard input (-) or a pipe, or from a
+FILE that is read in real time. In a terminal the text grows: text that may still change is dim, and a segment is final
+when the speaker pauses. Elsewhere, each segment is a line as soon as it is final. Ctrl-C stops after the last words.
 Standard input is a container that can be decoded while it arrives (WAV, Ogg, FLAC, MP3, WebM, MPEG-TS), or, with rate=,
 raw signed 16-bit samples. The microphone needs the extra `live`: pip install 'asr[live]'. endpoint.NAME is short for
 live.endpoint.NAME.
@@ -47,7 +47,7 @@ EXAMPLES = """\
   asr listen endpoint.silence_seconds=1.5
 """
 _ENDPOINT = "endpoint."
-# Sound that waits longer for the recogniser is reported, if recognising it takes longer than speaking it.
+# Seconds of waiting audio from which a warning is given, if recognition is slower than speech.
 _LATE_SECONDS = 3.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -93,19 +93,19 @@ def _listen(split: Arguments, settings: ListenConfig) -> int:
 
 
 def _warm_up(transcriber: Transcriber) -> None:
-    """The first run of a model is slower, and sound would wait for it."""
+    """The first run of a model is slower, and audio would wait for it."""
     import numpy as np
 
     transcriber.transcribe_samples(np.zeros(transcriber.bundle.log_mel.settings.sample_rate, np.float32))
 
 
 def _source(files: Sequence[str], settings: ListenConfig) -> tuple[Callable[[LiveReader], Iterator[Samples]], str]:
-    """What gives the samples, and its name in messages."""
+    """The source of samples, and its name in messages."""
     from asr.audio.live import RawFormat, read_file, read_pipe
     from asr.cli.inputs import is_pipe
 
     if len(files) > 1:
-        raise ConfigError(f"`asr listen` takes one input, and these are {len(files)}: `asr transcribe` takes several")
+        raise ConfigError(f"`asr listen` takes one input, not {len(files)}: `asr transcribe` takes several")
     raw = None if settings.rate is None else RawFormat(settings.rate, settings.channels)
     if not files:
         from asr.audio.microphone import find_microphone, read_microphone
@@ -156,9 +156,7 @@ def _recognise(
                     with lateness.measured(len(item) / rate):
                         write(session.push(item))
                     if lateness.is_new and pace is Pace.realtime:
-                        _warn(
-                            outputs, f"recognition takes longer than speaking: the text is {reader.backlog:.0f} s late"
-                        )
+                        _warn(outputs, f"recognition is slower than speech: the text is {reader.backlog:.0f} s late")
             except AudioError as problem:
                 error = problem
             write(session.finish())
@@ -179,7 +177,7 @@ def _warn(outputs: Sequence[LiveOutput], message: str) -> None:
 
 
 class _Lateness:
-    """Whether recognising takes longer than speaking."""
+    """Whether recognition is slower than speech."""
 
     def __init__(self, reader: LiveReader) -> None:
         self._reader = reader
@@ -189,7 +187,7 @@ class _Lateness:
 
     @contextmanager
     def measured(self, seconds: float) -> Iterator[None]:
-        """Measure the recognition of so many seconds of sound."""
+        """Measure the recognition of some seconds of audio."""
         begin = time.monotonic()
         yield
         self.is_new = False
@@ -205,7 +203,7 @@ class _Lateness:
 
 @contextmanager
 def _stopped_by_signals(reader: LiveReader) -> Iterator[list[int]]:
-    """Lets the first Ctrl-C or SIGTERM end the sound, so that its last words are recognised; a second one ends all."""
+    """Lets the first Ctrl-C or SIGTERM end the audio, so that its last words are recognised; a second one ends all."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 

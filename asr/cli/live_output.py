@@ -1,4 +1,4 @@
-"""Where the events of live recognition go: to a terminal, to standard output, to a file."""
+"""Outputs of the events of live recognition: a terminal, standard output, a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from asr.writers.subtitles import VTT_HEADER, srt_cues, vtt_cues
 
 
 class LiveOutput(Protocol):
-    """Shows or writes events as they come."""
+    """Shows or writes events as they arrive."""
 
     def write(self, event: LiveEvent) -> None: ...
 
@@ -98,7 +98,7 @@ class _Subtitles:
 
 
 def segments_of(final: Final) -> Sequence[Segment]:
-    """The subtitles of a segment of speech. None is shown when the next one can begin."""
+    """The subtitles of a segment of speech. Each ends before the next one can begin."""
     segments = Transcript("", final.text, final.end - final.start, 0.0, final.words, ()).segments
     return [replace(one, end=min(one.end, max(final.end, one.words[-1].end))) for one in segments]
 
@@ -139,7 +139,7 @@ def open_outputs(kind: LiveFormat, path: Path | None, *, overwrite: bool) -> Ite
     OutputError
         As `check_output` does.
     OSError
-        While it is written: if the disk is full, or the reader of standard output has gone.
+        While it is written: if the disk is full, or the reader of standard output was closed.
     """
     outputs: list[LiveOutput] = []
     with ExitStack() as stack:
@@ -173,7 +173,7 @@ def _growing_file(path: Path, *, overwrite: bool) -> Iterator[Callable[[str], No
         try:
             file.write(data)
             file.flush()
-        except BrokenPipeError:  # the reader of a pipe has gone
+        except BrokenPipeError:  # the reader of a pipe was closed
             raise
         except OSError as error:
             raise output_error(path, error) from error

@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 USAGE = "asr lm TEXT... [key=value...]"
 TEXT = """
 Trains an n-gram language model on texts with one sentence per line, plain or compressed (.gz, .bz2, .xz), or on the
-texts of manifests (.jsonl). They are normalised as training texts are. An ARPA file of KenLM or SRILM is converted into
+texts of manifests (.jsonl). They are normalised like training texts. An ARPA file of KenLM or SRILM is converted into
 a file that is smaller and loads at once. With base=en the English language model is adapted to the texts, in seconds:
-give sentences such as you expect, one per line.
+give sentences like those that you expect, one per line.
 """
 EXAMPLES = """\
   asr lm books.txt.xz
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     if models and len(split.files) > 1:
         raise ConfigError(f"{models[0]} is a finished model, not a text to train on: name it alone")
     if models and settings.base is None and models[0].endswith(".lm"):
-        raise ConfigError(f"{models[0]} is a finished model: use it as it is, or adapt another one by it (base=en)")
+        raise ConfigError(f"{models[0]} is a finished model: use it as it is, or adapt another one with it (base=en)")
     base = None
     if settings.base is not None:
         base = _load(settings.base)
@@ -120,9 +120,9 @@ def _adapt(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[
     if likeliest is None:
         how = "as given"
     elif likeliest > weight:
-        how = f"text_weight={likeliest:.2f} predicts left-out parts of them best, and other speech worse"
+        how = f"text_weight={likeliest:.2f} predicts held-out parts of them best, and other speech worse"
     else:
-        how = "which predicts left-out parts of them best"
+        how = "which predicts held-out parts of them best"
     _log.info("weight of the texts %.2f (%s), of the base %.2f", weight, how, 1 - weight)
     provenance = _provenance(files, adapted.tokens, settings)
     provenance |= {"base": _provenance_of(str(settings.base)), "text_weight": round(adapted.text_weight, 4)}
@@ -136,7 +136,7 @@ def _mix(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[Ng
     weight, other = settings.text_weight, _load(files[0])
     if weight is None:
         raise ConfigError(
-            f"{files[0]} is a finished model, for which no weight can be found: text_weight=0.1, for instance"
+            f"{files[0]} is a finished model, for which no weight can be estimated: set one, such as text_weight=0.1"
         )
     if other.unit is not base.unit:
         raise ConfigError(f"{files[0]} is a model over {other.unit.value}, the base over {base.unit.value}")
@@ -167,7 +167,7 @@ def _provenance(files: Sequence[str], tokens: Tokens, settings: LmConfig) -> dic
 
 
 def _model_path(name: str) -> Path:
-    """The file of a language model that is named by its bundle or by its own path."""
+    """The file of a language model, given by its bundle or by its own path."""
     from asr.bundle import load_bundle, shipped_bundles
 
     path = typed_path(name)
@@ -249,7 +249,7 @@ def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[
     from asr.language.arpa import write_arpa
     from asr.language.ngram_file import save_ngram
 
-    check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)  # it may have come meanwhile
+    check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)  # it may have been created meanwhile
     if output.suffix == ".lm":
         save_ngram(output, model, quantized=settings.quantized, provenance=provenance, overwrite=True)
         return

@@ -27,7 +27,7 @@ def entry_point() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
-        # A file name need not be valid in any encoding; it is printed as it is.
+        # A file name may be invalid in every encoding; it is printed unchanged.
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     sys.exit(main(sys.argv[1:]))
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         return _report(error, arguments, SOME_FAILED if isinstance(error, TrainingError) else USAGE)
     except OSError as error:
         unwritable = drop_unwritable()
-        if isinstance(error, BrokenPipeError):  # the reader of our output has gone (`| head`)
+        if isinstance(error, BrokenPipeError):  # the reader of the output was closed (`| head`)
             return SOME_FAILED
         if unwritable:
             error = OSError(error.errno, error.strerror, unwritable[0])
@@ -77,15 +77,15 @@ def _run(arguments: list[str]) -> int:
         print(f"asr {asr_version()}")
         return DONE
     name = arguments[0]
-    if name == "complete":  # what a completion script calls
+    if name == "complete":  # called by a completion script
         from asr.cli.completion import complete
 
         return complete(arguments[1:])
     if name not in COMMANDS:
-        import difflib
+        from asr.cli.arguments import nearest
 
-        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        hint = f"did you mean `asr {near[0]}`?" if near else "`asr --help` lists the commands"
+        near = nearest(name, COMMANDS)
+        hint = f"did you mean `asr {near}`?" if near else "`asr --help` lists the commands"
         if not near and os.path.exists(name):
             hint = f"did you mean `asr transcribe {name}`?"
         raise ConfigError(f"there is no command {name!r}; {hint}")

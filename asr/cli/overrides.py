@@ -67,7 +67,7 @@ class TypedOverride:
 
     @property
     def head(self) -> str:
-        """What comes before the equals sign."""
+        """The text before the equals sign."""
         return self.text.partition("=")[0]
 
     @property
@@ -82,7 +82,7 @@ def read_override(text: str) -> TypedOverride:
     Raises
     ------
     ConfigError
-        If it is none.
+        If it is not an override.
     """
     head, equals, value = text.partition("=")
     try:
@@ -96,12 +96,12 @@ def read_override(text: str) -> TypedOverride:
 
 
 def parse_value(text: str) -> ParsedOverride:
-    """Read an override, its value too.
+    """Read an override with its value.
 
     Raises
     ------
     ConfigError
-        If Hydra's grammar does not read the value.
+        If the value does not fit Hydra's grammar.
     ValueError
         For a whole number of more digits than Python reads.
     """
@@ -109,11 +109,6 @@ def parse_value(text: str) -> ParsedOverride:
         return _parser().parse_override(text)
     except HydraException:
         raise ConfigError(f"{text}: the value cannot be read; put it in quotes within quotes") from None
-
-
-def is_sweep(parsed: ParsedOverride) -> bool:
-    """Whether an override has several values, to be tried one after another."""
-    return parsed.is_sweep_override()
 
 
 def single_values(parsed: ParsedOverride) -> list[str]:
@@ -128,7 +123,7 @@ def single_values(parsed: ParsedOverride) -> list[str]:
 
 
 def chosen_names(overrides: Iterable[str]) -> set[str]:
-    """The names of the settings and groups that overrides set, those within dictionaries too."""
+    """The names of the settings and groups that overrides set, also within dictionaries."""
     names = set()
     for text in overrides:
         override = read_override(text)
@@ -176,7 +171,7 @@ def for_hydra(override: TypedOverride, key: Key | None, *, multirun: bool) -> st
 
 
 def quote(key: Key, value: str, *, multirun: bool) -> str:
-    """A value as Hydra's grammar wants it: any character may stand in a file name, and commas in an interpolation."""
+    """A value quoted for Hydra's grammar: file names may have any character, interpolations may have commas."""
     if multirun and _FUNCTION.fullmatch(value) and not typed_path(value).exists():
         return value
     if key.is_text:
@@ -201,7 +196,7 @@ def quote(key: Key, value: str, *, multirun: bool) -> str:
 
 
 def split_commas(text: str) -> list[str]:
-    """Parts between commas, but for those within quotes, brackets and interpolations; blanks around them removed.
+    """Parts between commas that are not within quotes, brackets or interpolations, without surrounding blanks.
 
     Brackets that are not closed are plain characters.
     """
@@ -250,7 +245,7 @@ def without_none(kind: Any) -> Any:
 
 
 def shown_value(value: Any) -> str:
-    """A setting's value as one types it."""
+    """A setting's value as it is typed."""
     if value is None:
         return "null"
     if isinstance(value, Enum):

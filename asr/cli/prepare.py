@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from asr.cli.arguments import split_arguments
+from asr.cli.arguments import did_you_mean, split_arguments
 from asr.cli.command import settings_or_answer
 from asr.corpus.manifest import MANIFEST_SUFFIXES, Utterance, manifest_content
 from asr.corpus.prepare import CORPORA
@@ -22,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr prepare CORPUS FOLDER_OR_TABLE output=MANIFEST [key=value...]"
 TEXT = """
-Makes a manifest, which is what `asr doctor`, `asr train` and `asr evaluate` read, of recordings with texts. Nothing is
-copied: the manifest names the recordings where they are. Texts are normalised as in training. What cannot be used is
-named with the reason, and the exit code is then 1. Numbers of utterances are checked where they are known. `asr prepare
-CORPUS --help` says what a corpus looks like.
+Makes a manifest of recordings with texts, which `asr doctor`, `asr train` and `asr evaluate` read. Nothing is copied:
+the manifest names the recordings where they are. Texts are normalised as in training. Unusable entries are named with
+the reason, and the exit code is then 1. Numbers of utterances are checked where they are known. `asr prepare
+CORPUS --help` describes the layout of a corpus.
 """
 EXAMPLES = """\
   asr prepare recordings my_recordings/ output=train.jsonl hold_out=0.15 held_out=test.jsonl
@@ -63,9 +62,8 @@ def run(arguments: Sequence[str]) -> int:
 def _corpus_and_source(files: Sequence[str]) -> tuple[Corpus, Path]:
     if not files or files[0] not in CORPORA:
         what = f"there is no corpus {files[0]!r}" if files else "no corpus is named"
-        near = difflib.get_close_matches(files[0], CORPORA, n=1, cutoff=0.5) if files else []
-        if near:
-            raise ConfigError(f"{what}; did you mean {near[0]!r}?")
+        if files and (near := did_you_mean(files[0], CORPORA)):
+            raise ConfigError(f"{what}{near}")
         if files and Path(files[0]).exists():
             typed = shlex.quote(files[0])
             raise ConfigError(f"{what}; did you mean `asr prepare recordings {typed} output=MANIFEST`?")
@@ -79,7 +77,7 @@ def _corpus_and_source(files: Sequence[str]) -> tuple[Corpus, Path]:
 
 
 def _refuse_settings_of_others(name: str, corpus: Corpus, settings: PrepareConfig) -> None:
-    """Refuse settings that this corpus would not read."""
+    """Refuse settings that this corpus does not use."""
     defaults = PrepareConfig()
     special = {one for other in CORPORA.values() for one in other.settings} - set(corpus.settings)
     for key in (one.name for one in fields(settings) if one.name in special):

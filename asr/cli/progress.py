@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 
-class HearingBar:
-    """A progress bar by bytes of files, the only size that is known before a file is read.
+class RecordingsBar:
+    """A progress bar over bytes of files, the only size that is known before a file is read.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class HearingBar:
             self._before.append(self._before[-1] + size)
         self._number, self._seconds, self._seconds_before = 0, 0.0, 0.0
         self._started = time.monotonic()
-        # Short work ends before a bar would be read.
+        # Short work ends before a bar could be read.
         self._bar: Any = tqdm(
             total=self._before[-1],
             disable=None,
@@ -35,7 +35,7 @@ class HearingBar:
             bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}, {remaining} left]",
         )
 
-    def __enter__(self) -> HearingBar:
+    def __enter__(self) -> RecordingsBar:
         return self
 
     def __exit__(

@@ -13,7 +13,7 @@ USAGE = "asr pull SOURCE FOLDER [key=value...]"
 TEXT = """
 Copies a bundle from a folder, a Git remote (git+ssh://HOST/PATH, git+https://..., git+file:///PATH) or the Hugging Face
 hub (hf://OWNER/NAME, with the extra `hub`) into a folder, with its README.md and nothing else. The digests of all its
-files are verified before it is put in its place. A folder that holds anything but an earlier pull is refused.
+files are verified before it replaces an earlier one. A folder that holds anything but an earlier pull is refused.
 """
 EXAMPLES = """\
   asr pull git+https://example.org/models/mine.git mine
@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     if settings is None:
         return 0
     if len(split.files) != 2:
-        raise ConfigError(f"a source and a folder are wanted, not {len(split.files)} names: {USAGE}")
+        raise ConfigError(f"asr pull takes a source and a folder, not {len(split.files)} names: {USAGE}")
     from asr.sharing.copies import pull
 
     source, folder = split.files

@@ -14,7 +14,7 @@ TEXT = """
 Copies a bundle and its model card (README.md, as `asr card` writes it) to a folder, a Git remote
 (git+ssh://HOST/PATH, git+https://..., git+file:///PATH) or a repository on the Hugging Face hub (hf://OWNER/NAME, with
 the extra `hub`). The digests of the bundle are verified first. A file at the destination that asr did not write, or
-that was changed since, is refused before anything is written. What did not change is not written again.
+that was changed since, is refused before anything is written. Unchanged files are not written again.
 """
 EXAMPLES = """\
   asr push runs/mine/best /media/models/mine report=[report/report.json]
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
     if settings is None:
         return 0
     if len(split.files) != 2:
-        raise ConfigError(f"a bundle and a destination are wanted, not {len(split.files)} names: {USAGE}")
+        raise ConfigError(f"asr push takes a bundle and a destination, not {len(split.files)} names: {USAGE}")
     from asr.bundle import load_bundle
     from asr.cli.card import model_card
     from asr.sharing.copies import push

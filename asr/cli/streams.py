@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _StandardOutput(io.FileIO):
-    """Standard output, whose errors name it, also where what is written is too long for the buffer."""
+    """Standard output, whose errors name it, also where the text is longer than the buffer."""
 
     def write(self, content: ReadableBuffer, /) -> int:
         try:
@@ -61,7 +61,7 @@ def say(message: str) -> None:
 def drop_unwritable() -> list[str]:
     """Discard the content of standard streams that cannot be written; returns their names.
 
-    Python would try again at its end, and exit with another code.
+    Python would try again when it exits, and change the exit code.
     """
     names = []
     for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):

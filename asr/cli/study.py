@@ -1,4 +1,4 @@
-"""`asr train --multirun hydra/sweeper=optuna`: a study of trainings, which goes on where it was stopped."""
+"""`asr train --multirun hydra/sweeper=optuna`: a study of trainings, which resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _log = logging.getLogger(__name__)
 
 STUDY, PLOT = "study.journal", "study.png"
 _FREE = ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra/launcher", "hydra.launcher")
-"""what may differ when a study goes on"""
+"""settings that may differ when a study is resumed"""
 
 
 @dataclass(frozen=True)
 class _Reporter:
-    """Reports the epochs of a training to its study, from whatever process trains."""
+    """Reports the epochs of a training to its study, from the process that trains."""
 
     file: str
     metric: Metric
@@ -47,14 +47,14 @@ class _Reporter:
 
 
 def default_folder(config: DictConfig) -> str:
-    """The folder of a study whose command names none: another start of the same command finds it again."""
+    """The default folder of a study: the same command finds it again."""
     overrides = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
     told = "\n".join(sorted(one for one in overrides if not one.startswith(_FREE)))
     return f"runs/study-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 def show_study(made: Sweep) -> None:
-    """Print what a study tries, and the settings that it has in common."""
+    """Print the values that a study tries, and its common settings."""
     fixed, space = _space(made)
     print(f"# a study of {_settings(made).n_trials} trainings; values to try:")
     for name, one in space.items():
@@ -70,14 +70,14 @@ def run_study(made: Sweep) -> None:
     Raises
     ------
     ConfigError
-        If nothing is tried, or the folder holds a study of something else.
+        If no values are tried, or the folder holds another study.
     """
     from asr.tuning.study import Pruning, Study, best_attempts
     from asr.tuning.study_plot import draw_study
 
     settings = _settings(made)
     fixed, space = _space(made)
-    for first in (True, False):  # a mistake is found before hours of work
+    for first in (True, False):  # errors are found before hours of work
         made.settings(0, [*fixed, *(f"{name}={value}" for name, value in _corner(space, first=first).items())])
     journal().check([made.folder / PLOT])
     made.folder.mkdir(parents=True, exist_ok=True)
@@ -87,11 +87,11 @@ def run_study(made: Sweep) -> None:
         space, seed=settings.seed, startup=settings.startup_trials, file=file, pruning=pruning,
         settings=[sorted(fixed), settings.metric.value],
     )  # fmt: skip
-    write_master(made)  # not over that of another study
+    write_master(made)  # does not replace that of another study
     launcher = made.launcher(made.job(_Reporter(str(file), settings.metric, pruning)))
     done = len(study.attempts())
     if done:
-        _log.info("%s: the study goes on after %d trials", made.folder, done)
+        _log.info("%s: the study resumes after %d trials", made.folder, done)
     if done >= settings.n_trials:
         _log.info("the study is complete: hydra.sweeper.n_trials=%d adds as many again", 2 * done)
     try:
@@ -102,7 +102,7 @@ def run_study(made: Sweep) -> None:
                 value = outcome.get(settings.metric.value)
                 study.tell(one.number, None if "error" in outcome else value, pruned=bool(outcome.get("pruned")))
     except KeyboardInterrupt:
-        _log.warning("stopped; the same command with hydra.sweep.dir=%s goes on", made.folder)
+        _log.warning("stopped; the same command with hydra.sweep.dir=%s resumes", made.folder)
         raise
     finally:
         attempts = study.attempts()
@@ -122,7 +122,7 @@ def _settings(made: Sweep) -> StudyConfig:
 
 
 def _groups(study: Study, settings: StudyConfig, done: int) -> Iterator[list[Draw]]:
-    """Trials to be made, as many as are launched at a time: first those that were begun before."""
+    """The next trials, as many as run at a time: first those that were begun before."""
     begun = study.unfinished()
     for one in begun:
         yield [one]
@@ -134,7 +134,7 @@ def _groups(study: Study, settings: StudyConfig, done: int) -> Iterator[list[Dra
 
 
 def _space(made: Sweep) -> tuple[list[str], dict[str, Interval | Choices]]:
-    """The overrides that all trials have, and what is tried."""
+    """The common overrides of all trials, and the values to try."""
     require_packages("optuna", "matplotlib", extra="tune", purpose="hydra/sweeper=optuna")
     fixed, space = [], {}
     for one in made.parsed():
@@ -156,7 +156,7 @@ def _values_to_try(one: Override, made: Sweep) -> Interval | Choices:
     value: Any = one._value
     tags: set[str] = getattr(value, "tags", set())
     if tags - {"log"}:
-        raise ConfigError(f"{one.input_line}: of tags, there is `log` only: tag(log, interval(1e-4, 1e-2))")
+        raise ConfigError(f"{one.input_line}: the only tag is `log`: tag(log, interval(1e-4, 1e-2))")
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
         if low is None or high is None or not math.isfinite(low) or not low < high < math.inf or (tags and low <= 0):

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from asr.cli.arguments import Arguments
 from asr.cli.composition import Composer
-from asr.cli.console import configure_logging
+from asr.cli.console import configure_logging, percent
 from asr.cli.study import default_folder, run_study, show_study
 from asr.cli.sweep_jobs import Sweep, journal, write_master
 from asr.errors import ConfigError
@@ -70,7 +70,7 @@ def sweep(composer: Composer, split: Arguments) -> int:
             _run(made)
             callbacks.on_multirun_end(config=config, config_name=composer.config_name)
     finally:
-        configure_logging(LogStyle.text, split.flags)  # Hydra has put its own in its place
+        configure_logging(LogStyle.text, split.flags)  # Hydra replaced the configuration of logging
         outcomes += [json.loads(path.read_text()) for path in sorted(made.folder.rglob(SWEEP_OUTCOME))]
         if outcomes:
             print(_table(outcomes))
@@ -85,7 +85,7 @@ def _batches(made: Sweep) -> list[list[list[str]]]:
     except HydraException as error:
         if "sweep type" in str(error):
             raise ConfigError(
-                "interval(a,b) has no end of values to try: choose some (1e-4,1e-3), or let a study choose: "
+                "interval(a,b) has infinitely many values: choose some (1e-4,1e-3), or let a study choose: "
                 "hydra/sweeper=optuna"
             ) from error
         raise ConfigError(first_line(error)) from error
@@ -114,12 +114,12 @@ def _run(made: Sweep) -> None:
         return
     batches = _batches(made)
     for number, job in enumerate(job for batch in batches for job in batch):
-        made.settings(number, job)  # a mistake is found before hours of work
+        made.settings(number, job)  # errors are found before hours of work
     write_master(made)
     launcher, first = made.launcher(made.job()), 0
     for batch in batches:
         for result in launcher.launch(batch, initial_job_idx=first):
-            _ = result.return_value  # raises what ended the job
+            _ = result.return_value  # raises the error that ended the job
         first += len(batch)
 
 
@@ -128,9 +128,6 @@ def _sorted(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _table(outcomes: Sequence[dict[str, Any]]) -> str:
-    def percent(rate: float | None) -> str:
-        return "n/a" if rate is None else f"{100 * rate:.2f} %"
-
     same = set.intersection(*(set(one["chosen"]) for one in outcomes)) if len(outcomes) > 1 else set[str]()
     lines = [f"{'CER':>9} {'WER':>9} {'epoch':>6}  run"]
     for one in _sorted(outcomes):

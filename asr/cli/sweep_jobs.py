@@ -1,4 +1,4 @@
-"""What the kinds of sweeps share: the job that trains, the settings of each job, and the files of the folder."""
+"""Shared by all kinds of sweeps: the job that trains, the settings of each job, and the files of the folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MASTER = "multirun.yaml"
 
 
 class TrialPrunedError(Exception):
-    """A training is stopped early: its study has better ones."""
+    """A training that is stopped early, because its study has better ones."""
 
 
 Watch = Callable[[int, EpochRecord], object]
@@ -47,7 +47,7 @@ Watch = Callable[[int, EpochRecord], object]
 
 @dataclass(frozen=True)
 class Job:
-    """What a launcher calls for every combination, maybe in a process of its own: it can be pickled."""
+    """The task of a launcher for every combination, perhaps in a process of its own: it can be pickled."""
 
     names: frozenset[str]
     """of the settings that were given"""
@@ -99,7 +99,7 @@ def _measures(best: EpochRecord) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that is checked: what is common to all of its kinds."""
+    """A sweep whose settings are checked."""
 
     composer: Composer
     split: Arguments
@@ -112,12 +112,12 @@ class Sweep:
         return Path(str(self.config.hydra.sweep.dir))
 
     def job(self, watch: Watch | None = None) -> Job:
-        """What is called for every combination."""
+        """The task for every combination."""
         names = chosen_names(self.split.overrides) | self.composer.recipe_names
         return Job(frozenset(names), frozenset(self.split.flags), watch)
 
     def launcher(self, job: Job) -> Launcher:
-        """What runs the jobs: in this process by default."""
+        """The launcher that runs the jobs: in this process by default."""
         return Plugins.instance().instantiate_launcher(self.context, job, self.config)
 
     @property
@@ -126,7 +126,7 @@ class Sweep:
         return HydraContext(config_loader=self.composer.loader, callbacks=Callbacks(self.config))
 
     def parsed(self) -> list[Override]:
-        """The overrides of the command line, and before them those that a file of `sweep` lists."""
+        """The overrides of a file of `sweep`, then those of the command line."""
         params = self.config.hydra.sweeper.get("params") or {}
         texts = [f"{name}={value}" for name, value in params.items()] + list(self.config.hydra.overrides.task)
         listed = self.composer.check(texts[: len(params)], multirun=True)
@@ -161,7 +161,7 @@ class Sweep:
     def show(self, number: int, overrides: Sequence[str], swept: Sequence[str]) -> None:
         """Print the settings of one job."""
         settings = self.settings(number, overrides)
-        print(f"---\n# run {number}: {', '.join(swept) or 'nothing is swept'}\n{to_yaml(settings)}", end="")
+        print(f"---\n# run {number}: {', '.join(swept) or 'no values are swept'}\n{to_yaml(settings)}", end="")
 
 
 def write_master(made: Sweep) -> None:

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 def plan_systems(sets: Sequence[ReferenceSet], settings: EvaluateConfig) -> list[list[System | Candidate]]:
     """For each test set the system that is evaluated, then those that it is compared with.
 
-    Texts are read, bundles have still to run.
+    Texts are read; bundles are not run yet.
 
     Raises
     ------
@@ -41,9 +41,9 @@ def plan_systems(sets: Sequence[ReferenceSet], settings: EvaluateConfig) -> list
         if name and (place == 0 or is_hypotheses(name)):
             planned.append(_from_file(name, sets, shown[name]))
         elif name == GREEDY and settings.hypotheses:
-            raise ConfigError("against=[greedy] is for a bundle; hypotheses=FILE has no other decoder")
+            raise ConfigError("against=[greedy] is for a bundle; hypotheses=FILE has no decoder")
         else:
-            # Texts from files need no bundle, and load nothing that runs one.
+            # Texts from files need no bundle and no runtime.
             from asr.recognition.evaluate import resolve_candidate
 
             decoder = GreedyConfig() if name == GREEDY else settings.decoder

@@ -1,4 +1,4 @@
-"""Text that grows in a terminal: what may still change is dim, and replaced in place."""
+"""Text that grows in a terminal: text that may still change is dim, and replaced in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asr.text.words import cut_words
 _DIM, _NORMAL = "\x1b[2m", "\x1b[0m"
 _UP, _ERASE_BELOW = "\x1b[{}A", "\r\x1b[J"
 Size = Callable[[], Sequence[int]]
-"""gives columns and lines"""
+"""returns columns and lines"""
 
 
 def is_capable(file: TextIO) -> bool:
@@ -22,7 +22,7 @@ def is_capable(file: TextIO) -> bool:
 
 
 class GrowingText:
-    """Shows text that grows below lines that stay.
+    """Shows growing text below final lines.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class GrowingText:
 
     Notes
     -----
-    Lines are cut between words, one column before the right edge, so that how the terminal itself wraps has no effect.
-    If the window was made narrower since the last text, the terminal has wrapped it again, into a number of rows that
-    follows from the widths of the old ones.
+    Lines are broken between words, one column before the right edge, so that the terminal itself never wraps them. If
+    the window became narrower since the last text, the terminal has wrapped it again, into a number of rows that is
+    computed from the widths of the old ones.
     """
 
     def __init__(self, file: TextIO, size: Size | None = None) -> None:
@@ -62,7 +62,7 @@ class GrowingText:
         self._shown = text, settled
 
     def finish(self, text: str) -> None:
-        """Replace it by text that stays."""
+        """Replace it by final text."""
         columns, _ = self._window()
         text = _printable(text)
         rows = wrap(text, max(1, columns - 1))
@@ -80,7 +80,7 @@ class GrowingText:
 
     def _window(self) -> tuple[int, int]:
         columns, lines = self._size()
-        return columns or 80, lines or 24  # some terminals do not know theirs
+        return columns or 80, lines or 24  # some terminals report no size
 
     def _erasing(self) -> str:
         """Removes the text that may change; the cursor is at its end."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import show_composition, with_init
-from asr.cli.console import configure_logging
+from asr.cli.console import configure_logging, percent
 from asr.cli.training_run import find_rate, train_run, with_run_dir
 from asr.errors import ConfigError
 from asr.files import typed_path
@@ -27,7 +27,7 @@ Trains an acoustic model on transcribed recordings and writes a run directory wi
 curves, a report on the validation set, and two model bundles: best and last. All problems of the data are reported
 before the first step. Ctrl-C saves and stops; the same command with run_dir=FOLDER, or run_dir alone, resumes there,
 and a run that was killed resumes from its last checkpoint, with the same losses as without the interruption.
-config.yaml of a run's folder, or any file of settings, starts a run with its settings; others are then given beside it.
+config.yaml of a run's folder, or any file of settings, starts a run with its settings; overrides may follow it.
 KERAS_BACKEND=tensorflow (the default), jax or torch selects the back end of Keras.
 """
 EXAMPLES = """\
@@ -37,7 +37,7 @@ EXAMPLES = """\
   asr train experiment=finetune init=en data.train=mine.jsonl data.hold_out=0.1         fine-tunes the English model
   asr train data.train=train.jsonl training=overfit             test: overfit eight utterances
   asr train data.train=train.jsonl data.hold_out=0.1 lr_finder=true      plots the loss against the learning rate
-  asr train run_dir=runs/mine training.epochs=40                makes a finished run longer
+  asr train run_dir=runs/mine training.epochs=40                extends a finished run
   asr train run_dir=runs/2026-05-04_13-22-07                    resumes an interrupted run
   asr train runs/first/config.yaml run_dir=runs/again           starts the same run in another folder
   asr train --config-dir my_conf experiment=mine                my_conf/experiment/mine.yaml, an experiment of your own
@@ -93,7 +93,7 @@ def _find_rate(settings: TrainConfig) -> int:
 
     curve = find_rate(settings)
     if curve.suggested is None:
-        print("no learning rate is suggested: the loss falls at none")
+        print("no learning rate is suggested: the loss does not fall")
     else:
         print(f"suggested: optimizer.learning_rate={curve.suggested:.1e}")
     print(typed_path(settings.run_dir or "") / LR_FINDER_PICTURE)
@@ -102,15 +102,15 @@ def _find_rate(settings: TrainConfig) -> int:
 
 def _result(history: Sequence[EpochRecord], best: EpochRecord) -> str:
     """The error rates of the best epoch, and of the starting model if there is one."""
-    rates = f"CER {_percent(best.valid_cer)}, WER {_percent(best.valid_wer)} on the validation set"
+    rates = f"CER {percent(best.valid_cer)}, WER {percent(best.valid_wer)} on the validation set"
     if history[0].epoch != 0:
         return f"best epoch {best.epoch}: {rates}"
     if best.epoch == 0:
         return f"no epoch is better than the starting model: {rates}"
     start = history[0]
     return (
-        f"best epoch {best.epoch}: {rates} (the starting model: CER {_percent(start.valid_cer)}, "
-        f"WER {_percent(start.valid_wer)})"
+        f"best epoch {best.epoch}: {rates} (the starting model: CER {percent(start.valid_cer)}, "
+        f"WER {percent(start.valid_wer)})"
     )
 
 
@@ -133,18 +133,14 @@ def _recipe(files: Sequence[str]) -> Path | None:
 
 
 def _overfit_verdict(settings: TrainConfig, best: EpochRecord) -> int:
-    count, cer = settings.training.overfit, _percent(best.valid_cer)
+    count, cer = settings.training.overfit, percent(best.valid_cer)
     if best.valid_cer == 0:
-        print(f"passed: {count} utterances were learnt without an error in {best.epoch} epochs")
+        print(f"passed: {count} utterances were learned without an error in {best.epoch} epochs")
         return 0
     print(f"not passed: CER {cer} on the {count} utterances that it was trained on")
     _log.warning(
-        "first give it more time (training.epochs=%d) and another optimizer.learning_rate; if CER stays high, look at "
+        "first train longer (training.epochs=%d) and with another optimizer.learning_rate; if CER stays high, look at "
         "the labels and at the audio of these utterances",
         3 * settings.training.epochs,
     )
     return 1
-
-
-def _percent(rate: float | None) -> str:
-    return "n/a" if rate is None else f"{100 * rate:.2f} %"

@@ -1,4 +1,4 @@
-"""The run of a training, for one command line or one job of a sweep: its folder, and what is slow to import."""
+"""The run of a training, for a command line or a job of a sweep: its folder, and imports that are slow."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
     earlier = read_settings(run_dir)
     names = names - {"run_dir", "log", "lr_finder"}
     if earlier and names <= flat_settings(earlier).keys():
-        # What is not given is as in the run; what is given has to be as there, but for the number of epochs.
+        # Missing settings are those of the run; given ones must be equal to them, except the number of epochs.
         before, now = flat_settings(earlier), flat_settings(settings)
         if all(before[name] == now[name] for name in names - {"training.epochs"}):
             epochs = settings.training.epochs if "training.epochs" in names else earlier.training.epochs
@@ -84,7 +84,7 @@ def average_run(run_dir: str, epochs: str) -> Average:
 
 
 def _import_keras(command: str) -> None:
-    """Import Keras and its back end without what they print while they load."""
+    """Import Keras and its back end without the messages that they print."""
     require_training(command)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_compiled_programs()
@@ -96,10 +96,10 @@ def _import_keras(command: str) -> None:
 
 
 def keep_compiled_programs() -> None:
-    """Let TensorFlow and JAX, which read these variables when they start, keep what they compile for later processes.
+    """Let TensorFlow and JAX cache compiled code for later processes; they read these variables when they start.
 
-    The folder is `ASR_COMPILED_DIR`, by default `~/.cache/asr/compiled`; with an empty name nothing is kept. Programs
-    of one processor may not run on another: each kind has a folder of its own.
+    The folder is `ASR_COMPILED_DIR`, by default `~/.cache/asr/compiled`; an empty name disables the cache. Code
+    compiled for one processor may not run on another: each kind has a folder of its own.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     root = os.environ.get("ASR_COMPILED_DIR", f"{cache}/asr/compiled")
@@ -110,7 +110,7 @@ def keep_compiled_programs() -> None:
     folder = Path(root).expanduser() / hashlib.sha256(kind.encode()).hexdigest()[:12]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a home that cannot be written to: everything is compiled anew
+    except OSError:  # a home that is not writable: nothing is cached
         return
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "jax"))
     flags = os.environ.get("TF_XLA_FLAGS", "")

@@ -18,7 +18,7 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
 from asr.cli.inputs import Recording, find_recordings
 from asr.errors import AudioError, ConfigError, OutputError, printable
-from asr.files import obstacle, output_error, typed_path
+from asr.files import obstacle, typed_path
 from asr.settings.commands import TranscribeConfig
 from asr.settings.transcripts import TranscriptFormat
 
@@ -71,7 +71,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
     if settings.output_dir:
         _make_folder(typed_path(settings.output_dir))
     readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
-    readers.start()  # it comes up while we load the rest
+    readers.start()  # it starts while the bundle is loaded
     try:
         from asr.bundle import load_bundle
         from asr.recognition.transcriber import Transcriber
@@ -87,7 +87,7 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
             raise ConfigError("there is no place beside a stream: name a folder with output_dir=FOLDER")
         _check_format(settings, len(found.recordings), alone=found.alone)
         if settings.mark_below is not None and not bundle.confidence:
-            raise ConfigError(f"{settings.bundle} knows no confidences to mark words by: `asr tune` calibrates them")
+            raise ConfigError(f"{settings.bundle} has no confidences to mark words by: `asr tune` calibrates them")
         transcriber = Transcriber(
             bundle,
             decoder=settings.decoder,
@@ -122,7 +122,7 @@ def _check_format(settings: TranscribeConfig, count: int, *, alone: bool) -> Non
 
     if not (alone or count <= 1 or settings.output_dir or settings.beside or WRITERS[settings.format].appendable):
         raise ConfigError(
-            f"format={settings.format.value} is one document a recording, and these are {count}: name a folder with "
+            f"format={settings.format.value} is one document per recording, and there are {count}: name a folder with "
             "output_dir=FOLDER, or put them beside the recordings with beside=true"
         )
 
@@ -158,9 +158,9 @@ def _results(
     recordings: Sequence[Recording], transcriber: Transcriber
 ) -> Iterator[tuple[Recording, Transcript | AudioError]]:
     """Recordings with their transcripts or errors; the errors are logged already."""
-    from asr.cli.progress import HearingBar
+    from asr.cli.progress import RecordingsBar
 
-    with HearingBar([one.bytes_on_disk for one in recordings]) as bar:
+    with RecordingsBar([one.bytes_on_disk for one in recordings]) as bar:
         results = transcriber.transcribe_files((one.audio for one in recordings), progress=bar.advance)
         for number, (recording, result) in enumerate(zip(recordings, results, strict=True)):
             bar.finish(number)
@@ -193,10 +193,10 @@ class _Job:
 
 
 def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, transcriber: Transcriber) -> int:
-    """Write a file a recording; returns the number of failures."""
+    """Write one file per recording; returns the number of failures."""
     from asr.recognition.finished import Journal
 
-    # Of all shards together: what a file is called depends on its namesakes.
+    # Over all shards together: the name of an output depends on other recordings of the same name.
     pairs = list(zip(recordings, _outputs(recordings, settings), strict=True))
     journal = Journal((settings.shard or "").replace("/", "-of-"), overwrite=settings.overwrite)
     jobs, skipped, failed = _jobs(_shard(pairs, settings.shard), settings, journal, transcriber.bundle)
@@ -205,13 +205,10 @@ def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, tra
         if isinstance(result, AudioError):
             failed += 1
             continue
-        text = printable(_format(_finished(result, recording, settings), recording, settings))
-        try:
-            journal.check([job.output])  # it may have come meanwhile
-            journal.write(job.output, text.encode("utf-8", "surrogateescape"), job.source)
+        text = _format(_finished(result, recording, settings), recording, settings)
+        if journal.write_text(job.output, text, job.source):
             done += 1
-        except (OutputError, OSError) as error:
-            _log.error("%s", output_error(job.output, error))
+        else:
             failed += 1
     where = settings.output_dir or "the recordings' folders"
     _log.info("%d transcripts written to %s%s", done, where, f", {skipped} were there already" if skipped else "")
@@ -227,7 +224,7 @@ def _outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> lis
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder of the outputs, and see that it can be written to, before hours of work."""
+    """Make the folder of the outputs, and check that it is writable, before hours of work."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
@@ -236,7 +233,7 @@ def _make_folder(folder: Path) -> None:
 def _jobs(
     pairs: Sequence[tuple[Recording, Path]], settings: TranscribeConfig, journal: Journal, bundle: Bundle
 ) -> tuple[list[_Job], int, int]:
-    """What is left to do; how many are finished; how many cannot be written."""
+    """The remaining jobs; the number of finished ones; the number of outputs that cannot be written."""
     from asr.recognition.finished import Source
 
     digest = _settings_digest(settings, bundle)
@@ -255,7 +252,7 @@ def _jobs(
 
 
 def _settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
-    """Equal where the same recording gives the same file."""
+    """A digest that is equal where the same recording gives the same file."""
 
     def plain(value: object) -> object:
         return value.name if isinstance(value, Enum) else str(value)
@@ -264,7 +261,7 @@ def _settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
     for name in ("output_dir", "beside", "overwrite", "files_from", "shard", "workers", "timeout", "log", "bundle"):
         del kept[name]
     kept["kind"] = type(settings.decoder).__name__
-    # A language model or a word list of the same name may have become another one.
+    # The content of a language model or a word list may have changed under the same name.
     for name in ("lm", "lexicon", "hotwords_file"):
         path = kept["decoder"].get(name)
         if path is not None and typed_path(path).exists():

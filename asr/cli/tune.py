@@ -37,7 +37,7 @@ Finds the weights of the language model and of the symbols' priors, the word bon
 beam width with the lowest error rate on transcribed recordings, and calibrates the confidences of words. The network
 runs once; the search decodes many times, starting from the bundle's settings, at its beam width (decoder.beam_width=64
 is faster). Without decoder.lm the bundle's own language model is used, if it has one; with decoder=greedy only
-confidences are calibrated. Tune on recordings that were not trained on, and report error rates on other ones again.
+confidences are calibrated. Tune on recordings that are not training data, and report error rates on others.
 """
 EXAMPLES = """\
   asr tune valid.jsonl decoder.lm=english.lm
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     if settings.output:
         for name in ("lexicon", "hotwords", "hotwords_file"):
             if getattr(settings.decoder, name, None) not in (None, [], FROM_BUNDLE):
-                raise ConfigError(f"a bundle does not keep decoder.{name}: leave it out, or leave output out")
+                raise ConfigError(f"a bundle does not store decoder.{name}: leave it out, or leave output out")
     _check_outputs(settings)
     reading = read_manifests([Path(name) for name in split.files])
     if reading.problems:
@@ -133,7 +133,7 @@ def _tune(utterances: Sequence[Utterance], settings: TuneConfig) -> int:
     if not any(references):
         raise ConfigError("there is nothing to tune on: no transcript has words")
     report_dir = typed_path(settings.report_dir) if settings.report_dir else None
-    # What is found without output= is for the bundle as it is.
+    # Without output=, the results are for the unchanged bundle.
     # Priors are those of the output that the bundle's decoder reads, which greedy decoding may not use.
     is_measured = settings.output and (isinstance(decoder, BeamConfig) or bundle.decoder is None)
     priors = measure_priors(outputs) if is_measured else bundle.priors
@@ -226,7 +226,7 @@ def _calibrate(
     found = decode_recordings(outputs, decoder)
     for recording, hypotheses, reference, speaker in zip(outputs, found, references, speakers, strict=True):
         best = hypotheses[0]
-        # Confidences are of the words that are written, truth is of normalised ones: where these are others, pass.
+        # Confidences belong to the written words, the references are normalised: texts that differ are skipped.
         spans, normalized = decoder.alphabet.words(best.text), normalize_text(best.text, settings.normalizer)
         if spans and best.text.split() == normalized.split():
             language = decoder.language_scores(best.text)
@@ -236,14 +236,14 @@ def _calibrate(
             owners.append(speaker)
     truth = np.concatenate(right) if right else np.zeros(0)
     if len(truth) == 0 or truth.min() == truth.max():
-        _log.warning("confidences are not calibrated: all of the %d words are right, or all are wrong", len(truth))
+        _log.warning("confidences are not calibrated: all of the %d words are correct, or all are wrong", len(truth))
         return None
     reliability, _ = measure_reliability(features, right, owners)
     print(
-        f"\nconfidences, on speakers that they were not fitted on: expected calibration error "
+        f"\nconfidences, on held-out speakers: expected calibration error "
         f"{100 * reliability.expected_calibration_error:.2f} %, normalised cross-entropy "
         f"{reliability.normalized_cross_entropy:.3f} "
-        f"({reliability.words:,} words, {100 * reliability.right:.1f} % right)"
+        f"({reliability.words:,} words, {100 * reliability.right:.1f} % correct)"
     )
     if report_dir:
         journal = OutputJournal(overwrite=settings.overwrite)
@@ -252,7 +252,7 @@ def _calibrate(
 
 
 def _overrides(settings: BeamConfig) -> str:
-    """These settings as overrides: those that were searched, and the others that are not the defaults."""
+    """Settings as overrides: those that were searched, and others that differ from the defaults."""
     import shlex
 
     from asr.cli.overrides import shown_value

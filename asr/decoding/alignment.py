@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.decoding.hypothesis import LogProbs
-from asr.errors import AsrError
+from asr.errors import AlignmentError
 from asr.text.alphabet import BLANK
 
 Ints = npt.NDArray[np.int64]
@@ -24,10 +24,6 @@ _LOWEST = float(np.finfo(np.float64).min)
 # Steps between two searches for the common beginning of all paths, which is then settled.
 _SETTLE_STEPS = 500
 _NEVER = np.int64(-1)
-
-
-class AlignmentError(AsrError):
-    """The text does not fit the recording."""
 
 
 @dataclass(frozen=True, slots=True)

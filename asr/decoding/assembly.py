@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,28 +135,17 @@ def make_piece_scorer(
     listed = None if settings.lexicon is None else _listed_words(settings.lexicon, normalizer)
     if model is None and listed is None and not settings.open_vocabulary:
         raise ConfigError("decoder.open_vocabulary=false needs the words: decoder.lexicon or decoder.lm")
-    words, numbers, weights = _vocabulary(settings, model, listed, hotwords)
+    words = _vocabulary(settings, model, listed, hotwords)
     places = [place for place, word in enumerate(words) if word not in SPECIAL_WORDS and not alphabet.unknown(word)]
     _check_spellable(alphabet, settings, words, len(places))
     spelled = [alphabet.encode(words[place]) for place in places]
     pieces = np.zeros((len(spelled), max(map(len, spelled), default=0)), np.int32)
     for row, one in enumerate(spelled):
         pieces[row, : len(one)] = one
-    hot_numbers, hot_shares, sequences = _hot_sequences(hotwords, words, Path(settings.hotwords_file or "hot words"))
-    initial = np.zeros(alphabet.size, bool)
-    initial[list(alphabet.word_starts)] = True
-    return PronunciationScorer(
-        PronunciationLexicon.build(words, np.array(places, np.int64), pieces, weights, initial),
-        numbers,
-        model,
-        weight=settings.lm_weight,
-        bonus=settings.word_bonus,
-        unknown_score=settings.unknown_score,
-        hotwords=HotWords.of_sequences(sequences, symbols=int(hot_numbers.max(initial=0)) + 1),
-        hot_numbers=hot_numbers,
-        hot_shares=hot_shares,
-        open_vocabulary=settings.open_vocabulary,
-    )
+    return _lexicon_scorer(
+        words, np.array(places, np.int64), pieces, settings, model, hotwords,
+        initial=alphabet.word_starts, symbols=alphabet.size, open_vocabulary=settings.open_vocabulary,
+    )  # fmt: skip
 
 
 def make_pronunciation_scorer(
@@ -211,28 +201,45 @@ def make_pronunciation_scorer(
             )
     spelled, owners = dictionary.numbers(phones), dictionary.owners
     kept = np.array([word in wanted for word in dictionary.words])[owners]
-    numbers, weights = np.full(len(dictionary.words), UNKNOWN, np.int64), np.ones(len(dictionary.words))
-    if model is not None:
-        numbers = np.array([model.numbers.get(word, UNKNOWN) for word in dictionary.words], np.int64)
-        weights = np.exp(np.asarray(model.log_probs[0][:], np.float64))[numbers]
-    hot_numbers, hot_shares, sequences = _hot_sequences(hotwords, dictionary.words, path)
-    initial = np.zeros(phones.size, bool)
-    initial[list(phones.initial)] = True
+    return _lexicon_scorer(
+        dictionary.words, owners[kept], spelled[kept], settings, model, hotwords,
+        initial=phones.initial, symbols=phones.size, open_vocabulary=False,
+    )  # fmt: skip
+
+
+def _lexicon_scorer(
+    words: Sequence[str],
+    owners: npt.NDArray[np.integer[Any]],
+    sequences: npt.NDArray[np.int32],
+    settings: BeamConfig,
+    model: NgramModel | None,
+    hotwords: Mapping[str, float],
+    *,
+    initial: Collection[int],
+    symbols: int,
+    open_vocabulary: bool,
+) -> PronunciationScorer:
+    """The scorer of words that are sequences of symbols, phones or pieces; `initial` symbols begin a word."""
+    hot_numbers, hot_shares, phrases = _hot_sequences(hotwords, words, settings.pronunciations)
+    numbers, weights = _unigrams(words, model)
+    begins_word = np.zeros(symbols, bool)
+    begins_word[list(initial)] = True
     return PronunciationScorer(
-        PronunciationLexicon.build(dictionary.words, owners[kept], spelled[kept], weights, initial),
+        PronunciationLexicon.build(words, owners, sequences, weights, begins_word),
         numbers,
         model,
         weight=settings.lm_weight,
         bonus=settings.word_bonus,
         unknown_score=settings.unknown_score,
-        hotwords=HotWords.of_sequences(sequences, symbols=int(hot_numbers.max(initial=0)) + 1),
+        hotwords=HotWords.of_sequences(phrases, symbols=int(hot_numbers.max(initial=0)) + 1),
         hot_numbers=hot_numbers,
         hot_shares=hot_shares,
+        open_vocabulary=open_vocabulary,
     )
 
 
 def _hot_sequences(
-    hotwords: Mapping[str, float], words: Sequence[str], path: Path
+    hotwords: Mapping[str, float], words: Sequence[str], lexicon: str | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[tuple[list[int], float]]]:
     """Hot words over the words of a dictionary: the number of each word, 0 for words of no phrase; the largest share
     that a phrase gives to it; and the phrases as numbers, with their weights."""
@@ -244,7 +251,7 @@ def _hot_sequences(
         for word in parts:
             if word not in places:
                 raise ConfigError(
-                    f"decoder.hotwords: {word!r} has no pronunciation in {path}: add one, or name a model that "
+                    f"decoder.hotwords: {word!r} has no pronunciation in {lexicon}: add one, or name a model that "
                     "predicts it from the letters (decoder.g2p)"
                 )
             numbers[places[word]] = distinct.setdefault(word, len(distinct) + 1)
@@ -322,7 +329,8 @@ def _word_scorer(
     hotwords: dict[str, float],
     space: int,
 ) -> WordScorer:
-    words, numbers, weights = _vocabulary(settings, model, listed, hotwords)
+    words = _vocabulary(settings, model, listed, hotwords)
+    numbers, weights = _unigrams(words, model)
     lexicon = Lexicon.build(words, weights, alphabet)
     _check_spellable(alphabet, settings, words, int((lexicon.word >= 0).sum()))
     return WordScorer(
@@ -339,21 +347,21 @@ def _word_scorer(
 
 def _vocabulary(
     settings: BeamConfig, model: NgramModel | None, listed: list[str] | None, hotwords: Mapping[str, float]
-) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The words of the language model, of a list and of hot words, the number of each in the model, and its weight."""
+) -> list[str]:
+    """The words of the language model, of a list and of hot words."""
     # With an open vocabulary, a list adds to the words of the language model; else it replaces them.
     from_model = [] if model is None or (listed is not None and not settings.open_vocabulary) else model.words
-    words = list(from_model)
-    for more in (listed or [], [word for phrase in hotwords for word in phrase.split()]):
-        known = set(words)
-        words += [word for word in dict.fromkeys(more) if word not in known]
-    numbers = np.full(len(words), UNKNOWN, np.int64)
-    weights = np.zeros(len(words))
-    if model is not None:
-        numbers[: len(from_model)] = np.arange(len(from_model))
-        numbers[len(from_model) :] = [model.numbers.get(word, UNKNOWN) for word in words[len(from_model) :]]
-        weights = np.exp(np.asarray(model.log_probs[0][:], np.float64))[numbers]
-    return words, numbers, weights
+    return list(
+        dict.fromkeys([*from_model, *(listed or []), *(word for phrase in hotwords for word in phrase.split())])
+    )
+
+
+def _unigrams(words: Sequence[str], model: NgramModel | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The number of each word in the language model, and its unigram probability: its weight in a lexicon."""
+    if model is None:
+        return np.full(len(words), UNKNOWN, np.int64), np.zeros(len(words))
+    numbers = np.array([model.numbers.get(word, UNKNOWN) for word in words], np.int64)
+    return numbers, np.exp(np.asarray(model.log_probs[0][:], np.float64))[numbers]
 
 
 def _check_spellable(alphabet: Alphabet, settings: BeamConfig, words: Sequence[str], spelled: int) -> None:

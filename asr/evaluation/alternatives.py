@@ -102,13 +102,13 @@ class Alternatives:
         Returns
         -------
         Alignment
-            An optional word that is left out is no error and no reference word.
+            An optional word that is missing counts neither as an error nor as a reference word.
 
         Notes
         -----
         Dynamic programming over the arcs of the word graph, with the costs of sclite (`sclite -D` where there are
         optional words): 4 for a substitution, 3 for a deletion or an insertion, 2 for an optional word that is left
-        out. Of alignments of equal cost, it chooses the same one as sclite.
+        out. Among alignments of equal cost, the choice is that of sclite.
         """
         return _align(_Graph(self.items), hypothesis.split())
 

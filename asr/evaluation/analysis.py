@@ -22,7 +22,7 @@ from asr.text.transcript import Word
 
 FEW_WORDS = 200
 """with fewer reference words, a slice is marked as small"""
-# Fields with more values make no readable table; a field of numbers is cut into so many ranges instead.
+# A table of more values is not readable; a field of numbers is divided into this many ranges instead.
 _MOST_VALUES, _RANGES = 40, 5
 _DURATIONS = (0, 2, 5, 10, 15, 20, 30, 60, 300, math.inf)
 _FREQUENCIES = (
@@ -96,7 +96,7 @@ def slice_fields(utterances: Sequence[Utterance], wanted: Sequence[str] = ()) ->
 
 def _shown_values(values: Sequence[Any]) -> list[str]:
     texts = ["(none)" if value is None else str(value) for value in values]
-    short = names_without_folders(texts)  # a report is for readers elsewhere
+    short = names_without_folders(texts)  # a report is read on other machines
     return [short[text] for text in texts]
 
 
@@ -229,7 +229,7 @@ def timed_words(output: Output, utterance: UtteranceScore, policy: ScoringPolicy
 
 
 def reliability(result: Score, words: Sequence[Sequence[Word] | None]) -> Reliability | None:
-    """How well confidences predict right words; None if there are none, or the words are all right or all wrong."""
+    """How well confidences predict correct words; None if there are none, or the words are all correct or all wrong."""
     confidences: list[float] = []
     right: list[bool] = []
     for utterance, timed in zip(result.utterances, words, strict=True):

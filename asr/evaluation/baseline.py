@@ -14,7 +14,7 @@ REPORT_FORMAT = 2
 
 
 def baseline_of_set(path: str | Path, name: str, *, is_alone: bool) -> str:
-    """The report.json of a test set, where an earlier report is of several sets.
+    """The report.json of a test set in an earlier report, which may cover several sets.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def baseline_of_set(path: str | Path, name: str, *, is_alone: bool) -> str:
     except OSError as error:
         raise ConfigError(f"baseline={path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise ConfigError(f"baseline={path}: is no report.json of `asr evaluate`") from error
+        raise ConfigError(f"baseline={path}: is not a report.json of `asr evaluate`") from error
     if not isinstance(report, dict) or not isinstance(report.get("sets"), list):
         if is_alone:
             return str(path)
@@ -59,7 +59,7 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
     Raises
     ------
     ConfigError
-        If the file cannot be read, or is of other utterances, of other references or of another policy.
+        If the file cannot be read, or has other utterances, other references or another policy.
     """
     try:
         report = json.loads(typed_path(path).read_bytes())
@@ -71,14 +71,14 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
     except OSError as error:
         raise ConfigError(f"baseline={path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ConfigError(f"baseline={path}: is no report.json of `asr evaluate`") from error
+        raise ConfigError(f"baseline={path}: is not a report.json of `asr evaluate`") from error
     if not rows.keys() & set(ids):  # absolute paths are shortened where a report is written
         short = names_without_folders(ids)
         ids = [short[name] for name in ids]
     missing = [name for name in ids if name not in rows]
     if missing or len(rows) != len(ids):
         what = f"it lacks {missing[0]!r}" if missing else f"it has {len(rows)}, these are {len(ids)}"
-        raise ConfigError(f"baseline={path}: is of other utterances ({what})")
+        raise ConfigError(f"baseline={path}: has other utterances ({what})")
     for name, reference in zip(ids, references, strict=True):
         if rows[name][0] != reference:
             raise ConfigError(

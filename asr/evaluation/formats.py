@@ -17,9 +17,9 @@ class Format:
 
     name: str
     suffix: str | None
-    """of files in which it is read here; None if it is not"""
+    """of files that are read in this format; None if it is not supported"""
     advice: str = ""
-    """what to do with a file that is not read here"""
+    """advice for a file that is not supported"""
 
 
 SRT, VTT = Format("SRT subtitles", ".srt"), Format("WebVTT subtitles", ".vtt")
@@ -30,7 +30,7 @@ _OPENINGS = (
     (r'File type = "ooTextFile', Format("a TextGrid of Praat", None)),
     (r"\{\\rtf", Format("a text with formatting (RTF)", None)),
     (r"<(\?xml|!doctype|html)", Format("XML or HTML", None)),
-    (r"\[\s*(\{|\])", Format("a JSON array, not JSON lines (one object a line)", None)),
+    (r"\[\s*(\{|\])", Format("a JSON array, not JSON lines (one object per line)", None)),
 )
 # All lines are of such a form; the first that fits.
 _LINE_FORMS = (
@@ -77,7 +77,7 @@ def _is_object(line: str) -> bool:
 
 
 def advise(path: str, found: Format, *, as_references: bool, wanted: str) -> str:
-    """What to do with a file whose content is of another format than its name says."""
+    """Advice for a file whose content has another format than its name."""
     if found in (SRT, VTT) and as_references:
         return f"{path}: {found.name}, which are read as hypotheses: hypotheses=FILE; as references, {wanted} is wanted"
     if found.suffix is None:
@@ -86,5 +86,5 @@ def advise(path: str, found: Format, *, as_references: bool, wanted: str) -> str
     if found.suffix == PurePath(path).suffix.lower():
         return f"{path}: {found.name}; {wanted} is wanted"
     if found.suffix == ".uem" and not as_references:
-        return f"{path}: looks like {found.name}, which says what is scored: name it among the references, as x.uem"
+        return f"{path}: looks like {found.name}, which selects what is scored: name it among the references, as x.uem"
     return f"{path}: looks like {found.name}: rename it to {PurePath(path).stem}{found.suffix}, or name another file"

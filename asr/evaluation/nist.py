@@ -15,7 +15,7 @@ from asr.text.transcript import Word
 Channel = tuple[str, str]
 """recording and channel"""
 Regions = Mapping[Channel, Sequence[tuple[float, float]]]
-"""starts and ends of what is scored"""
+"""starts and ends of the scored regions"""
 Lines = Iterable[tuple[str, str]]
 """`file:line` and the line's text"""
 
@@ -46,7 +46,7 @@ class Reference(Utterance):
     segments: Mapping[Channel, Sequence[Segment]] = field(default_factory=dict, kw_only=True)
     """all segments of its file; empty if the format has none"""
     regions: Regions | None = field(default=None, kw_only=True)
-    """what is scored, if a UEM file says so"""
+    """the scored regions, if there is a UEM file"""
 
 
 def scored_lines(lines: Lines) -> Iterator[tuple[str, str]]:
@@ -87,7 +87,7 @@ def read_stm(lines: Lines, problems: list[str]) -> list[Reference]:
     -------
     list of Reference
         Named as sclite names them: the speaker, and the number of the segment among the speaker's own, from 000.
-        Labels become fields to slice by. Segments that are marked to be ignored are no utterances, but words in their
+        Labels become fields to slice by. Segments that are marked to be ignored are not utterances; words in their
         time are not scored.
     """
     found: list[Reference] = []
@@ -132,7 +132,7 @@ def read_stm(lines: Lines, problems: list[str]) -> list[Reference]:
 
 
 def read_uem(lines: Lines, problems: list[str]) -> dict[Channel, list[tuple[float, float]]]:
-    """The regions of a UEM file (unpartitioned evaluation map); every line that is none is added to the problems."""
+    """The regions of a UEM file (unpartitioned evaluation map); every other line is added to the problems."""
     regions: dict[Channel, list[tuple[float, float]]] = {}
     for where, line in scored_lines(lines):
         try:

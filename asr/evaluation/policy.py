@@ -16,7 +16,7 @@ from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text, remove_invisible
 
 POLICY_VERSION = 2
-"""Goes up whenever a rule changes: error rates of different versions must not be compared."""
+"""Increases whenever a rule changes: error rates of different versions must not be compared."""
 _LIBRARY = "whisper-normalizer"
 
 Change = Callable[[str], tuple[str, int]]
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """How much a rule changed."""
+    """The number of changes by a rule."""
 
     texts: int = 0
     places: int = 0
@@ -73,9 +73,9 @@ class ScoringPolicy:
     english : bool
         Fillers, contractions, numbers and British spellings too, as OpenAI's Whisper is scored.
     rules : str, optional
-        File of regular expressions and their replacements, `pattern => replacement`, one a line.
+        File of regular expressions and their replacements, `pattern => replacement`, one per line.
     synonyms : str, optional
-        File of words and phrases that count as equal, one group a line, separated by commas.
+        File of words and phrases that count as equal, one group per line, separated by commas.
 
     Raises
     ------
@@ -104,7 +104,7 @@ class ScoringPolicy:
 
     def __post_init__(self) -> None:
         keep = self.normalizer.keep
-        # Before the English rules, which know words by their letters.
+        # Before the English rules, which match words by their letters.
         self._steps = [Rule("invisible characters", _by_words(partial(remove_invisible, keep=keep)))]
         self._steps += [*(_english_rules() if self.english else []), *_basic_rules(self.normalizer)]
         self._steps += _user_rules(self.rules) if self.rules else []
@@ -239,7 +239,7 @@ def _user_rules(path: str) -> list[Rule]:
             compiled = re.compile(pattern.strip())
             compiled.sub(replacement.strip(), "")
         except (re.error, IndexError) as error:
-            raise ConfigError(f"{where}: {pattern.strip()!r} is no regular expression: {error}") from error
+            raise ConfigError(f"{where}: {pattern.strip()!r} is not a regular expression: {error}") from error
         change = [(compiled, replacement.strip())]
         rules.append(Rule(f"rule: {line}", partial(_substitute, replacements=change)))
     return rules
@@ -254,7 +254,7 @@ def _synonym_rules(path: str) -> list[Rule]:
             raise ConfigError(f"{where}: two words or more are wanted, separated by commas, not {line!r}")
         for word in words:
             if word in seen:
-                raise ConfigError(f"{where}: {word!r} is among those of {seen[word]} already")
+                raise ConfigError(f"{where}: {word!r} is in the group of {seen[word]} already")
             seen[word] = where
         others = "|".join(re.escape(word) for word in sorted(words[1:], key=len, reverse=True))
         change = [(re.compile(rf"(?<!\S)(?:{others})(?!\S)"), words[0].replace("\\", r"\\"))]
@@ -263,7 +263,7 @@ def _synonym_rules(path: str) -> list[Rule]:
 
 
 def _lines(path: str, setting: str) -> list[tuple[str, str]]:
-    """The lines that say something, each with `file:line`."""
+    """The lines with content, each with `file:line`."""
     try:
         content = typed_path(path).read_text("utf-8-sig")
     except OSError as error:

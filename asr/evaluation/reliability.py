@@ -1,4 +1,4 @@
-"""How well confidences predict which words are right."""
+"""How well confidences predict which words are correct."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How well confidences predict which words are right."""
+    """How well confidences predict which words are correct."""
 
     words: int
     right: float
     """share"""
     expected_calibration_error: float
-    """mean distance of confidence and share of right words, over the bins"""
+    """mean distance between confidence and share of correct words, over the bins"""
     normalized_cross_entropy: float
     """1 for perfect confidences, 0 for a constant one; the measure of the NIST evaluations"""
     bins: tuple[Bin, ...]
@@ -41,14 +41,14 @@ class Reliability:
 
 
 def measure(confidences: Floats, right: Floats) -> Reliability:
-    """Compare confidences with the words that were right.
+    """Compare confidences with the correctness of words.
 
     Parameters
     ----------
     confidences : float64 [shape=(words,)]
         From 0 to 1.
     right : float64 [shape=(words,)]
-        1 for a right word, 0 for a wrong one.
+        1 for a correct word, 0 for a wrong one.
 
     Notes
     -----

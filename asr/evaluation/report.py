@@ -1,4 +1,4 @@
-"""The report of an evaluation as frozen records: text, page and files are all made from it.
+"""The report of an evaluation as frozen records, from which text, page and files are made.
 
 `report.schema.json` beside this module and docs/evaluation.md describe report.json.
 """
@@ -91,7 +91,7 @@ class SystemReport:
 
     name: str
     about: Mapping[str, Any]
-    """for JSON: where the texts come from"""
+    """for JSON: the source of the texts"""
     speed: Speed | None
     """None if the texts come from a file"""
     unreadable: int
@@ -115,7 +115,7 @@ class SystemReport:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceResult:
-    """What one system wrote for one utterance."""
+    """The output of one system for one utterance."""
 
     score: UtteranceScore
     words: tuple[Word, ...] | None
@@ -126,7 +126,7 @@ class UtteranceResult:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceReport:
-    """One utterance and what every system wrote for it."""
+    """One utterance and the output of every system for it."""
 
     utterance: Utterance
     reference: str
@@ -153,21 +153,27 @@ class BaselineComparison:
     report: str
     """the report.json"""
     max_regression: float
-    """points of WER that may be lost"""
+    """points by which the WER may be higher"""
     is_regression: bool
     result: Comparison
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationReport:
-    """The errors of one or several systems on the same utterances.
-
-    `asr.evaluate` and `make_report` make it. The first system is the one that the report is about.
-    """
+class ReportHead:
+    """The first fields of a report on one test set, and of that on several."""
 
     asr_version: str
     title: str | None
-    """what the report is called by its author"""
+    """the report's title, chosen by its author"""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport(ReportHead):
+    """The errors of one or several systems on the same utterances.
+
+    `asr.evaluate` and `make_report` make it. The first system is the main one.
+    """
+
     references: ReferenceSummary
     policy: PolicySummary
     systems: tuple[SystemReport, ...]
@@ -226,7 +232,7 @@ class EvaluationReport:
         OSError
             If a file cannot be written.
         """
-        # Those modules read this one's records.
+        # That module imports the records of this one.
         from asr.evaluation.report_files import write_report_with_recordings
 
         return write_report_with_recordings(
@@ -255,7 +261,7 @@ def make_report(
     utterances : sequence of Utterance
         The references; the policy normalises their texts.
     systems : sequence of System
-        At least one. The first is the one that the report is about; each of the others is compared with it.
+        At least one. The first is the main one; it is compared with each of the others.
     policy : ScoringPolicy
     references : sequence of str
         The names of the files that the utterances were read from.
@@ -264,18 +270,18 @@ def make_report(
     slice_by : sequence of str
         Fields of the manifests to slice by, besides those that are found (see `slice_fields`).
     vocabulary, vocabulary_name : collection of str and str, optional
-        Known words, and where they come from.
+        Known words, and their source.
     baseline : str, optional
         The report.json of an earlier evaluation, to compare the first system with.
     max_regression : float >= 0
-        Points of WER that may be lost against it.
+        Points by which the WER may be higher than in it.
     log_mel : LogMel, optional
         See `EvaluationReport.log_mel`.
 
     Raises
     ------
     ConfigError
-        If the baseline cannot be read, or is of other utterances, references or normalisation.
+        If the baseline cannot be read, or has other utterances, references or normalisation.
     """
     texts = normalized_references(utterances, lambda text: policy.apply([text], "references")[0])
     scores = [
@@ -335,7 +341,7 @@ def make_report(
 
 
 def hypotheses_side(name: str) -> str:
-    """What the policy calls the texts of a system."""
+    """The name of a system's texts in the policy."""
     return f"hypotheses of {name}"
 
 

@@ -45,12 +45,24 @@ def check_report_folder(folder: Path, *, overwrite: bool) -> None:
     OutputError
         If a file is there that asr did not write, or that was changed since.
     """
+    check_output_folder(folder, (*DATA_FILES, PAGE), overwrite=overwrite)
+    check_folder(folder / MEDIA_FOLDER, foreign=lambda old: _foreign_media(old, overwrite=overwrite))
+
+
+def check_output_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Make a folder, and refuse files of these names there that must not be replaced; errors as above."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"output_dir={folder}: no folder can be made there ({error.strerror})") from error
-    OutputJournal(overwrite=overwrite).check(folder / name for name in (*DATA_FILES, PAGE))
-    check_folder(folder / MEDIA_FOLDER, foreign=lambda old: _foreign_media(old, overwrite=overwrite))
+    OutputJournal(overwrite=overwrite).check(folder / name for name in names)
+
+
+def write_contents(folder: Path, contents: Mapping[str, str], journal: OutputJournal) -> None:
+    """Write files by name; before anything is written, refuse those that must not be replaced."""
+    journal.check(folder / name for name in contents)
+    for name, content in contents.items():
+        journal.write(folder / name, content.encode("utf-8", "backslashreplace"))
 
 
 def write_report(
@@ -101,9 +113,8 @@ def write_report(
         _table(_confusion_rows(report)),
     )
     journal = OutputJournal(overwrite=overwrite)
-    journal.check(folder / name for name in (*DATA_FILES, PAGE))
-    for name, content in zip(DATA_FILES, contents, strict=True):
-        journal.write(folder / name, content.encode("utf-8", "backslashreplace"))
+    journal.check([folder / PAGE])
+    write_contents(folder, dict(zip(DATA_FILES, contents, strict=True)), journal)
     return _write_page(folder, report, media, journal, embed_megabytes=embed_megabytes, overwrite=overwrite)
 
 
@@ -147,7 +158,7 @@ def _write_page(
 
 
 def _foreign_media(folder: Path, *, overwrite: bool) -> str | None:
-    """What a folder of recordings and pictures holds besides them, in words; for `check_folder`."""
+    """A description of other files in a folder of recordings and pictures; for `check_folder`."""
     if overwrite:
         return foreign_entry(folder, lambda path: path.is_file() and bool(_MEDIUM.fullmatch(path.name)))
     return OutputJournal().foreign(folder)

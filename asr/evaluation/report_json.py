@@ -14,6 +14,7 @@ from asr.evaluation.report import (
     ErrorRate,
     EvaluationReport,
     ReferenceSummary,
+    ReportHead,
     SystemComparison,
     SystemReport,
     UtteranceReport,
@@ -29,10 +30,7 @@ MOST_CONFUSIONS = 200
 def report_object(report: EvaluationReport) -> dict[str, Any]:
     """A report for `json.dumps`: rates are shares of 1, times are seconds, infinite numbers are null."""
     baseline = report.baseline
-    return {
-        "format": REPORT_FORMAT,
-        "asr_version": report.asr_version,
-        "title": report.title,
+    return head_object(report) | {
         "references": references_object(report.references),
         "policy": _policy(report.policy),
         "systems": [_system(one) for one in report.systems],
@@ -45,8 +43,13 @@ def report_object(report: EvaluationReport) -> dict[str, Any]:
     }
 
 
+def head_object(report: ReportHead) -> dict[str, Any]:
+    """The first keys of every report, for JSON."""
+    return {"format": REPORT_FORMAT, "asr_version": report.asr_version, "title": report.title}
+
+
 def references_object(references: ReferenceSummary) -> dict[str, Any]:
-    """What was scored on, for JSON."""
+    """The references, for JSON."""
     return asdict(references) | {"names": list(references.names)}
 
 

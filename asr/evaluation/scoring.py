@@ -15,7 +15,7 @@ from asr.text.normalize import NORMALIZERS, normalize_text
 
 
 class Unit(Enum):
-    """What is counted."""
+    """The unit that is counted."""
 
     word = "word"
     character = "character"
@@ -132,7 +132,7 @@ def score(
     Raises
     ------
     TypeError
-        If one side is a single text instead of a list, or contains anything but texts.
+        If one side is a single text instead of a list, or contains values other than texts.
     ValueError
         If the two differ in length, or there is no normaliser of that name.
 

@@ -6,18 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 from asr.corpus.manifest import Utterance
 from asr.errors import ConfigError
-from asr.evaluation.report import EMBED_MEGABYTES, EvaluationReport, SystemComparison
+from asr.evaluation.report import EMBED_MEGABYTES, EvaluationReport, ReportHead, SystemComparison
 from asr.evaluation.scoring import Score
 from asr.evaluation.sources import read_references, split_regions
 from asr.evaluation.statistics import MeanRate, compare_means, mean_rate
 from asr.files import names_without_folders
-
-if TYPE_CHECKING:
-    pass
 
 # Files and folders beside those of the sets.
 _RESERVED = re.compile(r"report(_files|\..*)?|summary\..*|table\..*|\..*|.*\.csv", re.IGNORECASE)
@@ -31,11 +27,11 @@ class ReferenceSet:
     files: tuple[str, ...]
     utterances: tuple[Utterance, ...]
     is_named: bool
-    """by the user, and not after its files"""
+    """whether the user named it; else it has the name of its files"""
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """What reports call its references."""
+        """The names of its references in reports."""
         return (self.name,) if self.is_named else self.files
 
     @property
@@ -52,7 +48,7 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
     paths : sequence of str
         Files of references; each one is a set. UEM files among them restrict all sets.
     names : sequence of str
-        What the sets are called, in their order; after their files by default.
+        The names of the sets, in order; those of their files by default.
     pool : bool
         Read all files as one set.
 
@@ -74,7 +70,7 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
         before = first.get(target)
         first[target] = path
         if before is not None and not pool:
-            raise ConfigError(f"{path}: each file is a test set, and this one is that of {before} already")
+            raise ConfigError(f"{path}: each file is a test set, and this one is the same file as {before}")
     stems = names_without_folders([str(PurePath(path).with_suffix("")) for path in files])
     short = _distinct([stems[str(PurePath(path).with_suffix(""))] for path in files])
     sets = [
@@ -92,7 +88,7 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
 
 
 def _distinct(stems: Sequence[str]) -> list[str]:
-    """The last parts of paths, with as many folders as it takes for them to differ."""
+    """The last parts of paths, with as many folders as are needed to make them distinct."""
     parts = [PurePath(stem).parts for stem in stems]
     longest = max((len(one) for one in parts), default=1)
     for count in range(1, longest + 1):
@@ -103,7 +99,7 @@ def _distinct(stems: Sequence[str]) -> list[str]:
 
 
 def _check_names(sets: Sequence[ReferenceSet]) -> None:
-    """Refuse names that are no folders, or one folder for two sets."""
+    """Refuse names that cannot be folders, and one folder for two sets."""
     folders: dict[str, str] = {}
     for one in sets:
         if not one.name.strip() or _RESERVED.fullmatch(one.folder):
@@ -124,14 +120,12 @@ class SetReport:
 
 
 @dataclass(frozen=True, slots=True)
-class SetsReport:
+class SetsReport(ReportHead):
     """The errors of one or several systems on several test sets.
 
-    `asr.evaluate` and `make_sets_report` make it. The first system is the one that the report is about.
+    `asr.evaluate` and `make_sets_report` make it. The first system is the main one.
     """
 
-    asr_version: str
-    title: str | None
     systems: tuple[str, ...]
     sets: tuple[SetReport, ...]
     means: tuple[MeanRate, ...]

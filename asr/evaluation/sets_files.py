@@ -7,12 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asr.errors import ConfigError
-from asr.evaluation.baseline import REPORT_FORMAT
 from asr.evaluation.render.paper_tables import paper_table, table_csv, table_latex
 from asr.evaluation.render.sets_page import render_sets_page
 from asr.evaluation.render.sets_text import format_sets, sets_summary
-from asr.evaluation.report_json import comparison_object, rate_object, references_object
+from asr.evaluation.report_files import check_output_folder, write_contents
+from asr.evaluation.report_json import comparison_object, head_object, rate_object, references_object
 from asr.evaluation.sets import SetsReport
 from asr.evaluation.shared_names import shareable_sets
 from asr.files import OutputJournal
@@ -23,11 +22,7 @@ SETS_FILES = ("report.json", "report.txt", "summary.md", "table.tex", "table.csv
 
 def check_sets_folder(folder: Path, *, overwrite: bool) -> None:
     """Make the folder, and refuse files there that a report must not replace; errors as in `check_report_folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"output_dir={folder}: no folder can be made there ({error.strerror})") from error
-    OutputJournal(overwrite=overwrite).check(folder / name for name in SETS_FILES)
+    check_output_folder(folder, SETS_FILES, overwrite=overwrite)
 
 
 def write_sets(folder: Path, report: SetsReport, *, overwrite: bool = False) -> Path:
@@ -55,20 +50,14 @@ def write_sets(folder: Path, report: SetsReport, *, overwrite: bool = False) -> 
         table_csv(table),
         render_sets_page(report),
     )
-    journal = OutputJournal(overwrite=overwrite)
-    journal.check(folder / name for name in SETS_FILES)
-    for name, content in zip(SETS_FILES, contents, strict=True):
-        journal.write(folder / name, content.encode("utf-8", "backslashreplace"))
+    write_contents(folder, dict(zip(SETS_FILES, contents, strict=True)), OutputJournal(overwrite=overwrite))
     return folder / "report.html"
 
 
 def sets_object(report: SetsReport) -> dict[str, Any]:
     """The report for `json.dumps`: `sets.schema.json` describes it."""
     policy = report.sets[0].report.policy
-    return {
-        "format": REPORT_FORMAT,
-        "asr_version": report.asr_version,
-        "title": report.title,
+    return head_object(report) | {
         "policy": f"{policy.version}: {policy.name}",
         "systems": list(report.systems),
         "sets": [

@@ -1,4 +1,4 @@
-"""Names in reports that others will read: without the folders of the machine that made them."""
+"""Names in reports without the folders of the machine that made them: reports are read elsewhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def shareable(report: EvaluationReport) -> EvaluationReport:
 
 
 def _shared_policy(policy: PolicySummary, names: Mapping[str, str]) -> PolicySummary:
-    """With the short names of the systems, on whose texts each rule was counted."""
+    """A rule with the short names of the systems on whose texts it was counted."""
     sides = {hypotheses_side(name): hypotheses_side(short) for name, short in names.items()}
     rules = tuple(
         replace(rule, sides={sides.get(side, side): count for side, count in rule.sides.items()})
@@ -78,7 +78,7 @@ def _short_names(reports: Iterable[EvaluationReport]) -> dict[str, str]:
 
 
 def _source(system: SystemReport) -> str:
-    """What a system's name begins with: a bundle, or a file, in whose name a set may be left open."""
+    """The beginning of a system's name: a bundle, or a file, whose name may have a placeholder for the set."""
     paths = [value for name in _SOURCES if isinstance(value := system.about.get(name), str)]
     return next((path for path in paths if system.name.startswith(path)), system.name)
 
@@ -87,7 +87,7 @@ def _shared_about(system: SystemReport, names: Mapping[str, str]) -> dict[str, A
     about: dict[str, Any] = _without_folders(system.about)
     for name in _SOURCES:
         source = about.get(name) and system.about[name]
-        if source and system.name.startswith(source):  # as it is called everywhere else
+        if source and system.name.startswith(source):  # its name elsewhere
             about[name] = names[system.name][: len(names[system.name]) - len(system.name) + len(source)]
     if others := system.about.get("shares_pass_with"):
         about["shares_pass_with"] = [names.get(one, one) for one in others]

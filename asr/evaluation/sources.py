@@ -34,7 +34,7 @@ from asr.text.words import has_cut_words, join_words
 
 SUBTITLES = (".srt", ".vtt")
 HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", *SUBTITLES, ".trn", ".txt")
-_WANTED = "JSON lines, trn, stm, ctm or a text a line"
+_WANTED = "JSON lines, trn, stm, ctm or one text per line"
 # Bytes or characters that identify a format.
 _LOOKED_AT = 4096
 
@@ -52,7 +52,7 @@ class Spike:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a system wrote for an utterance."""
+    """The output of a system for an utterance."""
 
     text: str
     words: tuple[Word, ...] = ()
@@ -71,9 +71,9 @@ class Speed:
     core_seconds: float
     """processor time, without that of the other systems' decoders"""
     real_time_factor: float | None
-    """wall seconds a second of audio"""
+    """wall seconds per second of audio"""
     peak_memory_mb: float | None
-    """of the first system that ran; None of the others"""
+    """of the first system that ran; None for the others"""
     workers: int
     """processor cores used"""
     machine: Mapping[str, Any]
@@ -88,7 +88,7 @@ class System:
     outputs: Sequence[Output]
     """in the order of the references"""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """for JSON: where the texts come from"""
+    """for JSON: the source of the texts"""
     unreadable: int = 0
     """recordings that could not be read; their texts are empty"""
     speed: Speed | None = None
@@ -106,7 +106,7 @@ def _subtitle_files(folder: Path) -> list[Path]:
 
 
 def split_regions(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The files of references, and the UEM files among them, which say what is scored."""
+    """The files of references, and the UEM files among them, which select what is scored."""
     regions = [path for path in paths if Path(path).suffix.lower() == ".uem"]
     return [path for path in paths if path not in regions], regions
 
@@ -179,7 +179,7 @@ def _read_regions(maps: Sequence[str], paths: Sequence[str]) -> Regions:
     Raises
     ------
     ManifestError
-        If a file is none, or what it restricts has no times.
+        If a file is not a UEM file, or the references have no times.
     """
     problems = [
         f"{path}: its texts have no times, so a UEM file cannot restrict them: STM or CTM references are wanted"
@@ -194,7 +194,7 @@ def _read_regions(maps: Sequence[str], paths: Sequence[str]) -> Regions:
             regions.setdefault(key, []).extend(some)
         problems += _summarised(path, ".uem", lines, unread, as_references=True)
     if not paths:
-        problems.append(f"{maps[0]}: says what is scored: the references (STM or CTM) are wanted beside it")
+        problems.append(f"{maps[0]}: selects what is scored: name the references (STM or CTM) too")
     if problems:
         raise ManifestError(problems)
     return regions
@@ -378,7 +378,7 @@ def _choose_channel(reference: Utterance, channels: Sequence[str]) -> str | None
     wanted = str(reference.other.get("channel", ""))
     if wanted in channels:
         return wanted
-    # Other values of such a field, such as "telephone", are no channels.
+    # Other values of such a field, such as "telephone", are not channels.
     names_one = re.fullmatch(r"[A-Za-z]|\d{1,2}", wanted)
     return channels[0] if len(channels) == 1 and not names_one else None
 
@@ -450,7 +450,7 @@ def _check_format(path: str, content: str, *, as_references: bool) -> None:
     kind = recognize_format(_whole_lines(content[: _LOOKED_AT + 1]))
     if kind is None or kind.suffix == suffix or (suffix in SUBTITLES and kind.suffix in SUBTITLES):
         return
-    # What a file of NIST's formats or of subtitles holds is known best by its reader, which names it if nothing fits.
+    # The reader of a NIST format or of subtitles reports a wrong format itself.
     is_of_lines = suffix in _NOTATIONS and kind.suffix is not None and kind.suffix not in SUBTITLES
     is_text = suffix == ".txt" and kind.suffix != ".jsonl" and len(content.strip().splitlines()) < 2
     if not is_of_lines and not is_text:
@@ -507,6 +507,6 @@ def _repeated_ids(utterances: Sequence[Utterance]) -> list[str]:
     problems = []
     for one in utterances:
         if one.id in first:
-            problems.append(f"{one.where}: the id {one.id!r} is that of {first[one.id]} already")
+            problems.append(f"{one.where}: the id {one.id!r} occurs in {first[one.id]} already")
         first.setdefault(one.id, one.where)
     return problems

@@ -14,7 +14,7 @@ from asr.evaluation.scoring import Score, Unit, UtteranceScore
 Floats = npt.NDArray[np.float64]
 
 ENOUGH_SPEAKERS = 8
-"""with fewer, resampling speakers says too little about other speakers"""
+"""with fewer, resampled speakers represent other speakers badly"""
 SIGNIFICANT = 0.05
 """a difference is significant if its p is below this"""
 ROUNDS = 10_000
@@ -24,7 +24,7 @@ _LEVEL = 0.95
 _DETECTABLE_ERRORS = 1.96 + 0.84
 # Draws that are summed at once: a few MB.
 _DRAWN_AT_ONCE = 1 << 19
-# Consecutive words that both systems have right, which separate two segments, as in NIST's scoring program.
+# Consecutive words that both systems have correct, which separate two segments, as in NIST's scoring program.
 _BUFFER_WORDS = 2
 
 
@@ -45,7 +45,7 @@ class MatchedPairs:
     """The matched-pairs sentence-segment word error test (MAPSSWE)."""
 
     segments: int
-    """stretches with an error of at least one system, separated by words that both have right"""
+    """segments with an error of at least one system, separated by words that both have correct"""
     mean: float
     """errors of the first system minus those of the second, per segment"""
     z: float
@@ -145,7 +145,7 @@ def rate_intervals(
 
 
 def mean_rate(results: Sequence[Score], speakers: Sequence[Sequence[str | None]], *, seed: int = 1) -> MeanRate:
-    """The mean of the word error rates of several test sets, each with the same weight, as leaderboards give it.
+    """The mean of the word error rates of several test sets, each with the same weight, as in leaderboards.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def compare_means(
 
 
 def _joined(units: Sequence[tuple[str, int]]) -> tuple[str, int]:
-    """What was drawn in all sets together, and how many of them there are."""
+    """The units that were drawn in all sets, and their number."""
     kinds = list(dict.fromkeys(unit for unit, _ in units))
     return " and ".join(kinds), sum(count for _, count in units)
 
@@ -277,7 +277,7 @@ def _comparison(
 
 
 def times_as_much_speech(comparison: Comparison) -> float | None:
-    """How many times the speech of this test set shows the difference that it has in four of five cases.
+    """The multiple of this test set that shows its difference in four of five cases.
 
     The standard error of a difference falls with the square root of the number of utterances (or speakers).
 
@@ -352,7 +352,7 @@ def _matched_pairs(pairs: Sequence[tuple[UtteranceScore, UtteranceScore]]) -> Ma
 def segment_errors(first: UtteranceScore, second: UtteranceScore) -> list[tuple[int, int]]:
     """Errors of two systems in each segment of an utterance in which one of them has any.
 
-    Segments are separated by two or more words in a row that both have right. Where the systems are scored against
+    Segments are separated by two or more consecutive words that both have correct. Where the systems are scored against
     different alternatives of a reference, its words cannot be matched, and the utterance is one segment.
     """
     if first.reference != second.reference:

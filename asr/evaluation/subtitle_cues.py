@@ -16,7 +16,7 @@ _VTT_BLOCKS = ("WEBVTT", "NOTE", "STYLE", "REGION")
 
 
 def read_cues(lines: Sequence[tuple[str, str]], problems: list[str]) -> list[Word]:
-    """The words of subtitles, which share the time of their cue by their numbers of characters.
+    """The words of subtitles; the time of a cue is divided among them by their numbers of characters.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def read_cues(lines: Sequence[tuple[str, str]], problems: list[str]) -> list[Wor
         `file:line` and the line's text. A first line WEBVTT makes it WebVTT: then markup, escapes, notes and styles are
         removed; of SubRip, the usual markup.
     problems : list of str
-        Gets a line for every block that is no cue.
+        Gets a line for every block that is not a cue.
     """
     is_vtt = bool(lines) and lines[0][1].lstrip("\ufeff").startswith("WEBVTT")
     words: list[Word] = []

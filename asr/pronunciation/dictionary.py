@@ -62,10 +62,10 @@ class Pronunciations(Mapping[str, tuple[Pronunciation, ...]]):
 
 
 def read_dictionary(path: str | Path) -> Pronunciations:
-    """Read a dictionary: a word and its phones a line, in the format of CMUdict or of Kaldi's lexicon.txt.
+    """Read a dictionary: a word and its phones per line, in the format of CMUdict or of Kaldi's lexicon.txt.
 
-    A word may come several times, with or without a number: "the", "the(2)". Words are brought to lower case, digits of
-    stress dropped, and what became equal merged. Lines that begin with ";;;", and what follows " #", are comments.
+    A word may come several times, with or without a number: "the", "the(2)". Words become lower case, digits of
+    stress are removed, equal pronunciations merged. Lines that begin with ";;;", and text after " #", are comments.
 
     Parameters
     ----------
@@ -100,18 +100,18 @@ def parse_dictionary(lines: IO[bytes], path: str | Path) -> Pronunciations:
             continue
         word, *phones = fields
         if not phones:
-            raise LanguageModelError(where, f"a word and its phones are wanted, but {word!r} has no phones")
+            raise LanguageModelError(where, f"a word and its phones are expected, but {word!r} has no phones")
         wrong = [phone for phone in phones if not _PHONE.match(phone)]
         if wrong:
             raise LanguageModelError(
-                where, f"{wrong[0]!r} is no phone: letters are wanted, with at most one digit of stress, as in AH0"
+                where, f"{wrong[0]!r} is no phone: a phone is letters with at most one digit of stress, as in AH0"
             )
         words.setdefault(_VARIANT.sub("", word).lower(), []).append(
             tuple(phone.rstrip("012").upper() for phone in phones)
         )
     if not words:
         raise LanguageModelError(
-            path, "holds no words: a word and its phones a line are wanted, as in `about AH B AW T`"
+            path, "holds no words: a word and its phones per line are expected, as in `about AH B AW T`"
         )
     return Pronunciations(words)
 

@@ -100,7 +100,7 @@ class G2p:
         for name in shapes.keys() | weights.keys():
             found = weights[name].shape if name in weights else None
             if found != shapes.get(name):
-                raise ConfigError(f"weights {name!r} have shape {found}, wanted is {shapes.get(name)}")
+                raise ConfigError(f"weights {name!r} have shape {found}; it must be {shapes.get(name)}")
             if not np.isfinite(weights[name]).all():
                 raise ConfigError(f"weights {name!r} are not all finite")
         self.settings = settings
@@ -117,7 +117,7 @@ class G2p:
             If the file cannot be read, or is not such a model.
         """
         try:
-            # Of its bytes, not its path: of a damaged file, NumPy would leave the handle open.
+            # From its bytes, not its path: NumPy would leave the handle of a damaged file open.
             with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
                 header = json.loads(bytes(file["header"]))
                 if header["format"] != FORMAT:
@@ -132,7 +132,7 @@ class G2p:
             ) from error
 
     def save(self, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:
-        """Write the model whole or not at all, with weights in half precision.
+        """Write the model atomically, with weights in half precision.
 
         Parameters
         ----------
@@ -196,8 +196,8 @@ class G2p:
         plain = _without_diacritics(word)
         unknown = [letter for letter in dict.fromkeys(plain) if letter not in self._numbers]
         if unknown or not plain:
-            wanted = f"a word of the letters {self.settings.letters} is wanted"
-            raise ConfigError(f"{wanted}, {word!r} holds {unknown[0]!r}" if unknown else f"{wanted}, not an empty one")
+            wanted = f"a word must consist of the letters {self.settings.letters}"
+            raise ConfigError(f"{wanted}; {word!r} holds {unknown[0]!r}" if unknown else f"{wanted}; it is empty")
         return [self._numbers[letter] for letter in plain]
 
     def _run(self, letters: npt.NDArray[np.int64]) -> Floats:
@@ -217,7 +217,7 @@ class G2p:
 def prefix_search(
     log_probs: Floats, n_best: int, *, beam_width: int, min_log_prob: float = -math.inf
 ) -> list[tuple[tuple[int, ...], float]]:
-    """The likeliest label sequences of one CTC output, the empty one left out.
+    """The likeliest label sequences of one CTC output, without the empty one.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def _without_diacritics(word: str) -> str:
 
 
 def _of_equal_length(numbers: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Places of words of the same length, so many at a time that memory stays small."""
+    """Positions of words of the same length, in groups that limit the memory."""
     by_length: dict[int, list[int]] = {}
     for place, word in enumerate(numbers):
         by_length.setdefault(len(word), []).append(place)

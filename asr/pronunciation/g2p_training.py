@@ -75,7 +75,7 @@ def split_dictionary(
 def usable_examples(dictionary: Mapping[str, Variants], settings: G2pSettings) -> list[tuple[str, Pronunciation]]:
     """Every word with every pronunciation that the network can spell: known letters, and as many steps as CTC needs.
 
-    What is left out are abbreviations ("www") and words with periods ("a.m.").
+    This excludes abbreviations ("www") and words with periods ("a.m.").
     """
     letters = set(settings.letters)
     return [
@@ -137,7 +137,7 @@ def train_network(
     examples : sequence of (word, pronunciation)
         As `usable_examples` gives them.
     on_step : callable
-        Is given the number of the step, the number of all steps, and the step's loss in nats a phone.
+        Called with the number of the step, the number of all steps, and the step's loss in nats per phone.
     """
     rng = random.Random(training.seed)
     steps = training.epochs * sum(1 for _ in _batches(examples, training.batch_words, random.Random(0)))
@@ -198,7 +198,7 @@ def measure(
 
 
 def _loss(y_true: Any, y_pred: Any) -> Any:
-    """Nats a phone of a batch."""
+    """The loss of a batch, in nats per phone."""
     y_true = ops.cast(y_true, "int32")
     nats = ctc_nats(y_pred, y_true[:, 0], y_true[:, 2:], y_true[:, 1])
     return ops.sum(nats) / ops.cast(ops.sum(y_true[:, 1]), "float32")

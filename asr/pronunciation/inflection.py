@@ -137,7 +137,7 @@ def _add(*ending: str) -> Callable[[Pronunciation], Pronunciation]:
     return lambda phones: (*phones, *ending)
 
 
-# The first rule whose stem is known counts, so a longer ending precedes those that it ends with.
+# The first rule whose stem is known applies, so a longer ending precedes the shorter ones that it contains.
 _RULES: tuple[tuple[str, Callable[[str], Iterator[str]], Callable[[Pronunciation], Pronunciation]], ...] = (
     ("'s", _possessive_stems, _add_s),
     ("s'", _plural_possessive_stems, _add()),

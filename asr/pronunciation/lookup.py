@@ -1,4 +1,4 @@
-"""The pronunciations of any words: from a dictionary where it has them, else by rule, else from letters."""
+"""The pronunciations of any words: from a dictionary, else by rule, else from their letters."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def look_up(
     """
     found: dict[str, Found | None] = {word: _without_g2p(word, dictionary) for word in words}
     if g2p:
-        # The stem of a possessive is the better known sequence of letters, and the ending follows a rule.
+        # The stem of a possessive is the more common sequence of letters, and a rule gives the ending.
         stems = {
             word: word.removesuffix("'s") or word
             for word, one in found.items()

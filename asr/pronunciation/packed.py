@@ -1,4 +1,4 @@
-"""A pronunciation dictionary as arrays: what a bundle keeps, since text would take longer to read than to use."""
+"""A pronunciation dictionary as arrays: a bundle stores it so, because reading text takes longer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAGIC = b"PK\x03\x04"  # of a zip archive, which an .npz file is
 _LARGEST = 1 << 28
 MOST_PHONES = 255
 """numbers of phones take a byte each"""
-# What NumPy and zipfile raise on damaged archives; RuntimeError is of one that claims to be encrypted.
+# Errors of NumPy and zipfile for damaged archives; RuntimeError is that of one that claims to be encrypted.
 _DAMAGE = (ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
@@ -63,11 +63,11 @@ class PackedDictionary:
 
     @cached_property
     def pronunciations(self) -> Mapping[str, tuple[Pronunciation, ...]]:
-        """As a mapping, whose values are made when they are asked for."""
+        """As a mapping, whose values are made on access."""
         return _Pronunciations(self)
 
     def extended(self, more: Mapping[str, Sequence[Pronunciation]]) -> PackedDictionary:
-        """With further words, which it lacks."""
+        """The dictionary with further words, which it lacks."""
         if not more:
             return self
         added = PackedDictionary.pack(more)

@@ -1,4 +1,4 @@
-"""The phones of English, and which number of a phone output is which phone."""
+"""The phones of English, and the numbers of phones in a phone output."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class PhoneSet:
     def decode(self, numbers: Iterable[int]) -> list[list[str]]:
         """The words, as lists of phones, that a sequence of numbers spells.
 
-        Phones before the first beginning of a word make a word of their own.
+        Phones before the first word-initial phone are a word of their own.
 
         Raises
         ------

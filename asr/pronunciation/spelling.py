@@ -20,7 +20,7 @@ _RULES = tuple(
 
 
 def american_spellings(word: str) -> Iterator[str]:
-    """Spellings that may be the American ones of a word in lower case; which of them is a word, a dictionary says.
+    """Spellings that may be the American ones of a word in lower case; a dictionary decides which of them are words.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Recognition: recordings in, transcripts out."""
+"""Recognition: from recordings and streams to transcripts."""

@@ -23,7 +23,7 @@ class AcousticOutput:
     notes: tuple[str, ...] = ()
     """as of a `Transcript`"""
     layer: str = CHARACTERS
-    """the output layer of the model that the log-probabilities are of, named as in `asr.acoustic.outputs`"""
+    """the model's output layer that gave the log-probabilities, named as in `asr.acoustic.outputs`"""
 
     def log_probs(self) -> LogProbs:
         """All steps from the first one on [shape=(steps, symbols)], with certain blanks where there is

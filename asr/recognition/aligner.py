@@ -12,8 +12,8 @@ import numpy.typing as npt
 from asr.acoustic.outputs import PHONES
 from asr.audio.segment import AudioSource
 from asr.bundle import Bundle
-from asr.decoding.alignment import Alignment, AlignmentError, align_symbols
-from asr.errors import AudioError
+from asr.decoding.alignment import Alignment, align_symbols
+from asr.errors import AlignmentError, AudioError
 from asr.recognition.acoustic_output import AcousticOutput
 from asr.recognition.shared import shared_transcriber
 from asr.recognition.windows import LogProbs
@@ -22,11 +22,11 @@ from asr.text.alphabet import BLANK
 from asr.text.normalize import normalize_text
 from asr.text.transcript import Transcript, Word
 
-# A symbol that is impossible counts as this, a natural log-probability.
+# The lowest natural log-probability of a symbol: impossible ones get it too.
 _LOWEST = -50.0
-# An utterance keeps some of the silence around it.
+# An utterance keeps this much of the silence around it.
 _MARGIN_SECONDS = 0.2
-# None is cut shorter than this part of the longest, if there is a choice.
+# No cut is shorter than this share of the longest, if there is a choice.
 _SHORTEST_PART = 1 / 3
 
 
@@ -41,7 +41,7 @@ class Spelling:
     unknown: tuple[str, ...]
     """words with characters outside the alphabet, which are skipped"""
     spaces: tuple[str, ...]
-    """what stands before each word in the text: a space, or nothing"""
+    """the text before each word: a space, or nothing"""
 
     @property
     def text(self) -> str:
@@ -56,7 +56,7 @@ def spell(text: str, bundle: Bundle) -> Spelling:
     labels: list[str] = []
     spaces: list[str] = []
     unknown = []
-    before, position = "", 0  # what no word was there yet to take
+    before, position = "", 0  # text before the first word
     for start, end in bundle.alphabet.words(text):
         word, space = text[start:end], text[position:start]
         position = end
@@ -78,14 +78,14 @@ def spell(text: str, bundle: Bundle) -> Spelling:
 
 
 def align(path: AudioSource, text: str, *, bundle: str | Path | Bundle = "en") -> Transcript:
-    """Find where in a recording each word of a known text is said.
+    """Find the time of each word of a known text in its recording.
 
     Parameters
     ----------
     path : str, Path or AudioSegment
         A recording of any length and common format.
     text : str
-        What is said in it. Words with no character that the bundle knows stay with the word before them.
+        The spoken words. A word without any character that the bundle knows stays with the word before it.
     bundle : Bundle, str or Path
         A loaded bundle, its folder, or the name of one that ships.
 
@@ -119,7 +119,7 @@ def align(path: AudioSource, text: str, *, bundle: str | Path | Bundle = "en") -
 
 
 def align_text(output: AcousticOutput, spelling: Spelling, bundle: Bundle, step_seconds: float) -> Transcript:
-    """Where each word of a text is said.
+    """The time of each word of a text.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class Cut:
 
     @property
     def score(self) -> float:
-        """The mean of its words'."""
+        """The mean score of its words."""
         return float(np.mean([word.confidence or 0.0 for word in self.words]))
 
 
@@ -218,7 +218,7 @@ def cut_utterances(
     duration : float
         Seconds of the recording.
     spaces : sequence of str, optional
-        What stands before each word; a space by default.
+        The text before each word; a space by default.
 
     Returns
     -------
@@ -229,7 +229,7 @@ def cut_utterances(
     cuts = []
     first = 0
     while first < len(words):
-        # Ends that are not too far, by the pause behind them.
+        # Candidates for the end, by the pauses after them.
         ends = [first + 1]
         for end in range(first + 2, len(words) + 1):
             if words[end - 1].end - words[first].start + 2 * _MARGIN_SECONDS > longest:
@@ -241,7 +241,7 @@ def cut_utterances(
             last = max(long_enough or ends[-1:], key=lambda end: (pauses[end], end))
         else:
             last = ends[-1]
-        # Some of the silence around, but no more than half of what is there.
+        # Some of the silence around, but at most half of it.
         begins, ends_at = words[first].start, words[last - 1].end
         before = (words[first - 1].end + begins) / 2 if first else 0.0
         after = (ends_at + words[last].start) / 2 if last < len(words) else duration

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from asr.settings.live import EndpointConfig
 
-# In a segment that is too long, a shorter pause is enough the longer it gets: none after ten seconds.
+# In a segment that is too long, the pause that ends it gets shorter, down to none after ten seconds.
 _SHORT_PAUSE_SECONDS, _PATIENCE_SECONDS = 0.3, 10.0
 
 
@@ -17,12 +17,12 @@ class Endpointer:
     ----------
     settings : EndpointConfig
     end_log_prob : callable
-        Gives the natural log-probability of a sentence's end after a text, or None if that is not known.
+        Returns the natural log-probability of a sentence's end after a text, or None if it is unknown.
 
     Notes
     -----
     Source: the rules of Kaldi's `OnlineEndpointConfig` (D. Povey et al., "The Kaldi Speech Recognition Toolkit", ASRU
-    2011): silence that is long, or shorter where the search is sure to be at the end of a sentence, and a limit.
+    2011): a long silence, a shorter one where the end of a sentence is likely, and a limit of length.
     """
 
     def __init__(self, settings: EndpointConfig, end_log_prob: Callable[[str], float | None]) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 from tqdm import tqdm
@@ -36,7 +36,7 @@ from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import BLANK
 from asr.text.normalize import NORMALIZERS
 
-# Less likely symbols of a step are no spikes: a page with more would be unreadable.
+# Less likely symbols of a step are left out: a page with more would be unreadable.
 _LEAST_PROBABILITY = 0.15
 
 _log = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ class Candidate:
     decoder: DecoderConfig
     """resolved: no `AutoConfig`"""
     bundle_name: str
-    """as the user calls it"""
+    """its name as the user gave it"""
 
     @property
     def name(self) -> str:
-        """What reports call the system."""
+        """The name of the system in reports."""
         return f"{self.bundle_name}, {describe_decoder(self.decoder)}"
 
 
@@ -92,7 +92,7 @@ def run_systems(
     job : RecognitionJob
         Channel, track, engine, limits and processor cores.
     load_engine : callable
-        Makes what runs a bundle's model.
+        Makes the runtime of a bundle's model.
     frame_seconds : float >= 0
         Recordings up to this length get their log-mel frames.
     on_recording : callable
@@ -144,7 +144,7 @@ class _Pass:
     decoding_seconds: list[float] = field(init=False)
 
     def run(self, utterances: Sequence[Utterance], frame_seconds: float) -> Iterator[tuple[int, Recognition]]:
-        """Transcribe, and give the index and the results of every readable recording."""
+        """Transcribe; yields the index and the results of every readable recording."""
         bundle, job = self.group[0].bundle, self.job
         self.before, started = usage(), time.monotonic()
         readers = Readers(Limits(hours=job.max_hours, timeout=job.timeout))
@@ -199,7 +199,7 @@ class _Pass:
     def _about(self, number: int) -> dict[str, Any]:
         candidate = self.group[number]
         settings = asdict(candidate.decoder)
-        if settings.get("lm"):  # its folder does not concern the readers of a report
+        if settings.get("lm"):  # a report does not show its folder
             settings["lm"] = Path(settings["lm"]).name
         about = {
             "bundle": candidate.bundle_name,
@@ -240,34 +240,31 @@ def _spikes(output: AcousticOutput, candidate: Candidate, step_seconds: float) -
     return tuple(found)
 
 
-@overload
-def evaluate(
-    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]],
-    *,
-    bundle: str | Path | Bundle = ...,
-    decoder: DecoderConfig | None = ...,
-    normalizer: NormalizerConfig | Literal["none", "standard"] = ...,
-    english: bool = ...,
-    slice_by: Sequence[str] = ...,
-    title: str | None = ...,
-) -> EvaluationReport: ...
+OneSet = str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]]
+"""a manifest, several manifests, or pairs of a recording and its text"""
+
+
+class _Options(TypedDict, total=False):
+    """The keyword arguments of `evaluate`, for its overloads."""
+
+    bundle: str | Path | Bundle
+    decoder: DecoderConfig | None
+    normalizer: NormalizerConfig | Literal["none", "standard"]
+    english: bool
+    slice_by: Sequence[str]
+    title: str | None
 
 
 @overload
-def evaluate(
-    references: Mapping[str, str | Path],
-    *,
-    bundle: str | Path | Bundle = ...,
-    decoder: DecoderConfig | None = ...,
-    normalizer: NormalizerConfig | Literal["none", "standard"] = ...,
-    english: bool = ...,
-    slice_by: Sequence[str] = ...,
-    title: str | None = ...,
-) -> SetsReport: ...
+def evaluate(references: OneSet, **options: Unpack[_Options]) -> EvaluationReport: ...
+
+
+@overload
+def evaluate(references: Mapping[str, str | Path], **options: Unpack[_Options]) -> SetsReport: ...
 
 
 def evaluate(
-    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]] | Mapping[str, str | Path],
+    references: OneSet | Mapping[str, str | Path],
     *,
     bundle: str | Path | Bundle = "en",
     decoder: DecoderConfig | None = None,
@@ -349,9 +346,7 @@ def evaluate(
     return make_sets_report(sets, reports, title)
 
 
-def _utterances(
-    references: str | Path | Sequence[str | Path] | Sequence[tuple[str | Path, str]],
-) -> tuple[list[Utterance], list[str]]:
+def _utterances(references: OneSet) -> tuple[list[Utterance], list[str]]:
     """The utterances, and the names of the manifests that they come from."""
     if isinstance(references, str | Path):
         return read_references([str(references)]), [str(references)]

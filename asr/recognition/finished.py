@@ -5,18 +5,22 @@ The journal of all outputs (`asr.files.OutputJournal`), with the recording and t
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asr.files import OutputJournal, digest_of, write_atomically
+from asr.errors import OutputError, printable
+from asr.files import OutputJournal, digest_of, output_error, write_atomically
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = ".asr-transcripts"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A recording as it lay on disk, and what it was transcribed with."""
+    """The state of a recording on disk, and the settings that transcribed it."""
 
     size: int
     changed: int
@@ -28,7 +32,7 @@ class Source:
 
     @classmethod
     def of(cls, recording: Path, settings: str, segment: str = "") -> Source | None:
-        """None if the recording is not there."""
+        """None if the recording does not exist."""
         try:
             status = recording.stat()
         except (OSError, ValueError):
@@ -37,21 +41,21 @@ class Source:
 
 
 class Journal(OutputJournal):
-    """What is known of the transcripts of some folders.
+    """The records of the transcripts in some folders.
 
     Parameters
     ----------
     shard : str
         Part of the file's name: processes that share a folder each write a file of their own, and read all.
     overwrite : bool
-        Replace files that were not written here, too.
+        Also replace files that asr did not write.
     """
 
     def __init__(self, shard: str = "", *, overwrite: bool = False) -> None:
         super().__init__(overwrite=overwrite, name=f"{_PREFIX}.{shard}.jsonl" if shard else f"{_PREFIX}.jsonl")
 
     def is_finished(self, output: Path, source: Source | None) -> bool:
-        """Whether the transcript is there, made of just this recording with just these settings.
+        """Whether the transcript exists and was made from this recording with these settings.
 
         One that was edited since counts as finished, so that corrections are not lost.
         """
@@ -66,7 +70,7 @@ class Journal(OutputJournal):
         return digest in made or digest not in {line["digest"] for line in lines}
 
     def write(self, output: Path, content: bytes, source: Source | None = None) -> None:
-        """Write a transcript whole or not at all, and remember it; whether it may be written, `check` knows.
+        """Write a transcript atomically, and record it; `check` tests before whether it may be written.
 
         Raises
         ------
@@ -75,6 +79,16 @@ class Journal(OutputJournal):
         """
         self.record(output, content, None if source is None else asdict(source))
         write_atomically(output, content)
+
+    def write_text(self, output: Path, text: str, source: Source | None = None) -> bool:
+        """Check and write a transcript; where it cannot be written, log the error and return False."""
+        try:
+            self.check([output])  # it may have been created since the first check
+            self.write(output, printable(text).encode("utf-8", "surrogateescape"), source)
+        except (OutputError, OSError) as error:
+            _log.error("%s", output_error(output, error))
+            return False
+        return True
 
 
 def _source(line: dict[str, Any]) -> Source | None:

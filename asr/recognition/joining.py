@@ -39,7 +39,7 @@ def _join(stretches: Sequence[tuple[int, list[Hypothesis]]], separator: str) -> 
 
 
 def best_combinations(choices: Sequence[Sequence[tuple[Item, float]]]) -> list[tuple[tuple[Item, ...], float]]:
-    """The combinations of one item of each choice with the highest sums of scores, best first, as many as the longest
+    """The combinations of one item of each choice with the highest sums of scores, best first: as many as the longest
     choice has items."""
     count = max((len(some) for some in choices), default=1)
     if count == 1:

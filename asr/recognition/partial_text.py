@@ -1,4 +1,4 @@
-"""Chooses which words of a text that still grows are shown, so that few of them have to be withdrawn."""
+"""Chooses the words of a growing text that are shown, so that few of them have to be withdrawn."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PartialText:
         growing : bool
             Whether an incomplete word follows: a shown word in its place stays.
         settled : int >= 0
-            Of which so many cannot change: they are shown at once.
+            The number of words that cannot change: they are shown at once.
         """
         now = tuple(words)
         agreed = max(_common(self._last, now), settled)

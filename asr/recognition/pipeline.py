@@ -26,13 +26,13 @@ from asr.errors import AudioError
 from asr.recognition.window_queues import WindowQueues
 from asr.recognition.windows import LogProbs, Window, WindowCutter, is_silent
 
-# Recordings that are begun before they are needed, at least.
+# Recordings that are at least begun before they are needed.
 _FILES_AHEAD = 8
 # Bytes of windows that may wait for the model or the decoder, whatever the number of recordings.
 _BYTES_AHEAD, _BYTES_AHEAD_PER_CORE = 64 << 20, 2 << 20
 
 Progress = Callable[[int, float, float], object]
-"""called with the number of a recording, its seconds that are done, and their share (0 if unknown)"""
+"""called with the number of a recording, the seconds of it that are done, and their share (0 if unknown)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class AcousticPipeline:
     model : AcousticModel
     readers : Readers
     cores : threading.Semaphore
-        Held by whatever computes, here and elsewhere.
+        Held by every thread that computes, here and elsewhere.
     workers : int > 0
         Its size: processor cores to use.
     channel : str

@@ -21,7 +21,7 @@ _lock = threading.Lock()
 
 
 def shared_transcriber(bundle: str | Path | Bundle, decoder: DecoderConfig | None) -> Transcriber:
-    """A transcriber of this process, made when it is first asked for, or when one of its files has changed.
+    """A transcriber of this process, made on first use, and again when one of its files has changed.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def shared_transcriber(bundle: str | Path | Bundle, decoder: DecoderConfig | Non
 
 def _bundle_key(bundle: str | Path | Bundle) -> Any:
     if isinstance(bundle, Bundle):
-        return "loaded", id(bundle)  # which the transcriber keeps from being another's
+        return "loaded", id(bundle)  # the transcriber keeps the bundle alive, so that its id is not reused
     folder = bundle_folder(bundle)
     return os.path.realpath(folder), [(path.name, _version(path)) for path in sorted(folder.iterdir())]
 
 
 def _decoder_key(decoder: DecoderConfig) -> list[Any]:
-    """The settings, and which versions of the files they name are there now."""
+    """The settings, and the current versions of the files that they name."""
     values = asdict(decoder)
     return [(name, value, _version(value) if isinstance(value, str) else None) for name, value in values.items()]
 
@@ -62,7 +62,7 @@ def _version(path: str | Path) -> tuple[int, int, int] | None:
 
 
 def _begin_again() -> None:
-    """In a fork: other threads, which are not there, may have held locks of what was kept."""
+    """In a fork: threads of the parent, which do not exist here, may have held locks of the kept transcribers."""
     global _lock
     _lock = threading.Lock()
     _transcribers.clear()

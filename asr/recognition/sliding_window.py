@@ -59,11 +59,11 @@ class StreamOutput:
     log_probs: LogProbs
     """natural log-probabilities of the steps that no output covers with full right context [shape=(steps, symbols)]"""
     final: int
-    """how many of them have their full right context now: later outputs begin after them"""
+    """the number of them that have their full right context: later outputs begin after them"""
 
 
 class SlidingWindow:
-    """A window over a stream that ends where the stream ends: context, what is new, and right context.
+    """A window that ends where the stream ends: left context, new samples, and right context.
 
     Frames are computed once. The window is normalised as an utterance is.
 
@@ -123,7 +123,7 @@ class SlidingWindow:
         return output
 
     def _extend(self, samples: SampleBuffer, last: bool) -> None:
-        """Compute the frames whose samples have all come."""
+        """Compute the frames whose samples have all arrived."""
         settings = self._log_mel.settings
         first = self._first_frame + len(self._frames)
         end = 1 + samples.end // self._hop if last else max(0, samples.end - settings.window_samples // 2) // self._hop

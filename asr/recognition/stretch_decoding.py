@@ -46,7 +46,7 @@ class PendingTranscript:
 
 
 class StretchDecoder:
-    """A decoder with what makes words and confidences of its hypotheses.
+    """A decoder, which also makes words and confidences from its hypotheses.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class StretchDecoder:
         return None if scores is None else float(scores[-1])
 
     def complete_words(self, text: str) -> int:
-        """How many words at the beginning of a text of a stream no longer grow."""
+        """The number of words at the beginning of a stream's text that are complete."""
         words, separator = len(self.alphabet.words(text)), self.alphabet.separator
         is_complete = self._decoder.over_words or not separator or text.endswith(separator)
         return words if is_complete else max(0, words - 1)
@@ -169,7 +169,7 @@ class RecordingDecoder:
         self._stitcher = Stitcher(decoder.step_seconds)
 
     def push(self, source: AudioSource, event: WindowOutput | EndOfRecording | AudioError) -> None:
-        """Take the next window of a recording, or its end; decode as soon as there is enough."""
+        """Take the next window of a recording, or its end; decode as soon as there are enough stretches."""
         if self._add(source, event):
             self.flush()
 
@@ -179,7 +179,7 @@ class RecordingDecoder:
             yield from self.flush_in_slices()
 
     def _add(self, source: AudioSource, event: WindowOutput | EndOfRecording | AudioError) -> bool:
-        """Whether there is enough to decode now."""
+        """Whether there are enough stretches to decode."""
         if not self.pending or self.pending[-1].outcome is not None:
             self.pending.append(PendingTranscript(source))
             self._stitcher = Stitcher(self._decoder.step_seconds)
@@ -195,7 +195,7 @@ class RecordingDecoder:
         return len(self._waiting) >= self._decoder.at_once
 
     def flush(self) -> None:
-        """Decode what has come so far."""
+        """Decode the stretches so far."""
         self._decoder.decode(self._waiting)
         self._waiting = []
 

@@ -1,4 +1,4 @@
-"""Windows between the threads that read recordings and the one that decodes them, bounded in memory all together."""
+"""Queues of windows between the threads that read recordings and the one that decodes, with a common memory limit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class WindowQueues(Generic[Item]):
     Parameters
     ----------
     most_bytes : int > 0
-        What all queues may hold. The recording that is taken from now may always have its windows wait: else those
-        after it could fill all queues while it waits for room.
+        The limit of all queues together. Windows of the recording that is taken from are always accepted: else later
+        recordings could fill all queues while it waits for room.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -30,7 +30,7 @@ class WindowQueues(Generic[Item]):
         self._changed = threading.Condition()
 
     def put(self, number: int, item: Item, size: int = 0) -> bool:
-        """Append to the queue of a recording as soon as there is room for so many bytes; False if all are closed."""
+        """Append to the queue of a recording as soon as there is room for its bytes; False if all are closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or self._has_room(number, size))
             if self._is_closed:
@@ -46,7 +46,7 @@ class WindowQueues(Generic[Item]):
         return number == self._current or self._bytes + size <= self._most_bytes
 
     def get(self, number: int) -> Item:
-        """Wait for the next item of a recording; no one before it is asked for again."""
+        """Wait for the next item of a recording; earlier recordings are not asked for again."""
         with self._changed:
             if number != self._current:
                 self._queues.pop(self._current, None)

@@ -18,7 +18,7 @@ from asr.text.alphabet import BLANK
 
 WHOLE_SECONDS = 35.0
 """a recording up to this length is one window"""
-# Lengths between cuts. The features of a window are normalised by what it holds: long ones mix speakers and rooms.
+# Lengths between cuts. Features are normalised per window: long windows mix speakers and rooms.
 SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 10.0
 OVERLAP_SECONDS = 1.0
 """of context beyond the cuts of a window, on either side"""
@@ -28,8 +28,8 @@ SILENCE_PEAK = 1e-4
 # A seam keeps this share of the overlap away from the windows' ends, where the model has context on one side only.
 _SEAM_MARGIN = 0.25
 _SEAM_STEPS = 5
-# A stretch ends in the first pause after so many seconds, or after so many without one. The stretches of an hour are
-# decoded together, which is several times faster than one after the other.
+# A stretch ends in the first pause after the first number of seconds, or after the second without one. The stretches of
+# an hour are decoded together, which is several times faster than one after the other.
 _SHORTEST_STRETCH_SECONDS, _LONGEST_STRETCH_SECONDS = 15.0, 60.0
 _CERTAIN = -0.05  # natural log-probability
 
@@ -50,7 +50,7 @@ class Window:
 
 
 class WindowCutter:
-    """Cuts a recording that comes block by block; the windows do not depend on the blocks.
+    """Cuts a recording that arrives block by block; the windows do not depend on the blocks.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class Pruner(ConfigEnum):
 
 @dataclass(kw_only=True)
 class StudyConfig:
-    """A study of trainings, by Optuna: the values of each are chosen by what the earlier ones came to."""
+    """A study of trainings, by Optuna: the values of each are chosen by the results of earlier ones."""
 
     n_trials: int = field(default=20, metadata=at_least(1, at_most=1_000_000))
     """trainings of the study in all, those of earlier starts of the same command included"""

@@ -169,7 +169,7 @@ def _read_bundle(folder: Path, source: str) -> dict[str, bytes]:
     try:
         for name in BUNDLE_FILES:
             if (folder / name).is_symlink():
-                raise BundleError(f"{source}: {name} is a link, and no file of a bundle")
+                raise BundleError(f"{source}: {name} is a link, not a file of a bundle")
         bundle = load_bundle(folder)
         bundle.verify()
         contents = {name: (folder / name).read_bytes() for name in bundle.files}
@@ -192,9 +192,9 @@ def _is_pointer(path: Path) -> bool:
 
 
 def _folder(address: str) -> Path:
-    """A folder that is named; refused if it is the address of something else."""
+    """The folder of a local address; other kinds of addresses are refused."""
     if re.match(r"[a-z][a-z0-9+.-]*://|git@", address):
-        raise ConfigError(f"{address}: cannot be used; wanted is {ADDRESSES}")
+        raise ConfigError(f"{address}: cannot be used; it must be {ADDRESSES}")
     return typed_path(address)
 
 

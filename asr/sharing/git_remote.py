@@ -60,7 +60,7 @@ def commit_and_push(folder: Path, names: Sequence[str], message: str, *, branch:
 
 
 def _is_known(folder: Path, name: str) -> bool:
-    """Whether git can add a file: it exists, or did."""
+    """Whether git can add a file: it exists, or existed in the last commit."""
     return (folder / name).exists() or bool(_git(["-C", str(folder), "ls-files", "--", name], "git ls-files"))
 
 
@@ -74,7 +74,7 @@ def _git(arguments: Sequence[str], what: str) -> str:
             ["git", *arguments], capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL
         )
     except FileNotFoundError as error:
-        raise ConfigError("git is not installed, which the address git+... needs") from error
+        raise ConfigError("the address git+... needs git, which is not installed") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])

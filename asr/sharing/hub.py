@@ -25,7 +25,7 @@ def open_repository(name: str, *, private: bool) -> None:
 
 
 def download(name: str, folder: Path, wanted: Sequence[str], revision: str | None) -> None:
-    """Copy those of some files that the repository has into a folder; errors as in `open_repository`."""
+    """Copy files into a folder, as far as the repository has them; errors as in `open_repository`."""
     with _errors(name):
         from huggingface_hub import HfApi
         from huggingface_hub.errors import RevisionNotFoundError
@@ -43,7 +43,7 @@ def download(name: str, folder: Path, wanted: Sequence[str], revision: str | Non
 
 
 def upload(name: str, folder: Path, changed: Sequence[str], journal: str, message: str, revision: str | None) -> None:
-    """Commit the changed files of a folder, and remove those that are gone; errors as in `open_repository`."""
+    """Commit the changed files of a folder, and remove those that no longer exist; errors as in `open_repository`."""
     if not changed:
         return
     with _errors(name):

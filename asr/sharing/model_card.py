@@ -61,9 +61,9 @@ def _read(file: Path, shown: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"report={shown}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise ConfigError(f"report={shown}: is no report.json of `asr evaluate`") from error
+        raise ConfigError(f"report={shown}: is not a report.json of `asr evaluate`") from error
     if not isinstance(report, dict) or report.get("format") != REPORT_FORMAT or "systems" not in report:
-        raise ConfigError(f"report={shown}: is no report.json of this version of `asr evaluate`")
+        raise ConfigError(f"report={shown}: is not a report.json of this version of `asr evaluate`")
     return report
 
 
@@ -73,9 +73,7 @@ def _measurement(report: Mapping[str, Any], dataset: str, path: str | Path, syst
         raise ConfigError(f"report={path}: has no system {system!r}, but {', '.join(names)}")
     found = report["systems"][0 if system is None else names.index(system)]
     if "hypotheses" in found["about"]:
-        raise ConfigError(
-            f"report={path}: {found['name']} is a file of texts, and no bundle; choose one by system=NAME"
-        )
+        raise ConfigError(f"report={path}: {found['name']} is a file of texts, not a bundle; choose one by system=NAME")
     words = found["words"]
     if words["rate"] is None:
         raise ConfigError(f"report={path}: {dataset} has no reference words, so there is no rate")

@@ -1,1 +1,1 @@
-"""Training: checks the data, fits the model, writes the run directory."""
+"""Training: checks the data, trains the model, writes the run directory."""

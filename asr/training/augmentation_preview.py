@@ -1,4 +1,4 @@
-"""Augmented utterances as sounds and pictures, to check by ear and eye that they are still speech."""
+"""Augmented utterances as audio and pictures, to check that they are still intelligible."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _picture(one: Shown) -> bytes:
     above, below = figure.subplots(2, 1, sharey=True)
     for axes, frames, title in (
         (above, one.before, f"{one.utterance.id}: {one.utterance.text}"),
-        (below, one.after, f"as used in training: {', '.join(one.changes) or 'sound unchanged'}; masks are flat"),
+        (below, one.after, f"as used in training: {', '.join(one.changes) or 'sound unchanged'}; masks are flat areas"),
     ):
         axes.imshow(frames.T, origin="lower", aspect="auto", vmin=-3, vmax=3, cmap="magma", interpolation="nearest")
         axes.set_title(title, loc="left", fontsize=10, wrap=True, parse_math=False)

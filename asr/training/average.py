@@ -56,7 +56,7 @@ def average_epochs(run_dir: str | Path, epochs: str = "best:5") -> Average:
     folder = typed_path(run_dir)
     settings = read_settings(folder)
     if settings is None:
-        raise ConfigError(f"{folder}: no run is there; give the folder of a run of `asr train`")
+        raise ConfigError(f"{folder} holds no run; give the folder of a run of `asr train`")
     lines = (folder / HISTORY).read_text("utf-8").splitlines() if (folder / HISTORY).exists() else []
     history = [EpochRecord(**json.loads(line)) for line in lines]
     kept = sorted(int(path.stem) for path in (folder / EPOCHS).glob("[0-9]*.npz") if path.stem.isdecimal())
@@ -104,7 +104,7 @@ def choose_epochs(text: str, kept: Sequence[EpochRecord], run_dir: Path) -> list
     """
     if not kept:
         raise ConfigError(
-            f"{run_dir}: this run has kept the weights of no epoch: training.keep_epochs=5 (in a new run) keeps them"
+            f"{run_dir}: this run kept no weights of epochs: training.keep_epochs=5 (in a new run) keeps them"
         )
     rule, colon, number = text.partition(":")
     if colon and rule in {"best", "last"} and number.isdecimal() and int(number) > 0:

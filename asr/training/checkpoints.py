@@ -1,4 +1,4 @@
-"""The state of a training run in files written whole or not at all: weights, optimizer, seeds, position.
+"""The state of a training run in files that are written atomically: weights, optimizer, seeds, position.
 
 The newest two are kept: if a failing disk has damaged one, the one before is used.
 """
@@ -29,7 +29,7 @@ _NOT_VARIABLES = ("state", "allow_pickle")
 
 # Of a plan that began after the first epoch.
 _OF_LEG = ("planned_epochs", "leg_epoch", "leg_batch")
-# What reading a damaged checkpoint raises.
+# Errors of reading a damaged checkpoint.
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Progress:
     planned_epochs: int = 0
     """`training.epochs` of the plan that its batches follow; 0 where an earlier version did not record it"""
     leg_epoch: int = 0
-    """the epoch, from 0, from which on that plan holds: the epochs before had been planned for fewer in all"""
+    """the epoch, from 0, at which that plan begins: the epochs before had been planned for a smaller total"""
     leg_batch: int = 0
     """batches of the epochs before that one"""
     history: list[EpochRecord] = field(default_factory=list)

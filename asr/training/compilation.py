@@ -1,4 +1,4 @@
-"""How long the compilers of TensorFlow and JAX took for new shapes of batches, estimated from the times of steps."""
+"""Estimates the time of compiling for new shapes of batches (TensorFlow, JAX) from the times of steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CompilationTimer:
             self._seconds.setdefault(shape, []).append(seconds)
 
     def report(self) -> str | None:
-        """What the new shapes since the last report took, for the log; None if there are none."""
+        """The time for the new shapes since the last report, for the log; None if there are none."""
         new = list(self._seconds)[self._reported :]
         if not new:
             return None

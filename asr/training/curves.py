@@ -33,7 +33,7 @@ def draw_curves(path: Path, history: Sequence[EpochRecord], *, loss_name: str, d
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     epochs = [record.epoch for record in history]
-    # Fixed margins: a layout that matplotlib works out takes twice the time, after every epoch.
+    # Fixed margins: an automatic layout takes twice the time, after every epoch.
     margins = {"left": 0.07, "right": 0.985, "bottom": 0.14, "top": 0.88, "wspace": 0.16}
     figure = Figure(figsize=(9, 3.6))
     FigureCanvasAgg(figure)

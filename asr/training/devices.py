@@ -27,19 +27,19 @@ def resolve_precision(precision: Precision) -> Precision:
 
 
 def precision_warning(precision: Precision) -> str | None:
-    """What is slow about an explicit precision on this machine; None if nothing is known to be."""
+    """A warning about an explicit precision that is slow on this machine, or None."""
     features = processor_features()
     if precision in (Precision.float32, Precision.auto) or _gpu_capability() is not None:
         return None
     if precision is Precision.float16:
         return (
             "training.precision=float16 is for GPUs, and none is found: processors compute it slowly. "
-            "training.precision=auto takes what is faster here"
+            "training.precision=auto chooses the faster one"
         )
     if "avx2" in features and not features & _BFLOAT16_FEATURES:
         return (
             "training.precision=bfloat16: this processor has no instructions for it (avx512_bf16 or amx_bf16), and may "
-            "take thirty times as long as with float32. training.precision=auto takes what is faster here"
+            "take thirty times as long as with float32. training.precision=auto chooses the faster one"
         )
     return None
 
@@ -240,5 +240,5 @@ def _check_torch(precision: Precision) -> None:
     except RuntimeError as error:
         raise ConfigError(
             f"training.precision={precision}: PyTorch has no LSTM of that type for this processor ({error}); "
-            "take training.precision=float32"
+            "use training.precision=float32"
         ) from error

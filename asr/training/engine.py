@@ -22,7 +22,7 @@ from asr.settings.training import Precision
 from asr.training.devices import Devices, GuardedOptimizer, resolve_precision, trace_once
 
 # The largest float16 is 65,504: the loss is scaled so that small gradients do not vanish, and the scale is raised again
-# after so many steps.
+# after this many steps.
 _FLOAT16_SCALE, _FLOAT16_GROWTH = 2.0**15, 2000
 _NEVER = 2**31 - 1
 # An average over many steps is updated about this many times within them.
@@ -165,7 +165,7 @@ class Engine:
     def _average(self) -> None:
         """Update the averages with the weights; with a larger share in the first steps.
 
-        An average over many steps is not updated after each: that would take a tenth of the time for no gain.
+        An average over many steps is not updated after each: that would take a tenth of the time without a gain.
         """
         batches, parts = int(ops.convert_to_numpy(self._adam._iterations)), self._settings.training.accumulate
         if batches % parts:
@@ -205,7 +205,7 @@ class Engine:
         if int(ops.convert_to_numpy(self._guard.step_counter)) != 0:
             return False
         if self._settings.training.precision is Precision.float16:
-            # The scale was too large, and the guard has halved it. Below 1, the scale is not the cause.
+            # The scale was too large, and the guard halved it. Below 1, the scale is not the cause.
             return float(ops.convert_to_numpy(self._guard.dynamic_scale)) < 1
         self._guard.dynamic_scale.assign(1.0)
         return True

@@ -1,4 +1,4 @@
-"""What a run records of an epoch: a line of `history.jsonl`."""
+"""The record of an epoch: a line of `history.jsonl`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Shown:
 
     utterance: Utterance
     changes: list[str]
-    """how its sound was changed"""
+    """the changes of its audio"""
     samples: Samples
     """float32 [shape=(samples,)], at the sample rate of the features"""
     before: Frames
@@ -176,7 +176,7 @@ class Examples:
         return frame_count(samples, self._log_mel.settings)
 
     def _fits(self, seconds: npt.NDArray[np.float64], needed: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-        """Whether sounds of some seconds have as many steps as needed."""
+        """Whether recordings of some seconds have as many steps as needed."""
         fits: npt.NDArray[np.bool_] = step_counts(self._frame_counts(seconds), self._model) >= needed
         return fits
 
@@ -247,13 +247,13 @@ class Examples:
         return self._alphabet.encode(self._alphabet.separator)
 
     def _between(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Whether both of two utterances have a label, so that something may have to stand between them."""
+        """Whether both of two utterances have a label, so that a separator may be needed between them."""
         return np.asarray((self._symbols[first] > 0) & (self._symbols[second] > 0))
 
     def _joined_steps_needed(
         self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int32]:
-        """What `steps_needed` is of the labels of two utterances and the separator between them."""
+        """`steps_needed` of the labels of two utterances with the separator between them."""
         left, right, separator = self._last_symbols[first], self._first_symbols[second], self._separator
         if separator:
             between = len(separator) + (left == separator[0]).astype(np.int32) + (right == separator[-1])
@@ -313,7 +313,7 @@ class Examples:
         return Prepared(batch, tuple(indices), tuple(left_out), notes)
 
     def show(self, index: int, epoch: int) -> Shown:
-        """An utterance as it is in an epoch: its sound, and its features before and after augmentation.
+        """An utterance as it is in an epoch: its audio, and its features before and after augmentation.
 
         Raises
         ------
@@ -326,7 +326,7 @@ class Examples:
         samples = self._samples(index, epoch, rng, variation)
         before = self._log_mel(shared_readers().load(source, sample_rate=self._log_mel.settings.sample_rate))
         companion = int(self.companions(epoch)[index])
-        names = ([f"speed {speed:g}"] if speed != 1 else []) + variation.names
+        names = ([f"speed {speed:g}"] if speed != 1 else []) + list(variation.names)
         if companion != _ALONE:
             names.append(f"then {self.utterances[companion].id}")
         return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch))
@@ -366,7 +366,7 @@ class Examples:
         return frames
 
     def _samples(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Samples:
-        """The sound of an utterance and of its companion, each augmented by itself."""
+        """The samples of an utterance and of its companion, each augmented separately."""
         samples = self._alone(index, epoch, rng, variation)
         companion = int(self.companions(epoch)[index])
         if self._augmenter and companion != _ALONE:

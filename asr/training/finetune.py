@@ -82,7 +82,7 @@ def check_fits(settings: ExperimentConfig, bundle: Bundle) -> None:
     if problems:
         raise ConfigError(
             f"init={bundle.path}: this bundle was made for other settings: {'; '.join(problems)}. "
-            "Leave these out to take the bundle's, or train without init"
+            "Leave these out to use the bundle's, or train without init"
         )
 
 
@@ -94,7 +94,7 @@ def kept_decoder(bundle: Bundle | None, alphabet: Alphabet, phones: PhoneSet | N
     bundle : Bundle or None
         None for a model that began from random weights.
     alphabet, phones
-        Of the new model: a decoder for other symbols or phones is of no use.
+        Of the new model: a decoder for other symbols or phones cannot be used.
     """
     if bundle is None or bundle.decoder is None or bundle.alphabet != alphabet:
         return None

@@ -1,4 +1,4 @@
-"""Which batches a training consists of: those of all epochs are counted ahead, one epoch at a time is planned."""
+"""The batches of a training: those of all epochs are counted ahead, one epoch at a time is planned."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class TrainingPlan:
         Of the features.
     settings : TrainingConfig
     first_epoch, first_batch : int
-        For a run that goes on with more epochs than it was planned for: the epoch, from 0, from which on this plan
-        holds, and the batches before it. Batches and epochs are numbered on; those before are not planned.
+        For a run that is extended to more epochs than it was planned for: the epoch, from 0, at which this plan
+        begins, and the batches before it. Batches and epochs are numbered on; those before are not planned.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from asr.pronunciation.phones import PHONES, PhoneSet
 from asr.settings.commands import ExperimentConfig
 from asr.text.alphabet import Alphabet
 
-# A fault of more utterances than this, in number and as a share, is probably caused by a setting.
+# A fault in more utterances than this, in number and as a share, is probably caused by a setting.
 _MANY, _LARGE_SHARE = 10, 0.2
 
 _log = logging.getLogger(__name__)
@@ -205,13 +205,13 @@ def _warn(diagnosis: Diagnosis, bad: dict[str, list[Fault]]) -> None:
     if diagnosis.quarantined:
         _log.info("left out by data.quarantine: %d utterances", diagnosis.quarantined)
     if diagnosis.unmatched:  # `asr doctor` writes one list for all manifests that it is given
-        _log.info("%d lines of data.quarantine are of no utterance in these manifests", diagnosis.unmatched)
+        _log.info("%d lines of data.quarantine match no utterance in these manifests", diagnosis.unmatched)
     for faults in bad.values():
         _log.warning("left out: %s", faults[0])
     suspicious = [fault for fault in diagnosis.faults if fault.severity is Severity.suspicious]
     for kind, count in Counter(fault.kind for fault in suspicious).items():
         names = _some(fault.utterance.id for fault in suspicious if fault.kind == kind and fault.utterance)
-        _log.warning("%s: %d utterances (%s); `asr doctor` tells more", KINDS[kind].title, count, names)
+        _log.warning("%s: %d utterances (%s); `asr doctor` shows details", KINDS[kind].title, count, names)
 
 
 def _some(names: Iterable[str], most: int = 3) -> str:

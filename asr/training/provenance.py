@@ -1,4 +1,4 @@
-"""What is needed to repeat a run: command, versions, hashes of the data, code and machine; written to `run.json`."""
+"""The provenance of a run: command, versions, hashes of the data, code and machine; written to `run.json`."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from asr.training.setup import make_engine
 from asr.training.training_data import describe_loss, make_training_data
 
 _LOWEST, _HIGHEST, _BATCHES = 1e-6, 1.0, 100
-# Weight of the past in the smoothed loss, and how far that may rise above its minimum before the test ends.
+# Weight of the past in the smoothed loss, and its highest ratio to its minimum before the test ends.
 _SMOOTHING, _DIVERGED = 0.85, 3.0
 # Batches in a running median.
 _MEDIAN = 9
@@ -35,7 +35,7 @@ _SMALLEST = 1e-9
 # A loss that falls by a smaller share than this suggests no rate.
 _FALL = 0.05
 _FEWEST = 10
-"""batches of a curve that a rate can be read from"""
+"""least batches of a curve"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def find_learning_rate(
     ConfigError
         If no folder is named, or a setting cannot be used.
     ManifestError
-        Naming everything that is wrong with the data.
+        Naming all problems of the data.
 
     Notes
     -----

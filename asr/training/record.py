@@ -1,4 +1,4 @@
-"""What a run records while it trains: a line for every batch and epoch, curves, messages, and values for trackers."""
+"""The records of a run: a line for every batch and epoch, curves, messages, and values for trackers."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Recorder:
             tracker.close()
 
     def begin(self, progress: Progress) -> None:
-        """Open the files and the trackers of a run that is at some point; what they hold of later batches is removed.
+        """Open the files and the trackers of a run at a position; records of later batches are removed.
 
         Raises
         ------
         ConfigError
-            If MLflow is asked for and cannot be reached.
+            If MLflow is configured and cannot be reached.
         """
         self._batch_log.begin(progress.batches)
         if progress.history:
@@ -92,7 +92,7 @@ class Recorder:
             tracker.scalars(progress.batches, values, every_batch=True)
 
     def flush(self) -> None:
-        """Give what is recorded of batches to the operating system."""
+        """Flush the records of batches to the operating system."""
         self._batch_log.flush()
 
     def epoch(

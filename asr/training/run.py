@@ -1,4 +1,4 @@
-"""Trains an acoustic model: settings in, the folder of a run out.
+"""Trains an acoustic model by its settings, and writes the folder of a run.
 
 The folder holds
 
@@ -109,7 +109,7 @@ def train(
     run_dir : str or Path, optional
         The folder of the run, instead of `settings.run_dir`; by default a new one, `runs/<date>_<time>`. If it holds a
         run, that is continued from its newest checkpoint, which needs the same settings; `training.epochs` alone may
-        differ, and makes a finished run longer.
+        differ, and extends a finished run.
     watch : callable, optional
         Called with the record of every epoch once it is saved. An exception that it raises ends the training, which can
         be continued later.
@@ -121,7 +121,7 @@ def train(
     Raises
     ------
     ManifestError
-        Before the first step, naming everything that is wrong with the data.
+        Before the first step, naming all problems of the data.
     ConfigError
         If a setting cannot be used, the folder holds something else or a run with other settings, or another process
         trains in it.
@@ -192,9 +192,9 @@ def _present_leg(run_dir: Path, settings: TrainConfig, earlier: TrainConfig | No
     if epochs <= done.epoch:
         raise ConfigError(
             f"{run_dir}: {done.epoch} epochs are done, so training.epochs={epochs} changes nothing: "
-            f"`asr train {folder} training.epochs={2 * done.epoch}` goes on"
+            f"`asr train {folder} training.epochs={2 * done.epoch}` extends the run"
         )
-    _log.info("going on after epoch %d, to %d epochs instead of %d", done.epoch, epochs, leg.planned_epochs)
+    _log.info("continuing after epoch %d, to %d epochs instead of %d", done.epoch, epochs, leg.planned_epochs)
     return replace(leg, planned_epochs=epochs, leg_epoch=done.epoch, leg_batch=done.batches)
 
 
@@ -351,7 +351,7 @@ class _Run:
         self._batches = self._feed.batches(self._plan.batches_from(self.progress.batches))
 
     def _record_starting_model(self) -> None:
-        """Validate the model before the first step, as epoch 0: what a fine-tuning has to improve on."""
+        """Validate the model before the first step, as epoch 0: the baseline of a fine-tuning."""
         started = time.monotonic()
         validated = self._measure()
         self._keep(validated, epoch=0)
@@ -481,7 +481,7 @@ class _Run:
         self._recorder.epoch(progress.history, batches=progress.batches, examples=examples, spectrogram=spectrogram)
 
     def _validate(self) -> Validated:
-        """Measure the weights of this moment on the validation set, and save them as bundles."""
+        """Measure the current weights on the validation set, and save them as bundles."""
         validated = self._measure()
         log_blank_plateau(validated.score, self.progress.history, batches=self.progress.batches)
         self._keep(validated, epoch=self.progress.epoch + 1)
@@ -499,7 +499,7 @@ class _Run:
         )
 
     def _keep(self, validated: Validated, *, epoch: int) -> None:
-        """Save the weights of this moment as the last bundle, and as the best if they are."""
+        """Save the current weights as the last bundle, and as the best one if they are."""
         progress, cer = self.progress, validated.score.characters.rate
         if cer is not None and (progress.best_cer is None or cer < progress.best_cer):
             progress.best_cer, progress.best_epoch = cer, epoch - 1

@@ -119,19 +119,19 @@ def check_settings_unchanged(run_dir: Path, settings: TrainConfig, given: Collec
     start = shlex.quote(f"init={bundle_argument(run_dir / BEST)}")
     raise ConfigError(
         f"{run_dir} holds a run with other settings: {'; '.join(shown)}. `asr train {folder}` resumes it with its own; "
-        f"`asr train {folder} training.epochs=N` makes it longer; with other settings, choose another run_dir"
+        f"`asr train {folder} training.epochs=N` extends it; with other settings, choose another run_dir"
         + (f", and {start} to start from its weights" if (run_dir / BEST).exists() else "")
     )
 
 
 def changed_settings(earlier: TrainConfig, settings: TrainConfig) -> dict[str, tuple[Any, Any]]:
-    """What keeps a run from being continued with these settings: name, value then, value now."""
+    """The settings that differ from those of a run: name, value then, value now."""
     before, now = flat_settings(earlier), flat_settings(settings)
     return {name: (before[name], now[name]) for name in now if name not in _MAY_CHANGE and before[name] != now[name]}
 
 
 def write_settings(run_dir: Path, settings: TrainConfig) -> None:
-    """Write the settings of a run that begins, or that goes on with another number of epochs."""
+    """Write the settings of a new run, or of one that continues with another number of epochs."""
     earlier = read_settings(run_dir)
     if earlier is None:
         write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))

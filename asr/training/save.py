@@ -1,4 +1,4 @@
-"""What a run saves of its model: checkpoints and their timing, bundles, and batches that could not be learnt from."""
+"""Saves the model of a run: checkpoints and their timing, bundles, and batches whose loss is not finite."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Saver:
             "wer": score.words.rate,
             "cer": score.characters.rate,
             "utterances": len(score.utterances),
-            "note": "chosen on this set, so a little optimistic",
+            "note": "selected on this set, so slightly optimistic",
         }
         save_bundle(
             self._run_dir / name,

@@ -69,8 +69,8 @@ def _cosine(start: float, end: float, share: float) -> float:
 def plateau_scale(history: Sequence[EpochRecord], settings: OptimizerConfig) -> float:
     """The factor of the plateau schedule after the epochs of a history.
 
-    The rate falls by `plateau_factor` whenever as many validations as `plateau_epochs` have brought no better CER since
-    it last improved or the rate last fell; never below `final_share`. It depends on the history alone, so that a run
+    The rate falls by `plateau_factor` whenever the CER has not improved in `plateau_epochs` validations since its last
+    improvement or the last fall of the rate; never below `final_share`. It depends on the history alone, so that a run
     that was interrupted continues with the same rate.
     """
     scale, best, waited = 1.0, math.inf, 0

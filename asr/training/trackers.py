@@ -1,6 +1,6 @@
-"""Shows a run while it lasts: in TensorBoard, and in MLflow and Weights & Biases if these are asked for.
+"""Shows a run while it trains: in TensorBoard, and in MLflow and Weights & Biases if configured.
 
-Trackers run on threads of their own: neither a slow server nor one that is gone delays a training or ends it.
+Trackers run on threads of their own: a slow or unreachable server neither delays nor ends a training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from asr.training.run_folder import TENSORBOARD, flat_settings
 _log = logging.getLogger(__name__)
 
 _WANDB_ID, _WANDB_AXIS = "wandb.json", "batch"
-# MLflow and Weights & Biases write every value to a file or send it over a network: one batch in so many is enough
+# MLflow and Weights & Biases write every value to a file or send it over a network: one batch in this many is enough
 # for a curve.
 _SERVER_EVERY = 20
 _MLFLOW_ID = "mlflow.json"
@@ -61,12 +61,11 @@ class Tracker:
 
 
 class BackgroundTracker(Tracker):
-    """Passes everything on to another tracker, on a thread of its own: no call waits for that one.
+    """Forwards all calls to another tracker on a thread of its own, so that no call waits for it.
 
     Calls that the tracker has not made yet wait in a queue of bounded length. If the tracker is so slow that the queue
-    is full, new values are left out, those of batches before those of epochs. An error of the tracker leaves out what
-    it could not send. The first of these is logged. `close` waits some time for the queue to empty, then discards the
-    rest.
+    is full, new values are left out, those of batches before those of epochs; so are those of a call that fails. The
+    first loss of values is logged. `close` waits some time for the queue to empty, then discards the rest.
 
     Parameters
     ----------
@@ -132,7 +131,7 @@ class BackgroundTracker(Tracker):
         while (call := self._calls.get()) is not None:
             try:
                 call()
-            except Exception as error:  # of any kind: none of them may end a training
+            except Exception as error:  # of any kind: no tracker may end a training
                 self._leave_out(f"does not accept what is sent to it ({error})")
 
     def _leave_out(self, reason: str) -> None:
@@ -144,7 +143,7 @@ class BackgroundTracker(Tracker):
 
 
 def start_trackers(settings: TrainConfig, run_dir: Path, step: int) -> list[Tracker]:
-    """The trackers that the settings ask for, each on a thread of its own.
+    """The trackers of the settings, each on a thread of its own.
 
     Parameters
     ----------
@@ -156,7 +155,7 @@ def start_trackers(settings: TrainConfig, run_dir: Path, step: int) -> list[Trac
     Raises
     ------
     ConfigError
-        If MLflow or Weights & Biases is asked for and not installed, or its server does not answer.
+        If MLflow or Weights & Biases is configured and not installed, or its server does not answer.
     """
     trackers: list[Tracker] = []
     if settings.tracking.tensorboard:

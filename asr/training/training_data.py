@@ -19,7 +19,7 @@ from asr.training.preflight import Corpus
 
 CTC = "CTC"
 """the name of the loss, in messages and pictures"""
-# To overfit, an epoch holds each utterance so many times, so that validation does not take most of the time.
+# To overfit, an epoch holds each utterance this many times, so that validation does not take most of the time.
 _OVERFIT_REPEATS = 10
 
 
@@ -98,7 +98,7 @@ def make_denominators(settings: TrainConfig, corpus: Corpus, examples: Examples)
         name = CHARACTERS_MMI if settings.model.mmi_output else CHARACTERS
         found[name] = Denominator(ngrams, start=start)
     if corpus.phones and examples.phone_labels:
-        # Repeated, a phone that only occurs inside of words is a context that stands for the beginning alone.
+        # A phone that only occurs within words is the context before the first symbol: it marks the beginning alone.
         start = corpus.phones.size - 1
         ngrams = symbol_ngrams(examples.phone_labels, symbols=corpus.phones.size, start=start, order=order)
         found[PHONES] = Denominator(ngrams, start=start)

@@ -29,7 +29,7 @@ _BEAM_WIDTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """How the epochs of a run are compared: by the decoder that its bundle will have, made cheaper."""
+    """The decoder that compares the epochs of a run: that of its future bundle, with a smaller beam."""
 
     settings: BeamConfig | GreedyConfig
     decoder: Decoder

@@ -34,7 +34,7 @@ _NEXT_TO_NOTHING = 0.001
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that were tried, and what they came to."""
+    """Settings that were tried, and their results."""
 
     settings: BeamConfig
     score: Score

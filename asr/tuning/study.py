@@ -157,7 +157,7 @@ class Study:
         ----------
         number : int
         value : float, optional
-            What it came to; None if it failed.
+            Its result; None if it failed.
         pruned : bool
             Whether it was stopped early.
         """

@@ -1,1 +1,1 @@
-"""Transcripts as files: a table of output formats, one module for each family."""
+"""Transcripts as files: one module for each family of output formats."""

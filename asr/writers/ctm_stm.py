@@ -39,7 +39,7 @@ def _recording_and_channel(transcript: Transcript, context: Context) -> tuple[st
 
 
 def _tokens(word: Word) -> list[Word]:
-    """A word as tokens without white space: an aligned text has words with a dash or a number beside them.
+    """A word as tokens without white space: words of an aligned text may include a dash or a number.
 
     The first token with a letter gets the time of the word; those before and after it have no duration.
     """

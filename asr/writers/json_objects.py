@@ -1,4 +1,4 @@
-"""JSON: one document a recording (json) or one line a recording (jsonl), with times, segments and scores."""
+"""JSON: one document (json) or one line (jsonl) per recording, with times, segments and scores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def transcript_object(transcript: Transcript, name: str | None = None) -> dict[s
 
 
 def json_text(value: Any, *, indent: int | None) -> str:
-    """JSON that ends in a line feed; half a surrogate pair, as in a file name that is no valid text, is escaped."""
+    """JSON that ends in a line feed; an unpaired surrogate, as in a file name that is not valid text, is escaped."""
     return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Plain text, one line a recording."""
+"""Plain text, one line per recording."""
 
 from __future__ import annotations
 

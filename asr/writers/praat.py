@@ -50,8 +50,8 @@ def _text_grid(transcript: Transcript, context: Context) -> str:
 def _without_gaps(intervals: Sequence[tuple[float, float, str]], end: float) -> list[tuple[int, int, str]]:
     """Intervals in milliseconds that cover a tier from 0 to its end, as Praat requires, each of at least one.
 
-    An interval begins at the earliest at the end of the one before. Where no time is left for it, its text is appended
-    to that of the one before.
+    An interval does not begin before the end of the previous one. Where no time is left for it, its text is appended to
+    that of the previous one.
     """
     filled: list[tuple[int, int, str]] = []
     position, last = 0, max(round(1000 * end), 1)

@@ -9,8 +9,8 @@ from asr.text.transcript import Segment, Transcript
 from asr.writers.writer import Context, Writer
 
 VTT_HEADER = "WEBVTT\n\n"
-# What players of SubRip files take for markup (<i>, {\an8}, \N) or for a time (00:00:01,000). The format
-# has no escapes: it gets the wide form of the character, which looks the same.
+# Text that players of SubRip files take for markup (<i>, {\an8}, \N) or for a time (00:00:01,000). The format has no
+# escapes, so the character is replaced by its full-width form, which looks the same.
 _SRT_MARKUP = re.compile(r"<(?=.*>)|\{(?=.*\})|\\(?=[Nnh])|(?:(?<=\d:\d)|(?<=\d:\d\d)):(?=\d{1,2}[.,]\d)", re.DOTALL)
 _WIDE = {"<": "\uff1c", "{": "\uff5b", "\\": "\uff3c", ":": "\uff1a"}
 

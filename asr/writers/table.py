@@ -1,21 +1,24 @@
-"""The table of output formats, by name. A new format is a `Writer` in one of the modules that it is made from."""
+"""The output formats by name: the tables of all modules in this package."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections import Counter
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
+from asr import writers
 from asr.errors import ConfigError
 from asr.settings.transcripts import TranscriptFormat
 from asr.text.transcript import Transcript
-from asr.writers import ctm_stm, json_objects, plain_text, praat, subtitles
 from asr.writers.writer import Context, Writer
 
+_MODULES = [f"asr.writers.{one.name}" for one in pkgutil.iter_modules(writers.__path__)]
 WRITERS: dict[TranscriptFormat, Writer] = {
     TranscriptFormat[name]: writer
-    for family in (plain_text, json_objects, subtitles, ctm_stm, praat)
-    for name, writer in family.WRITERS.items()
+    for module in sorted({*_MODULES} - {__name__, Writer.__module__})
+    for name, writer in import_module(module).WRITERS.items()
 }
 """every output format"""
 
@@ -33,7 +36,7 @@ def write(
     ----------
     transcript : Transcript
     format : TranscriptFormat or str
-        txt, json, jsonl, srt, vtt, tsv, ctm, stm or textgrid.
+        As in `asr transcribe format=`, for example txt, json or srt.
     name : str, optional
         The recording's id, for the formats that have one; its file name without suffix by default.
     channel : str
@@ -42,7 +45,7 @@ def write(
     Returns
     -------
     str
-        It ends in a line feed, or is empty where the format has nothing to say. UTF-8 can encode it.
+        It ends in a line feed, or is empty where the format has no content for it. UTF-8 can encode it.
 
     Raises
     ------

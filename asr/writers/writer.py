@@ -1,4 +1,4 @@
-"""What an output format is: a function from a transcript to the content of a file."""
+"""An output format: a function from a transcript to the content of a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asr.text.transcript import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a file says about a recording besides its transcript."""
+    """What a file contains about a recording besides its transcript."""
 
     name: str | None = None
     """the recording's id; None for its file name"""
@@ -20,7 +20,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """An output format. Each module of this package has a table `WRITERS` of those of one family, by name."""
+    """An output format.
+
+    To add one: put it into the table `WRITERS` of a module in this package, under the name that it has in
+    `asr.settings.transcripts.TranscriptFormat`.
+    """
 
     write: Callable[[Transcript, Context], str]
     """a file's content; it ends in a line feed or is empty"""

@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from asr.cli import composition
+from asr.cli import composition_schemas
+from asr.cli.composition_files import conf_dir
 from asr.cli.overrides import shown_value
 from asr.settings.checks import Bounds, declared_bounds
 from asr.settings.decoding import BeamConfig, DecoderConfig
@@ -31,7 +32,7 @@ _PLURAL = {str: "texts", int: "whole numbers", float: "numbers"}
 def sections() -> dict[str, type[Any]]:
     """The settings that commands share, by the name that opens their keys."""
     found: dict[str, type[Any]] = {}
-    for kind in composition.ROOTS.values():
+    for kind in composition_schemas.ROOTS.values():
         for name, inner in _nested(kind):
             found.setdefault(name, inner)
             for within, innermost in _nested(inner):
@@ -76,8 +77,8 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
 
     def run(self) -> list[nodes.Node]:
         """The sections."""
-        self.env.note_dependency(str(composition.__file__))
-        made = [self._command(name, kind) for name, kind in composition.ROOTS.items()]
+        self.env.note_dependency(str(composition_schemas.__file__))
+        made = [self._command(name, kind) for name, kind in composition_schemas.ROOTS.items()]
         return made + [self._section(name, kind) for name, kind in sections().items()]
 
     def _command(self, name: str, kind: type[Any]) -> nodes.section:
@@ -106,7 +107,7 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
         """The settings that belong to a dataclass itself, in the order of `--help`."""
         bounds = declared_bounds(kind)
         items = nodes.definition_list(classes=["settings"])
-        for key in composition.walk_keys(kind()):
+        for key in composition_schemas.walk_keys(kind()):
             if "." in key.name:
                 continue  # of a dataclass within it
             anchor = f"{prefix}.{key.name}"
@@ -125,7 +126,7 @@ class SettingsChoices(SphinxDirective):  # type: ignore[misc]
     def run(self) -> list[nodes.Node]:
         """A table of all options."""
         rows = ["| choice | description | sets |", "|---|---|---|"]
-        for file in sorted(composition.conf_dir().glob("*/*.yaml")):
+        for file in sorted(conf_dir().glob("*/*.yaml")):
             self.env.note_dependency(str(file))
             comments = re.findall(r"^# (?!@package)(.*)$", file.read_text("utf-8"), re.MULTILINE)
             sets = " ".join(f"`{one}`" for one in option_sets(file))

@@ -5,9 +5,9 @@
 
 trains a recipe with each network (their units chosen so that all have as many weights as the recipe's own network, to
 a percent), times their gradient steps on one batch and their transcription of some recordings, the networks taking
-turns, and prints a table, then one line of JSON. What a run came to is kept in the JSON file as soon as it ends, and is
-not run again; runs themselves are taken up where they were interrupted. Those of the recipe's own network, a
-bidirectional LSTM, may be taken from the recipe's receipts.
+turns, and prints a table, then one line of JSON. The result of a run is stored in the JSON file as soon as it ends,
+and the run is not repeated; interrupted runs are resumed. Those of the recipe's own network, a bidirectional LSTM, may
+be taken from the recipe's receipts.
 """
 
 from __future__ import annotations

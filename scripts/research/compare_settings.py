@@ -1,4 +1,4 @@
-"""Does a setting matter? Short trainings that differ from a recipe in one thing each, and what each came to.
+"""The effect of single settings: short trainings that differ from a recipe in one setting each, and their results.
 
     python scripts/research/compare_settings.py docs/recipes/settings --seeds 1 2 3          # the recipe itself
     python scripts/research/compare_settings.py docs/recipes/settings model.dropout=0 'model.depth=4 model.units=96'

@@ -1,4 +1,4 @@
-"""Do other symbols serve better? Short trainings that spell words otherwise, and what each came to, spelled back.
+"""The effect of other symbols: short trainings with other spellings of words, and their results, spelled back.
 
     python scripts/research/compare_spellings.py docs/recipes/spellings doubled initials both
 

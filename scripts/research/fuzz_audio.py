@@ -1,4 +1,4 @@
-"""Throws damaged recordings of every supported format at transcription, and counts what comes of them.
+"""Transcribes damaged recordings of every supported format, and counts the outcomes.
 
     python scripts/research/fuzz_audio.py --count 100000
 

@@ -1,4 +1,4 @@
-"""Receipts of a recipe: what its runs came to, with mean and spread, as a table, JSON and a picture of the curves.
+"""Receipts of a recipe: the results of its runs, with mean and spread, as a table, JSON and a picture of the curves.
 
     python scripts/research/summarize_recipe.py docs/recipes/an4 runs/an4-1 runs/an4-2 runs/an4-3
 

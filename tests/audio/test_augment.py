@@ -131,7 +131,7 @@ def test_variations_come_as_often_as_they_should_and_are_the_same_for_a_seed():
     augmenter = Augmenter(settings, 16000)
     first, second = ([augmenter.draw(np.random.default_rng([seed, 3])) for seed in range(2000)] for _ in range(2))
     assert first == second
-    shares = [np.mean([getattr(one, name) for one in first]) for name in ("room", "noise", "telephone", "level")]
+    shares = [np.mean([name in one.names for one in first]) for name in ("room", "noise", "telephone", "level")]
     assert shares == pytest.approx([0.5, 0.2, 0.0, 0.0], abs=0.03)
 
 

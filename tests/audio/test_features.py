@@ -50,7 +50,7 @@ def test_long_recordings_are_the_same_in_blocks(rng):
     )
 
 
-def test_a_frame_is_the_same_bits_whatever_its_company(rng):
+def test_a_frame_is_the_same_bits_among_any_other_frames(rng):
     extractor = LogMel.from_librosa(FeatureConfig())
     samples = rng.standard_normal(16000).astype(np.float32)
     whole = extractor.log_mel(samples)

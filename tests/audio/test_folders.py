@@ -131,7 +131,7 @@ def test_a_broken_link_is_named_where_it_may_have_been_a_recording(tmp_path):
         (tmp_path / name).symlink_to("nowhere")
     found = search_folder(tmp_path)
     assert {str(one) for one in found.problems} == {
-        f"{tmp_path / name}: is a link to nowhere, which is not there" for name in ("gone", "gone.wav")
+        f"{tmp_path / name}: is a link to nowhere, which does not exist" for name in ("gone", "gone.wav")
     }
     assert found.describe_passed_over() == "1 file skipped (1 .txt)"
     assert match_pattern(f"{tmp_path}/*.wav", []) == [tmp_path / "gone.wav"]

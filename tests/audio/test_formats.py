@@ -46,7 +46,7 @@ def test_a_whole_file_is_read_whole(row: Row, kind: Kind, tmp_path):
 
 @pytest.mark.parametrize("share", [0.4, 0.9])
 @pytest.mark.parametrize(("row", "kind"), KINDS)
-def test_a_file_that_was_cut_off_is_an_error_where_its_header_says_so(row: Row, kind: Kind, share: float, tmp_path):
+def test_a_truncated_file_is_an_error_where_its_header_states_a_size(row: Row, kind: Kind, share: float, tmp_path):
     content = write(kind, SECONDS)
     cut = content[: int(share * len(content))]
     if row.cut == READ:

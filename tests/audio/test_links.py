@@ -196,7 +196,7 @@ def test_an_mp3_that_begins_in_the_middle_of_a_frame_is_read(tmp_path):
 
 def test_a_hole_in_an_mp3_is_an_error(tmp_path):
     without_xing = write(Kind("mp3", "libmp3lame", options={"write_xing": "0"}), SECONDS)
-    with pytest.raises(AudioError, match=r"is damaged: 6,\d+ bytes at \d\.\d\d s are no sound"):
+    with pytest.raises(AudioError, match=r"is damaged: 6,\d+ bytes at \d\.\d\d s are not audio"):
         seconds_of(tmp_path, without_xing[:6000] + b"U" * 6000 + without_xing[12000:])
 
 

@@ -188,7 +188,7 @@ def test_samples_that_are_no_numbers_are_refused_with_the_time_of_the_first(tmp_
     samples[[4000, 4100]] = value
     path = tmp_path / "nan.wav"
     soundfile.write(path, samples, RATE, subtype="FLOAT")
-    refuse(path, r"no sound \((NaN|inf|1e\+30), full scale is 1\), the first at 0\.25 s")
+    refuse(path, r"not audio \((NaN|inf|1e\+30), full scale is 1\), the first at 0\.25 s")
 
 
 def test_a_recording_without_samples_is_named(tmp_path):

@@ -79,7 +79,7 @@ def write(
         ("film.nut", "pcm_s16le", 16000, "mpeg4"),
     ],
 )
-def test_sound_that_starts_late_is_where_one_hears_it(tmp_path, name, codec, rate, video):
+def test_audio_that_starts_late_has_the_times_of_a_player(tmp_path, name, codec, rate, video):
     if not {codec, video} <= av.codecs_available:
         pytest.skip(f"this FFmpeg has no {codec} or {video}")
     path = tmp_path / name

@@ -8,7 +8,7 @@ def test_what_is_wrong_with_a_command_line_is_one_line(asr_command, tmp_path):
     for arguments, message in (
         ([], "no file is named; `asr average --help` shows examples"),
         ([tmp_path, tmp_path / "empty"], "asr average takes the folder of one run, not 2"),
-        ([tmp_path / "empty"], "no run is there; give the folder of a run of `asr train`"),
+        ([tmp_path / "empty"], "holds no run; give the folder of a run of `asr train`"),
     ):
         done = asr_command("average", *arguments)
         assert done.code == 2

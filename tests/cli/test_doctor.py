@@ -15,7 +15,7 @@ def test_clean_data_passes(asr_command, tmp_path):
     assert "0 of 17 unusable (0.00%), 0 more suspicious" in outcome.out or "no fault found" in outcome.out
 
 
-def test_faults_are_told_written_down_and_counted_in_the_exit_code(asr_command, tmp_path):
+def test_faults_are_printed_written_and_counted_in_the_exit_code(asr_command, tmp_path):
     rows = [{"audio_filepath": str(SMOKE / "valid/an7-fjmd-b.opus"), "text": "hello", "id": "good"}]
     rows += [{"audio_filepath": "gone.wav", "text": "x", "id": "lost"}]
     manifest = write_rows(tmp_path / "m.jsonl", rows)

@@ -164,10 +164,10 @@ def test_a_baseline_of_something_else_is_refused(asr_command, systems):
     asr_command("evaluate", manifest, good, f"output_dir={report}")
     value = json.loads((report / "report.json").read_text())
     for change, message in (
-        (lambda rows: rows[0].update(id="other"), "is of other utterances (it lacks 'u0')"),
-        (lambda rows: rows.append(rows[0] | {"id": "more"}), "is of other utterances (it has 41, these are 40)"),
+        (lambda rows: rows[0].update(id="other"), "has other utterances (it lacks 'u0')"),
+        (lambda rows: rows.append(rows[0] | {"id": "more"}), "has other utterances (it has 41, these are 40)"),
         (lambda rows: rows[3].update(reference="One two"), "the reference of 'u3' was another one"),
-        (lambda rows: rows[3].pop("systems"), "is no report.json"),
+        (lambda rows: rows[3].pop("systems"), "is not a report.json"),
     ):
         broken = json.loads(json.dumps(value))
         change(broken["utterances"])
@@ -253,7 +253,7 @@ def test_large_recordings_lie_in_a_folder_beside_the_page(asr_command, tiny_bund
     assert "data:audio" not in (report / "report.html").read_text("utf-8")
 
 
-def test_a_folder_that_cannot_be_made_is_told_first(asr_command, tiny_bundle, tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported_first(asr_command, tiny_bundle, tmp_path):
     (tmp_path / "file").write_text("")
     outcome = asr_command("evaluate", MANIFEST, f"bundle={tiny_bundle}", f"output_dir={tmp_path / 'file'}")
     assert outcome.code == 2

@@ -222,7 +222,7 @@ def test_a_missing_file_is_named(asr_command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.wav", "b.wav"], "`asr listen` takes one input, and these are 2"),
+        (["a.wav", "b.wav"], "`asr listen` takes one input, not 2"),
         (["-", "channels=2"], "channels=2 is for raw input, which needs rate too"),
         (["-", "device=1"], "device is for the microphone, and the input is -"),
         (["-", "channel=left"], "channel must be mix or the number of a channel, from 1, not 'left'"),

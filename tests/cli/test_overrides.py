@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from asr.cli.arguments import split_arguments
-from asr.cli.composition import ROOTS, Composer
+from asr.cli.composition import Composer
+from asr.cli.composition_schemas import ROOTS
 from asr.cli.overrides import chosen_names, is_interpolation, split_commas
 from asr.errors import ConfigError
 from asr.settings.model import Cell
@@ -192,7 +193,7 @@ HYDRA_SETTINGS = [
     ("hydra/launcher=joblib", "for a sweep: add --multirun"),
     ("hydra.job.name=x", "without --multirun"),
     ("hydra.searchpath=x", "must be a list of folders"),
-    ("+hydra.searchpath=[/no/where]", "/no/where is no folder"),
+    ("+hydra.searchpath=[/no/where]", "/no/where is not a folder"),
 ]
 
 
@@ -219,7 +220,7 @@ def test_no_setting_of_hydra_is_ignored_in_silence(asr_command, command):
         (["--cfg", "job", "--package", "modle"], "there is no section 'modle'"),
         (["--info=pluggins"], "--info must be one of .*; did you mean plugins?"),
         (["--config-dir"], "--config-dir needs a value: --config-dir DIR"),
-        (["--config-dir", "/no/where"], "--config-dir: /no/where is no folder"),
+        (["--config-dir", "/no/where"], "--config-dir: /no/where is not a folder"),
         (["--config-name", "trian"], "--config-name: there is no 'trian'"),
         (["--config-name"], "--config-name needs a value"),
         (["--multirun=3"], "--multirun takes no value"),

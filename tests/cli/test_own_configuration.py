@@ -15,7 +15,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from asr.cli.completion import suggestions
-from asr.cli.composition import ROOTS, Composer, conf_dir
+from asr.cli.composition import Composer
+from asr.cli.composition_files import conf_dir
+from asr.cli.composition_schemas import ROOTS
 from asr.settings.commands import TrainConfig
 from asr.settings.yaml_text import to_yaml
 

@@ -181,7 +181,7 @@ def test_another_audio_track_can_be_chosen_and_several_are_named_once(asr_comman
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
-def test_words_are_where_one_hears_them_in_a_film(asr_command):
+def test_words_in_a_film_have_the_times_of_a_player(asr_command):
     outcome = asr_command("transcribe", CASES / "sound-starts-late.mkv", "format=json", "decoder=greedy")
     first = json.loads(outcome.out)["words"][0]
     assert first["start"] == pytest.approx(4.3, abs=0.15)
@@ -329,7 +329,7 @@ def test_one_document_a_recording_wants_a_place_for_many(asr_command, bundle, tm
     assert "-->" in asr_command("transcribe", SAMPLE, bundle, "format=srt").out
     outcome = asr_command("transcribe", SAMPLE, SAMPLE, bundle, "format=srt")
     assert outcome.code == 2
-    assert "format=srt is one document a recording, and these are 2" in outcome.err
+    assert "format=srt is one document per recording, and there are 2" in outcome.err
     recordings = copies(tmp_path / "in", 2)
     assert asr_command("transcribe", recordings, bundle, "format=textgrid", "beside=true").code == 0
     assert (recordings / "0.TextGrid").is_file()

@@ -93,7 +93,7 @@ def test_what_is_printed_can_be_typed(asr_command, tiny_bundle, language_model):
     [
         ([], "decoder.lm=FILE (`asr lm` makes one)"),
         (["decoder.lm=none.lm"], "none.lm: No such file"),
-        (["decoder.lm=a.lm", "decoder.hotwords=[a]", "output=b"], "a bundle does not keep decoder.hotwords"),
+        (["decoder.lm=a.lm", "decoder.hotwords=[a]", "output=b"], "a bundle does not store decoder.hotwords"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(asr_command, tiny_bundle, overrides, message):

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from asr.decoding.alignment import _FEW_CELLS, AlignmentError, align_symbols
+from asr.decoding.alignment import _FEW_CELLS, align_symbols
+from asr.errors import AlignmentError
 
 from . import alignment as oracle
 

@@ -136,7 +136,7 @@ def test_a_scorer_may_raise_a_symbol_that_lies_outside_the_margin_into_it():
 
 
 @given(st.lists(LOG_PROBS, min_size=1, max_size=6), st.integers(1, 6))
-def test_a_text_does_not_depend_on_its_company(several, width):
+def test_a_text_does_not_depend_on_the_batch(several, width):
     decoder = make_decoder(AB, BeamConfig(beam_width=width, n_best=width))
     assert decoder.decode(several) == [decoder.decode([one])[0] for one in several]
 

@@ -152,7 +152,7 @@ def hot_score_anywhere(text: str, hotwords: dict[str, float]) -> float:
 
 
 @pytest.mark.parametrize("width", [1, 3, 8])
-def test_with_everything_a_text_depends_neither_on_its_company_nor_on_its_pieces(rng, word_model, width):
+def test_with_everything_a_text_depends_neither_on_the_batch_nor_on_blocks(rng, word_model, width):
     settings = BeamConfig(beam_width=width, n_best=width, hotwords=["bb", "b a:2"], lm_weight=0.7)
     decoder = BeamDecoder(LETTERS, settings, model=word_model)
     several = [random_log_probs(rng, steps) for steps in (30, 1, 60, 0, 33)]
@@ -268,7 +268,7 @@ def test_of_hypotheses_with_one_future_only_the_best_is_carried_on(word_model):
     assert scores[0] < scores[1] <= scores[2] + 1e-6
 
 
-def test_who_asks_for_alternatives_gets_no_worse_a_text(word_model):
+def test_asking_for_alternatives_gives_no_worse_first_text(word_model):
     several = [random_log_probs(np.random.default_rng(seed), 60) for seed in range(12)]
     alone = BeamDecoder(LETTERS, BeamConfig(beam_width=4), model=word_model).decode(several)
     decoder = BeamDecoder(LETTERS, BeamConfig(beam_width=4, n_best=3), model=word_model)

@@ -14,7 +14,8 @@ import pytest
 
 import asr
 import asr.acoustic
-from asr.cli import composition
+from asr.cli.composition import Composer
+from asr.cli.composition_schemas import ROOTS
 
 from ..conftest import REPOSITORY, oracle_module
 
@@ -92,8 +93,8 @@ def test_every_public_name_is_in_the_reference(site, pages):
 def test_every_setting_of_every_command_is_in_the_reference(site, pages):
     anchors = pages[site / "reference" / "settings.html"].anchors
     wanted = set()
-    for command in composition.ROOTS:
-        with composition.Composer(command) as composer:
+    for command in ROOTS:
+        with Composer(command) as composer:
             wanted |= {name if "." in name else f"{command}.{name}" for name in composer.keys()}  # noqa: SIM118
     assert wanted - anchors.keys() == set()
 

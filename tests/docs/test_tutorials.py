@@ -76,7 +76,7 @@ def check_what_the_tutorial_leaves(folder: Path, *, recordings: int) -> None:
     assert mine.priors == english.priors
 
 
-def test_train_on_your_own_recordings_takes_errors_off_voices_that_the_model_never_heard(tmp_path):
+def test_train_on_your_own_recordings_reduces_errors_on_new_voices(tmp_path):
     espeak = oracle("espeak-ng")
     voices = [f"en-us+{kind}{number}" for kind in "mf" for number in range(1, 5)]
     for number, (_, text) in enumerate(smoke_utterances()[::2]):

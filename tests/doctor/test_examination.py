@@ -171,7 +171,7 @@ def diagnosis(planted):
     return examine(settings_for(train, valid))
 
 
-def test_every_planted_fault_is_found_by_id_and_nothing_else_is_accused(planted, diagnosis):
+def test_every_planted_fault_is_found_by_id_and_nothing_else_is_reported(planted, diagnosis):
     train, _, kinds = planted
     accused: dict[str, set[str]] = {}
     for fault in diagnosis.faults:
@@ -185,7 +185,7 @@ def test_every_planted_fault_is_found_by_id_and_nothing_else_is_accused(planted,
     assert len(diagnosis.utterances) == CLEAN + 21 + len(kinds) - 2
 
 
-def test_the_short_form_finds_what_headers_and_texts_tell(planted):
+def test_the_short_form_finds_the_faults_of_headers_and_texts(planted):
     train, valid, kinds = planted
     short = examine(settings_for(train, valid), listen=False)
     by_ear = {"silent", "no_speech", "clipping", "dc_offset", "low_rate", "channels", "duplicate_audio"}
@@ -285,7 +285,7 @@ def test_an_alphabet_from_the_data_knows_all_its_characters(tmp_path, write_audi
     assert examine(settings, listen=False).faults == []
 
 
-def test_held_out_speakers_are_a_part_of_their_own(planted):
+def test_held_out_speakers_are_a_separate_part(planted):
     train, _, _ = planted
     settings = DoctorConfig(data=DataConfig(train=[str(train)], hold_out=0.1))
     parts = examine(settings, listen=False).parts

@@ -141,7 +141,7 @@ UEM = "rec 1 0.0 9.0\nrec 2 0.0 9.0\n"
         ("trn", CTM, "looks like a CTM file: rename it to h.ctm"),
         ("trn", JSONL, "looks like JSON lines"),
         ("ctm", TRN, "looks like a trn file"),
-        ("ctm", UEM, "looks like a UEM file, which says what is scored"),
+        ("ctm", UEM, "looks like a UEM file, which selects what is scored"),
         ("ctm", SRT, "looks like SRT subtitles"),
         ("jsonl", CTM, "looks like a CTM file"),
         ("jsonl", SRT, "looks like SRT subtitles"),

@@ -268,13 +268,13 @@ SRT = "1\n00:00:01,000 --> 00:00:02,000\nhello there\n\n2\n00:00:03,000 --> 00:0
     ("name", "content", "format_name"),
     [
         ("h.TextGrid", 'File type = "ooTextFile"\nObject class = "TextGrid"\n', "a TextGrid of Praat"),
-        ("h.jsonl", '[\n{"id": "a", "text": "b"}\n]\n', "a JSON array, not JSON lines (one object a line)"),
+        ("h.jsonl", '[\n{"id": "a", "text": "b"}\n]\n', "a JSON array, not JSON lines (one object per line)"),
         ("h.txt", "<!DOCTYPE html>\n<html>\n", "XML or HTML"),
     ],
 )
 def test_a_file_of_another_format_is_one_problem(tmp_path, references, name, content, format_name):
     (tmp_path / name).write_text(content, "utf-8", newline="")
-    wanted = [f"{tmp_path}/{name}: {format_name}; JSON lines, trn, stm, ctm or a text a line is wanted"]
+    wanted = [f"{tmp_path}/{name}: {format_name}; JSON lines, trn, stm, ctm or one text per line is wanted"]
     for read_file in (lambda path: read_references([path]), lambda path: read_hypotheses(path, references)):
         with pytest.raises(ManifestError) as caught:
             read_file(str(tmp_path / name))
@@ -292,7 +292,7 @@ def test_a_file_of_which_no_line_can_be_read_is_one_problem(tmp_path, references
 
 def test_a_file_without_a_line_of_json_is_one_problem(tmp_path, references):
     (tmp_path / "h.jsonl").write_text("good morning\nhow are you\n")
-    kinds = "JSON lines, trn, stm, ctm or a text a line"
+    kinds = "JSON lines, trn, stm, ctm or one text per line"
     wanted = [f"{tmp_path}/h.jsonl: not JSON lines: none of its 2 lines is a JSON object; {kinds} is wanted"]
     for read_file in (lambda path: read_references([path]), lambda path: read_hypotheses(path, references)):
         with pytest.raises(ManifestError) as caught:

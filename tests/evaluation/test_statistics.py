@@ -86,7 +86,7 @@ def texts(rng: np.random.Generator, count: int) -> list[str]:
     return [" ".join(rng.choice(vocabulary, int(rng.integers(6, 20)))) for _ in range(count)]
 
 
-def test_a_better_system_is_found_and_equal_ones_are_not_told_apart(rng):
+def test_a_better_system_is_found_and_equal_ones_are_not_distinguished(rng):
     references = texts(rng, 400)
     good, bad, equal = (score(references, [corrupt(rng, one, rate) for one in references]) for rate in (0.2, 0.3, 0.2))
     found = compare(bad, good)

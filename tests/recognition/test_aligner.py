@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from asr.bundle import Bundle, load_bundle
-from asr.decoding.alignment import AlignmentError
+from asr.errors import AlignmentError
 from asr.recognition.acoustic_output import AcousticOutput
 from asr.recognition.aligner import align_text, cut_utterances, spell
 from asr.recognition.transcriber import Transcriber

@@ -56,7 +56,7 @@ def test_five_calls_start_one_process_and_make_one_lexicon(counts, monkeypatch):
     assert len(lexica) == 1
 
 
-def test_bundles_and_decoders_are_told_apart(counts, tiny_bundle):
+def test_bundles_and_decoders_are_distinguished(counts, tiny_bundle):
     bundle = load_bundle(tiny_bundle)
     for _ in range(2):
         asr.transcribe(SAMPLE, bundle=str(tiny_bundle))

@@ -42,7 +42,7 @@ def transcriber(tiny_bundle) -> Transcriber:
     return Transcriber(load_bundle(tiny_bundle))
 
 
-def test_a_recording_has_one_text_alone_in_company_and_in_any_order(transcriber):
+def test_a_recording_has_one_text_alone_with_others_and_in_any_order(transcriber):
     alone = {path: transcriber.transcribe(path).text for path in SAMPLE_PATHS}
     assert any(alone.values())
     for paths in (SAMPLE_PATHS, SAMPLE_PATHS[::-1], SAMPLE_PATHS * 3):
@@ -156,7 +156,7 @@ def test_a_long_recordings_alternatives_differ_in_one_stretch_or_another(tiny_bu
     assert [word.text for word in transcript.words] == transcript.text.split()
 
 
-def test_what_the_model_hears_is_decoded_as_it_is_transcribed(tiny_bundle, rng, tmp_path):
+def test_the_acoustic_output_is_decoded_as_it_is_transcribed(tiny_bundle, rng, tmp_path):
     bundle = load_bundle(tiny_bundle)
     speech = soundfile.read(SAMPLE_PATHS[0], dtype="float32")[0]
     long = np.concatenate([np.tile(speech, 8), np.zeros(20 * RATE, np.float32), speech])

@@ -103,7 +103,7 @@ def symbols_of(stretches: list[Stretch]) -> list[int]:
 
 
 @pytest.mark.parametrize("shift", [0, 1, -1, 2, -2])
-def test_no_symbol_is_doubled_or_lost_where_windows_hear_it_at_other_steps(rng, shift):
+def test_no_symbol_is_doubled_or_lost_where_windows_have_it_at_other_steps(rng, shift):
     truth = np.zeros(3000, np.int64)
     places = np.cumsum(rng.integers(3, 12, 380))
     truth[places[places < 2990]] = rng.integers(1, 4, (places < 2990).sum())

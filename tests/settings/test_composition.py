@@ -7,8 +7,9 @@ from functools import cache
 
 import pytest
 
-from asr.cli import composition
-from asr.cli.composition import Composer, Key
+from asr.cli.composition import Composer
+from asr.cli.composition_schemas import ROOTS
+from asr.cli.overrides import Key
 from asr.errors import ConfigError
 from asr.settings import yaml_text
 from asr.settings.commands import TrainConfig
@@ -42,13 +43,13 @@ def check_refused(asr_command, command: str, key: Key, value: str) -> None:
     assert len(outcome.err) < 300
 
 
-@pytest.mark.parametrize("command", [name for name in composition.ROOTS if name not in WITHOUT_NUMBERS])
+@pytest.mark.parametrize("command", [name for name in ROOTS if name not in WITHOUT_NUMBERS])
 def test_an_infinite_number_is_one_line_and_exit_code_2(asr_command, command):
     check_refused(asr_command, command, numbers(command)[-1], "nan" if len(command) % 2 else "inf")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", composition.ROOTS)
+@pytest.mark.parametrize("command", ROOTS)
 def test_every_infinite_number_is_refused_in_one_line(command):
     of_train = set() if command == "train" else {key.name for key in numbers("train")}
     keys = [one for one in numbers(command) if one.name not in of_train]

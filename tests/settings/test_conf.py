@@ -13,6 +13,7 @@ import yaml
 
 from asr.cli import composition
 from asr.cli.composition import Composer
+from asr.cli.composition_schemas import ROOTS
 from asr.errors import ConfigError
 from asr.settings import yaml_text
 from asr.settings.augment import AugmentConfig
@@ -182,7 +183,7 @@ def test_settings_survive_yaml():
 
 
 def test_every_setting_is_explained():
-    for command in composition.ROOTS:
+    for command in ROOTS:
         with Composer(command) as composer:
             for key in composer.keys().values():
                 assert key.help, key.name
@@ -215,7 +216,7 @@ print(*(type(one).__name__ for one in made))
 
 
 def test_the_configuration_is_found_from_the_root_of_the_file_system():
-    code = "from asr.cli.composition import conf_dir; print(conf_dir() / 'train.yaml')"
+    code = "from asr.cli.composition_files import conf_dir; print(conf_dir() / 'train.yaml')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=True)
     assert Path(done.stdout.strip()).is_file()
 
@@ -235,7 +236,7 @@ def written_commands() -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
-def test_every_setting_that_a_message_or_a_document_tells_to_type_exists():
+def test_every_setting_in_a_message_or_a_document_exists():
     commands = written_commands()
     assert len(commands) > 50
     known: dict[str, set[str]] = {}

@@ -78,7 +78,7 @@ def test_a_report_of_texts_is_no_measurement_of_a_bundle(asr_command, tiny_bundl
     asr_command("evaluate", tmp_path / "r.txt", f"hypotheses={tmp_path / 'h.txt'}", f"output_dir={tmp_path / 'o'}")
     outcome = asr_command("card", tiny_bundle, f"report=[{tmp_path / 'o' / 'report.json'}]")
     assert outcome.code == 2
-    assert "is a file of texts, and no bundle" in outcome.err
+    assert "is a file of texts, not a bundle" in outcome.err
     assert asr_command("card", tiny_bundle, f"report=[{tmp_path / 'none.json'}]").code == 2
 
 
@@ -161,7 +161,7 @@ def test_a_file_of_others_in_a_git_remote_stays(asr_command, tiny_bundle, remote
 def test_an_address_that_cannot_be_used_is_one_line(asr_command, tiny_bundle, tmp_path):
     for address, message in (
         (f"git+file://{tmp_path}/none.git", "does not appear to be a git repository"),
-        ("ftp://example.org/x", "cannot be used; wanted is a folder, git+ssh"),
+        ("ftp://example.org/x", "cannot be used; it must be a folder, git+ssh"),
         ("git@example.org:x.git", "cannot be used"),
         (str(tmp_path / "nothing"), "no such folder"),
     ):

@@ -98,7 +98,7 @@ def test_a_run_keeps_its_best_epochs_and_their_mean_is_measured_as_they_were(tmp
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no run is there"):
+    with pytest.raises(ConfigError, match="holds no run"):
         average_epochs(tmp_path)
 
 

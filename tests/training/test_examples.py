@@ -79,7 +79,7 @@ def test_each_variation_alone_is_drawn_anew_in_every_epoch(variation):
         assert one.shape != other.shape or np.abs(one - other).max() > 0.1
 
 
-def test_variations_do_not_depend_on_the_company():
+def test_variations_do_not_depend_on_the_batch():
     augmented = examples(augmenter=Augmenter(AugmentConfig(), 16000), seed=1)
     together, alone = batch_of(augmented, [0, 1], 4), batch_of(augmented, [1], 4)
     count = alone.frame_counts[0]

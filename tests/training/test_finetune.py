@@ -127,7 +127,7 @@ def test_frozen_layers_keep_their_weights(rng, count, still):
         assert np.array_equal(before[name], after[name]) == frozen, name
 
 
-def test_a_training_goes_on_from_a_bundle_and_says_so(tiny_bundle, tmp_path):
+def test_a_training_starts_from_a_bundle_and_logs_it(tiny_bundle, tmp_path):
     manifests = smoke_manifests(tmp_path, train=12, valid=4)
     data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
     training = TrainingConfig(epochs=1, batch_size=4, average_epochs=1.0)

@@ -1,4 +1,4 @@
-"""kill -9, again and again: the run that comes of it is the run that nobody disturbed."""
+"""A run that is killed by kill -9 again and again equals an uninterrupted run."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_what_looks_suspicious_is_said_once_a_kind(tmp_path, write_audio, caplog
     path = write_rows(tmp_path / "m.jsonl", rows)
     with caplog.at_level("WARNING"):
         read_corpus(TrainConfig(data=DataConfig(train=[str(path)], valid=[str(SMOKE / "valid.jsonl")])))
-    assert "duration differs from the manifest's: 2 utterances (x, y); `asr doctor` tells more" in caplog.text
+    assert "duration differs from the manifest's: 2 utterances (x, y); `asr doctor` shows details" in caplog.text
     assert "same audio as another: 1 utterances (y)" in caplog.text
 
 
@@ -174,5 +174,5 @@ def test_a_list_of_the_doctor_with_lines_of_other_manifests_is_no_cause_for_a_wa
     levels = {one.getMessage(): one.levelname for one in caplog.records if "quarantine" in one.getMessage()}
     assert levels == {
         "left out by data.quarantine: 1 utterances": "INFO",
-        "1 lines of data.quarantine are of no utterance in these manifests": "INFO",
+        "1 lines of data.quarantine match no utterance in these manifests": "INFO",
     }

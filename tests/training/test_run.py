@@ -239,7 +239,7 @@ def test_a_finished_run_goes_on_with_more_epochs_and_can_be_interrupted_there(se
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     with caplog.at_level(logging.INFO):
         history = train(longer, tmp_path / "one").history
-    assert "going on after epoch 1, to 3 epochs instead of 1" in caplog.text
+    assert "continuing after epoch 1, to 3 epochs instead of 1" in caplog.text
     assert [one.epoch for one in history] == [1, 2, 3]
     assert history[0] == first[0]
     assert losses(tmp_path / "one")[: len(done)] == done

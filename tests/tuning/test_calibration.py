@@ -45,7 +45,7 @@ def test_a_fit_finds_the_weights_that_made_the_data(rng):
     assert found.weights[-1] == 0  # what is always the same says nothing
 
 
-def test_confidences_that_tell_are_told_from_those_that_do_not(rng):
+def test_informative_confidences_are_distinguished_from_constant_ones(rng):
     speakers = [f"s{number % 7}" for number in range(70)]
     telling = [np.column_stack([np.ones(50), rng.standard_normal(50)]) for _ in speakers]
     right = [(rng.random(50) < 1 / (1 + np.exp(-3 * one[:, 1]))).astype(float) for one in telling]

@@ -36,7 +36,7 @@ def test_values_lie_in_the_space_and_the_best_come_first():
     assert (best[0].values["depth"], best[0].values["cell"]) == (2, "lstm")
 
 
-def test_the_first_trial_has_the_values_that_it_is_told_to_begin_with():
+def test_the_first_trial_has_the_given_initial_values():
     made = study()
     made.begin_with({"rate": 0.01, "depth": 3, "cell": "gru"})
     assert made.ask().values == {"rate": 0.01, "depth": 3, "cell": "gru"}

@@ -88,7 +88,7 @@ def test_a_table_has_milliseconds():
     ]  # fmt: skip
 
 
-def test_the_formats_of_scoring_programs_part_their_fields_by_spaces():
+def test_the_formats_of_scoring_programs_separate_their_fields_by_spaces():
     assert write(TWO, TranscriptFormat.ctm).splitlines()[1] == "my_talk 1 1.000 0.400 two 0.200"
     assert write(ONE, TranscriptFormat.ctm, name="utt 1", channel="2") == (
         "utt_1 2 0.000 0.300 hé\nutt_1 2 0.400 0.500 there\n"
@@ -115,7 +115,7 @@ def test_doubtful_words_are_marked():
     assert ONE.mark_doubtful(1.0).text == ONE.text
 
 
-def test_outputs_keep_folders_and_tell_suffixes_apart():
+def test_outputs_keep_folders_and_distinguish_suffixes():
     names = [Path("x/talk.wav"), Path("y/talk.wav"), Path("z.wav"), Path("z.mp3")]
     assert output_paths(names, TranscriptFormat.txt, Path("out")) == [
         Path("out/x/talk.txt"), Path("out/y/talk.txt"), Path("out/z.wav.txt"), Path("out/z.mp3.txt"),

@@ -1,6 +1,6 @@
-"""What the structure of a recording's file says, before anything of it is decoded.
+"""Inspects the structure of a recording's file before anything is decoded.
 
-The policy for every container is the table in docs/audio-formats.md, which tests/audio/test_formats.py holds up.
+The policy for every container is the table in docs/audio-formats.md, which tests/audio/test_formats.py checks.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _CONTAINERS: list[tuple[re.Pattern[bytes], counted.Reader]] = [
 
 
 def find_links(path: Path) -> list[Link]:
-    """The recordings that a file consists of, one behind the other: most files are one.
+    """The recordings that a file consists of, one after the other: most files hold one.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def find_links(path: Path) -> list[Link]:
             more, end = found
             links += [link for link in more if link.end > link.start or not links]
             position = after_tags(source, max(end, position + 1))
-        # What follows a recording and is nothing known is no sound; a file that begins so is for FFmpeg to find out.
+        # Unknown bytes after a recording are not audio; a file that begins with unknown bytes is left to FFmpeg.
         return links or [Link("", 0, source.size)]
 
 
@@ -75,7 +75,7 @@ def find_frames(path: Path) -> list[Link]:
 
 
 def _links_at(source: Source, position: int) -> tuple[list[Link], int] | None:
-    """The recordings that begin here, and where they end; None if nothing known begins here."""
+    """The recordings that begin here, and where they end; None if no known format begins here."""
     head = source.read(position, starts.LONGEST)
     for pattern, read in _CONTAINERS:
         if pattern.match(head):

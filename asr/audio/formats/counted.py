@@ -13,7 +13,7 @@ from asr.audio.formats.source import Source
 Reader = Callable[[Source, int], tuple[Link, int]]
 """of the place where a recording begins: the recording, and where another one may begin"""
 
-# What FFmpeg writes to a pipe where the size of a Flash film belongs.
+# The size that FFmpeg writes into the header of a Flash film in a pipe.
 _SWF_UNKNOWN = 100 << 20
 # FFmpeg counts a header of RealMedia twice.
 _RM_SLACK = 32
@@ -102,7 +102,7 @@ def sox(source: Source, start: int) -> tuple[Link, int]:
 
 
 def counting(container: str, pattern: re.Pattern[bytes], place: int, order: str) -> Reader:
-    """Of a header that counts samples in 32 bits at a place; 0 and the largest number from a pipe."""
+    """For a header that counts samples in 32 bits at a place; 0 and the largest number come from a pipe."""
 
     def read(source: Source, start: int) -> tuple[Link, int]:
         end = source.find(pattern, start + 1)
@@ -113,7 +113,7 @@ def counting(container: str, pattern: re.Pattern[bytes], place: int, order: str)
 
 
 def repeating(container: str, pattern: re.Pattern[bytes]) -> Reader:
-    """Of a header that only says where a recording begins."""
+    """For a header that only marks the beginning of a recording."""
 
     def read(source: Source, start: int) -> tuple[Link, int]:
         end = source.find(pattern, start + 1)

@@ -1,6 +1,6 @@
-"""Containers of pictures and sound, whose structure says where they end: Matroska, MP4, AVI, FLV and ASF.
+"""Containers of video and audio, whose structure states where they end: Matroska, MP4, AVI, FLV and ASF.
 
-Their sound is decoded by FFmpeg, which reads a file that was cut off as a shorter one, and of joined files the first.
+FFmpeg decodes their audio. It reads a truncated file as a shorter one, and only the first of joined files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BOXES = frozenset(
 )
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-# The end of an index, without which nothing is missing.
+# The end of an index: a file that ends without it is complete.
 _AVI_SLACK = 16
 
 
@@ -66,7 +66,7 @@ def mp4(source: Source, start: int) -> tuple[Link, int]:
         elif size == 0:
             size = source.size - position
         if name not in _BOXES and (size < 8 or not name.isalnum()):
-            break  # a tag, or rubbish
+            break  # a tag, or unknown bytes
         if position + size > source.size:
             if name not in _BOXES:
                 break

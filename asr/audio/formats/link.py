@@ -10,17 +10,17 @@ class Link:
     """A range of a file that is a recording in itself. Files joined by `cat` and chained Ogg hold several."""
 
     container: str
-    """name of FFmpeg's demuxer; "" where FFmpeg finds out"""
+    """name of FFmpeg's demuxer; "" where FFmpeg detects it"""
     start: int
     """bytes"""
     end: int
     head: bytes = b""
-    """a corrected header that takes the place of everything before `start`; empty where the file's own one is right"""
+    """a corrected header that replaces everything before `start`; empty where the file's own one is right"""
     sndfile: bool = False
     """whether libsndfile is tried first"""
     seconds: float = 0.0
-    """how long it is, where that was counted; 0 where only the decoder knows"""
+    """its length, where it was counted; 0 where only the decoder knows it"""
     samples: int = 0
-    """how many samples of each channel its header promises; 0 where it promises nothing, or was checked already"""
+    """samples per channel that its header states; 0 where it states none, or was checked already"""
     unfinished: bool = False
-    """whether its header was never completed, so that durations in it mean nothing"""
+    """whether its header was never completed, so that its durations are meaningless"""

@@ -1,6 +1,6 @@
-"""MP3 (MPEG audio, layers 1 to 3) and AAC in ADTS: frames behind each other, whose headers say how long each is.
+"""MP3 (MPEG audio, layers 1 to 3) and AAC in ADTS: frames one after the other, whose headers state their lengths.
 
-A Xing header, a frame of its own, may say how many frames and bytes there are. Files joined by `cat` have one in the
+A Xing header, a frame of its own, may state the numbers of frames and bytes. Files joined by `cat` have one in the
 middle, tags between, or frames of another rate.
 """
 
@@ -23,9 +23,9 @@ _BIT_RATES = {  # kbit/s by (MPEG-1?, layer)
 }
 _RATES = (44100, 48000, 32000)
 _ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
-# Frames that must follow each other for a file to be taken for one of frames, and as far as the first is looked for.
+# Frames that must follow each other in a file of frames, and the bytes within which the first one is searched.
 _FRAMES_TO_BE_SURE, _LONGEST_LEAD = 3, 1 << 16
-# As much may be lost between frames: the rest of one that was cut, where files were joined.
+# Bytes that may be skipped between frames: the rest of a frame that was cut where files were joined.
 _LONGEST_RUBBISH = 2 * 2881
 _BLOCK = 1 << 20
 _LONGEST_FRAME = 1 << 13
@@ -33,7 +33,7 @@ _LONGEST_FRAME = 1 << 13
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the header of a frame says."""
+    """The header of a frame."""
 
     container: str
     size: int
@@ -127,7 +127,7 @@ def mpeg(source: Source, start: int) -> tuple[list[Link], int]:
     Raises
     ------
     AudioError
-        If there are fewer frames than a Xing header promises, or what stands between frames is none.
+        If there are fewer frames than a Xing header promises, or there are other bytes between frames.
     """
     links: list[Link] = []
     run: _Run | None = None
@@ -152,7 +152,7 @@ def mpeg(source: Source, start: int) -> tuple[list[Link], int]:
                 if following - position > _LONGEST_RUBBISH and not source.is_zero(position, following):
                     seconds = sum(link.seconds for link in links)
                     raise AudioError(
-                        source.path, f"is damaged: {following - position:,} bytes at {seconds:.2f} s are no sound"
+                        source.path, f"is damaged: {following - position:,} bytes at {seconds:.2f} s are not audio"
                     )
             position = following
             continue
@@ -171,7 +171,7 @@ def mpeg(source: Source, start: int) -> tuple[list[Link], int]:
 
 @dataclass(slots=True)
 class _Promise:
-    """What a Xing or VBRI header says; 0 where it does not."""
+    """The values of a Xing or VBRI header; 0 for those that it lacks."""
 
     frames: int
     size: int
@@ -183,7 +183,7 @@ class _Promise:
 
 @dataclass(slots=True)
 class _Run:
-    """Frames of one kind behind each other."""
+    """Frames of one kind, one after the other."""
 
     frame: Frame
     start: int
@@ -202,7 +202,7 @@ class _Run:
             if promise.frames == self.frames:
                 seconds -= promise.trimmed / self.frame.rate
             else:
-                start += promise.own_size  # FFmpeg would trim where it says that the end is
+                start += promise.own_size  # FFmpeg would trim at the end that the header states
         return Link(self.frame.container, start, end, seconds=seconds)
 
 

@@ -79,7 +79,7 @@ def _pages(source: Source, start: int) -> Iterator[_Page]:
                 if b"OggS".startswith(header):
                     raise _cut_off(source)
                 return
-            position = following  # libogg passes over what is no page; whether pages are missing, their numbers say
+            position = following  # libogg skips bytes between pages; page numbers show whether pages are missing
             continue
         if len(header) < _PAGE.size:
             raise _cut_off(source)

@@ -17,7 +17,7 @@ from asr.audio.formats.source import Source
 from asr.audio.formats.tags import is_tag
 from asr.errors import AudioError
 
-# What writers to pipes leave where a size belongs: 0x7FFFF000 (sox, espeak), 0x80000000 (arecord), 0xFFFFFFFF (FFmpeg)
+# Sizes that programs write to pipes: 0x7FFFF000 (sox, espeak), 0x80000000 (arecord), 0xFFFFFFFF (FFmpeg)
 # and their neighbours, rounded to whole samples or with a header added; 0x7F000000 in AIFF (sox).
 _UNKNOWN_32 = ((0x7F000000 - 0x100, 0x7F000000 + 0x100), (0x7FFF0000, 0x80001000), (0xFFFF0000, 0xFFFFFFFF))
 _UNKNOWN_64 = 1 << 62
@@ -30,7 +30,7 @@ _KNOWN_CHUNKS = frozenset(
 _LARGEST_HEADER = 1 << 24
 # A number before the samples of CAF.
 _CAF_EDITS = 4
-# PCM, floating point, A-law, mu-law, and PCM or floating point with more about their channels.
+# PCM, floating point, A-law, mu-law, and PCM or floating point with a description of the channels.
 _PLAIN_CODECS = frozenset([b"\x01\0", b"\x03\0", b"\x06\0", b"\x07\0", b"\xfe\xff"])
 
 Chunk = Callable[[int], tuple[bytes, int]]
@@ -269,7 +269,7 @@ def _extent(
     if start > size:
         raise _without_samples(source)
     if start + _CAF_EDITS >= size and begin:
-        return start, start  # libsndfile ends what it writes to a pipe with one more header
+        return start, start  # libsndfile writes one more header at the end of a pipe
     if is_unknown_size(stated) and (end > size or stated == 0):
         if stated == 0 and chunk and size - start >= 8 and _is_name(source.read(start, 4)):
             following = source.find(another, start)
@@ -306,7 +306,7 @@ def _are_chunks(source: Source, position: int, end: int, chunk: Chunk) -> bool:
 
 
 def is_unknown_size(size: int) -> bool:
-    """Whether a size in a header is one that writers to pipes leave."""
+    """Whether a size in a header is one that programs write to pipes."""
     return size == 0 or size >= _UNKNOWN_64 or any(low <= size <= high for low, high in _UNKNOWN_32)
 
 

@@ -1,4 +1,4 @@
-"""Tags of music players, which stand before, behind and between recordings: ID3, APE, Lyrics3."""
+"""Tags of music players, before, after and between recordings: ID3, APE, Lyrics3."""
 
 from __future__ import annotations
 

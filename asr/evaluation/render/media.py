@@ -1,4 +1,4 @@
-"""The recordings of a page: sound that a browser plays, and a picture of the log-mel frames."""
+"""The recordings of a page: audio that a browser plays, and a picture of the log-mel frames."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MEDIA_TYPES = {".ogg": "audio/ogg;codecs=opus", ".webp": "image/webp"}
 LONGEST_PICTURE_SECONDS = 600
 """longer recordings get no picture"""
 _WIDEST_PICTURE = 4000
-# A column for two frames: with sound, a minute of a page stays below 150 kB.
+# One column per two frames: with audio, a minute of a page stays below 150 kB.
 _FRAMES_A_COLUMN = 2
 _PICTURE_QUALITY = 20
-# Natural logarithm of power: what is 70 dB below the loudest sound is white.
+# Natural logarithm of power: frames 70 dB below the loudest are white.
 _CONTRAST = 16.0
 
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """The files of a recording's sound and picture."""
+    """The files of a recording's audio and picture."""
 
     audio: Path
     picture: Path | None
@@ -41,7 +41,7 @@ class Medium:
 
 
 def write_media(utterances: Sequence[Utterance], folder: Path, log_mel: LogMel) -> Iterator[Medium | None]:
-    """Read recordings, and write sound and picture of each into a folder.
+    """Read recordings, and write audio and picture of each into a folder.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def write_medium(
     *,
     samples: Samples | None = None,
 ) -> Medium | None:
-    """Write sound and picture of one recording into a folder.
+    """Write audio and picture of one recording into a folder.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A report as one HTML file: tables that need no script, and an explorer of every utterance that needs one."""
+"""A report as one HTML file: tables without a script, and an explorer of every utterance with one."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def render_page(report: EvaluationReport, media: Sequence[Medium | None] = (), *
 
 
 def page_environment() -> Environment:
-    """What fills the templates of pages."""
+    """The environment of the templates of pages."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
@@ -93,7 +93,7 @@ def page_style() -> Markup:
 
 
 def _script_text(value: Any) -> str:
-    """JSON in which no text can end the script element or begin a comment."""
+    """JSON in which no text can close the script element or open a comment."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -235,7 +235,7 @@ def _caption(table: PaperTable) -> str:
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Text that LaTeX prints unchanged."""
     return " ".join("".join(_LATEX.get(character, character) for character in text).split())
 
 
@@ -253,5 +253,5 @@ def markdown_table(table: PaperTable) -> list[str]:
 
 
 def significance_note(systems: Sequence[str]) -> str:
-    """What the mark of significance means."""
+    """The explanation of the mark of significance."""
     return f"† significantly different from {systems[0]} (p < {SIGNIFICANT}, paired bootstrap)"

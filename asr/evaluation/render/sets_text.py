@@ -43,7 +43,7 @@ def _rows(table: PaperTable) -> list[str]:
 
 
 def sets_summary(report: SetsReport) -> str:
-    """Markdown for a pull request: the table, and what the comparisons of each set and of the means say."""
+    """Markdown for a pull request: the table, and the comparisons of each set and of the means in words."""
     table = paper_table(report)
     policy = report.sets[0].report.policy
     lines = [f"## {plain(report.title or 'Word error rate')}", ""]

@@ -121,7 +121,7 @@ def format_comparison(comparison: Comparison, first: str, second: str) -> str:
 
 
 def power_text(comparison: Comparison) -> str:
-    """Which difference this much speech shows, and how much speech would show the one that was found."""
+    """The smallest difference that this much speech shows, and the speech that the found difference needs."""
     if not comparison.detectable:
         return "the systems make the same errors"
     text = f"this much speech shows differences from {100 * comparison.detectable:.2f} points on (4 of 5 times)"
@@ -139,7 +139,7 @@ def format_alignment(alignment: Sequence[Edit]) -> str:
     """Reference and hypothesis one above the other, errors in capitals and marked S, D or I below."""
     rows: tuple[list[str], list[str], list[str]] = ([], [], [])
     for edit in alignment:
-        # Stars where one side has no word.
+        # Stars on the side without a word.
         for left, right in zip_longest(edit.reference, edit.hypothesis, fillvalue=""):
             cells = left or "*" * len(right), right or "*" * len(left)
             width = max(len(cells[0]), len(cells[1]), 1)
@@ -241,7 +241,7 @@ def _summary_of_confusions(system: SystemReport) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
+    """Text that Markdown leaves unchanged."""
     for character in "\\`*_[]<>|#":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Pictures for the page, as WebP, by the FFmpeg that reads recordings too."""
+"""Pictures for the page as WebP, written by FFmpeg."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def encode_webp(grey: npt.NDArray[np.uint8], *, width: int, quality: int) -> byt
     grey : uint8 [shape=(height, columns)]
         0 is black.
     width : int > 0
-        The picture is scaled to so many columns.
+        The picture is scaled to this many columns.
     quality : int from 0 to 100
     """
     height = len(grey)
