@@ -24,7 +24,6 @@ from asr.recognition import pool_schedule, pool_session
 from asr.recognition.pool import Pool
 from asr.recognition.pool_jobs import RecordingOptions
 from asr.recognition.pool_load import RunningRatio, streams_per_core
-from asr.recognition.pool_schedule import PoolWorker
 from asr.recognition.pool_session import StreamOptions
 
 from ..conftest import RATE, SAMPLES
@@ -472,7 +471,7 @@ def test_a_fault_of_the_pool_ends_what_waits_for_it(run, monkeypatch):
     async def fault() -> None:
         pool = make_pool()
         await pool.start()
-        monkeypatch.setattr(PoolWorker, "next_job", lambda *_: 1 // 0)
+        monkeypatch.setattr(pool._workers[0], "next_job", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             await pool.transcribe(PATHS[0])
         with pytest.raises(PoolClosedError):
