@@ -22,8 +22,10 @@ from asr.bundle import Bundle, load_bundle
 from asr.errors import AsrError, ConfigError, PoolClosedError, PoolFullError, WorkerEndedError
 from asr.machine import available_cores
 from asr.processes import Child, ChildEndedError
-from asr.recognition.pool_jobs import Job, PooledSession, RecordingJob, RecordingOptions, StreamOptions
+from asr.recognition.pool_jobs import Job, RecordingJob, RecordingOptions
 from asr.recognition.pool_load import PoolLoad, RunningRatio, streams_per_core
+from asr.recognition.pool_schedule import PoolWorker
+from asr.recognition.pool_session import PooledSession, StreamOptions
 from asr.recognition.pool_worker import (
     DecodedStretch,
     DropRequest,
@@ -41,10 +43,6 @@ _WORKER = "asr.recognition.pool_worker:make_worker"
 _STUCK_SECONDS = 120.0
 # How soon the end of an idle worker is noticed, and how long a worker that cannot start is left alone.
 _LOOK_SECONDS, _RETRY_SECONDS = 0.5, 1.0
-# One slice of recordings in so many goes to the recording that came first: a long one is not held up for ever.
-_SLICES_PER_TURN = 8
-# Recordings that a worker has begun: each has a process that reads it. Short ones, which are done at once, may be more.
-_MOST_BEGUN, _SHORT_SECONDS, _MOST_SHORT_BEGUN = 4, 60.0, 16
 # Reads and look-ups of lengths at once, each in a process. A decoder that hangs holds one until its timeout.
 _READING_THREADS = 12
 # Before anything was measured: a stream takes so many times what the acoustic model alone takes for noise, a recording
@@ -125,7 +123,7 @@ class Pool:
         self._max_streams, self._max_files = max_streams, max_files
         self._max_waiting, self._on_delay = max_waiting_seconds, on_delay
         self._readers = Readers(limits)
-        self._workers = [_Worker() for _ in range(workers or available_cores())]
+        self._workers = [PoolWorker() for _ in range(workers or available_cores())]
         self._threads = ThreadPoolExecutor(len(self._workers), "asr-pool-worker")
         self._reading_threads = ThreadPoolExecutor(_READING_THREADS, "asr-pool-reader")
         self._files: dict[int, RecordingJob] = {}
@@ -303,7 +301,9 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         self._end_processes()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
     async def _finish_all(self) -> None:
         sessions = [session for worker in self._workers for session in worker.sessions.values()]
@@ -335,7 +335,7 @@ class Pool:
         # One stream is always tried: what was measured on a busy machine would else hold for ever.
         return max(1, len(self._workers) * streams_per_core(self._stream_cost.value))
 
-    def _check_room(self, worker: _Worker) -> None:
+    def _check_room(self, worker: PoolWorker) -> None:
         """Refuse a stream that could not be kept in real time."""
         streams, cost = sum(len(one.sessions) for one in self._workers), self._stream_cost.value
         if streams >= self._capacity:
@@ -357,7 +357,7 @@ class Pool:
         for worker in self._workers:
             worker.wake.set()
 
-    async def _begin(self, worker: _Worker) -> float:
+    async def _begin(self, worker: PoolWorker) -> float:
         """Start the process of a worker, and measure its speed."""
         ask = asyncio.get_running_loop().run_in_executor
         worker.child = await ask(self._threads, Child, _WORKER, self._settings)
@@ -368,7 +368,16 @@ class Pool:
         worker.is_ready = True
         return cost
 
-    async def _serve(self, worker: _Worker) -> None:
+    async def _serve(self, worker: PoolWorker) -> None:
+        try:
+            await self._work(worker)
+        except Exception as error:  # a fault of this package: no job waits for ever
+            self._is_accepting = False
+            for job in self._jobs():
+                job.end(error)
+            raise
+
+    async def _work(self, worker: PoolWorker) -> None:
         """Have a worker do slice after slice."""
         while True:
             assert worker.child is not None
@@ -377,7 +386,7 @@ class Pool:
             elif worker.dropped:
                 dropped, worker.dropped = tuple(worker.dropped), []
                 await self._ask(worker, DropRequest(dropped))
-            elif (job := worker.next_session() or self._next_file(worker)) is not None:
+            elif (job := worker.next_job(self._files.values(), self._workers)) is not None:
                 await self._advance(worker, job)
             else:
                 worker.wake.clear()
@@ -385,7 +394,7 @@ class Pool:
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await worker.wake.wait()
 
-    async def _advance(self, worker: _Worker, job: Job) -> None:
+    async def _advance(self, worker: PoolWorker, job: Job) -> None:
         """Have a worker do a slice of a job."""
         request, before = job.request(), job.done_seconds
         was_speech = isinstance(job, PooledSession) and job.in_speech
@@ -404,7 +413,7 @@ class Pool:
         else:
             self._recording_cost.add(answer.computing_seconds, audio)
 
-    async def _ask(self, worker: _Worker, request: SliceRequest | DropRequest) -> SliceAnswer | None:
+    async def _ask(self, worker: PoolWorker, request: SliceRequest | DropRequest) -> SliceAnswer | None:
         """The answer of a worker; None if it has ended, and another one is there now."""
         assert worker.child is not None
         ask = partial(worker.child.ask, request, timeout=_STUCK_SECONDS)
@@ -418,7 +427,7 @@ class Pool:
             return answer
         return None
 
-    async def _replace(self, worker: _Worker, reason: str) -> None:
+    async def _replace(self, worker: PoolWorker, reason: str) -> None:
         """Start a new process for a worker whose process has ended. Its jobs are lost."""
         worker.is_ready = False
         worker.dropped.clear()
@@ -436,73 +445,10 @@ class Pool:
                         one.end(WorkerEndedError(f"no worker process can be started ({error})"))
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    def _next_file(self, worker: _Worker) -> RecordingJob | None:
-        """The recording that a worker advances next, if one is ready."""
-        is_turn = worker.slices % _SLICES_PER_TURN == 0
-
-        def order(job: RecordingJob) -> tuple[float, int]:
-            return (0.0 if is_turn else job.remaining_seconds, job.number)
-
-        own = worker.files
-        ready = [job for job in own.values() if job.is_ready]
-        waiting = [job for job in self._files.values() if job.is_known and job.worker is None]
-        if waiting:
-            first = min(waiting, key=order)
-            most = _MOST_BEGUN if first.remaining_seconds > _SHORT_SECONDS else _MOST_SHORT_BEGUN
-            # A worker that has none takes it. If all have some: one is read while another one is transcribed, and a
-            # short one interrupts a long one.
-            is_free = all(one.files or not one.is_ready for one in self._workers)
-            is_better = not ready or len(own) < 2 or order(first) < min(map(order, ready))
-            if not own or (is_free and is_better and len(own) < most):
-                own[first.number], first.worker = first, worker
-        for job in own.values():
-            if job.wants_reading:
-                job.read()
-        if not ready:
-            return None
-        worker.slices += 1
-        return min(ready, key=order)
-
     def _forget_file(self, job: Job) -> None:
         self._files.pop(job.number, None)
         for worker in self._workers:
-            if worker.files.pop(job.number, None) is not None and job.is_started:
-                worker.drop(job)
-
-
-class _Worker:
-    """A worker process and its jobs."""
-
-    def __init__(self) -> None:
-        self.child: Child | None = None
-        self.is_ready = False
-        self.sessions: dict[int, PooledSession] = {}
-        self.files: dict[int, RecordingJob] = {}
-        self.dropped: list[int] = []
-        """jobs that have ended, which the process does not know yet"""
-        self.wake = asyncio.Event()
-        self.slices = 1
-        """of recordings"""
-
-    @property
-    def delay(self) -> float:
-        """For how long the oldest audio of its streams waits, in seconds."""
-        return max((session.delay for session in self.sessions.values()), default=0.0)
-
-    def next_session(self) -> PooledSession | None:
-        """The stream whose audio waits longest, of those that can be advanced."""
-        ready = (session for session in self.sessions.values() if session.is_ready)
-        return min(ready, key=lambda session: session.since, default=None)
-
-    def forget_session(self, session: Job) -> None:
-        """A stream has ended."""
-        if self.sessions.pop(session.number, None) is not None and session.is_started:
-            self.drop(session)
-
-    def drop(self, job: Job) -> None:
-        """Have the process forget a job."""
-        self.dropped.append(job.number)
-        self.wake.set()
+            worker.forget_file(job)
 
 
 def _submit(threads: ThreadPoolExecutor, work: Callable[[], Any]) -> asyncio.Future[Any]:

@@ -1,37 +1,28 @@
-"""The jobs of `asr.recognition.pool` in the parent: recordings that are read, streams that are fed."""
+"""The jobs of `asr.recognition.pool` in the parent process: what they have in common, and recordings."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import threading
-import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from asr.audio.load import Samples, StreamResampler
+from asr.audio.load import Samples
 from asr.audio.reader_process import Block
 from asr.audio.readers import Readers
 from asr.audio.segment import AudioSource
 from asr.errors import AudioError
-from asr.recognition.live_events import LiveEvent
-from asr.recognition.pipeline import check_samples
-from asr.recognition.pool_worker import DecodedStretch, RecordingStart, SliceAnswer, SliceRequest, StreamStart
+from asr.recognition.pool_worker import DecodedStretch, RecordingStart, SliceAnswer, SliceRequest
 from asr.settings.decoding import DecoderConfig
-from asr.settings.live import LiveConfig
 from asr.text.transcript import Transcript
 
-# Of a recording, read at once; of a stream, sent at once.
-_READ_SECONDS, _SENT_SECONDS = 20.0, 0.5
-# Events that wait for their reader, before the stream is no longer advanced.
-_MOST_EVENTS = 1000
+# Of a recording, read and sent to the worker at once.
+_READ_SECONDS = 20.0
 _numbers = itertools.count(1)
 
 
@@ -45,18 +36,6 @@ class RecordingOptions:
     """"mix" or the number of a channel, from 1"""
     track: int | None = None
     """number of an audio track, from 1"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamOptions:
-    """How one stream is recognised."""
-
-    decoder: DecoderConfig | None = None
-    """instead of the pool's"""
-    live: LiveConfig | None = None
-    """instead of the pool's"""
-    sample_rate: int | None = None
-    """Hz; that of the bundle by default"""
 
 
 class Job(ABC):
@@ -141,8 +120,8 @@ class RecordingJob(Job):
         self._submit, self._progress, self._on_segment = submit, progress, on_segment
         self.is_known = False
         """whether its length was looked up"""
-        self.worker: object | None = None
-        """which has begun it"""
+        self.is_begun = False
+        """whether a worker has it"""
         self.promised_seconds = 0.0
         """its length by its header; 0 if that is unknown"""
         self.result: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
@@ -168,11 +147,6 @@ class RecordingJob(Job):
     def remaining_seconds(self) -> float:
         """Of audio that is not transcribed yet. Where the length is unknown, as much as is transcribed."""
         return max(self.promised_seconds - self.done_seconds, 0.0) if self.promised_seconds else self.done_seconds
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a process reads it."""
-        return self._blocks is not None and not self._is_read
 
     @property
     def is_ready(self) -> bool:
@@ -262,197 +236,3 @@ class RecordingJob(Job):
         blocks, self._blocks = self._blocks, None
         if blocks is not None and not self._is_read:
             self._submit(blocks.close)  # type: ignore[attr-defined]  # of a generator
-
-
-class PooledSession(Job):
-    """A live stream in a pool: what `asr.Session` is in one process. `Pool.open_session` makes it.
-
-    The events are those of `asr.Session`; how the stream is divided into blocks changes nothing. One coroutine at a
-    time may push, and one may read the events.
-    """
-
-    def __init__(
-        self,
-        options: StreamOptions,
-        live: LiveConfig,
-        *,
-        sample_rate: int,
-        most_waiting_seconds: float,
-        wake: Callable[[], None],
-        on_end: Callable[[Job], None],
-        on_delay: Callable[[float], object] | None,
-    ) -> None:
-        super().__init__(wake=wake, on_end=on_end)
-        self._options, self._live, self._rate = options, live, sample_rate
-        StreamResampler(sample_rate, sample_rate)  # refuses a rate that is too low
-        self._most_waiting, self._on_delay = most_waiting_seconds, on_delay
-        self._waiting: deque[tuple[Samples, float]] = deque()
-        self._waiting_samples = 0
-        self._oldest_sent = self._newest_sent = time.monotonic()
-        self._missing = live.interval_seconds
-        self._is_last = False
-        self._is_last_sent = False
-        self._events: deque[LiveEvent] = deque()
-        self._changed, self._opened, self._room, self._ended = (asyncio.Event() for _ in range(4))
-        self.in_speech = False
-        """whether a segment has begun and not ended"""
-
-    @property
-    def waiting_seconds(self) -> float:
-        """Of audio that was pushed and is not sent to the worker yet."""
-        return self._waiting_samples / self._rate
-
-    @property
-    def delay(self) -> float:
-        """For how long the oldest audio waits that could be recognised, in seconds."""
-        return time.monotonic() - self.since if self.is_ready else 0.0
-
-    @property
-    def since(self) -> float:
-        """When the oldest audio that is not recognised came, by `time.monotonic`."""
-        return self._waiting[0][1] if self._is_idle and self._waiting else self._oldest_sent
-
-    @property
-    def is_ready(self) -> bool:
-        if self.is_ended:
-            return False
-        if not self.is_started or not self._is_idle:
-            return True
-        if self._is_last:
-            return not self._is_last_sent
-        return len(self._events) < _MOST_EVENTS and self.waiting_seconds >= self._missing - 1e-6
-
-    async def opened(self) -> None:
-        """Wait until a worker has the session."""
-        await self._opened.wait()
-        self._raise()
-
-    async def push(
-        self, samples: npt.NDArray[np.floating] | npt.NDArray[np.int16], sample_rate: int | None = None
-    ) -> None:
-        """Give the next samples. Returns at once, unless too much audio waits already: then it waits, too.
-
-        Parameters
-        ----------
-        samples : float [shape=(samples,)], full scale being 1, or int16
-        sample_rate : int, optional
-            Hz; a value can only be given to have it compared with that of the session.
-
-        Raises
-        ------
-        AudioError
-            If they are not samples of one channel, or of another rate. The session can go on.
-        WorkerEndedError
-            If the worker process has ended.
-        PoolClosedError
-            If the pool has ended the session.
-        RuntimeError
-            After `finish` or `cancel`.
-        """
-        self._raise()
-        if self._is_last or self.is_ended:
-            raise RuntimeError("this session is finished")
-        if sample_rate is not None and sample_rate != self._rate:
-            raise AudioError("samples", f"have {sample_rate} Hz, and the stream has {self._rate} Hz")
-        values = np.asarray(samples)
-        if values.dtype == np.int16:
-            values = values.astype(np.float32) / 32768
-        checked, size = check_samples(values), math.ceil(_SENT_SECONDS * self._rate)
-        for start in range(0, len(checked), size):
-            block = checked[start : start + size]
-            while self._waiting_samples and self.waiting_seconds + len(block) / self._rate > self._most_waiting:
-                self._room.clear()
-                await self._room.wait()
-                self._raise()
-                if self.is_ended:
-                    return
-            self._waiting.append((block, time.monotonic()))
-            self._waiting_samples += len(block)
-            if self.is_ready:
-                self._wake()
-
-    async def events(self) -> AsyncIterator[LiveEvent]:
-        """The events as they come; ends after `finish` or `cancel`.
-
-        Raises
-        ------
-        AsrError
-            What ended the session early.
-        """
-        while True:
-            while self._events:
-                event = self._events.popleft()
-                if len(self._events) < _MOST_EVENTS <= len(self._events) + 1:
-                    self._wake()
-                yield event
-            self._raise()
-            if self.is_ended:
-                return
-            self._changed.clear()
-            await self._changed.wait()
-
-    async def finish(self) -> None:
-        """Recognise what is left, and end the session: `events` has the rest. A second call waits for the same.
-
-        Raises
-        ------
-        AsrError
-            What ended the session early.
-        """
-        if not self._is_last:
-            self._is_last = True
-            if self._is_idle:
-                self._oldest_sent = time.monotonic()
-            self._wake()
-        await self._ended.wait()
-        self._raise()
-
-    def cancel(self) -> None:
-        """End the session at once, without its last events."""
-        self._events.clear()
-        self.end()
-
-    def request(self) -> SliceRequest:
-        start = None
-        if not self.is_started:
-            start, self.is_started = StreamStart(self._options.decoder, self._live), True
-        if not self._is_idle or not (self._waiting or self._is_last):
-            return SliceRequest(self.number, start)
-        parts, count, limit = [], 0, max(self._missing, _SENT_SECONDS) * self._rate
-        self._oldest_sent = self._waiting[0][1] if self._waiting else time.monotonic()
-        self._newest_sent = self._oldest_sent
-        while self._waiting and count < limit:
-            block, self._newest_sent = self._waiting.popleft()
-            parts.append(block)
-            count += len(block)
-        self._waiting_samples -= count
-        self._room.set()
-        self._is_last_sent = self._is_last and not self._waiting
-        samples = np.concatenate(parts) if parts else None
-        return SliceRequest(self.number, start, samples, self._rate, self._is_last_sent)
-
-    def take(self, answer: SliceAnswer) -> None:
-        self._missing = answer.missing_seconds
-        super().take(answer)
-        self._opened.set()
-        if self.is_ended:
-            return
-        self._events.extend(answer.results)
-        for event in answer.results:
-            if event.type in ("speech_started", "speech_ended"):
-                self.in_speech = event.type == "speech_started"
-        if self._is_idle and self._on_delay is not None and self.done_seconds:
-            self._on_delay(time.monotonic() - self._newest_sent)
-        if self._is_idle and self._is_last_sent:
-            self.end()
-        self._changed.set()
-
-    def _released(self) -> None:
-        self._waiting.clear()
-        self._waiting_samples = 0
-        for event in (self._changed, self._opened, self._room, self._ended):
-            event.set()
-
-    def _raise(self) -> None:
-        if self.error is not None:
-            raise self.error

@@ -179,7 +179,7 @@ class RecordingDecoder:
             yield from self.flush_in_slices()
 
     def _add(self, source: AudioSource, event: WindowOutput | EndOfRecording | AudioError) -> bool:
-        """Whether there are enough stretches to decode now."""
+        """Whether there are enough stretches to decode."""
         if not self.pending or self.pending[-1].outcome is not None:
             self.pending.append(PendingTranscript(source))
             self._stitcher = Stitcher(self._decoder.step_seconds)

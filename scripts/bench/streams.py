@@ -33,7 +33,7 @@ from asr.errors import PoolFullError
 from asr.machine import describe_machine
 from asr.recognition.live_events import Final
 from asr.recognition.pool import Pool
-from asr.recognition.pool_jobs import PooledSession
+from asr.recognition.pool_session import PooledSession
 
 _BLOCK = RATE // 10
 _IN_TIME_SECONDS, _BEHIND_SECONDS = 0.5, 1.0
