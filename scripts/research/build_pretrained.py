@@ -81,9 +81,10 @@ def call(command: str, *arguments: object) -> None:
 def without_folders(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Where the corpora lay on the machine that trained is nobody's business."""
     cleaned = dict(provenance)
-    folder = os.path.commonpath([*provenance["train"], *provenance["valid"]])
-    for part in ("train", "valid"):
-        cleaned[part] = [os.path.relpath(path, folder) for path in provenance[part]]
+    manifests = {part: provenance[part] for part in ("train", "valid") if part in provenance}
+    if manifests:
+        folder = os.path.commonpath([path for paths in manifests.values() for path in paths])
+        cleaned |= {part: [os.path.relpath(path, folder) for path in paths] for part, paths in manifests.items()}
     if provenance.get("init"):
         init = provenance["init"]
         before = without_folders(init["provenance"]) if init.get("provenance") else {}
