@@ -1,8 +1,8 @@
 """Many recordings and live streams at once on the cores of one machine, in bounded memory.
 
 One worker process for each core answers requests of one small slice of work; this process chooses the next slice
-whenever a worker is free. Live streams come first, the one whose audio waits longest before the others. Then come
-recordings, the one with the shortest rest first: a short recording overtakes a long one at once.
+whenever a worker is free. Live streams come first, the one whose audio has been due longest before the others. Then
+come recordings, the one with the shortest rest first: a short recording overtakes a long one at once.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Pool:
     max_waiting_seconds : float > 0
         How much audio of a stream may wait before `push` does.
     on_delay : callable, optional
-        Called with the seconds between the arrival of a stream's audio and the end of its recognition, each time.
+        Called with the seconds from when audio of a stream came (or was due, if it came faster than real time) to when
+        it was recognised, each time.
 
     Raises
     ------

@@ -26,7 +26,7 @@ class PoolLoad:
     live_capacity: int
     """how many streams can be live at once"""
     live_delay: float
-    """how long the oldest audio of a live stream waits now, in seconds"""
+    """for how long audio of a live stream has been due now, in seconds"""
     audio_seconds: float
     """of audio that was recognised so far"""
     computing_seconds: float
