@@ -23,7 +23,7 @@ from asr.errors import AsrError, ConfigError, PoolClosedError, PoolFullError, Wo
 from asr.machine import available_cores
 from asr.processes import Child, ChildEndedError
 from asr.recognition.pool_jobs import Job, RecordingJob, RecordingOptions
-from asr.recognition.pool_load import PoolLoad, RunningRatio, streams_per_core
+from asr.recognition.pool_load import PoolLoad, RunningRatio, stream_capacity
 from asr.recognition.pool_schedule import PoolWorker
 from asr.recognition.pool_session import PooledSession, StreamOptions
 from asr.recognition.pool_worker import (
@@ -47,8 +47,8 @@ _LOOK_SECONDS, _RETRY_SECONDS = 0.5, 1.0
 _READING_THREADS = 12
 # Before anything was measured: a stream takes so many times what the acoustic model alone takes for noise, a recording
 # this share of it. This counts for seconds of audio, and later the last seconds count.
-_STREAM_FACTOR, _RECORDING_FACTOR = 2.8, 0.4
-_PRIOR_SECONDS, _HORIZON_SECONDS = 30.0, 120.0
+_STREAM_FACTOR, _RECORDING_FACTOR = 3.0, 0.4
+_PRIOR_SECONDS, _HORIZON_SECONDS = 10.0, 120.0
 # A stream is late when its audio waits so long.
 _LATE_SECONDS = 1.0
 _RETRY_STREAM_SECONDS = 5.0
@@ -333,8 +333,7 @@ class Pool:
     def _capacity(self) -> int:
         if self._max_streams is not None:
             return self._max_streams
-        # One stream is always tried: what was measured on a busy machine would else hold for ever.
-        return max(1, len(self._workers) * streams_per_core(self._stream_cost.value))
+        return stream_capacity(self._stream_cost.value, len(self._workers))
 
     def _check_room(self, worker: PoolWorker) -> None:
         """Refuse a stream that could not be kept in real time."""

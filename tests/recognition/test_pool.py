@@ -25,7 +25,7 @@ from asr.errors import PoolClosedError, PoolFullError, WorkerEndedError
 from asr.recognition import pool_schedule, pool_session
 from asr.recognition.pool import Pool
 from asr.recognition.pool_jobs import RecordingOptions
-from asr.recognition.pool_load import RunningRatio, streams_per_core
+from asr.recognition.pool_load import RunningRatio, stream_capacity
 from asr.recognition.pool_schedule import PoolWorker
 from asr.recognition.pool_session import PooledSession, StreamOptions
 
@@ -511,8 +511,9 @@ def test_the_ratio_of_two_sums_follows_the_latest_terms():
     assert ratio.value == pytest.approx(2, rel=1e-3)
 
 
-def test_a_core_is_not_filled_to_its_limit():
-    assert [streams_per_core(cost) for cost in (0.05, 0.14, 0.3, 0.5, 0.95)] == [18, 6, 3, 1, 0]
+def test_cores_are_not_filled_to_their_limit():
+    assert [stream_capacity(cost, 1) for cost in (0.05, 0.14, 0.3, 0.5, 0.95)] == [18, 6, 3, 1, 1]
+    assert [stream_capacity(cost, 2) for cost in (0.05, 0.14, 0.5, 2.5)] == [36, 12, 3, 1]
 
 
 def test_a_killed_worker_costs_its_own_jobs_and_is_replaced(run, transcriber, speech, long_recording):
