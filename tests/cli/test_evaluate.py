@@ -121,7 +121,7 @@ def test_two_manifests_with_one_id_are_refused(asr_command, texts):
     manifest, _ = texts
     outcome = asr_command("evaluate", manifest, manifest)
     assert outcome.code == 2
-    assert "is that of" in outcome.err
+    assert "is the same file as" in outcome.err
 
 
 def test_no_manifest_is_a_usage_error(asr_command):

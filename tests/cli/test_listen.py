@@ -383,7 +383,7 @@ def refuse(*_arguments, **_settings):
     ("module", "arguments", "code", "message"),
     [
         (None, [], 2, "the microphone needs sounddevice, which is not installed: pip install 'asr[live]'"),
-        (broken(query_devices=list), [], 2, "there is no microphone: connect one, or give the sound in another way"),
+        (broken(query_devices=list), [], 2, "there is no microphone: connect one, or use another source"),
         (broken(query_devices=list), ["devices=true"], 2, "there is no device that records: connect one"),
         (broken(query_devices=refuse), [], 2, "there is no microphone (Device unavailable): connect one"),
         (broken(default=SimpleNamespace(device=[-1, -1])), [], 2, "no default microphone: device= chooses one"),

@@ -52,7 +52,7 @@ FORMS = {
     "+{name}={value}": r"{text}: there is a setting '{name}' already, \+ is for new ones: type {name}={value}",
     "~{name}": r"{text}: a setting cannot be deleted.* its default is {name}=",
     "~{name}={value}": r"{text}: a setting cannot be deleted.* its default is {name}=",
-    "{name}@a={value}": r"{text}: @ chooses the section for an option of a group, and '{name}' is none",
+    "{name}@a={value}": r"{text}: @ chooses the section for an option of a group, and '{name}' is not a group",
     "{name}x={value}": r"has no setting '{name}x'; did you mean '.*'",
     "+{name}x={value}": r"has no setting '{name}x'.*: \+ cannot add one",
     "++{name}x={value}": r"has no setting '{name}x'.*: \+\+ cannot add one",

@@ -87,7 +87,7 @@ def test_a_uem_that_cannot_restrict_is_refused(files):
     for names, message in (
         (["r.stm", "u.uem"], "no utterances in the regions of"),
         (["t.txt", "u.uem"], "its texts have no times"),
-        (["u.uem"], "the references .STM or CTM. are wanted"),
+        (["u.uem"], "name the references .STM or CTM. too"),
         (["r.stm", "bad.uem"], "bad.uem:1: `recording channel start end` is wanted"),
     ):
         with pytest.raises(ManifestError, match=message):

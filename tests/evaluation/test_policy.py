@@ -61,10 +61,10 @@ def test_synonyms_are_whole_words_and_the_longest_comes_first(tmp_path):
     ("setting", "content", "message"),
     [
         ("rules", "a b\n", "file:1: `pattern => replacement` is wanted"),
-        ("rules", "ok => fine\n(a => b\n", "file:2: '(a' is no regular expression"),
-        ("rules", "a => \\2\n", "file:1: 'a' is no regular expression"),
+        ("rules", "ok => fine\n(a => b\n", "file:2: '(a' is not a regular expression"),
+        ("rules", "a => \\2\n", "file:1: 'a' is not a regular expression"),
         ("synonyms", "alone\n", "file:1: two words or more are wanted"),
-        ("synonyms", "a, b\nc, b\n", "file:2: 'b' is among those of"),
+        ("synonyms", "a, b\nc, b\n", "file:2: 'b' is in the group of"),
         ("synonyms", b"\xff\xfe", "is not UTF-8"),
     ],
 )
