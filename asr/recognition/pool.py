@@ -1,8 +1,8 @@
 """Many recordings and live streams at once on the cores of one machine, in bounded memory.
 
 One worker process for each core answers requests of one small slice of work; this process chooses the next slice
-whenever a worker is free. Live streams come first, the one whose audio waits longest before the others. Then come
-recordings, the one with the shortest rest first: a short recording overtakes a long one at once.
+whenever a worker is free. Live streams come first, the one whose audio has been due longest before the others. Then
+come recordings, the one with the shortest rest first: a short recording overtakes a long one at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from asr.errors import AsrError, ConfigError, PoolClosedError, PoolFullError, Wo
 from asr.machine import available_cores
 from asr.processes import Child, ChildEndedError
 from asr.recognition.pool_jobs import Job, RecordingJob, RecordingOptions
-from asr.recognition.pool_load import PoolLoad, RunningRatio, streams_per_core
+from asr.recognition.pool_load import PoolLoad, RunningRatio, stream_capacity
 from asr.recognition.pool_schedule import PoolWorker
 from asr.recognition.pool_session import PooledSession, StreamOptions
 from asr.recognition.pool_worker import (
@@ -47,8 +47,8 @@ _LOOK_SECONDS, _RETRY_SECONDS = 0.5, 1.0
 _READING_THREADS = 12
 # Before anything was measured: a stream takes so many times what the acoustic model alone takes for noise, a recording
 # this share of it. This counts for seconds of audio, and later the last seconds count.
-_STREAM_FACTOR, _RECORDING_FACTOR = 2.8, 0.4
-_PRIOR_SECONDS, _HORIZON_SECONDS = 30.0, 120.0
+_STREAM_FACTOR, _RECORDING_FACTOR = 3.0, 0.4
+_PRIOR_SECONDS, _HORIZON_SECONDS = 10.0, 120.0
 # A stream is late when its audio waits so long.
 _LATE_SECONDS = 1.0
 _RETRY_STREAM_SECONDS = 5.0
@@ -76,7 +76,8 @@ class Pool:
     max_waiting_seconds : float > 0
         How much audio of a stream may wait before `push` does.
     on_delay : callable, optional
-        Called with the seconds between the arrival of a stream's audio and the end of its recognition, each time.
+        Called with the seconds from when audio of a stream came (or was due, if it came faster than real time) to when
+        it was recognised, each time.
 
     Raises
     ------
@@ -332,8 +333,7 @@ class Pool:
     def _capacity(self) -> int:
         if self._max_streams is not None:
             return self._max_streams
-        # One stream is always tried: what was measured on a busy machine would else hold for ever.
-        return max(1, len(self._workers) * streams_per_core(self._stream_cost.value))
+        return stream_capacity(self._stream_cost.value, len(self._workers))
 
     def _check_room(self, worker: PoolWorker) -> None:
         """Refuse a stream that could not be kept in real time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The share of a core that live streams may be expected to use: the rest is for what they do all at once.
+# The share of the cores that live streams may use: the rest is for moments at which many of them end a segment.
 _USABLE = 0.9
 
 
@@ -26,7 +26,7 @@ class PoolLoad:
     live_capacity: int
     """how many streams can be live at once"""
     live_delay: float
-    """how long the oldest audio of a live stream waits now, in seconds"""
+    """for how long audio of a live stream has been due now, in seconds"""
     audio_seconds: float
     """of audio that was recognised so far"""
     computing_seconds: float
@@ -63,6 +63,9 @@ class RunningRatio:
         return self._numerator / self._denominator
 
 
-def streams_per_core(cost: float) -> int:
-    """How many streams a core keeps in real time, if a second of speech takes so many seconds."""
-    return int(_USABLE / cost) if cost > 0 else 0
+def stream_capacity(cost: float, cores: int) -> int:
+    """How many streams some cores keep in real time, if a second of speech takes so many seconds of a core; at least 1.
+
+    One stream is always tried: what was measured on a busy machine would otherwise hold for ever.
+    """
+    return max(1, int(_USABLE * cores / cost))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 
 from asr.processes import Child
@@ -29,6 +30,7 @@ class PoolWorker:
         self.wake = asyncio.Event()
         self._slices = 1
         """of recordings"""
+        self._is_turn_of_files = True
 
     @property
     def delay(self) -> float:
@@ -36,7 +38,8 @@ class PoolWorker:
         return max((session.delay for session in self.sessions.values()), default=0.0)
 
     def next_job(self, files: Iterable[RecordingJob], workers: Sequence[PoolWorker]) -> Job | None:
-        """The job that is advanced next: a stream, or else a recording.
+        """The job that is advanced next: a stream whose audio is due, or else a recording. Streams whose audio came
+        faster than real time take turns with recordings.
 
         Parameters
         ----------
@@ -45,12 +48,13 @@ class PoolWorker:
         workers : sequence of PoolWorker
             All its workers.
         """
-        return self._next_session() or self._next_file(files, workers)
-
-    def _next_session(self) -> PooledSession | None:
-        """The stream whose audio waits longest, of those that can be advanced."""
         ready = (session for session in self.sessions.values() if session.is_ready)
-        return min(ready, key=lambda session: session.since, default=None)
+        session = min(ready, key=lambda session: session.due, default=None)
+        if session is not None and (session.due <= time.monotonic() or not self._is_turn_of_files):
+            self._is_turn_of_files = True
+            return session
+        self._is_turn_of_files = False
+        return self._next_file(files, workers) or session
 
     def _next_file(self, files: Iterable[RecordingJob], workers: Sequence[PoolWorker]) -> RecordingJob | None:
         """The recording with the shortest rest, or the oldest one; begins another one where that is better."""

@@ -23,6 +23,9 @@ from asr.settings.live import LiveConfig
 
 # Of a stream, sent to the worker at once.
 _SENT_SECONDS = 0.5
+# Audio may come so much before its time: senders begin with what they have recorded already. Audio that comes faster
+# than real time for longer, as when a recording is sent, is due later: at so many seconds of it in a second.
+_EARLY_SECONDS, _DUE_PACE = 2.0, 1.25
 # Events that wait for their reader, before the stream is no longer advanced.
 _MOST_EVENTS = 1000
 
@@ -62,8 +65,10 @@ class PooledSession(Job):
         StreamResampler(sample_rate, sample_rate)  # refuses a rate that is too low
         self._most_waiting, self._on_delay = most_waiting_seconds, on_delay
         self._waiting: deque[tuple[Samples, float]] = deque()
+        """blocks, and when they are due"""
         self._waiting_samples = 0
-        self._oldest_sent = self._newest_sent = time.monotonic()
+        self._sent_due = self._last_sent_due = time.monotonic()
+        self._next_due = self._sent_due - _EARLY_SECONDS
         self._missing = live.interval_seconds
         self._is_last = False
         self._is_last_sent = False
@@ -79,13 +84,13 @@ class PooledSession(Job):
 
     @property
     def delay(self) -> float:
-        """For how long the oldest audio waits that could be recognised, in seconds."""
-        return time.monotonic() - self.since if self.is_ready else 0.0
+        """For how long audio has been due that could be recognised, in seconds."""
+        return max(0.0, time.monotonic() - self.due) if self.is_ready else 0.0
 
     @property
-    def since(self) -> float:
-        """When the oldest audio that is not recognised came, by `time.monotonic`."""
-        return self._waiting[0][1] if self._is_idle and self._waiting else self._oldest_sent
+    def due(self) -> float:
+        """When the oldest audio that is not recognised is due, by `time.monotonic`: when it came, or later."""
+        return self._waiting[0][1] if self._is_idle and self._waiting else self._sent_due
 
     @property
     def is_ready(self) -> bool:
@@ -141,7 +146,10 @@ class PooledSession(Job):
                 self._raise()
                 if self.is_ended:
                     return
-            self._waiting.append((block, time.monotonic()))
+            now = time.monotonic()
+            self._next_due = max(self._next_due, now - _EARLY_SECONDS)
+            self._waiting.append((block, max(self._next_due, now)))
+            self._next_due += len(block) / self._rate / _DUE_PACE
             self._waiting_samples += len(block)
             if self.is_ready:
                 self._wake()
@@ -177,7 +185,7 @@ class PooledSession(Job):
         if not self._is_last:
             self._is_last = True
             if self._is_idle:
-                self._oldest_sent = time.monotonic()
+                self._sent_due = time.monotonic()
             self._wake()
         await self._ended.wait()
         self._raise()
@@ -194,10 +202,10 @@ class PooledSession(Job):
         if not self._is_idle or not (self._waiting or self._is_last):
             return SliceRequest(self.number, start)
         parts, count, limit = [], 0, max(self._missing, _SENT_SECONDS) * self._rate
-        self._oldest_sent = self._waiting[0][1] if self._waiting else time.monotonic()
-        self._newest_sent = self._oldest_sent
+        self._sent_due = self._waiting[0][1] if self._waiting else time.monotonic()
+        self._last_sent_due = self._sent_due
         while self._waiting and count < limit:
-            block, self._newest_sent = self._waiting.popleft()
+            block, self._last_sent_due = self._waiting.popleft()
             parts.append(block)
             count += len(block)
         self._waiting_samples -= count
@@ -217,7 +225,7 @@ class PooledSession(Job):
             if event.type in ("speech_started", "speech_ended"):
                 self.in_speech = event.type == "speech_started"
         if self._is_idle and self._on_delay is not None and self.done_seconds:
-            self._on_delay(time.monotonic() - self._newest_sent)
+            self._on_delay(max(0.0, time.monotonic() - self._last_sent_due))
         if self._is_idle and self._is_last_sent:
             self.end()
         self._changed.set()

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,9 @@ from asr.errors import PoolClosedError, PoolFullError, WorkerEndedError
 from asr.recognition import pool_schedule, pool_session
 from asr.recognition.pool import Pool
 from asr.recognition.pool_jobs import RecordingOptions
-from asr.recognition.pool_load import RunningRatio, streams_per_core
-from asr.recognition.pool_session import StreamOptions
+from asr.recognition.pool_load import RunningRatio, stream_capacity
+from asr.recognition.pool_schedule import PoolWorker
+from asr.recognition.pool_session import PooledSession, StreamOptions
 
 from ..conftest import RATE, SAMPLES
 
@@ -311,7 +314,7 @@ def test_a_live_stream_comes_before_recordings(pool, run, long_recording, speech
         )
         await until(lambda: len(waiting) > 2)
         before = len(waiting)
-        await play(session, [speech])
+        await play(session, [speech[: 2 * RATE]])
         assert len(waiting) - before <= 2  # which was in progress, and one while the last events were taken
         await long
 
@@ -416,6 +419,88 @@ def test_streams_are_refused_that_the_measured_speed_does_not_allow(run, speech)
     run(measured())
 
 
+@dataclass
+class StubSession:
+    due: float
+    is_ready: bool = True
+
+
+@dataclass
+class StubFile:
+    number: int
+    remaining_seconds: float
+    is_known: bool = True
+    is_begun: bool = False
+    is_ready: bool = True
+    wants_reading: bool = False
+
+
+def make_worker(sessions: Sequence[StubSession] = (), files: Sequence[StubFile] = ()) -> PoolWorker:
+    worker = PoolWorker()
+    worker.is_ready = True
+    worker.sessions.update(enumerate(sessions))  # type: ignore[arg-type]
+    for file in files:
+        file.is_begun, worker.files[file.number] = True, file  # type: ignore[assignment]
+    return worker
+
+
+def test_the_stream_that_is_due_first_comes_first_and_one_that_is_not_due_takes_turns_with_recordings():
+    now = time.monotonic()
+    later, earlier, busy = StubSession(now - 1), StubSession(now - 2), StubSession(now - 3, is_ready=False)
+    file = StubFile(1, 100.0)
+    worker = make_worker([later, earlier, busy], [file])
+    assert [worker.next_job([file], [worker]) for _ in range(3)] == [earlier] * 3
+    ahead = StubSession(now + 1000)
+    worker = make_worker([ahead], [file])
+    assert [worker.next_job([file], [worker]) for _ in range(4)] == [file, ahead, file, ahead]
+    file.is_ready = False
+    assert [worker.next_job([file], [worker]) for _ in range(2)] == [ahead] * 2
+
+
+def test_the_recording_with_the_shortest_rest_comes_first_and_every_eighth_time_the_oldest():
+    files = [StubFile(1, 3000.0), StubFile(2, 200.0), StubFile(3, 7.0)]
+    worker = make_worker(files=files)
+    assert [worker.next_job(files, [worker]) for _ in range(16)] == 2 * ([files[2]] * 7 + [files[0]])
+
+
+def test_every_worker_begins_a_recording_before_one_begins_two():
+    workers, files = [make_worker(), make_worker()], [StubFile(number, 100.0) for number in range(4)]
+    begun = [len(worker.files) for worker in workers]
+    for worker in (workers[0], workers[0], workers[1], workers[0], workers[0], workers[1]):
+        worker.next_job(files, workers)
+        begun += [len(worker.files) for worker in workers]
+    assert begun == [0, 0, 1, 0, 1, 0, 1, 1, 2, 1, 2, 1, 2, 2]
+    workers[1].files.clear()
+    workers[1].is_ready = False  # which is no reason to wait
+    shorter = StubFile(9, 50.0)
+    workers[0].next_job([*files, shorter], workers)
+    assert shorter.is_begun
+
+
+def test_audio_that_comes_faster_than_real_time_is_due_later(monkeypatch, run):
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
+    monkeypatch.setattr(pool_session, "time", clock)
+
+    def make() -> PooledSession:
+        calls = {"wake": lambda: None, "on_end": lambda job: None, "on_delay": None}
+        return PooledSession(StreamOptions(), LIVE, sample_rate=RATE, most_waiting_seconds=1000.0, **calls)
+
+    def due(session: PooledSession) -> list[float]:
+        return [round(when, 3) for _, when in session._waiting]
+
+    async def push() -> None:
+        burst, real_time = make(), make()
+        await burst.push(np.zeros(5 * RATE))
+        assert due(burst) == pytest.approx([1000.0] * 6 + [1000.4, 1000.8, 1001.2, 1001.6])
+        await real_time.push(np.zeros(2 * RATE))  # recorded before the stream was open
+        for _ in range(100):
+            clock.now += 0.1
+            await real_time.push(np.zeros(RATE // 10))
+        assert due(real_time)[-50:] == pytest.approx([1005.1 + 0.1 * number for number in range(50)])
+
+    run(push())
+
+
 def test_the_ratio_of_two_sums_follows_the_latest_terms():
     ratio = RunningRatio(0.5, weight=10, horizon=20)
     assert ratio.value == 0.5
@@ -426,8 +511,9 @@ def test_the_ratio_of_two_sums_follows_the_latest_terms():
     assert ratio.value == pytest.approx(2, rel=1e-3)
 
 
-def test_a_core_is_not_filled_to_its_limit():
-    assert [streams_per_core(cost) for cost in (0.05, 0.14, 0.3, 0.5, 0.95)] == [18, 6, 3, 1, 0]
+def test_cores_are_not_filled_to_their_limit():
+    assert [stream_capacity(cost, 1) for cost in (0.05, 0.14, 0.3, 0.5, 0.95)] == [18, 6, 3, 1, 1]
+    assert [stream_capacity(cost, 2) for cost in (0.05, 0.14, 0.5, 2.5)] == [36, 12, 3, 1]
 
 
 def test_a_killed_worker_costs_its_own_jobs_and_is_replaced(run, transcriber, speech, long_recording):
