@@ -122,6 +122,13 @@ class Bundle:
         }
         return (_JSON, _GRAPH, _ARRAYS, *(name for name, is_there in optional.items() if is_there))
 
+    @property
+    def acoustic_digest(self) -> str:
+        """Identifies what the acoustic output depends on: the graph, and the features that it reads."""
+        names = (_GRAPH, _STATISTICS) if self.digests else (_GRAPH, _ARRAYS)
+        digests = [self.digests.get(name) or sha256((self.path / name).read_bytes()).hexdigest() for name in names]
+        return sha256(" ".join([*digests, repr(self.log_mel.settings)]).encode()).hexdigest()
+
     def verify(self) -> None:
         """Compare the digests of all its files with those in its card, reading all of each file.
 
@@ -541,8 +548,9 @@ def _read_log_mel(arrays: Arrays, settings: FeatureConfig) -> LogMel:
         key = _FEATURES_PREFIX + name
         if key in arrays.names:
             statistics[name] = arrays.read(key, (settings.mels,), least=least, largest=_LARGEST_LOG_MEL)
-        elif settings.normalization is Normalization.corpus:
-            raise BundleError(f"{where}: {key} is missing, which features.normalization=corpus needs")
+        elif settings.normalization in (Normalization.corpus, Normalization.running):
+            needed = f"features.normalization={settings.normalization}"
+            raise BundleError(f"{where}: {key} is missing, which {needed} needs")
     return LogMel(settings, matrix, **statistics)
 
 
