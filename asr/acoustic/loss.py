@@ -150,11 +150,12 @@ def teacher_nats(probabilities: Any, logits: Any) -> Any:
 
     Notes
     -----
-    Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", 2015. For CTC it needs a model
-    that sees as much of the future as the teacher's peaks depend on (`model.lookahead`), or peaks that come later: R.
+    Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", 2015. For CTC, step by step,
+    it needs a model that sees what the teacher's peaks depend on (`model.lookahead`), or one whose peaks come later (R.
     Takashima, S. Li, H. Kawai, "An investigation of a knowledge distillation method for CTC acoustic models", ICASSP
-    2018.
+    2018).
     """
+    probabilities = ops.cast(probabilities, "float32")
     log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
     logs = ops.log(ops.maximum(probabilities, _SMALLEST_PROBABILITY))
     return ops.sum(probabilities * (logs - log_probs), axis=(1, 2))

@@ -341,7 +341,7 @@ class Examples:
     def _teacher_rows(
         self, batch: Batch, taught: Sequence[list[tuple[int, npt.NDArray[np.float32]]]]
     ) -> npt.NDArray[np.float32]:
-        """The teacher's output for the rows of a batch [shape=(batch, steps, width)]; past their ends certain blanks."""
+        """The teacher's output for the rows of a batch [shape=(batch, steps, width)]; blanks past their ends."""
         assert self._teacher is not None
         rows, longest, _ = batch.frames.shape
         counts = step_counts(batch.frame_counts, self._model)
