@@ -35,8 +35,8 @@ import numpy.typing as npt
 
 from asr.acoustic.network import weight_shapes
 from asr.acoustic.outputs import decoded_output, output_slices, output_widths
-from asr.acoustic.runtime import AcousticModel
-from asr.acoustic.runtimes.onnx_graph import OnnxEngine
+from asr.acoustic.runtime import AcousticModel, CausalAcousticModel
+from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine
 from asr.audio.features import LogMel
 from asr.bundle.arrays import Arrays, check_digest, open_npz, open_tensors
 from asr.bundle.card import checked_confidence, checked_priors, read_card, write_card
@@ -203,6 +203,26 @@ class Bundle:
                 check_graph(graph, str(self.path / _GRAPH))
         width = sum(output_widths(self.model, **self._widths).values())
         return OnnxEngine(graph, self.model, mels=mels, symbols=width, name=str(self.path / _GRAPH))
+
+    def causal_engine(self) -> CausalAcousticModel:
+        """A causal model for live recognition: it runs block by block and carries its state, in float32.
+
+        Raises
+        ------
+        ValueError
+            If the model is bidirectional.
+        BundleError
+            If its weights are damaged.
+        """
+        from asr.acoustic.onnx_export import export_streaming_onnx
+
+        mels, widths = self.log_mel.settings.mels, self._widths
+        graph = export_streaming_onnx(
+            self.weights(), self.model, mels=mels, symbols=widths["symbols"], phones=widths["phones"]
+        )
+        width = sum(output_widths(self.model, **widths).values())
+        name = f"{self.path}: the graph with carried state"
+        return OnnxStreamingEngine(graph, self.model, mels=mels, symbols=width, name=name)
 
     def keras_model(self) -> Any:
         """The model as a `keras.Model`, on the Keras back end in use (see `asr.acoustic.build_model`).

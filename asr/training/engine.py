@@ -110,7 +110,8 @@ class Engine:
                 jit_compile="auto" if keras.backend.backend() == "jax" else training.jit_compile,
                 auto_scale_loss=False,
             )
-            self._predict = trace_once(self.model, settings.features.mels)
+            targets = "float32" if training.teacher else "int32"
+            self._predict = trace_once(self.model, settings.features.mels, targets=targets)
             self._average_steps = average_steps
             starts = [_copied(one) for one in self._weights] if average_steps else []
             self._averages = [keras.Variable(one, trainable=False) for one in starts]
