@@ -208,7 +208,8 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
         """The loss of an array of `pack_targets` and logits [shape=(batch, steps, total width)]: a scalar."""
         step_symbols = ops.cast(y_true[0, 2], "float32")
         taught = None
-        if self._teacher_weight is not None:
+        weight = self._teacher_weight
+        if weight is not None:
             steps, width = ops.shape(y_pred)[1], y_pred.shape[-1]
             columns = ops.shape(y_true)[1] - steps * width
             taught = ops.reshape(y_true[:, columns:], (-1, steps, width))
@@ -218,9 +219,8 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
             self._nats(name, phones[0] if name == PHONES else characters, y_pred[..., place])
             for name, place in self._outputs.items()
         ]
-        if taught is not None:
-            weight, places = self._teacher_weight, self._outputs.values()
-            lessons = [teacher_nats(taught[..., place], y_pred[..., place]) for place in places]
+        if weight is not None and taught is not None:
+            lessons = [teacher_nats(taught[..., place], y_pred[..., place]) for place in self._outputs.values()]
             nats = [(1 - weight) * one + weight * lesson for one, lesson in zip(nats, lessons, strict=True)]
         return ops.sum(sum(nats[1:], nats[0])) * (self._parts / len(nats) / step_symbols)
 

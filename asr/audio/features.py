@@ -276,4 +276,5 @@ class RunningNormalization:
         """What each frame adds to the sums [shape=(frames, 1 + 2 * mels)]."""
         values = log_mel.astype(np.float64)
         counted = (log_mel.max(axis=1, initial=-np.inf) > self._silence)[:, None]
-        return np.concatenate([np.ones((len(values), 1)), values, values**2], axis=1) * counted
+        rows: npt.NDArray[np.float64] = np.concatenate([np.ones((len(values), 1)), values, values**2], axis=1)
+        return np.where(counted, rows, 0.0)

@@ -145,7 +145,7 @@ def test_the_division_into_blocks_changes_no_event_of_a_causal_model(transcriber
 
 def test_the_text_of_a_causal_model_is_final_without_a_second_pass(transcriber, speech, monkeypatch):
     """Its settled beginning never changes, and no segment is transcribed again."""
-    monkeypatch.setattr(Transcriber, "transcribe_samples", lambda *_: pytest.fail("a second pass"))
+    monkeypatch.setattr("asr.recognition.session.StreamedRecording", lambda *_: pytest.fail("a second pass"))
     events = events_of(Session(transcriber), speech)
     settled, most = "", 0
     for event in events:
