@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from asr.acoustic.initializers import Drawn
@@ -111,6 +112,98 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc]
             "time_padding": self.time_padding,
             "band_padding": self.band_padding,
         }
+
+
+@keras.saving.register_keras_serializable("asr")
+class AppendFrames(keras.layers.Layer):  # type: ignore[misc]
+    """Appends zeros to the time axis; frames past the end of a row must be zero too."""
+
+    def __init__(self, frames: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.frames = frames
+
+    def call(self, inputs: Any) -> Any:
+        """(batch, time, features) to (batch, time + frames, features)."""
+        return ops.pad(inputs, ((0, 0), (0, self.frames), (0, 0)))
+
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, time, features = inputs_shape
+        return batch, None if time is None else time + self.frames, features
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames": self.frames}
+
+
+@keras.saving.register_keras_serializable("asr")
+class AddToCounts(keras.layers.Layer):  # type: ignore[misc]
+    """The length of each row with a number added: (batch,) to (batch,)."""
+
+    def __init__(self, number: int, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "int32"} | kwargs)
+        self.number = number
+
+    def call(self, counts: Any) -> Any:
+        return counts + self.number
+
+    def compute_output_shape(self, counts_shape: Any) -> Any:
+        return counts_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "number": self.number}
+
+
+@keras.saving.register_keras_serializable("asr")
+class DropSteps(keras.layers.Layer):  # type: ignore[misc]
+    """Leaves out the first steps: (batch, steps, features) to (batch, steps - number, features)."""
+
+    def __init__(self, steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.steps = steps
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[:, self.steps :]
+
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, steps, features = inputs_shape
+        return batch, None if steps is None else steps - self.steps, features
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "steps": self.steps}
+
+
+@keras.saving.register_keras_serializable("asr")
+class ContextConvolution(keras.layers.Layer):  # type: ignore[misc]
+    """Weighted sum over the present and the steps before it, as `asr.acoustic.network.ContextConvolution` describes it.
+
+    At the start each feature reads one step, and neighbouring features read different ones.
+    """
+
+    def __init__(self, context: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.context = context
+
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
+        width = inputs_shape[-1]
+        assert width is not None
+        steps = np.arange(self.context + 1)[:, None]
+        start = (np.arange(width) % (self.context + 1) == steps).astype(np.float32)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=start.shape,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(start, dtype),
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """(batch, steps, features) to the same shape."""
+        steps = ops.shape(inputs)[1]
+        padded = ops.pad(inputs, ((0, 0), (self.context, 0), (0, 0)))
+        return sum(padded[:, place : place + steps] * self.kernel[place] for place in range(self.context + 1))
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return inputs_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "context": self.context}
 
 
 @keras.saving.register_keras_serializable("asr")

@@ -12,7 +12,18 @@ import numpy.typing as npt
 
 from asr.acoustic import network
 from asr.acoustic.initializers import Drawn
-from asr.acoustic.keras_layers import Convolution, CountSteps, Dropout, MaskPadding, Output, StackFrames
+from asr.acoustic.keras_layers import (
+    AddToCounts,
+    AppendFrames,
+    ContextConvolution,
+    Convolution,
+    CountSteps,
+    Dropout,
+    DropSteps,
+    MaskPadding,
+    Output,
+    StackFrames,
+)
 from asr.acoustic.outputs import log_softmax, output_slices
 from asr.acoustic.own_layers import apply_own_layer, check_layer
 from asr.acoustic.rnn import Recurrent
@@ -77,14 +88,18 @@ def build_model(
         check_layer(front_end, "front_end")
         described = [layer for layer in described if not isinstance(layer, network.FRONT_END)]
         own["front_end"] = front_end
-        described.insert(1, network.Layer(name="front_end"))
+        described.insert(1 + bool(settings.lookahead), network.Layer(name="front_end"))
     for layer in described:
         if layer.name in own:
             stride = settings.subsampling if layer.name == "front_end" else 1
             argument = layer.name if layer.name == "front_end" else f"layers[{layer.name!r}]"
             x, counts_now = apply_own_layer(own[layer.name], x, counts_now, argument=argument, stride=stride)
             continue
-        if layer.stride > 1:
+        if isinstance(layer, network.AppendFrames):
+            counts_now = AddToCounts(layer.frames, name=f"{layer.name}_counts")(counts_now)
+        elif isinstance(layer, network.DropSteps):
+            counts_now = AddToCounts(-layer.steps, name=f"{layer.name}_counts")(counts_now)
+        elif layer.stride > 1:
             counts_now = CountSteps(layer.stride, name=f"{layer.name}_counts")(counts_now)
         if isinstance(layer, network.Output):
             logits.append(_keras_layer(layer)(x, counts_now))
@@ -128,6 +143,12 @@ def _keras_layer(layer: network.Layer) -> keras.layers.Layer:
             return keras.layers.Reshape((-1, layer.width), name=name)
         case network.StackFrames():
             return StackFrames(layer.factor, name=name)
+        case network.AppendFrames():
+            return AppendFrames(layer.frames, name=name)
+        case network.ContextConvolution():
+            return ContextConvolution(layer.context, name=name)
+        case network.DropSteps():
+            return DropSteps(layer.steps, name=name)
         case network.Recurrent():
             return Recurrent(layer.cell, units=layer.units, directions=layer.directions, name=name)
         case network.LayerNormalization():

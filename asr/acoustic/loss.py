@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from asr.acoustic.denominator import Denominator
 
 
+# Its product with its logarithm is 0 beside others.
+_SMALLEST_PROBABILITY = 1e-12
+
+
 def ctc_nats(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> Any:
     """Negative log-probability of each label, summed over its alignments.
 
@@ -47,7 +51,9 @@ def ctc_nats(logits: Any, step_counts: Any, labels: Any, label_counts: Any) -> A
     return ctc(ops.cast(logits, "float32"), step_counts, labels, label_counts)
 
 
-def pack_targets(batch: Batch, settings: ModelConfig, step_symbols: int | None = None) -> npt.NDArray[np.int32]:
+def pack_targets(
+    batch: Batch, settings: ModelConfig, step_symbols: int | None = None
+) -> npt.NDArray[np.int32] | npt.NDArray[np.float32]:
     """The lengths and labels of a batch in one array, which is what Keras passes to a loss.
 
     Parameters
@@ -61,13 +67,16 @@ def pack_targets(batch: Batch, settings: ModelConfig, step_symbols: int | None =
     -------
     int32 [shape=(batch, 3 + label symbols)]
         Steps (0 in a row that holds no utterance), label symbols, `step_symbols`, and the label. With phones, the same
-        columns follow for these.
+        columns follow for these. With a teacher, its probabilities follow, step after step, and all is float32.
     """
     steps = step_counts(batch.frame_counts, settings)
     total = np.full_like(steps, max(1, int(batch.label_counts.sum()) if step_symbols is None else step_symbols))
     parts = [np.stack([steps, batch.label_counts, total], axis=1), batch.labels]
     if batch.phones is not None and batch.phone_counts is not None:
         parts += [np.stack([steps, batch.phone_counts, total], axis=1), batch.phones]
+    if batch.teacher is not None:
+        # Numbers below 2 ** 24 are exact in float32.
+        parts = [*(part.astype(np.float32) for part in parts), batch.teacher.reshape(len(batch.teacher), -1)]
     return np.concatenate(parts, axis=1)
 
 
@@ -125,6 +134,33 @@ class CtcLoss(keras.losses.Loss):  # type: ignore[misc]
         return ops.where(steps > 0, nats, ops.zeros_like(nats))
 
 
+def teacher_nats(probabilities: Any, logits: Any) -> Any:
+    """Divergence of a model's output from a teacher's, summed over the steps of each row.
+
+    Parameters
+    ----------
+    probabilities : tensor [shape=(batch, steps, symbols)]
+        By the teacher; past the end of a row, where the model has the logits of padding, of certain blanks.
+    logits : tensor [shape=(batch, steps, symbols)]
+
+    Returns
+    -------
+    float32 tensor [shape=(batch,)]
+        `sum(p * log(p / q))` in nats, 0 or more.
+
+    Notes
+    -----
+    Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", 2015. For CTC, step by step,
+    it needs a model that sees what the teacher's peaks depend on (`model.lookahead`), or one whose peaks come later (R.
+    Takashima, S. Li, H. Kawai, "An investigation of a knowledge distillation method for CTC acoustic models", ICASSP
+    2018).
+    """
+    probabilities = ops.cast(probabilities, "float32")
+    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    logs = ops.log(ops.maximum(probabilities, _SMALLEST_PROBABILITY))
+    return ops.sum(probabilities * (logs - log_probs), axis=(1, 2))
+
+
 def unpadded_steps(logits: Any) -> Any:
     """The steps of each row that do not have the logits of padding: (batch, steps, symbols) to int32 (batch,)."""
     inside = ops.any(logits[..., BLANK + 1 :] > PADDING_LOGIT / 2, axis=-1)
@@ -148,6 +184,9 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
         Share of that criterion, the negative logarithm of the transcript's posterior probability; the rest is CTC.
     outputs : mapping of str to slice
         As `asr.acoustic.outputs.output_slices` gives them; one output over characters by default.
+    teacher_weight : float, optional
+        Share of the divergence from a teacher's output, in nats a symbol too; CTC and MMI have the rest. None if the
+        targets hold no such output.
     """
 
     def __init__(
@@ -156,21 +195,33 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
         denominators: Mapping[str, Denominator] | None = None,
         mmi_weight: float = 0.0,
         outputs: Mapping[str, slice] | None = None,
+        teacher_weight: float | None = None,
     ) -> None:
         super().__init__(name="ctc", reduction="none")
         self._parts = parts
         self._denominators = denominators or {}
         self._mmi_weight = mmi_weight
         self._outputs = outputs or {CHARACTERS: slice(None)}
+        self._teacher_weight = teacher_weight
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of an array of `pack_targets` and logits [shape=(batch, steps, total width)]: a scalar."""
         step_symbols = ops.cast(y_true[0, 2], "float32")
+        taught = None
+        weight = self._teacher_weight
+        if weight is not None:
+            steps, width = ops.shape(y_pred)[1], y_pred.shape[-1]
+            columns = ops.shape(y_true)[1] - steps * width
+            taught = ops.reshape(y_true[:, columns:], (-1, steps, width))
+            y_true = y_true[:, :columns]
         characters, *phones = ops.split(y_true, 2, axis=1) if PHONES in self._outputs else [y_true]
         nats = [
             self._nats(name, phones[0] if name == PHONES else characters, y_pred[..., place])
             for name, place in self._outputs.items()
         ]
+        if weight is not None and taught is not None:
+            lessons = [teacher_nats(taught[..., place], y_pred[..., place]) for place in self._outputs.values()]
+            nats = [(1 - weight) * one + weight * lesson for one, lesson in zip(nats, lessons, strict=True)]
         return ops.sum(sum(nats[1:], nats[0])) * (self._parts / len(nats) / step_symbols)
 
     def _nats(self, name: str, y_true: Any, y_pred: Any) -> Any:

@@ -153,6 +153,38 @@ class Recurrent(Layer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppendFrames(Layer):
+    """Appends zeros to every row: the frames that the last steps look ahead to."""
+
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextConvolution(Layer):
+    """Sum over the present and the `context` steps before it, each feature with weights of its own; zeros come before
+    the first step.
+
+    It makes a look-ahead of a model whose output comes as many steps late. Sources: row convolution in D. Amodei et
+    al., "Deep Speech 2", ICML 2016; between LSTMs, V. Peddinti et al., "Low latency acoustic modeling using temporal
+    convolution and LSTMs", IEEE Signal Processing Letters 25(3), 2018.
+    """
+
+    context: int
+    width: int
+
+    @property
+    def weight_shapes(self) -> Shapes:
+        return {"kernel": (self.context + 1, self.width)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSteps(Layer):
+    """Leaves out the first steps of every row, which were computed before what they look ahead to was there."""
+
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout(Layer):
     """In training, sets a share `rate` of the features to zero; nothing in inference."""
 
@@ -187,6 +219,10 @@ def describe_network(settings: ModelConfig, *, mels: int, symbols: int, phones: 
         Names are unique. A weight is called `layer/weight`, as bundles and Keras models have it.
     """
     layers: list[Layer] = [MaskPadding(name="mask_padding")]
+    if settings.lookahead:
+        # The output for a step is computed so many steps later: so the network is causal, and its states begin with the
+        # first frame, whether it runs over an utterance or over blocks of a stream.
+        layers.append(AppendFrames(name="append_frames", frames=settings.delay_steps * settings.subsampling))
     if settings.front_end is FrontEnd.conv:
         channels, width = 1, mels
         layers.append(AddChannel(name="add_channel", bands=mels))
@@ -227,7 +263,12 @@ def describe_network(settings: ModelConfig, *, mels: int, symbols: int, phones: 
         )
         layers.append(recurrent)
         width = project_and_normalize(settings.directions * settings.units, recurrent.name)
+        if settings.lookahead:
+            context = ContextConvolution(name=f"{recurrent.name}_context", context=settings.lookahead, width=width)
+            layers.append(context)
         layers.append(Dropout(name=f"dropout_{number}", rate=settings.dropout))
+    if settings.lookahead:
+        layers.append(DropSteps(name="drop_steps", steps=settings.delay_steps))
     for name, size in output_widths(settings, symbols=symbols, phones=phones).items():
         layers.append(Output(name=name, inputs=width, units=size))
     return layers

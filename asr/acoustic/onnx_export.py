@@ -24,6 +24,7 @@ from asr.settings.model import ModelConfig
 _OPSET = 17  # the first with LayerNormalization
 _IR_VERSION = 8
 _CONTRIBUTED = "com.microsoft"  # ONNX Runtime's own operators
+_TO_END = int(np.iinfo(np.int64).max)
 _LARGEST_WEIGHT = 64  # 2 x 255 x 64 still fits 16 bits
 _DENSE, _QUANTIZED = ("MatMul",), ("DynamicQuantizeLinear", "MatMulInteger", "Cast", "Mul")
 OPERATORS = frozenset(
@@ -87,7 +88,9 @@ def export_streaming_onnx(
         An ONNX file: a graph from `frames` float32 [shape=(batch, frames, mels)], whose number of frames is a multiple
         of `settings.subsampling`, to `log_probs` float32 [shape=(batch, frames / subsampling, total width)]. For each
         tensor of its state it has an input `NAME` and an output `next_NAME` of the same shape, such as
-        `recurrent_1/hidden` [shape=(batch, 1, units)]. The state before the first block is zero.
+        `recurrent_1/hidden` [shape=(batch, 1, units)]. The state before the first block is zero. With
+        `settings.lookahead`, the output of a step comes `settings.delay_steps` steps late: the first so many steps mean
+        nothing, and the last block needs as many steps of zeros at its end.
 
     Raises
     ------
@@ -160,6 +163,12 @@ class _Graph:
                 return self.add("Reshape", self.add("Transpose", x, perm=[0, 2, 3, 1]), self.integers([0, 0, -1]))
             case network.StackFrames():
                 return self.stack_frames(x, layer)
+            case network.AppendFrames():
+                return self.append_frames(x, layer)
+            case network.ContextConvolution():
+                return self.context_convolution(x, layer)
+            case network.DropSteps():
+                return self.drop_steps(x, layer)
             case network.Recurrent():
                 return self.recurrent(x, layer)
             case network.LayerNormalization():
@@ -202,6 +211,16 @@ class _Graph:
         self.count_steps(layer)
         return self.add("Reshape", x, self.integers([0, -1, layer.factor * layer.mels]))
 
+    def append_frames(self, x: str, layer: network.AppendFrames) -> str:
+        self.counts = self.add("Add", self.counts, self.int32([layer.frames]))
+        return self.add("Pad", x, self.integers([0, 0, 0, 0, layer.frames, 0]))
+
+    def context_convolution(self, x: str, layer: network.ContextConvolution) -> str:
+        return self.sum_of_steps(self.add("Pad", x, self.integers([0, layer.context, 0, 0, 0, 0])), layer)
+
+    def drop_steps(self, x: str, layer: network.DropSteps) -> str:
+        return self.slice_time(x, layer.steps, _TO_END)
+
     def recurrent(self, x: str, layer: network.Recurrent) -> str:
         return self.run_cell(x, layer, self.counts, [])[0]
 
@@ -212,6 +231,20 @@ class _Graph:
         strides = [layer.stride, layer.stride]
         x = self.add("Conv", x, self.constant(kernel), self.constant(bias), strides=strides, pads=pads)
         return self.add("Relu", x)
+
+    def slice_time(self, x: str, first: int, end: int) -> str:
+        """Steps of (batch, steps, features)."""
+        return self.add("Slice", x, *map(self.integers, ([first], [end], [1])))
+
+    def sum_of_steps(self, x: str, layer: network.ContextConvolution) -> str:
+        """The weighted sum of each step and the next `context` ones, of (batch, context + steps, features)."""
+        kernel = self.weights[f"{layer.name}/kernel"]
+        total = ""
+        for place, row in enumerate(kernel):
+            shifted = self.slice_time(x, place, place - layer.context or _TO_END)
+            product = self.add("Mul", shifted, self.constant(row))
+            total = self.add("Add", total, product) if total else product
+        return total
 
     def count_steps(self, layer: network.Layer) -> None:
         """Divide the lengths of the rows by the stride of a layer, rounding up."""
@@ -326,13 +359,28 @@ class _StreamingGraph(_Graph):
         if context:
             name, shape = f"{layer.name}/context", [layer.channels_in, context, layer.bands]
             x = self.add("Concat", self.state_input(name, shape), x, axis=2)
-            last = map(self.integers, ([-context], [np.iinfo(np.int64).max], [2]))
+            last = map(self.integers, ([-context], [_TO_END], [2]))
             self.add("Slice", x, *last, output=self.state_output(name, shape))
         below, above = layer.band_padding
         return self.convolve(x, layer, pads=[0, below, 0, above])
 
     def stack_frames(self, x: str, layer: network.StackFrames) -> str:
         return self.add("Reshape", x, self.integers([0, -1, layer.factor * layer.mels]))
+
+    def append_frames(self, x: str, layer: network.AppendFrames) -> str:
+        """The caller appends them to the last block."""
+        return x
+
+    def context_convolution(self, x: str, layer: network.ContextConvolution) -> str:
+        name, shape = f"{layer.name}/context", [layer.context, layer.width]
+        x = self.add("Concat", self.state_input(name, shape), x, axis=1)
+        last = map(self.integers, ([-layer.context], [_TO_END], [1]))
+        self.add("Slice", x, *last, output=self.state_output(name, shape))
+        return self.sum_of_steps(x, layer)
+
+    def drop_steps(self, x: str, layer: network.DropSteps) -> str:
+        """The caller drops them from what the first blocks give."""
+        return x
 
     def recurrent(self, x: str, layer: network.Recurrent) -> str:
         names, shape = [f"{layer.name}/{state}" for state in CELLS[layer.cell].states], [1, layer.units]

@@ -32,7 +32,7 @@ class AcousticModel(Protocol):
 
 
 class CausalAcousticModel(AcousticModel, Protocol):
-    """A model whose steps depend on no later frame, so that it can run while the utterance is being spoken."""
+    """A model whose steps depend on few later frames, so that it can run while the utterance is being spoken."""
 
     def step(
         self, frames: Frames, state: State | None = None, *, last: bool = False
@@ -54,6 +54,7 @@ class CausalAcousticModel(AcousticModel, Protocol):
         Returns
         -------
         log_probs : float32 [shape=(steps, total width)]
-            Possibly no step.
+            Possibly no step. A model with `lookahead` gives each step `delay_steps` later, and the last ones with the
+            last block.
         state : State
         """

@@ -118,7 +118,7 @@ class LogMel:
     matrix : float32 [shape=(mels, fft_size / 2 + 1)]
         As `mel_matrix` makes it.
     mean, deviation : float32 [shape=(mels,)], optional
-        Statistics of the training set, needed for `features.normalization=corpus`.
+        Statistics of the training set, needed for `features.normalization=corpus` and `running`.
     """
 
     settings: FeatureConfig
@@ -176,12 +176,14 @@ class LogMel:
         bands, starts = np.unique(band, return_index=True)
         return bands, bins, self.matrix[band, bins], starts
 
-    def normalize(self, log_mel: Frames) -> Frames:
+    def normalize(self, log_mel: Frames, *, earlier: float = 0.0) -> Frames:
         """Shift and scale features as the settings say.
 
         Parameters
         ----------
         log_mel : float32 [shape=(frames, mels)]
+        earlier : float >= 0
+            Running normalisation: begin as if as many seconds of the same sound had gone before.
 
         Returns
         -------
@@ -189,6 +191,10 @@ class LogMel:
         """
         if self.settings.normalization is Normalization.none:
             return log_mel
+        if self.settings.normalization is Normalization.running:
+            running = self.running()
+            running.expect(log_mel, earlier)
+            return running(log_mel)
         if self.settings.normalization is Normalization.utterance:
             mean = log_mel.mean(axis=0, dtype=np.float64).astype(np.float32)
             deviation = log_mel.std(axis=0, dtype=np.float64).astype(np.float32)
@@ -198,3 +204,77 @@ class LogMel:
             mean, deviation = self.mean, self.deviation
         normalized: Frames = (log_mel - mean) / np.maximum(deviation, _SMALLEST_DEVIATION)
         return normalized
+
+    def running(self) -> RunningNormalization:
+        """A normalisation whose state is carried along a stream, for `features.normalization=running`."""
+        if self.mean is None or self.deviation is None:
+            raise ConfigError("features.normalization=running needs the mean and deviation of a training set")
+        return RunningNormalization(self.settings, self.mean, self.deviation)
+
+
+class RunningNormalization:
+    """Normalises the frames of a stream, each with the mean and deviation of those up to it.
+
+    The statistics of the training set count as `prior_seconds`, and what was heard fades within `memory_seconds`, in
+    steps of a second. Frames of digital silence do not count: the gap in a stream says nothing of the speaker. How the
+    stream is divided into blocks changes no bit.
+
+    Parameters
+    ----------
+    settings : FeatureConfig
+    mean, deviation : float32 [shape=(mels,)]
+        Of the training set.
+    """
+
+    def __init__(self, settings: FeatureConfig, mean: Frames, deviation: Frames) -> None:
+        self._silence = float(np.log(settings.log_floor)) + _SMALLEST_DEVIATION
+        frames_per_second = 1 / settings.hop_seconds
+        self._second = max(1, round(frames_per_second))
+        self._fading = float(np.exp(-self._second * settings.hop_seconds / settings.memory_seconds))
+        mean = mean.astype(np.float64)
+        squares = np.square(deviation, dtype=np.float64) + mean**2
+        # Rows of sums: frames, the sum of their values, and that of the squares, side by side.
+        self._prior = np.concatenate([[1.0], mean, squares]) * (settings.prior_seconds * frames_per_second)
+        self._sums = np.zeros_like(self._prior)
+        self._position = 0
+        self._frames_per_second = frames_per_second
+
+    def expect(self, log_mel: Frames, seconds: float) -> None:
+        """Begin as if so many seconds of a sound had gone before.
+
+        Parameters
+        ----------
+        log_mel : float32 [shape=(frames, mels)]
+        seconds : float >= 0
+        """
+        rows = self._rows(log_mel)
+        if seconds and (count := rows[:, 0].sum()):
+            self._sums = self._sums + rows.sum(axis=0) * (seconds * self._frames_per_second / count)
+
+    def __call__(self, log_mel: Frames) -> Frames:
+        """The next frames of the stream [shape=(frames, mels)], normalised."""
+        rows, parts, start = self._rows(log_mel), [], 0
+        while start < len(rows):
+            end = min(len(rows), start + self._second - self._position % self._second)
+            # One after another, from the sums so far: as it would be frame by frame.
+            sums = np.add.accumulate(np.concatenate([self._sums[None], rows[start:end]]), axis=0)[1:]
+            self._sums = sums[-1]
+            self._position += end - start
+            if self._position % self._second == 0:
+                self._sums = self._sums * self._fading
+            parts.append(sums)
+            start = end
+        if not parts:
+            return log_mel
+        totals = np.concatenate(parts) + self._prior
+        counts, values, squares = np.split(totals, [1, 1 + log_mel.shape[1]], axis=1)
+        mean = values / counts
+        deviation = np.sqrt(np.maximum(squares / counts - mean**2, 0))
+        return ((log_mel - mean) / np.maximum(deviation, _SMALLEST_DEVIATION)).astype(np.float32)
+
+    def _rows(self, log_mel: Frames) -> npt.NDArray[np.float64]:
+        """What each frame adds to the sums [shape=(frames, 1 + 2 * mels)]."""
+        values = log_mel.astype(np.float64)
+        counted = (log_mel.max(axis=1, initial=-np.inf) > self._silence)[:, None]
+        rows: npt.NDArray[np.float64] = np.concatenate([np.ones((len(values), 1)), values, values**2], axis=1)
+        return np.where(counted, rows, 0.0)

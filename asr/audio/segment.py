@@ -61,6 +61,20 @@ def split_source(source: AudioSource) -> tuple[Path, AudioSegment | None]:
     return (source.path, source) if isinstance(source, AudioSegment) else (Path(source), None)
 
 
+def recording_key(source: AudioSource) -> str:
+    """What identifies a recording or a segment of one in a cache; a recording that has changed gets another key.
+
+    Raises
+    ------
+    OSError
+        If the recording is not there.
+    """
+    path, segment = split_source(source)
+    status = path.stat()
+    key = f"{path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
+    return key if segment is None else f"{key}\n{segment.offset}\n{segment.duration}"
+
+
 def is_address(name: str | Path) -> bool:
     """Whether a name is an address on a network."""
     return _ADDRESS.match(str(name)) is not None

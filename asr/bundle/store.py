@@ -35,8 +35,8 @@ import numpy.typing as npt
 
 from asr.acoustic.network import weight_shapes
 from asr.acoustic.outputs import decoded_output, output_slices, output_widths
-from asr.acoustic.runtime import AcousticModel
-from asr.acoustic.runtimes.onnx_graph import OnnxEngine
+from asr.acoustic.runtime import AcousticModel, CausalAcousticModel
+from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine
 from asr.audio.features import LogMel
 from asr.bundle.arrays import Arrays, check_digest, open_npz, open_tensors
 from asr.bundle.card import checked_confidence, checked_priors, read_card, write_card
@@ -122,6 +122,13 @@ class Bundle:
         }
         return (_JSON, _GRAPH, _ARRAYS, *(name for name, is_there in optional.items() if is_there))
 
+    @property
+    def acoustic_digest(self) -> str:
+        """Identifies what the acoustic output depends on: the graph, and the features that it reads."""
+        names = (_GRAPH, _STATISTICS) if self.digests else (_GRAPH, _ARRAYS)
+        digests = [self.digests.get(name) or sha256((self.path / name).read_bytes()).hexdigest() for name in names]
+        return sha256(" ".join([*digests, repr(self.log_mel.settings)]).encode()).hexdigest()
+
     def verify(self) -> None:
         """Compare the digests of all its files with those in its card, reading all of each file.
 
@@ -196,6 +203,26 @@ class Bundle:
                 check_graph(graph, str(self.path / _GRAPH))
         width = sum(output_widths(self.model, **self._widths).values())
         return OnnxEngine(graph, self.model, mels=mels, symbols=width, name=str(self.path / _GRAPH))
+
+    def causal_engine(self) -> CausalAcousticModel:
+        """A causal model for live recognition: it runs block by block and carries its state, in float32.
+
+        Raises
+        ------
+        ValueError
+            If the model is bidirectional.
+        BundleError
+            If its weights are damaged.
+        """
+        from asr.acoustic.onnx_export import export_streaming_onnx
+
+        mels, widths = self.log_mel.settings.mels, self._widths
+        graph = export_streaming_onnx(
+            self.weights(), self.model, mels=mels, symbols=widths["symbols"], phones=widths["phones"]
+        )
+        width = sum(output_widths(self.model, **widths).values())
+        name = f"{self.path}: the graph with carried state"
+        return OnnxStreamingEngine(graph, self.model, mels=mels, symbols=width, name=name)
 
     def keras_model(self) -> Any:
         """The model as a `keras.Model`, on the Keras back end in use (see `asr.acoustic.build_model`).
@@ -541,8 +568,9 @@ def _read_log_mel(arrays: Arrays, settings: FeatureConfig) -> LogMel:
         key = _FEATURES_PREFIX + name
         if key in arrays.names:
             statistics[name] = arrays.read(key, (settings.mels,), least=least, largest=_LARGEST_LOG_MEL)
-        elif settings.normalization is Normalization.corpus:
-            raise BundleError(f"{where}: {key} is missing, which features.normalization=corpus needs")
+        elif settings.normalization in (Normalization.corpus, Normalization.running):
+            needed = f"features.normalization={settings.normalization}"
+            raise BundleError(f"{where}: {key} is missing, which {needed} needs")
     return LogMel(settings, matrix, **statistics)
 
 

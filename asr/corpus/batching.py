@@ -58,6 +58,8 @@ class Batch:
     """labels in phones, for a model with an output layer over phones [shape=(batch, symbols)]"""
     phone_counts: npt.NDArray[np.int32] | None = None
     """[shape=(batch,)]"""
+    teacher: npt.NDArray[np.float32] | None = None
+    """probabilities of symbols by a teacher [shape=(batch, steps, total width)], past a row's end certain blanks"""
 
 
 @dataclass(frozen=True, slots=True)

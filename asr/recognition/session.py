@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from asr.audio.load import Samples, StreamResampler
 from asr.bundle import Bundle
+from asr.errors import ConfigError
+from asr.recognition.carried_state import CarriedState
 from asr.recognition.endpointing import Endpointer
 from asr.recognition.live_events import Final, LiveEvent, Partial, SpeechEnded, SpeechStarted
 from asr.recognition.partial_text import PartialText
@@ -53,13 +55,17 @@ class Session:
     AudioError
         If the sample rate is too low for speech.
     BundleError
-        If the bundle cannot be loaded.
+        If a bundle cannot be loaded.
+    ConfigError
+        If the bundle of the second pass has another sample rate.
 
     Notes
     -----
-    The acoustic model runs every `live.interval_seconds` over a window that ends where the stream ends. Steps with
-    `live.right_seconds` after them go into a beam search that carries its state; those after them into a copy of it,
-    from which partial texts are read. At an endpoint the samples of the segment are transcribed again as a recording.
+    The acoustic model runs every `live.interval_seconds`: a bidirectional one over a window that ends where the stream
+    ends, a causal one over what is new, with its state. Steps with enough context after them (`live.right_seconds`, or
+    the causal model's look-ahead) go into a beam search that carries its state; those after them into a copy of it,
+    from which partial texts are read. At an endpoint, a second pass transcribes the samples of the segment again as a
+    recording; a causal bundle has one only if `live.second_bundle` names the model for it.
 
     Examples
     --------
@@ -94,7 +100,13 @@ class Session:
         self._interval = self._steps(self._live.interval_seconds) * self._step_samples
         self._resampler = StreamResampler(sample_rate or self._rate, self._rate)
         self._samples = SampleBuffer()
-        self._window = SlidingWindow(self._transcriber.engine, log_mel, subsampling, self._decoder.output, self._live)
+        causal = self._transcriber.causal_engine
+        self._window = (
+            CarriedState(causal, log_mel, subsampling, self._decoder.output)
+            if causal
+            else SlidingWindow(self._transcriber.engine, log_mel, subsampling, self._decoder.output, self._live)
+        )
+        self._second = self._second_pass()
         self._endpointer = Endpointer(self._live.endpoint, self._decoder.end_log_prob)
         self._search = SegmentSearch(self._decoder, self._live.beam_width, 0)
         self._shown = _Shown()
@@ -196,7 +208,7 @@ class Session:
     def _show(self, words: Sequence[str], growing: bool, start: float) -> list[LiveEvent]:
         """The events for the words of the best text that are complete."""
         shown, join = self._shown, self._decoder.alphabet.join
-        settled = 0 if self._live.second_pass else self._decoder.complete_words(self._search.settled)
+        settled = 0 if self._second else self._decoder.complete_words(self._search.settled)
         shown.words.update(words, growing=growing, settled=settled)
         text, characters = join(shown.words.words), len(join(shown.words.words[:settled]))
         if (text, characters) == (shown.text, shown.settled):
@@ -220,9 +232,9 @@ class Session:
         search = self._search
         cut = search.end_step if last else self._quietest(end, search.end_step)
         begin = max(search.first_step, first - self._steps(_LEAD_SECONDS))
-        if self._live.second_pass:
+        if self._second:
             samples = self._samples.slice(begin * self._step_samples, cut * self._step_samples)
-            recording = StreamedRecording(self._transcriber)
+            recording = StreamedRecording(self._second)
             yield from recording.push(samples)
             transcript = yield from recording.finish()
             text, words = transcript.text, _later(transcript.words, begin * self._step_seconds)
@@ -239,6 +251,21 @@ class Session:
             yield Final(self._segment, text, *times, words)
             self._segment += 1
         self._search, self._shown = search.after(cut), _Shown()
+
+    def _second_pass(self) -> Transcriber | None:
+        """What decodes complete segments again; None if nothing does."""
+        live, first = self._live, self._transcriber
+        if not live.second_pass:
+            return None
+        if live.second_bundle is None:
+            return first if first.causal_engine is None else None
+        second = shared_transcriber(live.second_bundle, None)
+        rate = second.bundle.log_mel.settings.sample_rate
+        if rate != self._rate:
+            raise ConfigError(
+                f"live.second_bundle={live.second_bundle} is for {rate} Hz, and {first.bundle.path} for {self._rate} Hz"
+            )
+        return second
 
     def _quietest(self, first: int, end: int) -> int:
         """The step between two others at which the samples are quietest."""

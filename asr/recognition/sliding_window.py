@@ -62,6 +62,44 @@ class StreamOutput:
     """the number of them that have their full right context: later outputs begin after them"""
 
 
+class StreamFrames:
+    """Computes the frames of a stream, each once, when the samples under its analysis window have all come.
+
+    Parameters
+    ----------
+    log_mel : LogMel
+    """
+
+    def __init__(self, log_mel: LogMel) -> None:
+        self._log_mel = log_mel
+        self._hop = log_mel.settings.hop_samples
+        self._edge = -(-log_mel.settings.window_samples // (2 * self._hop))  # frames that an edge of samples changes
+        self._count = 0
+
+    @property
+    def first_sample(self) -> int:
+        """Samples before this one are no longer needed."""
+        return max(0, (self._count - self._edge) * self._hop)
+
+    def take(self, samples: SampleBuffer, *, last: bool) -> Frames:
+        """The next frames, before normalisation [shape=(frames, mels)]; with `last`, all that are left."""
+        settings, first = self._log_mel.settings, self._count
+        end = 1 + samples.end // self._hop if last else max(0, samples.end - settings.window_samples // 2) // self._hop
+        if end <= first:
+            return np.zeros((0, settings.mels), np.float32)
+        context = min(first, self._edge)
+        block = samples.slice((first - context) * self._hop, samples.end)
+        self._count = end
+        return self._log_mel.log_mel(block)[context : context + end - first]
+
+
+def certain_blanks(steps: int, output: slice) -> LogProbs:
+    """Log-probabilities of certain blanks: the model does not run on silence, as in recordings."""
+    blanks = np.full((steps, output.stop - output.start), -np.inf, np.float32)
+    blanks[:, BLANK] = 0
+    return blanks
+
+
 class SlidingWindow:
     """A window that ends where the stream ends: left context, new samples, and right context.
 
@@ -83,7 +121,7 @@ class SlidingWindow:
     ) -> None:
         self._model, self._log_mel, self._subsampling, self._output = model, log_mel, subsampling, output
         self._hop = log_mel.settings.hop_samples
-        self._edge = -(-log_mel.settings.window_samples // (2 * self._hop))  # frames that an edge of samples changes
+        self._new_frames = StreamFrames(log_mel)
         step_seconds = log_mel.settings.hop_seconds * subsampling
         self._left = max(1, round(settings.left_seconds / step_seconds))
         self._right = round(settings.right_seconds / step_seconds)
@@ -94,7 +132,7 @@ class SlidingWindow:
     @property
     def first_sample(self) -> int:
         """Samples before this one are no longer needed."""
-        return max(0, (self._first_frame + len(self._frames) - self._edge) * self._hop)
+        return self._new_frames.first_sample
 
     def run(self, samples: SampleBuffer, *, last: bool = False) -> StreamOutput:
         """The output for all steps from the last final one up to the end of the samples.
@@ -105,7 +143,7 @@ class SlidingWindow:
         last : bool
             Whether the stream ends here. All steps are final then, the last one completed with silence.
         """
-        self._extend(samples, last)
+        self._frames = np.concatenate([self._frames, self._new_frames.take(samples, last=last)])
         scale = self._subsampling
         end_step = self._first_frame + len(self._frames)
         end_step = -(-end_step // scale) if last else end_step // scale
@@ -115,32 +153,14 @@ class SlidingWindow:
             frames = frames[: (end_step - first_step) * scale]
         final = max(self._next_step, end_step if last else end_step - self._right)
         is_silent = samples.sound_end <= first_step * scale * self._hop
-        log_probs = self._blanks(end_step - first_step) if is_silent else self._log_probs(frames)
+        log_probs = certain_blanks(end_step - first_step, self._output) if is_silent else self._log_probs(frames)
         output = StreamOutput(self._next_step, log_probs[self._next_step - first_step :], final - self._next_step)
         self._next_step = final
         kept = max(0, final - self._left) * scale
         self._frames, self._first_frame = self._frames[kept - self._first_frame :], kept
         return output
 
-    def _extend(self, samples: SampleBuffer, last: bool) -> None:
-        """Compute the frames whose samples have all arrived."""
-        settings = self._log_mel.settings
-        first = self._first_frame + len(self._frames)
-        end = 1 + samples.end // self._hop if last else max(0, samples.end - settings.window_samples // 2) // self._hop
-        if end <= first:
-            return
-        context = min(first, self._edge)
-        block = samples.slice((first - context) * self._hop, samples.end)
-        frames = self._log_mel.log_mel(block)[context : context + end - first]
-        self._frames = np.concatenate([self._frames, frames])
-
     def _log_probs(self, frames: Frames) -> LogProbs:
         if not len(frames):
-            return self._blanks(0)
+            return certain_blanks(0, self._output)
         return self._model.run(self._log_mel.normalize(frames))[:, self._output]
-
-    def _blanks(self, steps: int) -> LogProbs:
-        """Log-probabilities of certain blanks: the model does not run on silence, as in recordings."""
-        blanks = np.full((steps, self._output.stop - self._output.start), -np.inf, np.float32)
-        blanks[:, BLANK] = 0
-        return blanks

@@ -6,10 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Literal, overload
 
-from asr.acoustic.runtime import AcousticModel
+from asr.acoustic.runtime import AcousticModel, CausalAcousticModel
 from asr.audio.features import Frames
 from asr.audio.load import Samples
 from asr.audio.readers import Readers
@@ -22,6 +23,7 @@ from asr.recognition.pipeline import AcousticPipeline, EndOfRecording, FrameBuff
 from asr.recognition.stretch_decoding import RecordingDecoder, StretchDecoder
 from asr.recognition.windows import Stitcher, Stretch
 from asr.settings.decoding import AutoConfig, DecoderConfig
+from asr.settings.features import Normalization
 from asr.text.transcript import Transcript
 
 
@@ -113,6 +115,15 @@ class Transcriber:
         self._is_closed = True
         if self._owns_readers:
             self._readers.close()
+
+    @cached_property
+    def causal_engine(self) -> CausalAcousticModel | None:
+        """What runs the model over a stream with carried state; None if that is impossible: a bidirectional model needs
+        later steps, and normalisation by the utterance later frames."""
+        normalization = self.bundle.log_mel.settings.normalization
+        if self.bundle.model.bidirectional or normalization is Normalization.utterance:
+            return None
+        return self.bundle.causal_engine()
 
     @property
     def step_seconds(self) -> float:

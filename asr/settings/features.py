@@ -13,6 +13,7 @@ class Normalization(ConfigEnum):
     none = "none"
     utterance = "utterance"
     corpus = "corpus"
+    running = "running"
 
 
 @dataclass(kw_only=True)
@@ -36,8 +37,13 @@ class FeatureConfig:
     dither: float = field(default=0.0, metadata=between(0.0, 1.0))
     """standard deviation of the white noise that is added to the samples in training (full scale is 1); 0 adds none"""
     normalization: Normalization = Normalization.utterance
-    """none, utterance (each band has mean 0 and standard deviation 1 over the utterance), or corpus (with the
-    statistics of the training set, which are stored in the bundle)"""
+    """none, utterance (each band has mean 0 and standard deviation 1 over the utterance), corpus (with the statistics
+    of the training set, which are stored in the bundle), or running (with the statistics of the frames so far, as a
+    live stream needs it; it begins with those of the training set)"""
+    prior_seconds: float = field(default=1.0, metadata=between(0.01, 1000.0))
+    """running normalisation: the statistics of the training set count as so many seconds"""
+    memory_seconds: float = field(default=15.0, metadata=between(1.0, 10_000.0))
+    """running normalisation: the time after which a frame counts 1 / e"""
 
     def __post_init__(self) -> None:
         check_settings(self, "features")

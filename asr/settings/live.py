@@ -35,14 +35,19 @@ class LiveConfig:
     interval_seconds: float = field(default=0.12, metadata=between(0.04, 5))
     """time between two runs of the acoustic model; rounded to its steps"""
     left_seconds: float = field(default=3.0, metadata=between(0.5, 30))
-    """context of the acoustic model before what is new"""
+    """context of a bidirectional acoustic model before what is new; a causal one carries its state"""
     right_seconds: float = field(default=0.64, metadata=between(0, 5))
-    """context after a step from which its output is final; before, it is provisional"""
+    """context after a step from which its output is final; before, it is provisional. Of a causal model that is its own
+    look-ahead"""
     beam_width: int = field(default=64, metadata=between(1, 65_536))
     """hypotheses that are kept at every step while a segment is spoken, at most those of the decoder"""
     second_pass: bool = True
     """decode every segment again when it is complete, as `asr transcribe` would. Without it, the text of a segment is
-    the last partial text, whose beginning is settled while it is spoken"""
+    the last partial text, whose beginning is settled while it is spoken. A causal model has no second pass but by
+    second_bundle"""
+    second_bundle: str | None = None
+    """the model of the second pass: the name of a shipped bundle, or the path of a bundle's folder; null is the model
+    that runs along, if it is bidirectional"""
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
 
     def __post_init__(self) -> None:

@@ -44,7 +44,10 @@ class ModelConfig:
     cell: Cell = Cell.lstm
     """lstm or gru"""
     bidirectional: bool = True
-    """false gives a causal model: no step depends on a later frame"""
+    """false gives a causal model, whose output for a step depends on no frame after it but those of model.lookahead"""
+    lookahead: int = field(default=0, metadata=at_least(0, at_most=100))
+    """causal model: a convolution after each recurrent layer reads so many later steps, so that the output comes
+    model.depth times as many steps late"""
     depth: int = field(default=3, metadata=at_least(1, at_most=100))
     """number of recurrent layers"""
     units: int = field(default=256, metadata=at_least(1, at_most=16_384))
@@ -65,6 +68,12 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_settings(self, "model")
         require(self.kernel % 2 == 1, "model.kernel", "odd", self.kernel)
+        require(
+            not (self.bidirectional and self.lookahead),
+            "model.lookahead",
+            "0 unless model.bidirectional=false: a bidirectional model reads all later steps",
+            self.lookahead,
+        )
         if self.front_end is FrontEnd.conv:
             require(
                 self.subsampling & (self.subsampling - 1) == 0,
@@ -82,6 +91,11 @@ class ModelConfig:
     def directions(self) -> int:
         """2 for a bidirectional model, 1 for a causal one."""
         return 2 if self.bidirectional else 1
+
+    @property
+    def delay_steps(self) -> int:
+        """Steps after which the output for a step is known: those that all look-aheads read together."""
+        return self.depth * self.lookahead
 
     @property
     def convolutions(self) -> int:

@@ -98,6 +98,18 @@ class TrainingConfig:
     (model.mmi_output). For the last epochs. null: 0.9 with such an output, 0 without"""
     mmi_order: int = field(default=4, metadata=between(3, 5))
     """order of the n-gram over symbols that weighs the other texts in MMI, from 3 to 5"""
+    teacher: str | None = None
+    """a bundle whose output the model learns to give too (distillation): the name of one that ships, or its path. It
+    needs the output layers, alphabet and steps of the model. It reads the recordings without augmentation, at the
+    speed that the model gets them at. Weights that have the same name and shape in both start as the teacher's, and
+    the trained bundle has the teacher's decoder"""
+    teacher_weight: float = field(default=0.5, metadata=between(0.0, 1.0))
+    """weight of the divergence from the teacher's output in the loss; CTC and MMI have the rest"""
+    teacher_delay: int = field(default=0, metadata=at_least(0, at_most=1000))
+    """steps by which the model may give the teacher's output later, besides model.lookahead"""
+    teacher_cache: str | None = None
+    """folder for the teacher's output, so that it is computed once for each recording and speed; null computes it in
+    every epoch"""
     skip_batches: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
     """batches without a finite loss and gradient that are skipped, with a message, before training stops"""
     overfit: int = field(default=0, metadata=at_least(0, at_most=1_000_000))

@@ -22,6 +22,7 @@ from asr.training.plan import TrainingPlan
 from asr.training.preflight import read_corpus
 from asr.training.run_folder import AVERAGE, EPOCHS, HELD_OUT, HISTORY, LAST, epoch_file, locked, read_settings
 from asr.training.save import Saver
+from asr.training.teacher import load_teacher
 from asr.training.training_data import make_training_data
 from asr.training.validation import make_selection, validate
 
@@ -66,10 +67,11 @@ def average_epochs(run_dir: str | Path, epochs: str = "best:5") -> Average:
         weights = mean_weights([epoch_file(folder, epoch) for epoch in chosen])
         corpus = read_corpus(settings)
         init = load_bundle(settings.init) if settings.init else None
+        teacher = load_teacher(settings)
         data = make_training_data(settings, corpus, load_bundle(folder / LAST))
         engine = Engine(settings, symbols=corpus.alphabet.size, phones=corpus.phones.size if corpus.phones else 0)
         engine.load(weights)
-        selection = make_selection(settings, corpus, init)
+        selection = make_selection(settings, corpus, init or teacher)
         plan = TrainingPlan(
             data.valid,
             epochs=1,
@@ -88,7 +90,7 @@ def average_epochs(run_dir: str | Path, epochs: str = "best:5") -> Average:
         names = [str(folder / HELD_OUT)] if settings.data.hold_out else list(settings.data.valid)
         saver = Saver(
             folder, engine, settings=settings, corpus=corpus, examples=data.train, log_mel=data.log_mel,
-            valid_names=names, init=init, decoder_label=selection.label,
+            valid_names=names, init=init, teacher=teacher, decoder_label=selection.label,
         )  # fmt: skip
         saver.bundle(AVERAGE, score, epoch=chosen[-1], averaged=chosen)
     return Average(tuple(chosen), folder / AVERAGE, score, best_epochs(history, 1)[0])

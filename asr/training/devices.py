@@ -145,11 +145,19 @@ class Devices:
             raise ConfigError(f"training.devices={self._count}, but {self._backend} finds {found} on this machine")
 
 
-def trace_once(model: keras.Model, mels: int) -> Callable[[Any, Any], Any]:
+def trace_once(model: keras.Model, mels: int, *, targets: str = "int32") -> Callable[[Any, Any], Any]:
     """Make TensorFlow trace a compiled model once for all shapes; on other back ends, do nothing.
 
     By default Keras traces the first shape separately, and that graph rounds slightly differently: a resumed run,
     which begins with another batch, would differ from the uninterrupted one.
+
+    Parameters
+    ----------
+    model : keras.Model
+    mels : int > 0
+        Width of a frame.
+    targets : str
+        The type of the array that the loss gets: float32 with the output of a teacher.
 
     Returns
     -------
@@ -162,7 +170,7 @@ def trace_once(model: keras.Model, mels: int) -> Callable[[Any, Any], Any]:
     import tensorflow as tf
 
     frames = tf.TensorSpec((None, None, mels), tf.float32)
-    counts, targets = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), tf.int32)
+    counts, labels = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), targets)
 
     def compiled(function: Callable[..., Any], *signature: Any) -> Callable[..., Any]:
         traced: Callable[..., Any] = tf.function(
@@ -170,7 +178,7 @@ def trace_once(model: keras.Model, mels: int) -> Callable[[Any, Any], Any]:
         )
         return traced
 
-    step = compiled(lambda *arrays: model.train_step((arrays[:2], arrays[2])), frames, counts, targets)
+    step = compiled(lambda *arrays: model.train_step((arrays[:2], arrays[2])), frames, counts, labels)
 
     def train_function(batches: Iterator[Any]) -> Any:
         inputs, batch_targets, _ = next(batches)

@@ -100,11 +100,18 @@ class Engine:
                 layer.supports_jit = True  # training.jit_compile decides
             self.model.compile(
                 optimizer=self._guard,
-                loss=BatchLoss(training.accumulate, denominators, settings.mmi_weight, self._outputs),
+                loss=BatchLoss(
+                    training.accumulate,
+                    denominators,
+                    settings.mmi_weight,
+                    self._outputs,
+                    training.teacher_weight if training.teacher else None,
+                ),
                 jit_compile="auto" if keras.backend.backend() == "jax" else training.jit_compile,
                 auto_scale_loss=False,
             )
-            self._predict = trace_once(self.model, settings.features.mels)
+            targets = "float32" if training.teacher else "int32"
+            self._predict = trace_once(self.model, settings.features.mels, targets=targets)
             self._average_steps = average_steps
             starts = [_copied(one) for one in self._weights] if average_steps else []
             self._averages = [keras.Variable(one, trainable=False) for one in starts]
@@ -113,6 +120,9 @@ class Engine:
                 rows = np.zeros((training.devices, 4 * settings.model.subsampling, settings.features.mels), np.float32)
                 labels = [[1]] * training.devices
                 silence = collate(list(rows), labels, phones=labels if PHONES in self._outputs else None)
+                if training.teacher:
+                    shape = (training.devices, 4, sum(one.stop - one.start for one in self._outputs.values()))
+                    silence = replace(silence, teacher=np.zeros(shape, np.float32))
                 self.model.test_on_batch([silence.frames, silence.frame_counts], pack_targets(silence, settings.model))
 
     @property
@@ -220,7 +230,7 @@ class Engine:
 
     def nats(self, batch: Batch, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The CTC loss of every row of a batch [shape=(batch,)]."""
-        targets = pack_targets(replace(batch, phones=None), self._settings.model)
+        targets = pack_targets(replace(batch, phones=None, teacher=None), self._settings.model)
         return np.asarray(ops.convert_to_numpy(row_nats(targets, ops.convert_to_tensor(logits))), np.float32)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,23 @@ from asr.audio.augment import Augmenter, Variation, change_speed, dither, mask_f
 from asr.audio.features import Frames, LogMel, frame_count
 from asr.audio.load import Samples
 from asr.audio.readers import shared_readers
-from asr.audio.segment import AudioSource, split_source
+from asr.audio.segment import AudioSource, recording_key
 from asr.corpus.batching import Batch, PlannedBatch, collate
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError, ConfigError
 from asr.files import typed_path, write_atomically
-from asr.settings.features import FeatureConfig
+from asr.settings.features import FeatureConfig, Normalization
 from asr.settings.model import ModelConfig
 from asr.text.alphabet import BLANK, Alphabet, steps_needed
+from asr.training.teacher import Teacher
 
 # Seeds of the generators of speeds and of companions (one per epoch), apart from those of masks (one per utterance).
 _SPEEDS, _COMPANIONS = 2**31, 2**31 + 1
 _ALONE = -1
+_OF_NORMALIZATION = ("normalization", "prior_seconds", "memory_seconds")
+"""settings that features before normalisation do not depend on"""
+# Running normalisation: this share of the utterances are the beginning of a stream, and the others come later in one.
+_BEGINNINGS = 0.5
 # Epochs whose draws are kept: the one in training, and the next, from which batches are prepared ahead.
 _EPOCHS_KEPT = 2
 
@@ -71,16 +76,12 @@ class FeatureCache:
                 "features.dither with data.cache_dir would freeze the noise: set one of them to 0 or null"
             )
         self._folder = typed_path(folder)
-        parts = {key: str(value) for key, value in asdict(settings).items() if key != "normalization"}
+        parts = {key: str(value) for key, value in asdict(settings).items() if key not in _OF_NORMALIZATION}
         self._settings = json.dumps(parts, sort_keys=True)
 
     def path(self, source: AudioSource, speed: float) -> Path:
         """The file of a recording's or segment's features; a recording that has changed gets another one."""
-        audio_path, segment = split_source(source)
-        status = audio_path.stat()
-        key = f"{audio_path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}\n{speed}\n{self._settings}"
-        if segment is not None:
-            key += f"\n{segment.offset}\n{segment.duration}"
+        key = f"{recording_key(source)}\n{speed}\n{self._settings}"
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
         return self._folder / digest[:2] / f"{digest}.npy"
 
@@ -119,6 +120,8 @@ class Examples:
     seed : int
     phone_labels : sequence of lists of int, optional
         Of each utterance, for a model with an output layer over phones.
+    teacher : Teacher, optional
+        Whose output the batches have too.
 
     Raises
     ------
@@ -137,8 +140,10 @@ class Examples:
         cache_dir: str | None = None,
         seed: int = 0,
         phone_labels: Sequence[list[int]] | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.utterances = utterances
+        self._teacher = teacher
         self.phone_labels = phone_labels
         self.seconds = np.array([utterance.duration or 0.0 for utterance in utterances])
         """duration of each utterance [shape=(utterances,)]"""
@@ -283,7 +288,7 @@ class Examples:
         AudioError
             If none of the recordings can be read.
         """
-        frames, labels, phones, indices, left_out = [], [], [], [], []
+        frames, labels, phones, taught, indices, left_out = [], [], [], [], [], []
         failure: AudioError | None = None
         for index in planned.indices:
             try:
@@ -293,6 +298,7 @@ class Examples:
                     # There is less audio than the header states: the CTC loss would be infinite.
                     path = self.utterances[index].audio_path
                     raise AudioError(path, f"has {steps} steps, too few for its label")
+                posteriors = self._taught(index, epoch)
             except AudioError as error:
                 left_out.append(str(error))
                 failure = error
@@ -300,6 +306,7 @@ class Examples:
                 frames.append(one)
                 labels.append(label)
                 phones.append(spoken)
+                taught.append(posteriors)
                 indices.append(index)
         if failure and not frames:
             raise failure
@@ -309,8 +316,41 @@ class Examples:
             planned.shape if fixed_shape else None,
             phones=None if self.phone_labels is None else phones,
         )
+        if self._teacher:
+            batch = replace(batch, teacher=self._teacher_rows(batch, taught))
         notes, self._notes = tuple(self._notes), []
         return Prepared(batch, tuple(indices), tuple(left_out), notes)
+
+    def _taught(self, index: int, epoch: int) -> list[tuple[int, npt.NDArray[np.float32]]]:
+        """The teacher's output for an utterance, and for the one that follows it in the same example, each with the
+        step at which it begins; none without a teacher."""
+        if self._teacher is None:
+            return []
+        companion = int(self.companions(epoch)[index])
+        parts = [(0, self._teacher.posteriors(self.utterances[index].audio, self._speed(index, epoch)))]
+        if companion != _ALONE:
+            settings = self._log_mel.settings
+            seconds = self.seconds[index] / self._speed(index, epoch)
+            begins = round(seconds * settings.sample_rate / (settings.hop_samples * self._model.subsampling))
+            source, speed = self.utterances[companion].audio, self._speed(companion, epoch)
+            parts.append((begins, self._teacher.posteriors(source, speed)))
+        self._notes += self._teacher.notes
+        self._teacher.notes.clear()
+        return parts
+
+    def _teacher_rows(
+        self, batch: Batch, taught: Sequence[list[tuple[int, npt.NDArray[np.float32]]]]
+    ) -> npt.NDArray[np.float32]:
+        """The teacher's output for the rows of a batch [shape=(batch, steps, width)]; blanks past their ends."""
+        assert self._teacher is not None
+        rows, longest, _ = batch.frames.shape
+        counts = step_counts(batch.frame_counts, self._model)
+        result = np.zeros((rows, int(step_counts(longest, self._model)), self._teacher.width), np.float32)
+        for row in range(rows):
+            count = int(counts[row])
+            self._teacher.place(result[row, :count], taught[row] if row < len(taught) else [])
+            self._teacher.place(result[row, count:], [])
+        return result
 
     def show(self, index: int, epoch: int) -> Shown:
         """An utterance as it is in an epoch: its audio, and its features before and after augmentation.
@@ -339,9 +379,17 @@ class Examples:
         if not self._augmenter:
             return self._log_mel.normalize(self._unmasked(index, epoch, rng, Variation()))
         variation = self._augmenter.draw(rng)
-        frames = self._log_mel.normalize(self._unmasked(index, epoch, rng, variation))
+        frames = self._unmasked(index, epoch, rng, variation)
+        frames = self._log_mel.normalize(frames, earlier=self._earlier_seconds(rng))
         settings = self._augmenter.settings
         return mask_frames(frames, settings, rng) if rng.random() < settings.mask_probability else frames
+
+    def _earlier_seconds(self, rng: np.random.Generator) -> float:
+        """For running normalisation, how much of the stream has gone before an utterance."""
+        settings = self._log_mel.settings
+        if settings.normalization is not Normalization.running or rng.random() < _BEGINNINGS:
+            return 0.0
+        return rng.uniform(0, settings.memory_seconds)
 
     def _unmasked(self, index: int, epoch: int, rng: np.random.Generator, variation: Variation) -> Frames:
         """Features before normalisation and masks; from the cache if the utterance is clean and not joined."""

@@ -23,6 +23,7 @@ from asr.training.plan import TrainingPlan
 from asr.training.preflight import read_corpus
 from asr.training.run_folder import LR_FINDER_PICTURE, LR_FINDER_TABLE
 from asr.training.setup import make_engine
+from asr.training.teacher import load_teacher
 from asr.training.training_data import describe_loss, make_training_data
 
 _LOWEST, _HIGHEST, _BATCHES = 1e-6, 1.0, 100
@@ -89,11 +90,12 @@ def find_learning_rate(
     init = load_bundle(settings.init) if settings.init else None
     if init:
         check_fits(settings, init)
-    data = make_training_data(settings, corpus, init)
+    teacher = load_teacher(settings)
+    data = make_training_data(settings, corpus, init, teacher)
     plan = TrainingPlan(
         data.train, epochs=training.epochs, frames_per_second=1 / settings.features.hop_seconds, settings=training
     )
-    engine = make_engine(settings, corpus, data, average_steps=0.0, init=init)
+    engine = make_engine(settings, corpus, data, average_steps=0.0, init=init, teacher=teacher)
     curve: list[tuple[float, float]] = []
     jobs = itertools.islice(itertools.cycle(plan.batches_from(0)), batches)
     with Feed(data.train, workers=0, fixed_shapes=keras.backend.backend() != "torch") as feed:

@@ -70,6 +70,7 @@ from asr.training.save import Saver
 from asr.training.schedules import LearningRates, plateau_scale
 from asr.training.setup import make_engine
 from asr.training.stop import StopRequest
+from asr.training.teacher import load_teacher
 from asr.training.training_data import TrainingData, choose_overfit, make_training_data
 from asr.training.validation import Selection, Validated, make_selection, validate
 from asr.training.validation_report import report_best
@@ -211,7 +212,8 @@ def _train(
     init = load_bundle(settings.init) if settings.init else None
     if init:
         check_fits(settings, init)
-    data = make_training_data(settings, corpus, init)
+    teacher = load_teacher(settings)
+    data = make_training_data(settings, corpus, init, teacher)
     frames_per_second = 1 / settings.features.hop_seconds
     plan = TrainingPlan(
         data.train,
@@ -229,17 +231,17 @@ def _train(
         _log.warning("%s", message)
     if precision is Precision.auto:
         _log.info("precision: %s, which is the faster one here (training.precision=auto)", resolve_precision(precision))
-    selection = make_selection(settings, corpus, init)
+    selection = make_selection(settings, corpus, init or teacher)
     # The feed is made before the engine, so that its processes start while the network is built.
     with (
         Feed(data.train, workers=training.workers, fixed_shapes=fixed_shapes) as feed,
         Recorder(run_dir, settings, selection.label) as recorder,
     ):
         average_steps = training.average_epochs * plan.steps_per_epoch
-        engine = make_engine(settings, corpus, data, average_steps=average_steps, init=init)
+        engine = make_engine(settings, corpus, data, average_steps=average_steps, init=init, teacher=teacher)
         run = _Run(
             settings, run_dir, corpus, data, plan, valid_plan.epoch(0),
-            engine=engine, feed=feed, recorder=recorder, init=init, selection=selection, leg=leg,
+            engine=engine, feed=feed, recorder=recorder, init=init, teacher=teacher, selection=selection, leg=leg,
             fixed_shapes=fixed_shapes,
         )  # fmt: skip
         run.start()
@@ -268,6 +270,7 @@ class _Run:
         feed: Feed,
         recorder: Recorder,
         init: Bundle | None,
+        teacher: Bundle | None,
         selection: Selection,
         leg: Progress,
         fixed_shapes: bool,
@@ -291,7 +294,7 @@ class _Run:
         self._valid_names = [str(run_dir / HELD_OUT)] if self._held_out else list(settings.data.valid)
         self._saver = Saver(
             run_dir, engine, settings=settings, corpus=corpus, examples=data.train, log_mel=data.log_mel,
-            valid_names=self._valid_names, init=init, decoder_label=selection.label,
+            valid_names=self._valid_names, init=init, teacher=teacher, decoder_label=selection.label,
         )  # fmt: skip
         self._batches: Iterator[Prepared] = iter(())
         self._compilation = CompilationTimer(compiles=fixed_shapes)

@@ -46,6 +46,8 @@ class Saver:
         The manifests of the validation set.
     init : Bundle or None
         The bundle that the training began from.
+    teacher : Bundle or None
+        The bundle whose output it learnt from.
     decoder_label : str
         The decoder of validation, in a few words.
     """
@@ -61,6 +63,7 @@ class Saver:
         log_mel: LogMel,
         valid_names: Sequence[str],
         init: Bundle | None,
+        teacher: Bundle | None = None,
         decoder_label: str,
     ) -> None:
         self._run_dir = run_dir
@@ -71,6 +74,7 @@ class Saver:
         self._log_mel = log_mel
         self._valid_names = valid_names
         self._init = init
+        self._teacher = teacher
         self._decoder_label = decoder_label
         self._last_checkpoint = time.monotonic()
 
@@ -129,8 +133,9 @@ class Saver:
             The epochs whose weights these are the mean of, if they are.
         """
         corpus, settings, init = self._corpus, self._settings, self._init
-        # A model that is fine-tuned keeps the decoder and language model of the bundle that it began from.
-        decoder = kept_decoder(init, corpus.alphabet, corpus.phones)
+        # A model that is fine-tuned or taught keeps the decoder and language model of the bundle that it learnt from.
+        source = init or self._teacher
+        decoder = kept_decoder(source, corpus.alphabet, corpus.phones)
         provenance: dict[str, Any] = {
             "train": list(settings.data.train),
             "valid": list(self._valid_names),
@@ -140,8 +145,8 @@ class Saver:
             **({"averaged_epochs": list(averaged)} if averaged else {}),
             "seed": settings.training.seed,
             "backend": keras.backend.backend(),
-            "init": init
-            and {"bundle": str(init.path), "files": dict(init.digests), "provenance": dict(init.provenance)},
+            "init": _origin(init),
+            **({"teacher": _origin(self._teacher)} if self._teacher else {}),
             "git": git_state(),
             "versions": {package: metadata.version(package) for package in ("asr", "keras", "numpy")},
             "python": platform.python_version(),
@@ -162,7 +167,7 @@ class Saver:
             phones=corpus.phones,
             model=settings.model,
             decoder=decoder,
-            priors=init.priors if init and init.alphabet == corpus.alphabet and init.decoder == decoder else (),
+            priors=source.priors if source and source.alphabet == corpus.alphabet and source.decoder == decoder else (),
             provenance=provenance,
             error_rates={", ".join(self._valid_names): rates},
             overwrite=True,  # within the folder of the run, where a damaged bundle may be
@@ -184,3 +189,10 @@ class Saver:
         )
         write_atomically(path, buffer.getvalue())
         return path
+
+
+def _origin(bundle: Bundle | None) -> dict[str, Any] | None:
+    """What a bundle's provenance says of another bundle."""
+    if bundle is None:
+        return None
+    return {"bundle": str(bundle.path), "files": dict(bundle.digests), "provenance": dict(bundle.provenance)}

@@ -16,9 +16,15 @@ _log = logging.getLogger(__name__)
 
 
 def make_engine(
-    settings: TrainConfig, corpus: Corpus, data: TrainingData, *, average_steps: float, init: Bundle | None
+    settings: TrainConfig,
+    corpus: Corpus,
+    data: TrainingData,
+    *,
+    average_steps: float,
+    init: Bundle | None,
+    teacher: Bundle | None = None,
 ) -> Engine:
-    """An engine with random weights, or those of a bundle; arguments as for `Engine`."""
+    """An engine with random weights, those of a bundle, or what fits of a teacher's; arguments as for `Engine`."""
     engine = Engine(
         settings,
         symbols=corpus.alphabet.size,
@@ -30,4 +36,9 @@ def make_engine(
         weights, message = initial_weights(init, read_weights(engine.model), corpus.alphabet, corpus.phones)
         engine.load(weights)
         _log.info("starting from %s: %s", init.path, message)
+    elif teacher:
+        weights, theirs = read_weights(engine.model), teacher.weights()
+        kept = {name for name, array in weights.items() if name in theirs and theirs[name].shape == array.shape}
+        engine.load(weights | {name: theirs[name] for name in kept})
+        _log.info("teacher %s: %d of %d arrays of weights start as its own", teacher.path, len(kept), len(weights))
     return engine

@@ -16,6 +16,7 @@ from asr.settings.features import Normalization
 from asr.text.alphabet import BLANK
 from asr.training.examples import Examples, corpus_statistics
 from asr.training.preflight import Corpus
+from asr.training.teacher import Teacher, make_teacher
 
 CTC = "CTC"
 """the name of the loss, in messages and pictures"""
@@ -33,7 +34,9 @@ class TrainingData:
     log_mel: LogMel
 
 
-def make_training_data(settings: TrainConfig, corpus: Corpus, init: Bundle | None) -> TrainingData:
+def make_training_data(
+    settings: TrainConfig, corpus: Corpus, init: Bundle | None, teacher: Bundle | None = None
+) -> TrainingData:
     """The examples of a corpus.
 
     Parameters
@@ -42,14 +45,20 @@ def make_training_data(settings: TrainConfig, corpus: Corpus, init: Bundle | Non
     corpus : Corpus
     init : Bundle or None
         Whose mel filters, mean and standard deviation are used, if a training begins from one.
+    teacher : Bundle, optional
+        Of `training.teacher`.
 
     Raises
     ------
+    ConfigError
+        If the teacher does not fit the model.
     AudioError
         If the mean and standard deviation of the corpus are needed, and a recording cannot be read.
     """
 
-    def examples(utterances: list[Utterance], augmenter: Augmenter | None = None) -> Examples:
+    def examples(
+        utterances: list[Utterance], augmenter: Augmenter | None = None, teacher: Teacher | None = None
+    ) -> Examples:
         return Examples(
             utterances,
             corpus.alphabet,
@@ -59,21 +68,36 @@ def make_training_data(settings: TrainConfig, corpus: Corpus, init: Bundle | Non
             cache_dir=settings.data.cache_dir,
             seed=settings.training.seed,
             phone_labels=corpus.phone_labels(utterances),
+            teacher=teacher,
         )
 
     if init:
         log_mel = replace(init.log_mel, settings=settings.features)
     else:
         log_mel = LogMel.from_librosa(settings.features)
-        if settings.features.normalization is Normalization.corpus:
-            mean, deviation = corpus_statistics(examples(corpus.train), seed=settings.training.seed)
+        if settings.features.normalization in (Normalization.corpus, Normalization.running):
+            # Without their labels, which may fit at a lower speed alone.
+            sounds = Examples(
+                [replace(one, text="") for one in corpus.train],
+                corpus.alphabet,
+                log_mel,
+                settings.model,
+                cache_dir=settings.data.cache_dir,
+            )
+            mean, deviation = corpus_statistics(sounds, seed=settings.training.seed)
             log_mel = replace(log_mel, mean=mean, deviation=deviation)
     augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
-    return TrainingData(examples(corpus.train, augmenter), examples(corpus.valid), log_mel)
+    made = make_teacher(settings, corpus, teacher) if teacher else None
+    return TrainingData(examples(corpus.train, augmenter, made), examples(corpus.valid), log_mel)
 
 
 def describe_loss(settings: TrainConfig) -> str:
     """The loss of training in a few words: "CTC", or "0.9 MMI + 0.1 CTC" with the outputs that have no other."""
+    loss, share = _describe_loss_of_labels(settings), settings.training.teacher_weight
+    return f"{share:.3g} teacher + {1 - share:.3g} ({loss})" if settings.training.teacher else loss
+
+
+def _describe_loss_of_labels(settings: TrainConfig) -> str:
     weight, model = settings.mmi_weight, settings.model
     if not weight:
         return CTC

@@ -7,7 +7,7 @@ import pytest
 from asr.acoustic import keras_layers
 from asr.acoustic.keras_model import build_model, predict_log_probs, read_weights, write_weights
 from asr.acoustic.steps import step_counts
-from asr.errors import BundleError
+from asr.errors import BundleError, ConfigError
 from asr.settings.model import Cell, FrontEnd, ModelConfig
 
 MELS, SYMBOLS = 12, 6
@@ -47,6 +47,8 @@ VARIANTS = [
     small(subsampling=1, kernel=5),
     small(subsampling=2, layer_normalization=False, projection=0),
     small(front_end=FrontEnd.stack, subsampling=3),
+    small(bidirectional=False, lookahead=2),
+    small(bidirectional=False, lookahead=1, front_end=FrontEnd.stack, subsampling=3, cell=Cell.gru, projection=0),
 ]
 
 
@@ -100,6 +102,26 @@ def test_no_step_of_a_causal_model_depends_on_a_later_frame(rng, front_end, cell
     # With convolutions, step t depends on no frame after 4 t; with stacked frames, on none after 4 t + 3.
     np.testing.assert_allclose(before[:6], after[:6], atol=1e-6)
     assert np.abs(before[7:] - after[7:]).max() > 1e-3
+
+
+@pytest.mark.parametrize("front_end", FrontEnd)
+def test_a_look_ahead_reads_so_many_later_steps_and_no_more(rng, front_end):
+    """Two recurrent layers that look two steps ahead: step t depends on step t + 4, and on nothing after it."""
+    settings = small(front_end=front_end, bidirectional=False, lookahead=2)
+    assert settings.delay_steps == 4
+    model = build(settings)
+    frames = rng.standard_normal((64, MELS)).astype(np.float32)
+    changed = frames.copy()
+    changed[40:] += 1
+    before, after = alone(model, frames, settings), alone(model, changed, settings)
+    assert len(before) == 16
+    np.testing.assert_allclose(before[:6], after[:6], atol=1e-6)
+    assert np.abs(before[6] - after[6]).max() > 1e-4
+
+
+def test_a_bidirectional_model_has_no_look_ahead():
+    with pytest.raises(ConfigError, match=r"model\.lookahead must be 0 unless model\.bidirectional=false"):
+        ModelConfig(lookahead=1)
 
 
 def test_the_first_step_of_a_bidirectional_model_depends_on_the_last_frame(rng):

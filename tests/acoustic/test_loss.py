@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from asr.acoustic.loss import BatchLoss, ctc_nats, pack_targets
-from asr.acoustic.outputs import log_softmax
+from asr.acoustic.loss import BatchLoss, ctc_nats, pack_targets, teacher_nats
+from asr.acoustic.outputs import PADDING_LOGIT, log_softmax
 from asr.corpus.batching import Batch
 from asr.settings.model import ModelConfig
 
@@ -141,3 +141,60 @@ def test_the_loss_of_a_batch_is_nats_a_symbol(rng):
     assert targets.tolist() == [[5, 3, 4, 1, 2, 1], [3, 1, 4, 2, 0, 0]]
     expected = enumerate_nats(log_softmax(logits[0]), (1, 2, 1)) + enumerate_nats(log_softmax(logits[1, :3]), (2,))
     assert float(BatchLoss()(targets, logits)) == pytest.approx(expected / 4, rel=1e-4)
+
+
+def probabilities(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    drawn = rng.random(shape).astype(np.float32) ** 4
+    return drawn / drawn.sum(axis=-1, keepdims=True)
+
+
+def test_the_divergence_from_a_teacher_is_the_sum_over_steps_and_symbols(rng):
+    logits, wanted = rng.standard_normal((2, 3, 4)).astype(np.float32), probabilities(rng, 2, 3, 4)
+    wanted[0, 1] = [0, 1, 0, 0]
+    expected = []
+    for row in range(2):
+        nats = 0.0
+        for step, symbol in product(range(3), range(4)):
+            mine = np.exp(logits[row, step, symbol]) / np.exp(logits[row, step]).sum()
+            theirs = float(wanted[row, step, symbol])
+            nats += theirs * np.log(theirs / mine) if theirs else 0.0
+        expected.append(nats)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(teacher_nats(wanted, logits)), expected, rtol=1e-5)
+
+
+def test_a_model_that_agrees_with_its_teacher_has_no_divergence_and_padding_none(rng):
+    logits = rng.standard_normal((1, 5, 4)).astype(np.float32)
+    logits[:, 3:] = [0, *[PADDING_LOGIT] * 3]
+    wanted = np.exp(log_softmax(logits))
+    assert float(teacher_nats(wanted, logits)[0]) == pytest.approx(0, abs=1e-6)
+    gradient = input_gradient(lambda x: keras.ops.sum(teacher_nats(probabilities(rng, 1, 5, 4), x)), logits)
+    assert np.isfinite(gradient).all()
+    sure = np.zeros((1, 5, 4), np.float32)
+    sure[..., 0] = 1
+    gradient = input_gradient(lambda x: keras.ops.sum(teacher_nats(sure, x)), logits)
+    assert (gradient[:, 3:] == 0).all()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_a_teacher_has_its_weight_in_the_loss_of_every_output(rng, weight):
+    """Two outputs: the loss is the mean over them of CTC and divergence, both in nats a character."""
+    batch = Batch(
+        frames=np.zeros((2, 16, 4), np.float32),
+        frame_counts=np.array([16, 9], np.int32),
+        labels=np.array([[1, 2], [2, 0]], np.int32),
+        label_counts=np.array([2, 1], np.int32),
+        phones=np.array([[3, 1], [1, 0]], np.int32),
+        phone_counts=np.array([2, 1], np.int32),
+        teacher=np.concatenate([probabilities(rng, 2, 4, 3), probabilities(rng, 2, 4, 5)], axis=-1),
+    )
+    logits = rng.standard_normal((2, 4, 8)).astype(np.float32)
+    outputs = {"symbols": slice(0, 3), "phones": slice(3, 8)}
+    targets = pack_targets(batch, ModelConfig(phone_output=True))
+    expected = 0.0
+    for place, labels in ((slice(0, 3), ((1, 2), (2,))), (slice(3, 8), ((3, 1), (1,)))):
+        for row, steps in enumerate((4, 3)):
+            expected += (1 - weight) * enumerate_nats(log_softmax(logits[row, :steps, place]), labels[row]) / 2 / 3
+        divergence = keras.ops.convert_to_numpy(teacher_nats(batch.teacher[..., place], logits[..., place]))
+        expected += weight * divergence.sum() / 2 / 3
+    found = BatchLoss(outputs=outputs, teacher_weight=weight)(targets, logits)
+    assert float(found) == pytest.approx(expected, rel=1e-4)

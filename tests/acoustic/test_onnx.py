@@ -70,6 +70,9 @@ CAUSAL = [
     small(bidirectional=False, cell=Cell.gru, front_end=FrontEnd.stack, mmi_output=True),
     small(bidirectional=False, kernel=1, subsampling=8, projection=0),
     small(bidirectional=False, subsampling=1, layer_normalization=False),
+    small(bidirectional=False, lookahead=2),
+    small(bidirectional=False, lookahead=3, depth=1, kernel=5, subsampling=2, cell=Cell.gru),
+    small(bidirectional=False, lookahead=1, front_end=FrontEnd.stack, subsampling=3),
 ]
 
 
@@ -80,7 +83,7 @@ def load_streaming(settings: ModelConfig, **changes) -> OnnxStreamingEngine:
 
 
 @pytest.mark.parametrize(
-    "settings", CAUSAL, ids=lambda one: f"{one.front_end}-{one.cell}-{one.kernel}-{one.subsampling}"
+    "settings", CAUSAL, ids=lambda one: f"{one.front_end}-{one.cell}-{one.kernel}-{one.subsampling}-{one.lookahead}"
 )
 def test_blocks_of_any_sizes_give_the_log_probabilities_of_the_whole(rng, settings):
     """Frame by frame, in random blocks (empty ones too), and in one; against the graph for whole utterances."""
@@ -104,6 +107,14 @@ def test_a_step_comes_as_soon_as_its_frames_are_there(rng):
         log_probs, state = streaming.step(frame, state)
         counts.append(len(log_probs))
     assert counts == [0, 0, 0, 1, 0, 0, 0, 1, 0]
+
+
+def test_a_step_with_a_look_ahead_comes_as_many_steps_later(rng):
+    streaming, state, counts = load_streaming(small(bidirectional=False, lookahead=1)), None, []
+    for block in rng.standard_normal((5, 4, MELS)).astype(np.float32):
+        log_probs, state = streaming.step(block, state, last=len(counts) == 4)
+        counts.append(len(log_probs))
+    assert counts == [0, 0, 1, 1, 3]
 
 
 def test_a_state_can_be_used_again_and_belongs_to_one_utterance(rng):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asr.audio.features import LogMel, frame_count, reference_log_mel
+from asr.audio.features import LogMel, RunningNormalization, frame_count, reference_log_mel
 from asr.audio.load import load_audio
 from asr.errors import ConfigError
 from asr.settings.features import FeatureConfig, Normalization
@@ -105,3 +105,58 @@ def test_no_normalisation_leaves_the_logarithm(rng):
 def test_more_bands_than_bins_are_refused():
     with pytest.raises(ConfigError, match=r"features\.mels=300 leaves"):
         LogMel.from_librosa(FeatureConfig(mels=300))
+
+
+RUNNING = FeatureConfig(mels=3, normalization=Normalization.running, prior_seconds=0.5, memory_seconds=2)
+MEAN, DEVIATION = np.array([-3, -4, -5], np.float32), np.array([2, 1, 3], np.float32)
+
+
+def running(settings: FeatureConfig = RUNNING) -> RunningNormalization:
+    return RunningNormalization(settings, MEAN, DEVIATION)
+
+
+def test_running_normalisation_is_by_the_mean_and_deviation_so_far(rng):
+    """Against weighted statistics of all frames up to each one: a frame of the second before counts exp(-1/2)."""
+    frames = (rng.standard_normal((250, 3)) * 2 - 4).astype(np.float32)
+    found = running()(frames)
+    for place in (0, 1, 99, 100, 101, 200, 249):
+        seconds = place // 100 - np.arange(place + 1) // 100
+        weights = np.concatenate([np.exp(-seconds / 2), [50]])
+        first = np.concatenate([frames[: place + 1].astype(np.float64), [MEAN]])
+        second = np.concatenate([frames[: place + 1].astype(np.float64) ** 2, [DEVIATION**2 + MEAN**2]])
+        mean, square = (np.average(one, axis=0, weights=weights) for one in (first, second))
+        np.testing.assert_allclose(found[place], (frames[place] - mean) / np.sqrt(square - mean**2), rtol=1e-5)
+
+
+def test_running_normalisation_gives_the_same_bits_in_blocks_of_any_size(rng):
+    frames = (rng.standard_normal((730, 3)) * 2 - 4).astype(np.float32)
+    whole = running()(frames)
+    for cuts in (range(1, 730), np.sort(rng.integers(0, 731, 40)), (100, 101, 300)):
+        carried = running()
+        blocks = [carried(block) for block in np.split(frames, list(cuts))]
+        np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+def test_digital_silence_changes_no_running_statistic(rng):
+    frames = (rng.standard_normal((80, 3)) - 4).astype(np.float32)
+    silence = np.full((20, 3), np.log(RUNNING.log_floor), np.float32)
+    together, alone = running(), running()
+    first = together(np.concatenate([silence, frames]))
+    np.testing.assert_allclose(first[20:], alone(frames), rtol=1e-6)
+
+
+def test_frames_that_went_before_move_the_start_of_running_normalisation(rng):
+    """With much of the same sound before, the first frame is normalised as by the utterance's own statistics."""
+    frames = (rng.standard_normal((100, 3)) * 2 + 5).astype(np.float32)
+    matrix = np.zeros((3, RUNNING.fft_size // 2 + 1), np.float32)
+    log_mel = LogMel(RUNNING, matrix, MEAN, DEVIATION)
+    own = (frames - frames.mean(axis=0)) / frames.std(axis=0)
+    np.testing.assert_allclose(log_mel.normalize(frames, earlier=1e6), own, atol=1e-2)
+    assert np.abs(log_mel.normalize(frames)[0] - own[0]).max() > 0.5
+    np.testing.assert_array_equal(log_mel.normalize(frames), running()(frames))
+
+
+def test_running_normalisation_needs_statistics():
+    matrix = np.zeros((3, RUNNING.fft_size // 2 + 1), np.float32)
+    with pytest.raises(ConfigError, match="needs the mean and deviation of a training set"):
+        LogMel(RUNNING, matrix).normalize(np.zeros((2, 3), np.float32))

@@ -66,6 +66,8 @@ class _OnnxState:
     """[shape=(fewer than subsampling, mels)], frames of a step that is not complete"""
     tensors: Mapping[str, npt.NDArray[np.float32]]
     """the graph's, by name"""
+    late: int
+    """steps that the graph gives before the first of the utterance: those that it looks ahead"""
 
 
 class OnnxStreamingEngine:
@@ -113,7 +115,7 @@ class OnnxStreamingEngine:
         if not all(isinstance(size, int) for shape in shapes.values() for size in shape[1:]):
             raise BundleError(f"{name}: not {_STREAMING}: the sizes of its state are not fixed")
         tensors = {name: np.zeros((1, *shape[1:]), np.float32) for name, shape in shapes.items()}
-        self._start = _OnnxState(np.zeros((0, mels), np.float32), tensors)
+        self._start = _OnnxState(np.zeros((0, mels), np.float32), tensors, settings.delay_steps)
 
     def run(self, frames: Frames) -> npt.NDArray[np.float32]:
         """As `AcousticModel.run`; errors as for `step`."""
@@ -132,16 +134,17 @@ class OnnxStreamingEngine:
         before: _OnnxState = self._start if state is None else state
         frames = np.concatenate([before.waiting, frames])
         subsampling = self._settings.subsampling
-        # The graph reads whole steps. No step of a causal model depends on the zeros after the last frame.
-        missing = -len(frames) % subsampling if last else 0
+        # The graph reads whole steps; after the last one come zeros, as many as the model looks ahead.
+        missing = -len(frames) % subsampling + self._settings.delay_steps * subsampling if last else 0
         steps, rest = divmod(len(frames) + missing, subsampling)
         if steps == 0:
-            return np.zeros((0, self._symbols), np.float32), _OnnxState(frames, before.tensors)
+            return np.zeros((0, self._symbols), np.float32), _OnnxState(frames, before.tensors, before.late)
         block, waiting = frames[: steps * subsampling], frames[len(frames) - rest :]
         block = np.pad(block, ((0, missing), (0, 0)))
         outputs = self._graph.run({"frames": block[None], **before.tensors})
         log_probs = self._graph.checked_log_probs(outputs, steps, self._settings)
-        return log_probs, _OnnxState(waiting, {name: outputs[NEXT_STATE + name] for name in before.tensors})
+        tensors = {name: outputs[NEXT_STATE + name] for name in before.tensors}
+        return log_probs[before.late :], _OnnxState(waiting, tensors, max(0, before.late - steps))
 
 
 class _Graph:
