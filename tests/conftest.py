@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,6 +104,17 @@ def oracle_module(name: str) -> Any:
     except ModuleNotFoundError as error:
         _missing(f"needs the Python module {name} ({error})")
     return module
+
+
+def oracle_python(name: str) -> Path:
+    """The Python of the environment with clients for `asr serve`, if it has a module; else as `oracle`.
+
+    They need other versions than the tests do. `.ci/run` makes it; ASR_CLIENTS names another one.
+    """
+    python = Path(os.environ.get("ASR_CLIENTS", REPOSITORY / ".venv-clients")) / "bin" / "python"
+    if not python.exists() or subprocess.run([python, "-c", f"import {name}"], capture_output=True).returncode:
+        _missing(f"needs the Python module {name} in {python.parents[1]}")
+    return python
 
 
 def _missing(reason: str) -> NoReturn:

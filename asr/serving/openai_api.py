@@ -84,8 +84,9 @@ async def create_transcription(request: Request) -> Response:
     """`POST /v1/audio/transcriptions`."""
     service = service_of(request)
     limits = service.settings.limits
+    service.refuse_if_stopping()
+    service.refuse_if_full()
     async with AsyncExitStack() as stack:
-        service.refuse_if_full()
         waiting = service.pool.load.wait_seconds
         stack.enter_context(service.open_requests.one_more(caller_of(request), wait_seconds=waiting))
         arriving = receive_upload(

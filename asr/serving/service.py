@@ -68,16 +68,25 @@ class Service:
         """Whether the audio that waits would take longer than `limits.wait_seconds`."""
         return self.pool.load.wait_seconds > self.settings.limits.wait_seconds
 
-    def refuse_if_full(self) -> None:
-        """Refuse a new request where it would wait too long, and where the server ends.
+    def refuse_if_stopping(self) -> None:
+        """Refuse a new request where the server ends.
 
         Raises
         ------
         ApiError
-            429 with the time after which it would not, or 503.
+            503.
         """
         if self.stop.begun:
             raise stopping()
+
+    def refuse_if_full(self) -> None:
+        """Refuse a request that would wait too long.
+
+        Raises
+        ------
+        ApiError
+            429, with the time after which it would not.
+        """
         if self.is_full:
             load, most = self.pool.load, self.settings.limits.wait_seconds
             raise busy(
