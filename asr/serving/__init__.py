@@ -3,6 +3,7 @@
 | module | for |
 |---|---|
 | `server` | the socket, the pool of recognisers, the start and the orderly end of the process |
+| `service` | what all requests share |
 | `app` | the table of routes, and what holds for all of them: keys, origins, errors, the log |
 | `openai_api` | `/v1/audio/transcriptions` and `/v1/models`, as OpenAI has them |
 | `openai_answers` | transcripts in the response formats of OpenAI |
@@ -11,7 +12,7 @@
 | `limits` | API keys, and how many requests may be open |
 | `stopping` | what ends a request early: its client, or the end of the server |
 | `refusals` | errors in the shape of OpenAI |
-| `metrics` | counters for Prometheus |
+| `counters` | the metrics for Prometheus |
 | `api_document`, `api_page` | the OpenAPI document, and the page that shows it |
 
 A protocol is a module with a list of routes, which `app` adds to its table.

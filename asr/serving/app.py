@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asr.serving import api_document, api_page, metrics, openai_api
+from asr.serving import api_document, api_page, openai_api
+from asr.serving.counters import CONTENT_TYPE
 from asr.serving.limits import unauthorized
 from asr.serving.refusals import ApiError, answer_api_error, answer_unexpected
 from asr.serving.service import Service, service_of
@@ -87,8 +88,8 @@ async def ready(request: Request) -> Response:
 
 async def show_metrics(request: Request) -> Response:
     """`GET /metrics`."""
-    text = await asyncio.to_thread(service_of(request).metrics.text)  # it reads files
-    return Response(text, media_type=metrics.CONTENT_TYPE)
+    text = await asyncio.to_thread(service_of(request).counters.text)  # it reads files
+    return Response(text, media_type=CONTENT_TYPE)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
@@ -132,8 +133,8 @@ class _Observed:
             seconds = time.monotonic() - begin
             # The path of a client may be anything: names of counters must be few.
             route = self._paths.get(scope.get("endpoint"), "other")
-            self._service.metrics.requests.labels(route, status).inc()
-            self._service.metrics.request_seconds.labels(route).observe(seconds)
+            self._service.counters.requests.labels(route, status).inc()
+            self._service.counters.request_seconds.labels(route).observe(seconds)
             level = logging.DEBUG if route in (*PUBLIC, "/metrics") else logging.INFO
             _log.log(level, "%s %s %d %.2f s", scope["method"], route, status, seconds)
 

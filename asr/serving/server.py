@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
-import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -240,7 +239,7 @@ def _protocol(idle_seconds: float) -> type[H11Protocol]:
         def _watch(self) -> None:
             """Limit the time until the headers are there, unless they are, or this is no longer HTTP."""
             answered = self.cycle is None or self.cycle.response_complete
-            if not answered or self.transport.get_protocol() is not self or self.conn.our_state is h11.DONE:
+            if not answered or self.transport.get_protocol() is not self:
                 self._unwatch()
             elif self._timer is None:
                 self._timer = self.loop.call_later(idle_seconds, self.timeout_keep_alive_handler)

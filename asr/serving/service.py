@@ -11,9 +11,9 @@ from starlette.requests import HTTPConnection
 from asr.bundle import Bundle, is_bundle_name
 from asr.decoding.assembly import hotword_weights
 from asr.recognition.pool import Pool
+from asr.serving.counters import CounterMetricFamily, Counters, GaugeMetricFamily, Metric, resident_bytes
 from asr.serving.languages import primary
 from asr.serving.limits import Caller, Keys, OpenRequests
-from asr.serving.metrics import CounterMetricFamily, GaugeMetricFamily, Metric, Metrics, resident_bytes
 from asr.serving.refusals import busy, stopping
 from asr.serving.stopping import Stop
 from asr.settings.commands import ServeConfig
@@ -46,7 +46,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.open_requests = OpenRequests(self.settings.limits.requests)
-        self.metrics = Metrics(self._reading)
+        self.counters = Counters(self._reading)
 
         self.created = int((self.bundle.path / "bundle.json").stat().st_mtime)
         """when the model was made, in seconds since 1970"""

@@ -100,7 +100,8 @@ def test_requests_that_a_program_makes_up_from_the_document_get_the_answers_it_d
     with running(tmp_path, "limits.megabytes=1") as server:
         command = [
             python.parent / "schemathesis", "run", f"{server.address}/openapi.json", "--checks=all",
-            "--max-examples=50", "--no-color",
+            # A body of the right form need not be a recording.
+            "--exclude-checks=positive_data_acceptance", "--max-examples=50", "--no-color",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, done.stdout

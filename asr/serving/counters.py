@@ -1,4 +1,4 @@
-"""Counters of the service for Prometheus."""
+"""The metrics of the service for Prometheus."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Reading = Callable[[], Iterable[Metric]]
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-class Metrics:
+class Counters:
     """What a server counts.
 
     Parameters
