@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -55,7 +56,7 @@ def make_app(service: Service) -> Starlette:
     middleware = [
         Middleware(_Observed, service=service),
         Middleware(_CloseUnread),
-        Middleware(_OriginCheck, origins=origins),
+        Middleware(_OriginCheck, service=service),
         *([cors] if origins else []),
         Middleware(_KeyCheck, service=service),
     ]
@@ -163,19 +164,26 @@ class _OriginCheck:
     CORS alone would only hide the answers from it, and does not hold for WebSockets.
     """
 
-    def __init__(self, app: ASGIApp, origins: list[str]) -> None:
-        self._app, self._origins = app, origins
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             headers = HTTPConnection(scope).headers
             origin = headers.get("origin")
-            own = origin is None or origin.partition("://")[2] == headers.get("host")
-            if not (own or origin in self._origins or "*" in self._origins):
+            if not (origin is None or self._is_allowed(origin, headers.get("host", ""))):
                 error = ApiError(403, f"The origin {origin} is not allowed (origins).", code="origin_not_allowed")
                 await error.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_allowed(self, origin: str, host: str) -> bool:
+        settings = self._service.settings
+        if origin in settings.origins or "*" in settings.origins:
+            return True
+        # A site can give its own name the address of this machine; where there are no keys, it would be served.
+        names = {"localhost", "127.0.0.1", "::1", settings.host}
+        return origin.partition("://")[2] == host and (bool(self._service.keys) or urlsplit(origin).hostname in names)
 
 
 class _CloseUnread:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 # After the grace, requests get their refusals; then connections are cut.
 _LAST_SECONDS = 5
 _BACKLOG = 512
+# Libraries, pipes, worker processes.
+_OTHER_FILES = 500
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -57,11 +60,21 @@ def serve(bundle: Bundle, settings: ServeConfig, *, announce: Callable[[str], ob
     if settings.keys_file is not None:
         keys = Keys.read(typed_path(settings.keys_file), most_requests=settings.limits.requests_per_key)
     check_access(settings.host, keys)
+    _allow_files(settings.limits.connections)
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen(settings.host, settings.port)))
         parent = None if settings.upload_dir is None else typed_path(settings.upload_dir)
         folder = stack.enter_context(UploadFolder(parent))
         return asyncio.run(_serve(bundle, settings, keys, folder.path, listener, announce))
+
+
+def _allow_files(connections: int) -> None:
+    """Raise the number of files that this process may open, which is 1024 on many systems, if more will be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + _OTHER_FILES  # a connection may have an upload
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def check_access(host: str, keys: Keys) -> None:
@@ -219,10 +232,11 @@ class _Server(uvicorn.Server):
 
 
 def _protocol(idle_seconds: float) -> type[H11Protocol]:
-    """HTTP by uvicorn, with a limit on the time that the headers of a request may take."""
+    """HTTP by uvicorn, which waits only so long for the headers of a request, and for a client to read an answer."""
 
     class Protocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
+        _reading_timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -232,8 +246,18 @@ def _protocol(idle_seconds: float) -> type[H11Protocol]:
             super().data_received(data)
             self._watch()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            # A closed connection would keep what was not read.
+            self._reading_timer = self.loop.call_later(idle_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._unwatch_reading()
+            super().resume_writing()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._unwatch()
+            self._unwatch_reading()
             super().connection_lost(exc)
 
         def _watch(self) -> None:
@@ -248,5 +272,10 @@ def _protocol(idle_seconds: float) -> type[H11Protocol]:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+
+        def _unwatch_reading(self) -> None:
+            if self._reading_timer is not None:
+                self._reading_timer.cancel()
+                self._reading_timer = None
 
     return Protocol

@@ -148,6 +148,18 @@ class TestLimits:
             assert answer == b""
             assert silent.recv(10) == b""
 
+    def test_answers_that_a_client_does_not_read_close_the_connection(self, server):
+        """It asks again and again; the system's buffers hold a few of these answers."""
+        request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(30)
+            connection.connect((server.host, server.port))
+            with pytest.raises(ConnectionError):
+                while True:
+                    connection.sendall(request)
+                    time.sleep(0.001)
+
     def test_more_requests_than_may_be_open_are_told_when_to_come_again(self, server):
         with socket_to(server) as one, socket_to(server) as two, socket_to(server) as three:
             for connection in (one, two, three):
@@ -297,6 +309,12 @@ class TestOrigins:
             assert (answer.status, answer.error["code"]) == (403, "origin_not_allowed")
             assert "access-control-allow-origin" not in answer.headers
             assert server.get("/v1/models", Origin="null").status == 403
+
+    def test_a_site_that_names_this_machine_as_its_own_can_do_nothing(self, servers):
+        port = servers[0].port
+        asked = {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"}
+        assert servers[0].get("/v1/models", **asked).status == 403
+        assert servers[0].get("/v1/models", Host="localhost:1", Origin="http://localhost:1").status == 200
 
     def test_the_own_page_and_named_sites_may(self, servers):
         closed, opened = servers
