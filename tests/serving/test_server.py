@@ -171,6 +171,23 @@ class TestLimits:
         server.waits_for(lambda: server.open_requests() == 0)
         assert server.transcribe().status == 200
 
+    def test_damaged_forms_are_answered_and_leave_nothing(self, server):
+        draw = np.random.default_rng(11)
+        body, kind = form(SAMPLE, [("model", "tiny"), ("response_format", "verbose_json")])
+        edge = kind.partition("boundary=")[2].encode()
+        statuses = set()
+        for number in range(150):
+            damaged = bytearray(body)
+            for place in draw.integers(0, len(body), 1 + number % 5):
+                damaged[place] = draw.integers(256)
+            start, end = sorted(draw.integers(0, len(body), 2))
+            pieces = [bytes(damaged), body[:end], body[:start] + body[end:], body + body, edge * (number + 1)]
+            answer = server.request("POST", PATH, pieces[number % len(pieces)], {"Content-Type": kind})
+            statuses.add(answer.status)
+            assert answer.status in (200, 400, 404), (number, answer.text)
+        assert len(statuses) > 1
+        assert files_in(server.uploads) == []
+
     def test_a_form_of_many_or_large_values_is_refused(self, server):
         for fields in ([("prompt", "x" * 70_000)], [("keywords[]", "a")] * 201):
             assert server.transcribe(SAMPLE, fields).status == 400
