@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from asr import load_bundle, write
 from asr.recognition.transcriber import Transcriber
 from asr.settings.decoding import AutoConfig
 
-from ..conftest import oracle_python
+from ..conftest import oracle_node, oracle_python
 from .running import SAMPLE, running
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -27,14 +28,18 @@ def transcript():
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """What the official client of OpenAI gets."""
-    python = oracle_python("openai")
+def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("openai")
     (folder / "keys").write_text(f"test {KEY}\n")
     with running(folder, f"keys_file={folder / 'keys'}", "limits.megabytes=2") as server:
-        command = [python, CLIENTS / "openai_files.py", f"{server.address}/v1", SAMPLE, KEY]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def found(server):
+    """What the official client of OpenAI gets."""
+    command = [oracle_python("openai"), CLIENTS / "openai_files.py", f"{server.address}/v1", SAMPLE, KEY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -92,6 +97,23 @@ def test_openais_client_raises_its_own_errors(found):
         "chat": ("NotFoundError", "unknown_url"),
     }
     assert errors["audio"]["param"] == "file"
+
+
+def test_openais_client_for_javascript_gets_the_same(server, transcript):
+    node, modules = oracle_node("openai")
+    command = [node, CLIENTS / "openai_files.cjs", f"{server.address}/v1", SAMPLE, KEY]
+    environment = os.environ | {"NODE_PATH": str(modules)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["json"], found["srt"]) == (transcript.text, write(transcript, "srt"))
+    assert found["words"] == [[one.text, one.start, one.end] for one in transcript.words]
+    assert found["segments"] == [one.text for one in transcript.segments]
+    assert [one["type"] for one in found["events"]] == ["transcript.text.delta", "transcript.text.done"]
+    assert found["events"][-1]["text"] == transcript.text
+    assert found["model"] == ["NotFoundError", 404, "model_not_found"]
+    assert found["key"] == ["AuthenticationError", 401, "invalid_api_key"]
+    assert found["large"] == ["APIError", 413, "file_too_large"]
 
 
 @pytest.mark.slow
