@@ -149,7 +149,13 @@ async def _serve(
             limits=Limits(hours=settings.limits.hours, timeout=settings.timeout),
             max_files=settings.limits.requests,
         )
-        async with pool:
+        starting = asyncio.ensure_future(pool.start())
+        received.then(lambda _is_first: starting.cancel())
+        try:
+            await asyncio.wait([starting])
+            if received.numbers:
+                return 128 + received.numbers[0]
+            starting.result()  # or its error
             server = _Server(Service(settings, bundle, pool, keys, folder))
             received.then(server.end)
             task = asyncio.create_task(server.serve([listener]))
@@ -158,6 +164,8 @@ async def _serve(
             if server.started and not received.numbers:
                 announce(address)
             await task
+        finally:
+            await pool.close(finish=False)  # every request is answered
         return 128 + received.numbers[0] if received.numbers else 0
 
 

@@ -20,6 +20,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
+from asr.errors import ConfigError
 from asr.serving.refusals import ApiError
 
 _PREFIX, _LOCK = "asr-serve-", "lock"
@@ -42,6 +43,11 @@ class UploadFolder:
     ----------
     parent : Path, optional
         The system's folder for temporary files by default.
+
+    Raises
+    ------
+    ConfigError
+        If nothing can be written there.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
@@ -51,7 +57,10 @@ class UploadFolder:
     def __enter__(self) -> UploadFolder:
         for folder in self._parent.glob(f"{_PREFIX}*"):
             _remove_if_left(folder)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))  # no other user may enter it
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))  # no other user may enter it
+        except OSError as error:
+            raise ConfigError(f"uploads cannot be written to {self._parent} (upload_dir): {error.strerror}") from None
         self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self

@@ -6,6 +6,7 @@ import json
 import math
 import wave
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pysubs2
@@ -139,6 +140,16 @@ def test_the_texts_of_all_samples_are_those_of_the_command(server, asr_command):
     texts = [line.partition("\t")[2] for line in lines]
     assert len(texts) == len(paths) > 3
     assert [server.transcribe(path, [("response_format", "text")]).text.rstrip("\n") for path in paths] == texts
+
+
+@pytest.mark.slow
+def test_the_texts_of_the_english_model_are_those_of_the_command(tmp_path, asr_command):
+    """As the test above, with a language model and a pronunciation lexicon."""
+    paths = sorted(SAMPLES.glob("*.opus"))
+    texts = [line.partition("\t")[2] for line in asr_command("transcribe", *paths).out.splitlines()]
+    with running(tmp_path, bundle="en") as server, ThreadPoolExecutor() as threads:
+        answers = threads.map(lambda path: server.transcribe(path, model="en"), paths)
+        assert [answer.json["text"] for answer in answers] == texts
 
 
 def test_a_form_may_have_its_fields_after_its_file(server, transcript):

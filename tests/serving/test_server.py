@@ -299,7 +299,7 @@ def test_without_keys_only_this_machine_is_served(asr_command, tmp_path):
     assert outcome.err.startswith("asr: error: host=0.0.0.0 can be reached")
 
 
-def test_an_address_that_cannot_be_served_at_is_named(asr_command):
+def test_an_address_or_folder_that_cannot_be_used_is_named(asr_command, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         outcome = asr_command("serve", "bundle=tiny", f"port={port}")
@@ -309,6 +309,11 @@ def test_an_address_that_cannot_be_served_at_is_named(asr_command):
         "another, 0 a free one\n",
     )
     assert "no such address" in asr_command("serve", "bundle=tiny", "host=no.such.host.invalid").err
+    missing = asr_command("serve", "bundle=tiny", "port=0", f"upload_dir={tmp_path / 'none'}")
+    assert (missing.code, missing.err) == (
+        2,
+        f"asr: error: uploads cannot be written to {tmp_path / 'none'} (upload_dir): No such file or directory\n",
+    )
     assert "takes no files" in asr_command("serve", "bundle=tiny", SAMPLE).err
 
 
@@ -510,6 +515,18 @@ class TestEnd:
             assert time.monotonic() - begin < 5
             assert first.result().status == 503
             assert list(server.uploads.iterdir()) == []
+
+    def test_a_signal_while_it_starts_ends_it_at_once(self, tmp_path):
+        command = [sys.executable, "-m", "asr", "serve", "port=0", f"upload_dir={tmp_path}"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            until = time.monotonic() + 60
+            while not list(tmp_path.iterdir()):  # the last step before the workers start
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (143, "")
+        assert list(tmp_path.iterdir()) == []
 
     def test_many_requests_at_the_end_each_get_an_answer(self, tmp_path):
         """Whatever moment they are in: those that were accepted are answered, others find nobody."""
