@@ -15,5 +15,7 @@
 | `counters` | the metrics for Prometheus |
 | `api_document`, `api_page` | the OpenAPI document, and the page that shows it |
 
-A protocol is a module with a list of routes, which `app` adds to its table.
+A protocol is a module with a list of routes, which `app` adds to its table. Keys and origins are checked before its
+handlers are called, for WebSockets too. A handler finds the `Service` with `service_of` and the owner of the key with
+`caller_of`, counts its request with `service.open_requests`, and ends when `service.stop` does.
 """

@@ -329,6 +329,7 @@ async def _events(
         return
     finally:
         job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
     yield answers.done_event(transcript, logprobs=wanted.logprobs)
     yield answers.END_OF_STREAM
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -72,9 +71,7 @@ async def unless_stopped(stop: Stop, request: Request | None, work: Coroutine[An
     finally:
         for one in (task, *others):
             one.cancel()
-        for one in (task, *others):
-            with suppress(asyncio.CancelledError, Exception):
-                await one
+        await asyncio.gather(task, *others, return_exceptions=True)
 
 
 async def _until_gone(request: Request) -> None:

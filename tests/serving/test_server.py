@@ -446,6 +446,11 @@ class TestOneServer:
         assert SAMPLE.name not in log
         assert not any(word in log for word in text.split() if len(word) > 3)
 
+    def test_the_log_has_a_line_for_a_request_and_nothing_else(self, server):
+        """No traceback, and no complaint about a client that has gone."""
+        expected = r"(GET|POST) \S+ \d{3} \d+\.\d\d s|serving .*|  curl .*|error: a worker ended: .*"
+        assert [line for line in server.log if not re.fullmatch(expected, line.rstrip("\n"))] == []
+
     def test_requests_are_counted_by_route_and_status(self, server):
         server.get("/no/such/path")
         metrics = server.get("/metrics").text
