@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,6 +104,26 @@ def oracle_module(name: str) -> Any:
     except ModuleNotFoundError as error:
         _missing(f"needs the Python module {name} ({error})")
     return module
+
+
+CLIENTS = Path(os.environ.get("ASR_CLIENTS", REPOSITORY / ".venv-clients"))
+"""The environment with clients of `asr serve`, which need other versions than the tests do; `.ci/run` makes it."""
+
+
+def oracle_python(name: str) -> Path:
+    """The Python of that environment, if it has a module; else as `oracle`."""
+    python = CLIENTS / "bin" / "python"
+    if not python.exists() or subprocess.run([python, "-c", f"import {name}"], capture_output=True).returncode:
+        _missing(f"needs the Python module {name} in {CLIENTS}")
+    return python
+
+
+def oracle_node(package: str) -> tuple[Path, Path]:
+    """The same for JavaScript: the program, and the folder of its packages."""
+    node, modules = CLIENTS / "bin" / "node", CLIENTS / "node_modules"
+    if not (node.exists() and (modules / package).is_dir()):
+        _missing(f"needs the JavaScript package {package} in {CLIENTS}")
+    return node, modules
 
 
 def _missing(reason: str) -> NoReturn:

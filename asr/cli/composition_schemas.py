@@ -19,6 +19,7 @@ ROOTS: dict[str, type[Any]] = {
     "train": commands.TrainConfig,
     "transcribe": commands.TranscribeConfig,
     "listen": commands.ListenConfig,
+    "serve": commands.ServeConfig,
     "align": commands.AlignConfig,
     "prepare": commands.PrepareConfig,
     "evaluate": commands.EvaluateConfig,

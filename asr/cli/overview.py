@@ -3,6 +3,7 @@
 COMMANDS = {
     "transcribe": "transcribe recordings",
     "listen": "recognise speech while it is spoken: from a microphone, a pipe, a file",
+    "serve": "transcribe recordings for other programs, over HTTP, as OpenAI's API does",
     "align": "find the time of every word of a known text (forced alignment)",
     "prepare": "make a manifest of recordings, or of a corpus as it is distributed",
     "train": "train a model on your own recordings",
@@ -31,6 +32,7 @@ Examples:
   asr transcribe interview.mp3
   asr transcribe recordings/ format=json output_dir=texts
   asr listen
+  asr serve port=8000
   asr align chapter.mp3 chapter.txt format=srt
   asr evaluate test.jsonl bundle=runs/mine/best against=[greedy]
   asr prepare recordings my_recordings/ output=train.jsonl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from asr.errors import ConfigError
@@ -13,6 +14,7 @@ from asr.settings.features import FeatureConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.live import LiveConfig
 from asr.settings.model import EngineKind, ModelConfig
+from asr.settings.serving import LimitsConfig
 from asr.settings.text import AlphabetConfig, AlphabetUnit, NormalizerConfig, Numbers
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
 from asr.settings.transcripts import LiveFormat, TranscriptFormat
@@ -244,6 +246,46 @@ class ListenConfig(Messages):
         _check_channel(self.channel)
         if self.channels > 1 and self.rate is None:
             raise ConfigError(f"channels={self.channels} is for raw input, which needs rate too, such as rate=16000")
+
+
+@dataclass(kw_only=True)
+class ServeConfig(Messages):
+    """`asr serve`."""
+
+    bundle: str = "en"
+    """the model: the name of a shipped bundle, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    host: str = "127.0.0.1"
+    """address or name to serve at: 127.0.0.1 is reached from this machine alone, 0.0.0.0 from all others, which needs
+    keys_file"""
+    port: int = field(default=8000, metadata=between(0, 65_535))
+    """number of the port; 0 takes a free one"""
+    keys_file: str | None = None
+    """file of API keys, a line each: NAME KEY [REQUESTS], where REQUESTS is how many may be open at once with this key;
+    null lets everyone who reaches the address send requests"""
+    origins: list[str] = field(default_factory=list)
+    """sites whose pages may use the service from a browser, such as [https://example.org]; by default only its own"""
+    aliases: list[str] = field(default_factory=lambda: ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"])
+    """names of models that clients may ask for instead of the bundle's"""
+    language: str | None = None
+    """code of the language that the model writes, such as de: answers name it, and requests for another are refused;
+    null is en for the bundles that ship, and unknown for others"""
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    upload_dir: str | None = None
+    """folder for recordings while they are transcribed; null is the system's folder for temporary files"""
+    grace_seconds: float = field(default=25.0, metadata=between(0.0, 3600.0))
+    """time to answer the requests that are open when the server is told to end; then they are refused"""
+    workers: int = field(default=0, metadata=at_least(0, at_most=1024))
+    """processor cores to use; 0 for all"""
+    timeout: float = field(default=60.0, metadata=between(0.0, _DAY_SECONDS, low_open=True, unit="seconds (a day)"))
+    """seconds without progress after which a recording is abandoned"""
+    decoder: DecoderConfig = field(default_factory=AutoConfig)
+    live: LiveConfig = field(default_factory=LiveConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.language is not None:
+            ok = re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", self.language) is not None
+            require(ok, "language", "a code such as de", self.language)
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,7 @@ from asr.cli.composition_schemas import ROOTS
 from asr.errors import ConfigError
 from asr.settings import yaml_text
 from asr.settings.augment import AugmentConfig
-from asr.settings.commands import EvaluateConfig, ListenConfig, TrainConfig, TranscribeConfig
+from asr.settings.commands import EvaluateConfig, ListenConfig, ServeConfig, TrainConfig, TranscribeConfig
 from asr.settings.decoding import AutoConfig, BeamConfig, GreedyConfig
 from asr.settings.model import Cell, ModelConfig
 from asr.settings.sweeps import StudyConfig
@@ -36,7 +36,7 @@ def compose(command: str, *overrides: str):
         return composer.compose(list(overrides))
 
 
-@pytest.mark.parametrize("kind", [TrainConfig, TranscribeConfig, ListenConfig, EvaluateConfig])
+@pytest.mark.parametrize("kind", [TrainConfig, TranscribeConfig, ListenConfig, ServeConfig, EvaluateConfig])
 def test_composing_nothing_gives_the_defaults_of_the_dataclass(kind):
     command = kind.__name__.removesuffix("Config").lower()
     assert compose(command) == kind()

@@ -1,0 +1,21 @@
+"""`asr serve`: recognition over the network, by protocols that existing clients speak.
+
+| module | for |
+|---|---|
+| `server` | the socket, the pool of recognisers, the start and the orderly end of the process |
+| `service` | what all requests share |
+| `app` | the table of routes, and what holds for all of them: keys, origins, errors, the log |
+| `openai_api` | `/v1/audio/transcriptions` and `/v1/models`, as OpenAI has them |
+| `openai_answers` | transcripts in the response formats of OpenAI |
+| `prompt_words` | the names in a prompt, which become hot words |
+| `uploads` | forms whose files go to the disk while they arrive |
+| `limits` | API keys, and how many requests may be open |
+| `stopping` | what ends a request early: its client, or the end of the server |
+| `refusals` | errors in the shape of OpenAI |
+| `counters` | the metrics for Prometheus |
+| `api_document`, `api_page` | the OpenAPI document, and the page that shows it |
+
+A protocol is a module with a list of routes, which `app` adds to its table. Keys and origins are checked before its
+handlers are called, for WebSockets too. A handler finds the `Service` with `service_of` and the owner of the key with
+`caller_of`, counts its request with `service.open_requests`, and ends when `service.stop` does.
+"""

@@ -1,0 +1,158 @@
+"""What the requests of a server share: the recogniser, its limits, and the counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from starlette.requests import HTTPConnection
+
+from asr.bundle import Bundle, is_bundle_name
+from asr.decoding.assembly import hotword_weights
+from asr.recognition.pool import Pool
+from asr.serving.counters import CounterMetricFamily, Counters, GaugeMetricFamily, Metric, resident_bytes
+from asr.serving.languages import primary
+from asr.serving.limits import Caller, Keys, OpenRequests
+from asr.serving.refusals import busy, stopping
+from asr.serving.stopping import Stop
+from asr.settings.commands import ServeConfig
+from asr.settings.decoding import AutoConfig, BeamConfig, BeamSettings, DecoderConfig
+
+_SHIPPED_LANGUAGE = "en"
+"""that the bundles that ship write"""
+
+
+@dataclass
+class Service:
+    """The state of a server.
+
+    Parameters
+    ----------
+    settings : ServeConfig
+    bundle : Bundle
+    pool : Pool
+    keys : Keys
+    folder : Path
+        For uploads.
+    """
+
+    settings: ServeConfig
+    bundle: Bundle
+    pool: Pool
+    keys: Keys
+    folder: Path
+    stop: Stop = field(default_factory=Stop)
+
+    def __post_init__(self) -> None:
+        self.open_requests = OpenRequests(self.settings.limits.requests)
+        self.counters = Counters(self._reading)
+
+        self.created = int((self.bundle.path / "bundle.json").stat().st_mtime)
+        """when the model was made, in seconds since 1970"""
+
+    @property
+    def model(self) -> str:
+        """The name of the model: that of the bundle's folder."""
+        return self.bundle.name
+
+    @property
+    def language(self) -> str | None:
+        """The code of the language that the model writes; None if nobody said."""
+        if self.settings.language is not None:
+            return primary(self.settings.language)
+        return _SHIPPED_LANGUAGE if is_bundle_name(self.settings.bundle) else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the audio that waits would take longer than `limits.wait_seconds`."""
+        return self.pool.load.wait_seconds > self.settings.limits.wait_seconds
+
+    def refuse_if_stopping(self) -> None:
+        """Refuse a new request where the server ends.
+
+        Raises
+        ------
+        ApiError
+            503.
+        """
+        if self.stop.begun:
+            raise stopping()
+
+    def refuse_if_full(self) -> None:
+        """Refuse a request that would wait too long.
+
+        Raises
+        ------
+        ApiError
+            429, with the time after which it would not.
+        """
+        if self.is_full:
+            load, most = self.pool.load, self.settings.limits.wait_seconds
+            raise busy(
+                f"The server is busy: {load.waiting_seconds:.0f} s of audio are waiting (limits.wait_seconds).",
+                code="server_busy",
+                wait_seconds=load.wait_seconds - most,
+            )
+
+    def hotword(self, phrase: str) -> str:
+        """A word or phrase as the settings of a decoder have it.
+
+        Raises
+        ------
+        ConfigError
+            If the model cannot write it.
+        """
+        entry = f"{' '.join(phrase.split())}:{self._hotword_weight:g}"  # a colon in the phrase is then no weight
+        hotword_weights(BeamConfig(hotwords=[entry]), self.bundle.alphabet, self.bundle.normalizer)
+        return entry
+
+    def decoder(self, hotwords: Sequence[str]) -> DecoderConfig | None:
+        """The decoder of a request with hot words; None without any, which is that of the pool."""
+        if not hotwords:
+            return None
+        own = self.settings.decoder
+        # Greedy decoding has no hot words: a beam search with the settings of the bundle does.
+        base = own if isinstance(own, BeamSettings) else AutoConfig()
+        return replace(base, hotwords=[*base.hotwords, *hotwords])
+
+    @property
+    def _hotword_weight(self) -> float:
+        own = self.settings.decoder
+        resolved = own.resolve(self.bundle.decoder) if isinstance(own, AutoConfig) else own
+        return resolved.hotword_weight if isinstance(resolved, BeamSettings) else BeamConfig().hotword_weight
+
+    def _reading(self) -> list[Metric]:
+        """The values of this moment for Prometheus."""
+        load = self.pool.load
+        values = [
+            ("asr_open_requests", "Requests that are uploading, waiting or computing.", len(self.open_requests)),
+            ("asr_waiting_audio_seconds", "Audio that was accepted and is not transcribed yet.", load.waiting_seconds),
+            ("asr_wait_seconds", "Estimated time until that audio is transcribed.", load.wait_seconds),
+            ("asr_speed", "Seconds of audio that are transcribed in a second, as measured.", load.speed),
+            ("asr_workers", "Processes that recognise.", load.workers),
+            ("asr_live_streams", "Live streams that are open.", load.live_streams),
+            ("asr_live_capacity", "Live streams that can be kept in real time.", load.live_capacity),
+            ("asr_live_delay_seconds", "How long the oldest audio of a live stream waits.", load.live_delay),
+            ("asr_resident_memory_bytes", "Memory of the server and its processes.", resident_bytes()),
+        ]
+        totals = [
+            ("asr_audio_seconds", "Audio that was recognised.", load.audio_seconds),
+            ("asr_computing_seconds", "Time that this took, of all processes together.", load.computing_seconds),
+        ]
+        return [
+            *(GaugeMetricFamily(name, text, value=value) for name, text, value in values),
+            *(CounterMetricFamily(name, text, value=value) for name, text, value in totals),
+        ]
+
+
+def service_of(connection: HTTPConnection) -> Service:
+    """The service that a request or a WebSocket belongs to."""
+    service: Service = connection.app.state.service
+    return service
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Who sent a request, whose key was checked."""
+    caller: Caller = connection.state.caller
+    return caller
