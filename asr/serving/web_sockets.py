@@ -153,6 +153,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         assert sent is not None
         self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
         self.close_sent = True
         self.read_paused = False
         self.transport.resume_reading()
