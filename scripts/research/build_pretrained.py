@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--pronunciations", type=Path, help="lexicon, to decode the output over phones")
     parser.add_argument("--g2p", type=Path, help="model that predicts pronunciations, for words that the lexicon lacks")
     parser.add_argument("--epoch", choices=["best", "last"], default="best", help="which bundle of the run (best)")
-    parser.add_argument("--beam-width", type=int, default=256, help="of the beam search, once its weights are found (256)")
+    parser.add_argument("--beam-width", type=int, default=256, help="of the beam search with the weights found (256)")
     parser.add_argument("--trials", type=int, default=80, help="combinations of decoder weights to try (80)")
     parser.add_argument("--recipe", default="en", help="name of the experiment (en)")
     parser.add_argument("--note", help="what should be known of the training besides")
