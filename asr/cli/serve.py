@@ -17,16 +17,18 @@ _log = logging.getLogger(__name__)
 USAGE = "asr serve [key=value...]"
 TEXT = """
 Transcribes recordings that other programs send, as OpenAI's API for audio does: a client of that needs this server's
-address and nothing else. Requests share the processor cores; a short recording does not wait for a long one. Without
-API keys the server is for this machine alone. Recordings are deleted when they are answered, and no text is logged.
-Ctrl-C and SIGTERM end the server when the requests that are open are answered. /docs describes the API, /health and
-/ready are for supervisors, /metrics is for Prometheus. The packages are an extra: pip install 'asr[serve]'.
+address and nothing else. Recognises speech while it is spoken, by OpenAI's Realtime API, the protocol of vosk-server
+and that of Home Assistant (wyoming_port). Requests share the processor cores; a short recording does not wait for a
+long one. Without API keys the server is for this machine alone. Recordings are deleted when they are answered, and no
+text is logged. Ctrl-C and SIGTERM end the server when the requests that are open are answered. /docs describes the API,
+/health and /ready are for supervisors, /metrics is for Prometheus. The packages are an extra: pip install 'asr[serve]'.
 """
 EXAMPLES = """\
   asr serve
   asr serve bundle=runs/mine/best port=9000 language=de
   asr serve host=0.0.0.0 keys_file=/etc/asr/keys
   asr serve limits.megabytes=100 limits.hours=1 limits.requests=16
+  asr serve wyoming_port=10300
   asr serve origins=[https://notes.example.org]
   curl http://127.0.0.1:8000/v1/audio/transcriptions -F model=en -F file=@talk.mp3
   curl http://127.0.0.1:8000/v1/audio/transcriptions -F model=en -F file=@talk.mp3 -F response_format=srt
@@ -43,9 +45,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if split.files:
         raise ConfigError(f"`asr serve` takes no files, and {split.files[0]} is one: `asr transcribe` does")
-    require_packages(
-        "starlette", "uvicorn", "python_multipart", "prometheus_client", extra="serve", purpose="asr serve"
-    )
+    needed = ("starlette", "uvicorn", "websockets", "python_multipart", "prometheus_client")
+    require_packages(*needed, extra="serve", purpose="asr serve")
     from asr.bundle import load_bundle
     from asr.serving.server import serve
 

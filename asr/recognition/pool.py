@@ -221,8 +221,16 @@ class Pool:
         finally:
             job.end()
 
-    async def open_session(self, options: StreamOptions | None = None) -> PooledSession:
+    async def open_session(
+        self, options: StreamOptions | None = None, *, instead_of: PooledSession | None = None
+    ) -> PooledSession:
         """Begin a live stream.
+
+        Parameters
+        ----------
+        options : StreamOptions, optional
+        instead_of : PooledSession, optional
+            A session that this one follows: it ends, if it has not, and its place is free for this one.
 
         Raises
         ------
@@ -238,8 +246,11 @@ class Pool:
             If the worker process ends.
         """
         self._check_accepting()
+        if instead_of is not None:
+            instead_of.cancel()
         worker = min(self._workers, key=lambda one: len(one.sessions))
-        self._check_room(worker)
+        if instead_of is None:
+            self._check_room(worker)
         options = options or StreamOptions()
         session = PooledSession(
             options,

@@ -72,6 +72,7 @@ class PooledSession(Job):
         self._missing = live.interval_seconds
         self._is_last = False
         self._is_last_sent = False
+        self._is_asked = False  # a worker works on it now
         self._events: deque[LiveEvent] = deque()
         self._changed, self._opened, self._room, self._ended = (asyncio.Event() for _ in range(4))
         self.in_speech = False
@@ -174,6 +175,31 @@ class PooledSession(Job):
             self._changed.clear()
             await self._changed.wait()
 
+    async def recognised(self) -> list[LiveEvent]:
+        """Wait until all that was pushed is recognised, as far as it can be before more comes.
+
+        Returns
+        -------
+        list of LiveEvent
+            The events until then that were not taken before. For those who take them so, and not from `events`.
+
+        Raises
+        ------
+        AsrError
+            What ended the session early.
+        """
+        events: list[LiveEvent] = []
+        while True:
+            events += self._events
+            self._events.clear()
+            if self.is_ended or not (self._is_asked or self.is_ready):
+                break
+            self._wake()  # it may have had too many events
+            self._changed.clear()
+            await self._changed.wait()
+        self._raise()
+        return events
+
     async def finish(self) -> None:
         """Recognise what is left, and end the session: `events` has the rest. A second call waits for the same.
 
@@ -196,6 +222,7 @@ class PooledSession(Job):
         self.end()
 
     def request(self) -> SliceRequest:
+        self._is_asked = True
         start = None
         if not self.is_started:
             start, self.is_started = StreamStart(self._options.decoder, self._live), True
@@ -215,6 +242,7 @@ class PooledSession(Job):
         return SliceRequest(self.number, start, samples, self._rate, self._is_last_sent)
 
     def take(self, answer: SliceAnswer) -> None:
+        self._is_asked = False
         self._missing = answer.missing_seconds
         super().take(answer)
         self._opened.set()

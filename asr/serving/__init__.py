@@ -6,6 +6,10 @@
 | `service` | what all requests share |
 | `app` | the table of routes, and what holds for all of them: keys, origins, errors, the log |
 | `openai_api` | `/v1/audio/transcriptions` and `/v1/models`, as OpenAI has them |
+| `realtime`, `realtime_session` | OpenAI's Realtime API for live transcription, and the settings of its sessions |
+| `vosk`, `wyoming` | the protocols of vosk-server and of Home Assistant for live streams |
+| `live_streams` | what they share: sessions of the pool, with limits and counters |
+| `web_sockets`, `messages` | WebSockets, and JSON messages whose fields are checked |
 | `openai_answers` | transcripts in the response formats of OpenAI |
 | `prompt_words` | the names in a prompt, which become hot words |
 | `uploads` | forms whose files go to the disk while they arrive |

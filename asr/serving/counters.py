@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 # Seconds: from a word to an hour of speech.
 _BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_STREAM_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.5, 2, 3, 5, 10)
 
 Reading = Callable[[], Iterable[Metric]]
 """reads the values of this moment"""
@@ -41,6 +42,16 @@ class Counters:
             "Time from the headers of a request to the end of its answer.",
             ["route"],
             buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.streams = Counter(
+            "asr_streams", "Live streams that ended, and how.", ["protocol", "end"], registry=self._registry
+        )
+        self.stream_final_seconds = Histogram(
+            "asr_stream_final_seconds",
+            "Time from the arrival of the end of a segment's last word to its final text.",
+            ["protocol"],
+            buckets=_STREAM_BUCKETS,
             registry=self._registry,
         )
         self._registry.register(_Reader(reading))

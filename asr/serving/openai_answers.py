@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from math import ceil, log
 from typing import Any
 
 from asr.text.transcript import Segment, Transcript, Word
+from asr.text.words import spaces_before
 
 # The numbers of Whisper's segments: `seek` counts frames of 10 ms.
 _SEEK_PER_SECOND = 100
@@ -26,7 +27,7 @@ def json_answer(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
     """
     answer: dict[str, Any] = {"text": transcript.text}
     if logprobs:
-        answer["logprobs"] = word_logprobs(transcript)
+        answer["logprobs"] = word_logprobs(transcript.text, transcript.words)
     return answer | {"usage": usage(transcript)}
 
 
@@ -87,11 +88,11 @@ def _logprob(word: Word) -> float:
     return log(max(word.confidence or 0.0, _LEAST_CONFIDENCE))
 
 
-def word_logprobs(transcript: Transcript) -> list[dict[str, Any]]:
-    """The words as tokens, with the natural logarithm of their confidences; none where the model has none."""
+def word_logprobs(text: str, words: Sequence[Word]) -> list[dict[str, Any]]:
+    """The words of a text as tokens, with the natural logarithm of their confidences; none where the model has none."""
     return [
         {"token": space + word.text, "logprob": round(_logprob(word), 4), "bytes": list((space + word.text).encode())}
-        for space, word in zip(transcript.spaces, transcript.words, strict=True)
+        for space, word in zip(spaces_before(text, [word.text for word in words]), words, strict=True)
         if word.confidence is not None
     ]
 

@@ -20,10 +20,12 @@ from asr.bundle import Bundle
 from asr.errors import ConfigError
 from asr.files import typed_path
 from asr.recognition.pool import Pool
+from asr.serving import wyoming
 from asr.serving.app import make_app
 from asr.serving.limits import Keys
 from asr.serving.service import Service
 from asr.serving.uploads import UploadFolder
+from asr.serving.web_sockets import MOST_BYTES, StreamProtocol
 from asr.settings.commands import ServeConfig
 
 _log = logging.getLogger(__name__)
@@ -63,9 +65,14 @@ def serve(bundle: Bundle, settings: ServeConfig, *, announce: Callable[[str], ob
     _allow_files(settings.limits.connections)
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen(settings.host, settings.port)))
+        wyoming_listener = None
+        if settings.wyoming_port is not None:
+            wyoming_listener = stack.enter_context(
+                closing(listen(settings.wyoming_host, settings.wyoming_port, key="wyoming_port"))
+            )
         parent = None if settings.upload_dir is None else typed_path(settings.upload_dir)
         folder = stack.enter_context(UploadFolder(parent))
-        return asyncio.run(_serve(bundle, settings, keys, folder.path, listener, announce))
+        return asyncio.run(_serve(bundle, settings, keys, folder.path, listener, wyoming_listener, announce))
 
 
 def _allow_files(connections: int) -> None:
@@ -108,8 +115,15 @@ def is_loopback(host: str) -> bool:
     return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, key: str = "port") -> socket.socket:
     """A socket that accepts connections.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+    key : str
+        The setting that the port is from.
 
     Raises
     ------
@@ -125,7 +139,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigError(
-            f"{host}, port {port}, cannot be served at: {error.strerror}; port=NUMBER chooses another, 0 a free one"
+            f"{host}, port {port}, cannot be served at: {error.strerror}; {key}=NUMBER chooses another, 0 a free one"
         ) from None
     return listener
 
@@ -136,6 +150,7 @@ async def _serve(
     keys: Keys,
     folder: Path,
     listener: socket.socket,
+    wyoming_listener: socket.socket | None,
     announce: Callable[[str], object],
 ) -> int:
     host, port = listener.getsockname()[:2]
@@ -148,6 +163,7 @@ async def _serve(
             workers=settings.workers,
             limits=Limits(hours=settings.limits.hours, timeout=settings.timeout),
             max_files=settings.limits.requests,
+            max_streams=settings.limits.streams,
         )
         starting = asyncio.ensure_future(pool.start())
         received.then(lambda _is_first: starting.cancel())
@@ -156,14 +172,16 @@ async def _serve(
             if received.numbers:
                 return 128 + received.numbers[0]
             starting.result()  # or its error
-            server = _Server(Service(settings, bundle, pool, keys, folder))
+            service = Service(settings, bundle, pool, keys, folder)
+            server = _Server(service)
             received.then(server.end)
-            task = asyncio.create_task(server.serve([listener]))
-            while not (server.started or task.done()):
-                await asyncio.sleep(0.01)
-            if server.started and not received.numbers:
-                announce(address)
-            await task
+            async with wyoming.listening(service, wyoming_listener):
+                task = asyncio.create_task(server.serve([listener]))
+                while not (server.started or task.done()):
+                    await asyncio.sleep(0.01)
+                if server.started and not received.numbers:
+                    announce(address)
+                await task
         finally:
             await pool.close(finish=False)  # every request is answered
         return 128 + received.numbers[0] if received.numbers else 0
@@ -214,6 +232,10 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 make_app(service),
                 http=_protocol(limits.idle_seconds),
+                ws=StreamProtocol,
+                ws_max_size=MOST_BYTES,
+                ws_ping_interval=None,  # answers would wait behind samples; `limits.stream_idle_seconds` holds
+                ws_per_message_deflate=False,  # samples become no smaller
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,

@@ -14,8 +14,9 @@ from asr.recognition.pool import Pool
 from asr.serving.counters import CounterMetricFamily, Counters, GaugeMetricFamily, Metric, resident_bytes
 from asr.serving.languages import primary
 from asr.serving.limits import Caller, Keys, OpenRequests
-from asr.serving.refusals import busy, stopping
+from asr.serving.refusals import ApiError, busy, stopping
 from asr.serving.stopping import Stop
+from asr.settings.checks import shown
 from asr.settings.commands import ServeConfig
 from asr.settings.decoding import AutoConfig, BeamConfig, BeamSettings, DecoderConfig
 
@@ -94,6 +95,31 @@ class Service:
                 code="server_busy",
                 wait_seconds=load.wait_seconds - most,
             )
+
+    def check_model(self, name: str | None) -> None:
+        """Refuse another model than this one; None is this one.
+
+        Raises
+        ------
+        ApiError
+            404.
+        """
+        if name not in (None, self.model, *self.settings.aliases):
+            message = f"The model {shown(name)} does not exist. This server has {self.model!r}."
+            raise ApiError(404, message, code="model_not_found", param="model")
+
+    def check_language(self, code: str | None) -> str | None:
+        """The language of a stream: that of the model if it is known, else the one that is asked for.
+
+        Raises
+        ------
+        ApiError
+            400 if the model writes another one.
+        """
+        if code is not None and self.language not in (None, primary(code)):
+            message = f"The model {self.model!r} writes {self.language}, not {shown(code)}."
+            raise ApiError(400, message, code="unsupported_language", param="language")
+        return self.language or code
 
     def hotword(self, phrase: str) -> str:
         """A word or phrase as the settings of a decoder have it.

@@ -13,12 +13,17 @@ from asr.serving.refusals import stopping
 Result = TypeVar("Result")
 
 
+class StoppingError(Exception):
+    """The server ends: a live stream gets its last text."""
+
+
 class Stop:
     """The end of the server: first no new requests, after a time no open ones."""
 
     def __init__(self) -> None:
         self.begun = False
-        """no new request is accepted"""
+        """no new request is accepted, and live streams end"""
+        self._begun = asyncio.Event()
         self._ended = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -26,12 +31,18 @@ class Stop:
         """Accept nothing new from now on, and refuse what is open after so many seconds."""
         if not self.begun:
             self.begun = True
+            self._begun.set()
             self._timer = asyncio.get_running_loop().call_later(grace_seconds, self._ended.set)
 
     def end(self) -> None:
         """Refuse what is open now."""
         self.begun = True
+        self._begun.set()
         self._ended.set()
+
+    async def wait_for_begin(self) -> None:
+        """Return when nothing new is accepted any more."""
+        await self._begun.wait()
 
     async def wait(self) -> None:
         """Return when open requests have to end."""
@@ -72,6 +83,33 @@ async def unless_stopped(stop: Stop, request: Request | None, work: Coroutine[An
         for one in (task, *others):
             one.cancel()
         await asyncio.gather(task, *others, return_exceptions=True)
+
+
+async def unless_begun(stop: Stop, work: Coroutine[Any, Any, Result], *, seconds: float) -> Result:
+    """The result of some work for a live stream, which is cancelled if the server ends before, or time is up.
+
+    Raises
+    ------
+    StoppingError
+        If the server ends.
+    TimeoutError
+        If it takes longer.
+    Exception
+        Of the work.
+    """
+    if stop.begun:
+        work.close()
+        raise StoppingError
+    task, begun = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait_for_begin())
+    try:
+        await asyncio.wait([task, begun], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise StoppingError if begun.done() else TimeoutError
+    finally:
+        for one in (task, begun):
+            one.cancel()
+        await asyncio.gather(task, begun, return_exceptions=True)
 
 
 async def _until_gone(request: Request) -> None:

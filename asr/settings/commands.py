@@ -259,6 +259,10 @@ class ServeConfig(Messages):
     keys_file"""
     port: int = field(default=8000, metadata=between(0, 65_535))
     """number of the port; 0 takes a free one"""
+    wyoming_port: int | None = field(default=None, metadata=between(0, 65_535))
+    """number of a port for the Wyoming protocol of Home Assistant, such as 10300; 0 takes a free one, null has none"""
+    wyoming_host: str = "127.0.0.1"
+    """address or name of that port. The protocol has no keys: everyone who reaches the address can use it"""
     keys_file: str | None = None
     """file of API keys, a line each: NAME KEY [REQUESTS], where REQUESTS is how many may be open at once with this key;
     null lets everyone who reaches the address send requests"""

@@ -24,6 +24,12 @@ class LimitsConfig:
     again"""
     idle_seconds: float = field(default=30.0, metadata=between(0.1, 3600.0))
     """an upload that pauses for longer is abandoned"""
+    streams: int | None = field(default=None, metadata=between(0, 100_000))
+    """live streams that are open at once; null is as many as the measured speed keeps in real time"""
+    stream_seconds: float = field(default=14_400.0, metadata=between(1.0, 31_622_400.0))
+    """longest live stream, in seconds of audio"""
+    stream_idle_seconds: float = field(default=60.0, metadata=between(0.1, 86_400.0))
+    """a live stream whose client sends nothing for longer, or reads nothing, is ended"""
     connections: int = field(default=1000, metadata=between(1, 1_000_000))
     """open connections; more are answered with 503"""
 

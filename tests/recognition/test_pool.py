@@ -187,6 +187,37 @@ def test_the_events_of_a_stream_are_those_of_a_session_however_it_is_divided(poo
     assert run(streams()) == [alone] * len(cuts)
 
 
+def test_a_stream_can_be_recognised_block_by_block(pool, run, transcriber, speech):
+    async def block_by_block() -> list[list[Any]]:
+        stream, found = await pool.open_session(), []
+        for start in range(0, len(speech), 7000):
+            await stream.push(speech[start : start + 7000])
+            found.append(await stream.recognised())
+        await stream.finish()
+        return [*found, await stream.recognised()]
+
+    session = Session(transcriber, live=LIVE)
+    wanted = [session.push(speech[start : start + 7000]) for start in range(0, len(speech), 7000)]
+    assert run(block_by_block()) == [*wanted, session.finish()]
+
+
+def test_a_stream_takes_the_place_of_the_one_before(run, transcriber, speech):
+    async def in_a_full_pool() -> None:
+        async with make_pool(max_streams=1) as pool:
+            first = await pool.open_session()
+            with pytest.raises(PoolFullError):
+                await pool.open_session()
+            second = await pool.open_session(instead_of=first)
+            assert first.is_ended
+            await second.push(speech)
+            await second.finish()
+            third = await pool.open_session(StreamOptions(sample_rate=8000), instead_of=second)
+            assert pool.load.live_streams == 1
+            third.cancel()
+
+    run(in_a_full_pool())
+
+
 def test_a_stream_has_a_rate_and_settings_of_its_own(pool, run, speech):
     samples, decoder = speech[: 8 * RATE : 2], AutoConfig(beam_width=8)
     live = LiveConfig(interval_seconds=0.24, second_pass=False)
