@@ -5,6 +5,7 @@ import { clock, isDoubtful, placeAt, textOf, wordElements, wordsOf } from "./wor
 
 const STEP_SECONDS = 2;
 const LEAD_SECONDS = 0.15; // played before a word, so that its beginning is heard
+const FINAL_STATUSES = [400, 404, 413, 415]; // the same recording would be refused again
 const MOST_TRIES = 20, MOST_WAIT_SECONDS = 60;
 const KEYS = document.getElementById("keys"), ANNOUNCED = document.getElementById("announcer");
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
@@ -81,7 +82,7 @@ export class Card {
         if (error.name === "AbortError") break;
         const isBusy = error instanceof RequestError && error.status === 429 && tries < MOST_TRIES;
         if (!isBusy) {
-          this.#fail(error.message);
+          this.#fail(error);
           break;
         }
         const seconds = Math.min(error.retryAfter ?? 5, MOST_WAIT_SECONDS);
@@ -113,9 +114,10 @@ export class Card {
     });
   }
 
-  #fail(message) {
+  #fail({ message, status }) {
     this.element.classList.add("failed");
     this.#say(message);
+    if (FINAL_STATUSES.includes(status)) return;
     const again = document.createElement("button");
     again.textContent = "Try again";
     again.addEventListener("click", () => this.#callbacks.onAgain(this));
@@ -173,7 +175,9 @@ export class Card {
     });
     this.#text.addEventListener("click", (event) => {
       const element = event.target.closest(".w");
-      if (element && !this.isCorrecting && getSelection().isCollapsed) this.#playFrom(element);
+      if (!element || this.isCorrecting || !getSelection().isCollapsed) return;
+      this.#point(null);
+      this.#playFrom(element);
     });
     this.#text.addEventListener("keydown", (event) => (this.isCorrecting ? this.#correctingKey(event) : this.#readingKey(event)));
     this.#text.addEventListener("input", () => this.#markEdited());
@@ -212,7 +216,6 @@ export class Card {
   }
 
   #playFrom(element) {
-    this.#point(element);
     this.#seek(element.word.start - LEAD_SECONDS);
     this.#play();
   }
@@ -311,6 +314,7 @@ export class Card {
       announce("There is no doubtful word.");
       return;
     }
+    this.#point(element);
     this.#playFrom(element);
     this.#reveal(element);
     announce(`Doubtful: ${element.textContent}`);
