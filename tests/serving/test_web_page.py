@@ -550,3 +550,28 @@ def test_a_recording_that_a_lost_connection_cut_off_can_be_tried_again(server, o
     until(page, "document.querySelectorAll('.card .tools:not([hidden])').length === 1", seconds=40)
     assert text_of(page) == transcript.text
     assert page.locator(".card.failed").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("good morning", ["good", "morning"]),
+        ("漢字 ab 漢", ["漢", "字", "ab", "漢"]),
+        ("a <b>&amp;</b> a", ["a", "<b>&amp;</b>", "a"]),
+        ("", []),
+    ],
+)
+def test_words_in_the_page_spell_the_text_and_are_read_back(server, opened, text, words):
+    page = opened(server)
+    timed = [{"word": word, "start": float(place), "end": place + 0.5} for place, word in enumerate(words)]
+    shown, read = page.evaluate(
+        """async ([text, words]) => {
+            const {wordElements, wordsOf, textOf} = await import("/page/words.js");
+            const element = document.createElement("div");
+            element.append(wordElements(text, words));
+            return [textOf(element), wordsOf(element)];
+        }""",
+        [text, timed],
+    )
+    assert shown == text
+    assert read == timed
