@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -130,6 +131,34 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         """The stream has ended: the connection has some time to send what waits."""
         super().on_task_complete(task)
         self.loop.call_later(_CLOSE_SECONDS, self.transport.abort)
+
+    _is_failed = False
+    """a frame was malformed"""
+
+    def data_received(self, data: bytes) -> None:
+        """Drop what comes after a malformed frame."""
+        if not self._is_failed:
+            super().data_received(data)
+
+    async def send(self, message: Any) -> None:
+        """Send nothing after a malformed frame."""
+        if self._is_failed:
+            raise ClientDisconnected
+        await super().send(message)
+
+    def handle_parser_exception(self) -> None:
+        """A frame is malformed, or too large: the connection closes when the client has had time to read why."""
+        if self._is_failed:
+            return
+        sent, self._is_failed = self.conn.close_sent, True
+        assert sent is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_sent = True
+        self.read_paused = False
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(_CLOSE_SECONDS, self.transport.close)
 
     def send_receive_event_to_app(self) -> None:
         """Refuse text that is no UTF-8 as the protocol says; uvicorn would write a traceback to the log."""

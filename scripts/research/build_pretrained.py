@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--pronunciations", type=Path, help="lexicon, to decode the output over phones")
     parser.add_argument("--g2p", type=Path, help="model that predicts pronunciations, for words that the lexicon lacks")
     parser.add_argument("--epoch", choices=["best", "last"], default="best", help="which bundle of the run (best)")
-    parser.add_argument("--beam-width", type=int, default=256, help="of the beam search (256)")
+    parser.add_argument("--beam-width", type=int, default=256, help="of the beam search with the weights found (256)")
     parser.add_argument("--trials", type=int, default=80, help="combinations of decoder weights to try (80)")
     parser.add_argument("--recipe", default="en", help="name of the experiment (en)")
     parser.add_argument("--note", help="what should be known of the training besides")
@@ -55,9 +55,9 @@ def main() -> int:
         copy_bundle(source, tuned, provenance=provenance, error_rates={})
         decoders = {"greedy": ["decoder=greedy"]}
         if arguments.lm:
-            width = f"decoder.beam_width={arguments.beam_width}"
-            wide = [width, "decoder.score_margin=13", "decoder.min_symbol_log_prob=-6.5"]
-            decoders["beam"] = [f"decoder.lm={arguments.lm}", *wide, f"trials={arguments.trials}"]
+            # The weights are searched at a narrow beam.
+            width = ["decoder.beam_width=64", f"beam_widths=[{arguments.beam_width}]"]
+            decoders["beam"] = [f"decoder.lm={arguments.lm}", *width, f"trials={arguments.trials}"]
             if arguments.pronunciations:
                 decoders["beam"].append(f"decoder.pronunciations={arguments.pronunciations}")
             if arguments.g2p:

@@ -57,7 +57,7 @@ asr train experiment=en_phones_first init="$output/en-run/best" run_dir="$output
 asr train experiment=en_phones init="$output/en-phones-first/last" run_dir="$output/en-phones" "$lexicon" "$@"
 [ -e "$output/en" ] ||
     python "$scripts/build_pretrained.py" "$output/en-phones" "$output/en" "$held_out" --lm "$output/today.lm" \
-        --pronunciations "$output/lexicon.txt" --g2p "$output/g2p.npz" --epoch last --beam-width 128 --recipe en_phones \
+        --pronunciations "$output/lexicon.txt" --g2p "$output/g2p.npz" --epoch last --beam-width 128 --trials 48 --recipe en_phones \
         --report "$output/en-report"
 
 asr train experiment=tiny run_dir="$output/tiny-run" "$@"
