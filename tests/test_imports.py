@@ -40,7 +40,7 @@ ROOMS: dict[str, set[str]] = {
     "recognition": {"acoustic", "audio", "bundle", "decoding"},
     "sharing": {"bundle", "evaluation"},
     "tuning": {"decoding", "evaluation", "pronunciation", "recognition"},
-    "serving": {"audio", "bundle", "decoding", "recognition", "writers"},
+    "serving": {"audio", "bundle", "corpus", "decoding", "recognition", "writers"},
     "training": {
         *("acoustic", "audio", "bundle", "corpus", "decoding", "doctor", "evaluation", "pronunciation", "recognition"),
     },

@@ -12,6 +12,9 @@
 | `web_sockets`, `messages` | WebSockets, and JSON messages whose fields are checked |
 | `openai_answers` | transcripts in the response formats of OpenAI |
 | `prompt_words` | the names in a prompt, which become hot words |
+| `live_socket` | `ws /v1/live`: raw samples in, the events of `asr listen` out |
+| `web_page` | the page at `/`; its files are in the folder `page` |
+| `corrections`, `realignment`, `corrections_api` | corrected recordings: saved, aligned, `/v1/corrections` |
 | `uploads` | forms whose files go to the disk while they arrive |
 | `limits` | API keys, and how many requests may be open |
 | `stopping` | what ends a request early: its client, or the end of the server |

@@ -225,7 +225,7 @@ def _list_of(schema: dict[str, Any]) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     nullable = {"type": ["string", "null"]}
     usage = _object(type={"const": "duration"}, seconds={"type": "integer"})
-    word = _object(word=_STRING, start=_NUMBER, end=_NUMBER)
+    word = _object(word=_STRING, start=_NUMBER, end=_NUMBER, confidence_=_NUMBER)
     segment = _object(
         id={"type": "integer"}, seek={"type": "integer"}, start=_NUMBER, end=_NUMBER, text=_STRING,
         tokens=_list_of({"type": "integer"}), temperature=_NUMBER, avg_logprob=_NUMBER, compression_ratio=_NUMBER,

@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asr.serving import api_document, api_page, openai_api, realtime, vosk
+from asr.serving import api_document, api_page, corrections_api, live_socket, openai_api, realtime, vosk, web_page
 from asr.serving.counters import CONTENT_TYPE
-from asr.serving.limits import unauthorized
+from asr.serving.limits import key_of_browser, unauthorized
 from asr.serving.refusals import ApiError, answer_api_error, answer_unexpected
 from asr.serving.service import Service, service_of
 
@@ -27,9 +27,13 @@ _log = logging.getLogger(__name__)
 
 PUBLIC = ("/health", "/ready", "/openapi.json", "/docs")
 """what is answered without a key"""
-_KEY_SUBPROTOCOL = "openai-insecure-api-key."
 _MOST_DRAINED, _DRAIN_SECONDS = 64 << 20, 5.0
 """of the body of a request that is refused before it has arrived"""
+
+
+def is_public(path: str) -> bool:
+    """Whether a path is answered without a key."""
+    return path in PUBLIC or web_page.is_public(path)
 
 
 def routes() -> list[BaseRoute]:
@@ -43,6 +47,9 @@ def routes() -> list[BaseRoute]:
         *openai_api.routes(),
         *realtime.routes(),
         *vosk.routes(),
+        *live_socket.routes(),
+        *corrections_api.routes(),
+        *web_page.routes(),
     ]
 
 
@@ -152,19 +159,13 @@ class _KeyCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             connection = HTTPConnection(scope)
-            authorization = connection.headers.get("authorization", "") or _key_of_browser(scope)
+            authorization = connection.headers.get("authorization", "") or key_of_browser(scope)
             caller = self._service.keys.caller(authorization)
-            if caller is None and connection.url.path not in PUBLIC:
+            if caller is None and not (scope["type"] == "http" and is_public(connection.url.path)):
                 await unauthorized(authorization).response()(scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
-
-
-def _key_of_browser(scope: Scope) -> str:
-    """The key among the subprotocols of a WebSocket, as OpenAI has it: a page cannot send the header."""
-    keys = [one for one in scope.get("subprotocols", []) if one.startswith(_KEY_SUBPROTOCOL)]
-    return f"Bearer {keys[0].removeprefix(_KEY_SUBPROTOCOL)}" if keys else ""
 
 
 class _OriginCheck:

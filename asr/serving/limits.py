@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -11,11 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.types import Scope
+
 from asr.errors import ConfigError
 from asr.serving.refusals import ApiError, busy
 
 _LINE = "NAME KEY [REQUESTS], such as `laptop 3f9c...e1 8`"
 _SHORTEST_KEY = 16
+OPENAI_KEY_PROTOCOL = "openai-insecure-api-key."
+"""what a subprotocol of a WebSocket begins with that goes on with a key, as OpenAI has it"""
+KEY_PROTOCOL = "asr-key."
+"""the same with the key in base64url: not every key can be a subprotocol"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +168,21 @@ class OpenRequests:
             self._by_caller[caller.name] -= 1
             if not self._by_caller[caller.name]:
                 del self._by_caller[caller.name]
+
+
+def key_of_browser(scope: Scope) -> str:
+    """The key among the subprotocols of a WebSocket, as a header has it: a page cannot send the header."""
+    for protocol in scope.get("subprotocols", []):
+        if protocol.startswith(OPENAI_KEY_PROTOCOL):
+            return f"Bearer {protocol.removeprefix(OPENAI_KEY_PROTOCOL)}"
+        if protocol.startswith(KEY_PROTOCOL):
+            content = protocol.removeprefix(KEY_PROTOCOL)
+            try:
+                key = base64.b64decode(content + "=" * (-len(content) % 4), altchars=b"-_", validate=True)
+            except ValueError:
+                return "Bearer"
+            return f"Bearer {key.decode('ascii', 'replace')}"
+    return ""
 
 
 def unauthorized(authorization: str) -> ApiError:

@@ -77,6 +77,11 @@ class LiveStream:
         """of this session, so far"""
         self.segments = 0
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a session."""
+        return self._session is not None
+
     async def begin(self, options: StreamOptions) -> None:
         """Begin a session. One that is open is dropped; its place, and that of one that has ended, is free for this.
 

@@ -57,7 +57,11 @@ def verbose_answer(
             _segment(number, segment, temperature) for number, segment in enumerate(transcript.segments)
         ]
     if "word" in granularities:
-        answer["words"] = [{"word": word.text, "start": word.start, "end": word.end} for word in transcript.words]
+        answer["words"] = [
+            {"word": word.text, "start": word.start, "end": word.end}
+            | ({} if word.confidence is None else {"confidence": word.confidence})
+            for word in transcript.words
+        ]
     return answer | {"usage": usage(transcript)}
 
 
@@ -102,14 +106,15 @@ def usage(transcript: Transcript) -> dict[str, Any]:
     return {"type": "duration", "seconds": ceil(transcript.duration)}
 
 
-def delta_event(delta: str) -> bytes:
-    """A piece of text of a stream, which follows those before it."""
-    return server_event({"type": "transcript.text.delta", "delta": delta})
+def delta_event(delta: str, *, end: float | None = None) -> bytes:
+    """A piece of text of a stream, which follows those before it; with the second at which it ends, if given."""
+    event: dict[str, Any] = {"type": "transcript.text.delta", "delta": delta}
+    return server_event(event if end is None else event | {"end": end})
 
 
-def done_event(transcript: Transcript, *, logprobs: bool) -> bytes:
-    """The last event of a stream: the whole text."""
-    return server_event({"type": "transcript.text.done"} | json_answer(transcript, logprobs=logprobs))
+def done_event(answer: dict[str, Any]) -> bytes:
+    """The last event of a stream: the answer that a request without a stream gets."""
+    return server_event({"type": "transcript.text.done"} | answer)
 
 
 END_OF_STREAM = b"data: [DONE]\n\n"

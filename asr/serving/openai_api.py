@@ -190,8 +190,8 @@ def read_parameters(fields: Sequence[tuple[str, str]], service: Service) -> Tran
         )
     if wanted.logprobs and wanted.format is not ResponseFormat.json:
         raise ApiError(400, "include[]=logprobs needs response_format=json.", param="include")
-    if wanted.stream and wanted.format not in (ResponseFormat.json, ResponseFormat.text):
-        raise ApiError(400, "stream=true needs response_format=json or text.", param="stream")
+    if wanted.stream and wanted.format in (ResponseFormat.srt, ResponseFormat.vtt):
+        raise ApiError(400, "stream=true needs response_format=json, text or verbose_json.", param="stream")
     return wanted
 
 
@@ -294,15 +294,17 @@ async def _transcribe(
 def _answer(transcript: Transcript, wanted: TranscriptionRequest, service: Service) -> Response:
     if wanted.format in _PLAIN:
         return PlainTextResponse(write(transcript, _PLAIN[wanted.format]))
-    if wanted.format is ResponseFormat.json:
-        return JSONResponse(answers.json_answer(transcript, logprobs=wanted.logprobs))
-    return JSONResponse(
-        answers.verbose_answer(
-            transcript,
-            language=language_name(wanted.language or "unknown"),
-            temperature=wanted.temperature,
-            granularities=wanted.granularities,
-        )
+    return JSONResponse(_json_answer(transcript, wanted))
+
+
+def _json_answer(transcript: Transcript, wanted: TranscriptionRequest) -> dict[str, Any]:
+    if wanted.format is not ResponseFormat.verbose_json:
+        return answers.json_answer(transcript, logprobs=wanted.logprobs)
+    return answers.verbose_answer(
+        transcript,
+        language=language_name(wanted.language or "unknown"),
+        temperature=wanted.temperature,
+        granularities=wanted.granularities,
     )
 
 
@@ -320,7 +322,8 @@ async def _events(
             text = service.bundle.alphabet.join(texts)
             if delta := text.removeprefix(sent):
                 sent = text
-                yield answers.delta_event(delta)
+                is_verbose = wanted.format is ResponseFormat.verbose_json
+                yield answers.delta_event(delta, end=piece.words[-1].end if is_verbose and piece.words else None)
         transcript = await job
     except ApiError as error:
         if not sent:
@@ -330,7 +333,7 @@ async def _events(
     finally:
         job.cancel()
         await asyncio.gather(job, return_exceptions=True)
-    yield answers.done_event(transcript, logprobs=wanted.logprobs)
+    yield answers.done_event(_json_answer(transcript, wanted))
     yield answers.END_OF_STREAM
 
 

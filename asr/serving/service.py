@@ -8,12 +8,16 @@ from pathlib import Path
 
 from starlette.requests import HTTPConnection
 
+from asr.audio.readers import Limits
 from asr.bundle import Bundle, is_bundle_name
 from asr.decoding.assembly import hotword_weights
+from asr.files import typed_path
 from asr.recognition.pool import Pool
+from asr.serving.corrections import Corrections
 from asr.serving.counters import CounterMetricFamily, Counters, GaugeMetricFamily, Metric, resident_bytes
 from asr.serving.languages import primary
 from asr.serving.limits import Caller, Keys, OpenRequests
+from asr.serving.realignment import Aligner, AlignerSettings
 from asr.serving.refusals import ApiError, busy, stopping
 from asr.serving.stopping import Stop
 from asr.settings.checks import shown
@@ -48,6 +52,14 @@ class Service:
     def __post_init__(self) -> None:
         self.open_requests = OpenRequests(self.settings.limits.requests)
         self.counters = Counters(self._reading)
+
+        self.corrections: Corrections | None = None
+        """None where the server saves none"""
+        if self.settings.data_dir is not None:
+            self.corrections = Corrections(typed_path(self.settings.data_dir), self.settings.bundle)
+            self.corrections.make_folder()
+        limits = Limits(hours=self.settings.limits.hours, timeout=self.settings.timeout)
+        self.aligner = Aligner(AlignerSettings(str(self.bundle.path.absolute()), limits))
 
         self.created = int((self.bundle.path / "bundle.json").stat().st_mtime)
         """when the model was made, in seconds since 1970"""

@@ -11,6 +11,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from asr.serving.limits import KEY_PROTOCOL
 from asr.serving.live_streams import ClientGoneError, limit_received
 from asr.serving.refusals import ApiError
 from asr.serving.service import Service
@@ -22,7 +23,7 @@ GOING_AWAY = 1001
 # By the status that an HTTP request would have: too large, too late, no more room, a fault; all others, malformed.
 _CODES = {413: 1009, 408: 1008, 404: 1008, 429: 1013, 503: GOING_AWAY, 500: 1011}
 _MALFORMED = 1007
-_PARAMETERS = "openai-"
+_PARAMETERS = ("openai-", KEY_PROTOCOL)
 """a subprotocol that begins so is no protocol: browsers can send keys in no other way"""
 # The longest reason of an end, and how long the client's own end is waited for.
 _REASON_BYTES, _CLOSE_SECONDS = 120, 5.0

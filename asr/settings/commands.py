@@ -276,6 +276,8 @@ class ServeConfig(Messages):
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     upload_dir: str | None = None
     """folder for recordings while they are transcribed; null is the system's folder for temporary files"""
+    data_dir: str | None = None
+    """folder where corrected recordings are saved with their texts, to fine-tune on; null saves none"""
     grace_seconds: float = field(default=25.0, metadata=between(0.0, 3600.0))
     """time to answer the requests that are open when the server is told to end; then they are refused"""
     workers: int = field(default=0, metadata=at_least(0, at_most=1024))

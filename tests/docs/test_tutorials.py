@@ -6,11 +6,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from asr.bundle import load_bundle
 
@@ -149,3 +151,29 @@ def test_a_papers_table(tmp_path):
     assert re.search(r"system +first +second +mean", said)
     assert r"\begin{tabular}{lrrr}" in said
     assert len((tmp_path / "paper" / "table.csv").read_text().splitlines()) == 7
+
+
+def test_correct_and_learn_takes_errors_off_a_voice(tmp_path):
+    espeak = oracle("espeak-ng")
+    (tmp_path / "recordings").mkdir()
+    texts = sorted({text for _, text in smoke_utterances()[::2]})  # the same text is the same sound
+    for number, text in enumerate(texts):
+        wave = tmp_path / "speech.wav"
+        subprocess.run([espeak, "-v", "en-us+m3", "-w", wave, text], check=True)
+        samples, rate = soundfile.read(wave)
+        soundfile.write(tmp_path / "recordings" / f"{number:02}.flac", samples, rate)
+        (tmp_path / "recordings" / f"{number:02}.txt").write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    smaller = {
+        "asr serve data_dir": f"asr serve port={port} workers=1 data_dir",
+        ":8000": f":{port}",
+        "experiment=finetune ": "experiment=finetune training.epochs=8 ",
+    }
+    said = run_tutorial("correct-and-learn.md", tmp_path, smaller)
+    test = len(texts) // 5
+    assert f'"recordings":{len(texts)},"train":{len(texts) - test},"test":{test},' in said
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    after, before = (one["characters"]["rate"] for one in report["systems"])
+    assert after < 0.5 * before

@@ -26,7 +26,8 @@ from asr.settings.features import FeatureConfig
 from asr.settings.text import NormalizerConfig
 from asr.text.transcript import Word
 
-from ..conftest import SAMPLES, oracle, oracle_module
+from ..browsers import chromium, until
+from ..conftest import SAMPLES
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> &amp; \u2028"
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "then", "it", "sleeps"]
@@ -67,25 +68,10 @@ def make(count: int, folder: Path | None = None, log_mel=None, write_audio=None,
     return report, list(write_media(utterances, folder, log_mel))
 
 
-def until(page, expression: str, *arguments) -> None:
-    """Wait until something holds; the page's own policy forbids Playwright's way, which evaluates texts inside it."""
-    for _ in range(200):
-        if page.evaluate(expression, *arguments):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"never came true: {expression}")
-
-
 @pytest.fixture(scope="module")
 def browser():
-    playwright, chromium = oracle_module("playwright.sync_api"), oracle("chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

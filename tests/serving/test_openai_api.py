@@ -115,6 +115,16 @@ def test_a_stream_has_deltas_that_spell_the_text_then_one_done(server, transcrip
     assert done == {"type": "transcript.text.done"} | server.transcribe().json
 
 
+def test_a_stream_of_verbose_json_has_times_and_ends_with_the_whole_answer(server, transcript):
+    fields = [("response_format", "verbose_json"), ("timestamp_granularities[]", "word")]
+    whole = server.transcribe(fields=fields).json
+    *deltas, done = events(server.transcribe(fields=[*fields, ("stream", "true")]).text)
+    assert done == {"type": "transcript.text.done"} | whole
+    assert "".join(one["delta"] for one in deltas) == whole["text"]
+    assert deltas[-1]["end"] == whole["words"][-1]["end"]
+    assert [one["confidence"] for one in whole["words"]] == [one.confidence for one in transcript.words]
+
+
 def test_a_long_recording_is_streamed_in_pieces(server):
     *deltas, done = events(server.transcribe(long_recording(90), [("stream", "true")]).text)
     assert len(deltas) > 2

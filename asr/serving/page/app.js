@@ -1,0 +1,190 @@
+// The page: the key, files that are dropped or chosen, the list of transcripts, the commands that learn from corrections.
+
+import { key, request } from "./api.js";
+import { Card } from "./card.js";
+import { setUpSpeaking } from "./speak.js";
+
+const find = (id) => document.getElementById(id);
+const cards = [], queue = [];
+let settings = null, isWorking = false;
+
+// --- the start, and the key
+
+async function start() {
+  try {
+    settings = await (await fetch(new URL("page/settings", document.baseURI))).json();
+  } catch {
+    find("model").textContent = "The server cannot be reached.";
+    return;
+  }
+  const name = settings.language_name;
+  const language = settings.language ? ` (${name[0].toUpperCase()}${name.slice(1)})` : "";
+  find("model").textContent = `By the model ${settings.model}${language}, on this server.`;
+  if (!settings.needs_key || (key.get() && (await isKeyRight()))) open();
+  else askForKey("");
+}
+
+async function isKeyRight() {
+  try {
+    await request("v1/models");
+    return true;
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    key.clear();
+    return false;
+  }
+}
+
+function askForKey(problem) {
+  find("inputs").hidden = true;
+  find("key").hidden = false;
+  find("key-problem").textContent = problem;
+  find("key-value").focus();
+}
+
+find("key").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const value = find("key-value").value.trim();
+  if (!value) return;
+  if (!/^[!-~]+$/.test(value)) {
+    askForKey("A key has letters, digits and signs of ASCII alone.");
+    return;
+  }
+  key.set(value);
+  try {
+    if (!(await isKeyRight())) {
+      askForKey("The server does not know this key.");
+      return;
+    }
+  } catch (error) {
+    askForKey(error.message);
+    return;
+  }
+  find("key-value").value = "";
+  find("key").hidden = true;
+  open();
+});
+
+let isOpen = false;
+function open() {
+  find("inputs").hidden = false;
+  if (!isOpen) {
+    isOpen = true;
+    setUpSpeaking({ sampleRate: settings.sample_rate, onRecording: addSpoken, onProblem: checkKey });
+  }
+  if (settings.saves_corrections) showSaved();
+  work();
+}
+
+// After a WebSocket was refused: the browser does not say why.
+async function checkKey() {
+  if (settings.needs_key && !(await isKeyRight().catch(() => true))) askForKey("The server does not know this key any more.");
+}
+
+// --- files
+
+function add(file, name) {
+  const card = new Card(file, name, settings, { onAgain: again, onRemove: remove, onSaved: showSummary, onChange: () => {} });
+  cards.unshift(card);
+  find("cards").prepend(card.element);
+  find("transcripts").hidden = false;
+  return card;
+}
+
+function addFiles(files) {
+  // The first of several is at the top, and is the first to be recognised.
+  for (const card of [...files].reverse().map((file) => add(file, file.name)).reverse()) queue.push(card);
+  work();
+}
+
+function addSpoken(file, name, transcript) {
+  const card = add(file, name);
+  if (transcript) card.show(transcript);
+  else again(card);
+}
+
+function again(card) {
+  queue.push(card);
+  work();
+}
+
+function remove(card) {
+  card.element.remove();
+  cards.splice(cards.indexOf(card), 1);
+  if (queue.includes(card)) queue.splice(queue.indexOf(card), 1);
+  find("transcripts").hidden = !cards.length;
+  find("files").focus();
+}
+
+// One after the other: a server shares its time among its users, not among the files of one.
+async function work() {
+  if (isWorking || find("inputs").hidden) return;
+  isWorking = true;
+  while (queue.length) await queue.shift().recognise();
+  isWorking = false;
+}
+
+find("files").addEventListener("change", (event) => {
+  addFiles(event.target.files);
+  event.target.value = "";
+});
+
+let depth = 0;
+const hasFiles = (event) => event.dataTransfer?.types.includes("Files") && !find("inputs").hidden;
+addEventListener("dragenter", (event) => {
+  if (!hasFiles(event)) return;
+  depth++;
+  document.body.classList.add("dropping");
+});
+addEventListener("dragleave", (event) => {
+  if (hasFiles(event) && --depth <= 0) document.body.classList.remove("dropping");
+});
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault(); // or the browser would leave the page for the file
+  depth = 0;
+  document.body.classList.remove("dropping");
+  if (hasFiles(event)) addFiles(event.dataTransfer.files);
+});
+addEventListener("beforeunload", (event) => {
+  if (settings?.saves_corrections && cards.some((card) => card.isUnsaved)) event.preventDefault();
+});
+
+// --- corrections
+
+async function showSaved() {
+  try {
+    showSummary(await (await request("v1/corrections")).json());
+  } catch (error) {
+    find("learn").hidden = false;
+    find("learn-summary").textContent = error.message;
+  }
+}
+
+function showSummary(summary) {
+  find("learn").hidden = false;
+  const minutes = summary.seconds < 60 ? `${Math.round(summary.seconds)} s` : `${Math.round(summary.seconds / 60)} min`;
+  const recordings = `${summary.recordings} corrected ${summary.recordings === 1 ? "recording" : "recordings"} (${minutes})`;
+  find("learn-summary").textContent = summary.recordings
+    ? `${recordings}: ${summary.train} to train on, ${summary.test} held back for the comparison.`
+    : "Correct a transcript and save it: the model can be fine-tuned on what you save.";
+  find("commands").hidden = !summary.recordings;
+  find("train-command").textContent = summary.train_command;
+  find("evaluate-command").textContent = summary.evaluate_command;
+  find("evaluate-note").textContent = summary.test ? "" : "Every fifth recording is held back. There is none yet.";
+}
+
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.addEventListener("click", async () => {
+    const command = find(button.dataset.copies);
+    try {
+      await navigator.clipboard.writeText(command.textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    } catch {
+      getSelection().selectAllChildren(command);
+    }
+  });
+}
+
+start();
