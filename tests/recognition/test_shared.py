@@ -125,7 +125,7 @@ from asr.recognition import shared
 def text(): return asr.transcribe({str(SAMPLE)!r}, bundle={str(tiny_bundle)!r}).text
 expected = text()
 (transcriber,) = shared._transcribers.values()
-with shared._lock, transcriber._pipeline._cores:  # as if another thread was at work
+with shared._lock, transcriber.pipeline._cores:  # as if another thread was at work
     if not (child := os.fork()):
         sys.exit(0 if text() == expected else 1)
     assert os.waitpid(child, 0)[1] == 0

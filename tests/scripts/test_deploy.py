@@ -67,6 +67,8 @@ def test_the_dashboard_asks_for_metrics_of_the_server():
     service = Service(ServeConfig(bundle="tiny"), bundle, Pool(bundle, workers=1), Keys(), REPOSITORY)
     service.counters.requests.labels("/v1/models", 200).inc()
     service.counters.request_seconds.labels("/v1/models").observe(1)
+    service.counters.streams.labels("vosk", "finished").inc()
+    service.counters.stream_final_seconds.labels("vosk").observe(1)
     there = set(re.findall(r"^(asr_\w+)", service.counters.text().decode(), re.MULTILINE))
     dashboard = json.loads((DEPLOY / "grafana.json").read_text())
     questions = [one["expr"] for panel in dashboard["panels"] for one in panel["targets"]]

@@ -421,11 +421,14 @@ class TestOneServer:
     def test_every_route_is_in_the_document_and_on_the_page_which_needs_no_network(self, server):
         from starlette.routing import Route
 
+        from asr.serving import corrections_api, web_page
         from asr.serving.app import routes
 
         document = server.get("/openapi.json").json
-        # The document has no WebSockets.
-        paths = {route.path.replace(":path", "") for route in routes() if isinstance(route, Route)}
+        # The document has no WebSockets; docs/web-page.md describes what the page uses.
+        page = {route.path for route in (*web_page.routes(), *corrections_api.routes()) if isinstance(route, Route)}
+        routed = {route.path for route in routes() if isinstance(route, Route)}
+        paths = {path.replace(":path", "") for path in routed - page}
         assert set(document["paths"]) == paths - {"/docs", "/openapi.json"}
         answer = server.get("/docs")
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -497,9 +500,9 @@ class TestEnd:
             assert server.process.wait(30) == 143
             assert list(server.uploads.iterdir()) == []
 
-    def test_after_the_grace_open_requests_are_refused(self, tmp_path, recording):
+    def test_after_the_grace_open_requests_are_refused(self, tmp_path):
         with running(tmp_path, "grace_seconds=0.5") as server, ThreadPoolExecutor() as threads:
-            first = threads.submit(server.transcribe, recording)
+            first = threads.submit(server.transcribe, long_recording(1800))
             with socket_to(server) as uploading:
                 send_head(uploading, "Content-Length: 400")
                 server.waits_for(lambda: server.metric("asr_waiting_audio_seconds") > 0)

@@ -181,7 +181,7 @@ def test_words_light_up_while_they_are_played_and_a_click_plays_from_there(serve
     assert page.locator(".now").count() == 1
     assert page.locator(".play").get_attribute("aria-label") == "Pause"
     page.locator(".play").click()
-    assert page.locator(".play").get_attribute("aria-label") == "Play"
+    until(page, "document.querySelector('.play').getAttribute('aria-label') === 'Play'")
 
 
 def test_the_microphone_gives_the_captions_of_a_session(server, opened, transcriber):
