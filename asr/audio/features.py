@@ -215,7 +215,7 @@ class LogMel:
 class RunningNormalization:
     """Normalises the frames of a stream, each with the mean and deviation of those up to it.
 
-    The statistics of the training set count as `prior_seconds`, and what was heard fades within `memory_seconds`, in
+    The statistics of the training set count as `prior_seconds`, and earlier frames fade within `memory_seconds`, in
     steps of a second. Frames of digital silence do not count: the gap in a stream says nothing of the speaker. How the
     stream is divided into blocks changes no bit.
 
