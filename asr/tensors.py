@@ -29,6 +29,7 @@ _LENGTH_BYTES = 8
 _LARGEST_HEADER = 1 << 20
 _METADATA, _OURS = "__metadata__", "asr"
 _TYPES: dict[str, type[np.generic]] = {
+    "I8": np.int8,
     "U8": np.uint8,
     "U16": np.uint16,
     "U32": np.uint32,
@@ -131,7 +132,7 @@ def pack_tensors(arrays: Mapping[str, npt.NDArray[Any]], description: Mapping[st
     Parameters
     ----------
     arrays : mapping
-        Of unsigned integers to 32 bits or floating-point numbers.
+        Of integers of 8 bits, unsigned integers to 32 bits, or floating-point numbers.
     description : mapping
         Anything JSON can hold.
     """

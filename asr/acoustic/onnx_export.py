@@ -1,9 +1,8 @@
 """Builds the acoustic network as an ONNX graph, from its weights alone: neither Keras nor a back end is needed.
 
 A quantised graph keeps the weights of the large products as integers of 7 bits, with one scale a column, and quantises
-the activations at run time (dynamic quantisation). Seven bits, not eight: processors without instructions for integer
-dot products (AVX2 without VNNI) add pairs of products up in 16 bits, which 8 bits overflow, and results would depend on
-the machine. The scale of activations is taken over one whole call, so a quantised graph runs one utterance a call.
+the activations at run time (dynamic quantisation). The scale of activations is taken over one whole call, so a
+quantised graph runs one utterance a call.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from asr.acoustic import network
 from asr.acoustic.cells import CELLS
+from asr.acoustic.quantize import quantize_columns
 from asr.errors import ConfigError
 from asr.settings.model import ModelConfig
 
@@ -25,7 +25,6 @@ _OPSET = 17  # the first with LayerNormalization
 _IR_VERSION = 8
 _CONTRIBUTED = "com.microsoft"  # ONNX Runtime's own operators
 _TO_END = int(np.iinfo(np.int64).max)
-_LARGEST_WEIGHT = 64  # 2 x 255 x 64 still fits 16 bits
 _DENSE, _QUANTIZED = ("MatMul",), ("DynamicQuantizeLinear", "MatMulInteger", "Cast", "Mul")
 OPERATORS = frozenset(
     [
@@ -256,7 +255,7 @@ class _Graph:
         if not quantized:
             return self.add("Add", self.add("MatMul", x, self.constant(kernel)), self.constant(bias))
         # ONNX Runtime fuses these into one operator.
-        integers, scales = _quantize(kernel)
+        integers, scales = quantize_columns(kernel)
         number = len(self.nodes)
         activations, scale, zero = self.add_many(
             "DynamicQuantizeLinear", x, outputs=[f"{part}_{number}" for part in ("activations", "scale", "zero")]
@@ -303,7 +302,7 @@ class _Graph:
             **cell.onnx_attributes,
         }
         if quantized:
-            (first, first_scales), (again, again_scales) = _quantize(kernel), _quantize(recurrent_kernel)
+            (first, first_scales), (again, again_scales) = quantize_columns(kernel), quantize_columns(recurrent_kernel)
             zeros = self.constant(np.zeros(first_scales.shape, np.int8))
             kernels = [self.constant(first), self.constant(again)]
             scales = [self.constant(first_scales), zeros, self.constant(again_scales), zeros]
@@ -399,9 +398,3 @@ class _StreamingGraph(_Graph):
         output = network.NEXT_STATE + name
         self.outputs.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *shape]))
         return output
-
-
-def _quantize(kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Integers and scales [shape=(..., columns)] of a matrix [shape=(..., rows, columns)]."""
-    scales = np.maximum(np.abs(kernel).max(axis=-2), np.finfo(np.float32).tiny) / _LARGEST_WEIGHT
-    return np.rint(kernel / scales[..., None, :]).astype(np.int8), scales.astype(np.float32)

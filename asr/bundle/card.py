@@ -34,6 +34,7 @@ FORMAT = 2
 _DEEPEST = 100
 _LARGEST_CONFIDENCE_WEIGHT = 1e6
 _DIGEST = re.compile("[0-9a-f]{64}")
+_SHIPPED_NAME = re.compile("[a-z0-9][a-z0-9-]{0,39}")
 # Files of the machine that the bundle was made on.
 _FILES = ("lm", "pronunciations", "g2p")
 _NOT_KEPT = ("lexicon", "hotwords", "hotwords_file")
@@ -62,6 +63,8 @@ class Card:
     """of format 1; later formats keep them with the arrays"""
     digests: Mapping[str, str]
     """of the bundle's other files, by name; empty in format 1, which has none"""
+    shared: Mapping[str, str]
+    """files that lie in a shipped bundle, and its name"""
     provenance: Mapping[str, Any]
     error_rates: Mapping[str, Any]
 
@@ -114,6 +117,7 @@ def read_card(content: bytes, where: str) -> Card:
         priors=(),
         confidence=checked_confidence(_object(old, "confidence", where, default={}), where),
         digests={} if old else _digests(card, where),
+        shared={} if old else _shared(card, where),
         provenance=_object(card, "provenance", where, default={}),
         error_rates=_object(card, "error_rates", where, default={}),
     )
@@ -131,6 +135,7 @@ def write_card(
     phones: PhoneSet | None,
     decoder: BeamConfig | None,
     digests: Mapping[str, str],
+    shared: Mapping[str, str],
     provenance: Mapping[str, Any],
     error_rates: Mapping[str, Any],
 ) -> bytes:
@@ -145,6 +150,7 @@ def write_card(
         **({"phones": list(phones.phones)} if phones else {}),
         "decoder": _plain_decoder(decoder),
         "digests": dict(digests),
+        **({"shared": dict(shared)} if shared else {}),
         # Folders of the machine that made the bundle do not concern its users.
         "provenance": _writable(_without_folders(provenance)),
         "error_rates": _writable(_without_folders(error_rates)),
@@ -305,6 +311,14 @@ def _digests(card: Mapping[str, Any], where: str) -> dict[str, str]:
     for name, digest in values.items():
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise BundleError(f"{where}: digests.{name} must be a SHA-256 in hexadecimal digits, not {shown(digest)}")
+    return values
+
+
+def _shared(card: Mapping[str, Any], where: str) -> dict[str, str]:
+    values = _object(card, "shared", where, default={})
+    for name, owner in values.items():
+        if not isinstance(owner, str) or not _SHIPPED_NAME.fullmatch(owner):
+            raise BundleError(f"{where}: shared.{name} must be the name of a shipped bundle, not {shown(owner)}")
     return values
 
 

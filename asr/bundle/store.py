@@ -3,12 +3,15 @@
     bundle.json              format number, settings of features, text and model, provenance, measured error rates, and
                              the digests of all other files
     model.onnx               the graph that transcription runs, with weights of 7 bits
-    weights.safetensors      the weights, float16
+    weights.safetensors      the weights, float16; in a compact bundle those of the large products in 7 bits, and there
+                             is no model.onnx: the graph is made of the weights when it is needed
     statistics.safetensors   the mel matrix, the normalisation of features, the symbols' priors, the calibration of
                              confidences
     language.lm              the language model, if the bundle has one
     pronunciations.npz       the pronunciation lexicon, if it decodes phones
     g2p.npz                  the model that predicts the phones of words which the lexicon lacks
+
+Language model, lexicon and G2P model may be those of a bundle that ships: the card names it under `shared`.
 
 A bundle is data, and may come from anywhere: its files are bounded in size, its settings checked one by one, its arrays
 plain, and its graph is examined before it runs. Digests show files of another bundle and damaged ones. What is large
@@ -33,8 +36,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.acoustic.network import weight_shapes
+from asr.acoustic.network import describe_network, weight_shapes
 from asr.acoustic.outputs import decoded_output, output_slices, output_widths
+from asr.acoustic.quantize import names_of_large_products, quantize_columns
 from asr.acoustic.runtime import AcousticModel, CausalAcousticModel
 from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine
 from asr.audio.features import LogMel
@@ -65,6 +69,9 @@ BUNDLE_FILES = (_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _LANGUAGE, _PRONUNCIATIONS
 """what a bundle may consist of"""
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
 _LARGEST = {_JSON: 10 << 20, _GRAPH: 1 << 30, _PRONUNCIATIONS: 1 << 28, _G2P: 1 << 28, _ARRAYS: 1 << 30}
+_SHARABLE = (_LANGUAGE, _PRONUNCIATIONS, _G2P)
+_SCALES = ".scales"
+"""ends the names of the scales of weights that are kept as integers"""
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
 """of names of arrays; weights have none in format 2"""
 _PRIORS, _CONFIDENCE_PREFIX = "priors", "confidence/"
@@ -98,6 +105,8 @@ class Bundle:
     """measured error rates by the name of the data set"""
     digests: Mapping[str, str] = field(default_factory=dict)
     """of its files, by name; empty in format 1"""
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """files that lie in a bundle that ships, and that bundle's name"""
 
     @property
     def name(self) -> str:
@@ -110,10 +119,15 @@ class Bundle:
         return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
 
     @property
+    def is_compact(self) -> bool:
+        """Whether it keeps the weights of large products in 7 bits, and no graph."""
+        return bool(self.digests) and _GRAPH not in self.digests
+
+    @property
     def files(self) -> tuple[str, ...]:
-        """The names of its files."""
+        """The names of the files in its folder."""
         if self.digests:
-            return (_JSON, *self.digests)
+            return (_JSON, *(name for name in self.digests if name not in self.shared))
         decoder = self.decoder
         optional = {
             _LANGUAGE: decoder is not None and decoder.lm is not None,
@@ -125,7 +139,7 @@ class Bundle:
     @property
     def acoustic_digest(self) -> str:
         """Identifies what the acoustic output depends on: the graph, and the features that it reads."""
-        names = (_GRAPH, _STATISTICS) if self.digests else (_GRAPH, _ARRAYS)
+        names = (_WEIGHTS if self.is_compact else _GRAPH, _STATISTICS) if self.digests else (_GRAPH, _ARRAYS)
         digests = [self.digests.get(name) or sha256((self.path / name).read_bytes()).hexdigest() for name in names]
         return sha256(" ".join([*digests, repr(self.log_mel.settings)]).encode()).hexdigest()
 
@@ -138,10 +152,11 @@ class Bundle:
             If a file is damaged, or belongs to another bundle.
         """
         for name, digest in self.digests.items():
+            file = _location(self.path, name, self.shared)
             if name in (_WEIGHTS, _STATISTICS, _LANGUAGE):
-                open_tensors(self.path / name, digest, whole=True)
+                open_tensors(file, digest, whole=True)
             else:
-                _read_checked(self.path / name, self.digests)
+                _read_checked(file, self.digests)
         self.weights()
 
     def weights(self) -> dict[str, npt.NDArray[np.float32]]:
@@ -155,7 +170,7 @@ class Bundle:
         shapes = weight_shapes(self.model, mels=self.log_mel.settings.mels, **self._widths)
         with _open_weights(self.path, self.digests, whole=True) as (arrays, prefix):
             return {
-                name: arrays.read(prefix + name, shapes[name], largest=_LARGEST_WEIGHT)
+                name: _read_weight(arrays, prefix + name, shapes[name])
                 for name in _weight_names(arrays, shapes, prefix)
             }
 
@@ -188,13 +203,11 @@ class Bundle:
 
             return KerasEngine(self.keras_model(), self.model, phones=self._widths["phones"])
         mels = self.log_mel.settings.mels
-        if kind is EngineKind.onnx_float32:
+        if kind is EngineKind.onnx_float32 or self.is_compact:
             from asr.acoustic.onnx_export import export_onnx
 
-            widths = self._widths
-            graph = export_onnx(
-                self.weights(), self.model, mels=mels, symbols=widths["symbols"], phones=widths["phones"]
-            )
+            quantized = kind is EngineKind.onnx
+            graph = export_onnx(self.weights(), self.model, mels=mels, **self._widths, quantized=quantized)
         else:
             graph = _read_checked(self.path / _GRAPH, self.digests)
             if self.path.parent != _shipped_folder():  # whose graph comes with this code
@@ -216,11 +229,9 @@ class Bundle:
         """
         from asr.acoustic.onnx_export import export_streaming_onnx
 
-        mels, widths = self.log_mel.settings.mels, self._widths
-        graph = export_streaming_onnx(
-            self.weights(), self.model, mels=mels, symbols=widths["symbols"], phones=widths["phones"]
-        )
-        width = sum(output_widths(self.model, **widths).values())
+        mels = self.log_mel.settings.mels
+        graph = export_streaming_onnx(self.weights(), self.model, mels=mels, **self._widths)
+        width = sum(output_widths(self.model, **self._widths).values())
         name = f"{self.path}: the graph with carried state"
         return OnnxStreamingEngine(graph, self.model, mels=mels, symbols=width, name=name)
 
@@ -237,11 +248,9 @@ class Bundle:
         require_keras("the Keras model of a bundle")
         from asr.acoustic.keras_model import build_model, write_weights
 
+        widths = self._widths
         model = build_model(
-            self.model,
-            mels=self.log_mel.settings.mels,
-            symbols=self._widths["symbols"],
-            phones=self._widths["phones"],
+            self.model, mels=self.log_mel.settings.mels, symbols=widths["symbols"], phones=widths["phones"]
         )
         write_weights(model, self.weights())
         return model
@@ -285,25 +294,30 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     if not (path / _JSON).is_file():
         raise BundleError(f"{path}: not a bundle, {_JSON} is missing")
     card = read_card(_read_bounded(path / _JSON), str(path / _JSON))
-    files = [_GRAPH, *([_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS])]
+    files = [_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS, _GRAPH]
+    files += [_GRAPH] * (_GRAPH in card.digests)
     files += [_LANGUAGE] * card.has_language_model + [_PRONUNCIATIONS] * card.has_pronunciations
     files += [_G2P] * card.has_g2p
-    for file in files:
-        if not (path / file).is_file():
-            raise BundleError(f"{path}: {file} is missing")
-        if card.digests and file not in card.digests:
-            raise BundleError(f"{path / _JSON}: digests.{file} is missing")
+    _check_shared(path, card.shared)
+    for name in files:
+        if not _location(path, name, card.shared).is_file():
+            raise BundleError(f"{path}: {name} is missing")
+        if card.digests and name not in card.digests:
+            raise BundleError(f"{path / _JSON}: digests.{name} is missing")
     decoder = card.decoder
     if decoder is not None and card.has_language_model:
-        decoder = replace(decoder, lm=str(path / _LANGUAGE))
+        file = _location(path, _LANGUAGE, card.shared)
+        decoder = replace(decoder, lm=str(file))
         if card.digests:
-            open_tensors(path / _LANGUAGE, card.digests[_LANGUAGE], whole=False)
+            open_tensors(file, card.digests[_LANGUAGE], whole=False)
     if decoder is not None and card.has_pronunciations:
-        decoder = replace(decoder, pronunciations=str(path / _PRONUNCIATIONS))
-        _read_checked(path / _PRONUNCIATIONS, card.digests)
+        file = _location(path, _PRONUNCIATIONS, card.shared)
+        decoder = replace(decoder, pronunciations=str(file))
+        _read_checked(file, card.digests)
     if decoder is not None and card.has_g2p:
-        decoder = replace(decoder, g2p=str(path / _G2P))
-        _read_checked(path / _G2P, card.digests)
+        file = _location(path, _G2P, card.shared)
+        decoder = replace(decoder, g2p=str(file))
+        _read_checked(file, card.digests)
     shapes = weight_shapes(
         card.model,
         mels=card.features.mels,
@@ -331,7 +345,21 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         provenance=card.provenance,
         error_rates=card.error_rates,
         digests=card.digests,
+        shared=card.shared,
     )
+
+
+def _location(path: Path, name: str, shared: Mapping[str, str]) -> Path:
+    """Where a file of the bundle at `path` lies."""
+    return (_shipped_folder() / shared[name] if name in shared else path) / name
+
+
+def _check_shared(path: Path, shared: Mapping[str, str]) -> None:
+    for name, owner in shared.items():
+        if name not in _SHARABLE:
+            raise BundleError(f"{path / _JSON}: shared.{name[:80]} cannot be a file of another bundle")
+        if not _location(path, name, shared).is_file():
+            raise BundleError(f"{path}: uses {name} of the bundle {owner}, which this version of asr does not have")
 
 
 def bundle_folder(name: str | Path) -> Path:
@@ -373,6 +401,8 @@ def save_bundle(
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
+    compact: bool = False,
+    share: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a bundle beside `path`, then put it in its place; an older one there is replaced, and nothing else.
@@ -392,6 +422,11 @@ def save_bundle(
         By the kind of decoder.
     provenance, error_rates : mappings, optional
         Anything JSON can hold.
+    compact : bool
+        Keep the weights of large products in 7 bits, which is what the graph computes with, and no graph: a third of
+        the size. It is made of the weights when the bundle is used, and training goes on from the rounded weights.
+    share : str, optional
+        The name of a bundle that ships: files that it has too are not copied, and used from there.
     overwrite : bool
         Replace a folder, too, that holds a damaged bundle, or some files that are called as a bundle's are.
 
@@ -406,22 +441,18 @@ def save_bundle(
 
     check_bundle_output(path, overwrite=overwrite)
 
-    halves = {name: _half(array) for name, array in weights.items()}
-    # The graph is made of what is kept.
-    weights = {name: array.astype(np.float32) for name, array in halves.items()}
+    widths = {"mels": log_mel.settings.mels, "symbols": alphabet.size, "phones": phones.size if phones else 0}
+    kept = {name: _half(array) for name, array in weights.items()}
     # Read before anything is replaced: it may be the language model of an older bundle at the same path.
-    contents = {
-        _WEIGHTS: pack_tensors(halves, {}),
-        _STATISTICS: _pack_statistics(log_mel, priors, confidence or {}),
-        _GRAPH: export_onnx(
-            weights,
-            model,
-            mels=log_mel.settings.mels,
-            symbols=alphabet.size,
-            phones=phones.size if phones else 0,
-            quantized=True,
-        ),
-    }
+    contents = {_STATISTICS: _pack_statistics(log_mel, priors, confidence or {})}
+    if compact:
+        for name in names_of_large_products(describe_network(model, **widths)):
+            kept[name], kept[name + _SCALES] = quantize_columns(np.asarray(weights[name], np.float32))
+    else:
+        # The graph is made of what is kept.
+        rounded = {name: array.astype(np.float32) for name, array in kept.items()}
+        contents[_GRAPH] = export_onnx(rounded, model, **widths, quantized=True)
+    contents[_WEIGHTS] = pack_tensors(kept, {})
     if decoder is not None and decoder.lm is not None:
         contents[_LANGUAGE] = _language_content(typed_path(decoder.lm))
     if decoder is not None and decoder.pronunciations is not None:
@@ -429,6 +460,9 @@ def save_bundle(
     if decoder is not None and decoder.g2p is not None:
         G2p.load(typed_path(decoder.g2p))  # which refuses any other file
         contents[_G2P] = typed_path(decoder.g2p).read_bytes()
+    digests = {name: _digest(name, content) for name, content in contents.items()}
+    owned = load_bundle(share).digests if share else {}
+    shared = {name: share for name in _SHARABLE if share and name in digests and digests[name] == owned.get(name)}
     card = write_card(
         features=log_mel.settings,
         normalizer=normalizer,
@@ -436,7 +470,8 @@ def save_bundle(
         model=model,
         phones=phones,
         decoder=decoder,
-        digests={name: _digest(name, content) for name, content in contents.items()},
+        digests=digests,
+        shared=shared,
         provenance=provenance or {},
         error_rates=error_rates or {},
     )
@@ -445,7 +480,8 @@ def save_bundle(
     checked_confidence({kind: list(one.weights) for kind, one in (confidence or {}).items()}, _STATISTICS)
     with folder_written_atomically(path, foreign=lambda old: _foreign(old, overwrite=overwrite)) as folder:
         for name, content in {**contents, _JSON: card}.items():
-            (folder / name).write_bytes(content)
+            if name not in shared:
+                (folder / name).write_bytes(content)
 
 
 def _pack_statistics(log_mel: LogMel, priors: Sequence[float], confidence: Mapping[str, Calibration]) -> bytes:
@@ -484,9 +520,15 @@ def copy_bundle(
     confidence: Mapping[str, Calibration] | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
+    compact: bool | None = None,
+    share: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a bundle again under another path, with another card; arguments and errors as in `save_bundle`."""
+    """Write a bundle again under another path, with another card; arguments and errors as in `save_bundle`.
+
+    A compact one stays so, unless `compact` or other weights are given; shared files are copied, unless `share` is
+    given.
+    """
     save_bundle(
         path,
         weights=source.weights() if weights is None else weights,
@@ -500,6 +542,8 @@ def copy_bundle(
         confidence=source.confidence if confidence is None else confidence,
         provenance=source.provenance if provenance is None else provenance,
         error_rates=source.error_rates if error_rates is None else error_rates,
+        compact=source.is_compact and weights is None if compact is None else compact,
+        share=share,
         overwrite=overwrite,
     )
 
@@ -584,9 +628,21 @@ def _read_decoding(arrays: Arrays, width: int) -> tuple[tuple[float, ...], dict[
     return priors, checked_confidence(weights, arrays.where)
 
 
+def _read_weight(arrays: Arrays, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """A weight, which may be kept as integers and the scales of its columns."""
+    if name + _SCALES not in arrays.names:
+        return arrays.read(name, shape, largest=_LARGEST_WEIGHT)
+    scales = arrays.read(name + _SCALES, (*shape[:-2], shape[-1]), least=0, largest=_LARGEST_WEIGHT)
+    found, dtype = arrays.head(name)
+    if found != shape or dtype != np.int8:
+        raise BundleError(f"{arrays.where}: {name} must hold integers of 8 bits, of shape {shape}")
+    return arrays.numbers(name) * scales[..., None, :]
+
+
 def _weight_names(arrays: Arrays, wanted: Iterable[str], prefix: str) -> list[str]:
     """The names of the weights, in the file's order, which are those that the settings call for."""
-    names = [name.removeprefix(prefix) for name in arrays.names if name.startswith(prefix)]
+    scaled = {name + _SCALES for name in arrays.names}
+    names = [name.removeprefix(prefix) for name in arrays.names if name.startswith(prefix) and name not in scaled]
     problems = [f"weight {name} is missing" for name in sorted(set(wanted) - set(names))]
     problems += [f"weight {name!r} has no place in the model" for name in sorted(set(names) - set(wanted))]
     if problems:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from asr.bundle import BUNDLE_FILES, Bundle, load_bundle
+from asr.bundle import BUNDLE_FILES, Bundle, copy_bundle, load_bundle
 from asr.errors import BundleError, ConfigError
 from asr.files import OutputJournal, check_folder, folder_written_atomically, foreign_entry, typed_path
 
@@ -59,7 +59,8 @@ def push(
         If a file of the bundle is damaged.
     """
     bundle.verify()
-    contents = {name: (bundle.path / name).read_bytes() for name in bundle.files} | {CARD: card.encode("utf-8")}
+    with _whole(bundle) as whole:
+        contents = {name: (whole.path / name).read_bytes() for name in whole.files} | {CARD: card.encode("utf-8")}
     if match := _GIT.fullmatch(destination):
         from asr.sharing.git_remote import cloned, commit_and_push
 
@@ -118,6 +119,17 @@ def pull(source: str, folder: str | Path, *, revision: str | None = None, overwr
     with folder_written_atomically(folder, foreign=foreign) as new:
         place(contents, new)
     return load_bundle(folder if folder.is_absolute() else Path.cwd() / folder)
+
+
+@contextmanager
+def _whole(bundle: Bundle) -> Iterator[Bundle]:
+    """A bundle with all its files in its folder: who gets it may have other bundles that ship, or none."""
+    if not bundle.shared:
+        yield bundle
+        return
+    with _scratch() as folder:
+        copy_bundle(bundle, folder / bundle.name)
+        yield load_bundle(folder / bundle.name)
 
 
 def place(contents: Mapping[str, bytes], folder: Path, *, overwrite: bool = False) -> list[str]:

@@ -4,6 +4,9 @@
     python scripts/research/build_pretrained.py runs/en asr/models/en dev-clean-heldout.jsonl --lm english.lm \
         --pronunciations lexicon.txt --g2p g2p.npz --epoch last
     python scripts/research/build_pretrained.py runs/tiny asr/models/tiny dev-clean-heldout.jsonl --recipe tiny
+    python scripts/research/build_pretrained.py runs/live asr/models/live dev-clean-heldout.jsonl \
+        --recipe live_student --lm asr/models/en/language.lm \
+        --pronunciations asr/models/en/pronunciations.npz --g2p asr/models/en/g2p.npz --compact --share en
 
 It calls `asr tune` and `asr evaluate`, and leaves the report of the latter where `--report` says.
 """
@@ -40,6 +43,8 @@ def main() -> int:
     parser.add_argument("--beam-width", type=int, default=256, help="of the beam search with the weights found (256)")
     parser.add_argument("--trials", type=int, default=80, help="combinations of decoder weights to try (80)")
     parser.add_argument("--recipe", default="en", help="name of the experiment (en)")
+    parser.add_argument("--compact", action="store_true", help="keep the weights in 7 bits, and no graph")
+    parser.add_argument("--share", metavar="NAME", help="a shipped bundle whose language model and lexicon it uses")
     parser.add_argument("--note", help="what should be known of the training besides")
     parser.add_argument("--report", type=Path, help="folder for the evaluation report")
     arguments = parser.parse_args()
@@ -52,7 +57,7 @@ def main() -> int:
         provenance["note"] = arguments.note
     with tempfile.TemporaryDirectory() as folder:
         tuned, report_dir = Path(folder) / "tuned", arguments.report or Path(folder) / "report"
-        copy_bundle(source, tuned, provenance=provenance, error_rates={})
+        copy_bundle(source, tuned, provenance=provenance, error_rates={}, compact=arguments.compact)
         decoders = {"greedy": ["decoder=greedy"]}
         if arguments.lm:
             # The weights are searched at a narrow beam.
@@ -68,7 +73,8 @@ def main() -> int:
         against = ["against=[greedy]"] if arguments.lm else []
         call("evaluate", arguments.manifest, f"bundle={tuned}", *against, f"output_dir={report_dir}")
         report = json.loads((report_dir / "report.json").read_bytes())
-        copy_bundle(load_bundle(tuned), arguments.bundle, error_rates=error_rates(report, arguments.manifest.stem))
+        rates = error_rates(report, arguments.manifest.stem)
+        copy_bundle(load_bundle(tuned), arguments.bundle, error_rates=rates, share=arguments.share)
     print(f"{arguments.bundle}: {load_bundle(arguments.bundle).bytes_on_disk / 1e6:.1f} MB")
     return 0
 
