@@ -346,7 +346,12 @@ def main() -> int:
     contenders = {"asr": Figures()} | ({"pocketsphinx": Figures()} if arguments.pocketsphinx else {})
     aligner = load_bundle(arguments.aligner)
     speakers = [one for one in arguments.speakers.split(",") if one]
-    with Transcriber(load_bundle(arguments.bundle), decoder=decoder, workers=1) as transcriber:
+    bundle = load_bundle(arguments.bundle)
+    facts = {"settings": arguments.settings, "bundle": bundle.name}
+    if not bundle.model.bidirectional:
+        step_seconds = bundle.model.subsampling * bundle.log_mel.settings.hop_seconds
+        facts["look_ahead_seconds"] = bundle.model.delay_steps * step_seconds
+    with Transcriber(bundle, decoder=decoder, workers=1) as transcriber:
         transcriber.transcribe_samples(np.zeros(RATE, np.float32))
         for stream in streams(arguments.manifest, aligner, speakers, arguments.minutes * 60):
             for name, figures in contenders.items():
@@ -367,7 +372,7 @@ def main() -> int:
     print(f"{'':28}" + "".join(f"{name:>14}" for name in results))
     for key in names:
         print(f"{key:28}" + "".join(f"{result.get(key, ''):>14}" for result in results.values()))
-    print(json.dumps({"settings": arguments.settings, "bundle": arguments.bundle, **results}))
+    print(json.dumps({**facts, **results}))
     return 0
 
 

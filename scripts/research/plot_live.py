@@ -5,10 +5,11 @@
             > one-pass-$right.txt
     done
     python scripts/bench/live.py MANIFEST --pocketsphinx INTERPRETER > default.txt
-    python scripts/research/plot_live.py docs/pictures/live.png default.txt one-pass-*.txt
+    python scripts/bench/live.py MANIFEST --no-transcribe --bundle live > live.txt
+    python scripts/research/plot_live.py docs/pictures/live.png default.txt one-pass-*.txt --causal "live" live.txt
 
 The first file is of the default settings, with `asr transcribe` and, if it was there, PocketSphinx; the others are of a
-single pass.
+single pass, and of causal models by name.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def main() -> int:
     parser.add_argument("picture", type=Path)
     parser.add_argument("default", type=Path)
     parser.add_argument("one_pass", type=Path, nargs="+")
+    parser.add_argument("--causal", nargs=2, action="append", default=[], metavar=("NAME", "FILE"))
     arguments = parser.parse_args()
+    causal = [(name, read(Path(path))) for name, path in arguments.causal]
     default = read(arguments.default)
     one_pass = sorted((right_seconds(found), found["asr"]) for found in map(read, arguments.one_pass))
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -38,15 +41,19 @@ def main() -> int:
     finals.plot(
         [one for one, _ in one_pass], [100 * one["wer_of_finals"] for _, one in one_pass], "o-", label="one pass"
     )
+    for (name, found), marker in zip(causal, "sD^v", strict=False):
+        finals.plot(found["look_ahead_seconds"], 100 * found["asr"]["wer_of_finals"], marker, label=name)
     for name, rate, style in (
         ("two passes (default)", default["asr"]["wer_of_finals"], "--"),
         ("asr transcribe", default["asr"]["wer_of_asr_transcribe"], ":"),
     ):
         finals.axhline(100 * rate, linestyle=style, color="0.3", label=name)
-    finals.set(title="Final texts", xlabel="right context (seconds)", ylabel="word error rate (%)")
+    finals.set(title="Final texts", xlabel="right context or look-ahead (seconds)", ylabel="word error rate (%)")
     finals.set_ylim(0, 1.08 * finals.get_ylim()[1])
     finals.legend()
     plot_shown(shown, "two passes (default)", default["asr"])
+    for name, found in causal:
+        plot_shown(shown, name, found["asr"])
     if "pocketsphinx" in default:
         plot_shown(shown, "PocketSphinx", default["pocketsphinx"])
     shown.set(
