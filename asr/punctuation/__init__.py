@@ -1,0 +1,1 @@
+"""Text that people can read: capitals, punctuation and numbers for finished text."""

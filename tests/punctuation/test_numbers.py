@@ -1,0 +1,199 @@
+"""Numbers, dates, times and amounts of a transcript in figures."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from asr.errors import ConfigError
+from asr.evaluation.policy import ScoringPolicy
+from asr.punctuation.numbers import CONTEXT, LANGUAGES, write_numbers
+from asr.punctuation.numbers.number_words import NUMBER_WORDS
+from asr.settings.text import NormalizerConfig
+
+from ..conftest import REPOSITORY
+
+FOLDER = Path(__file__).parent
+PAGE = REPOSITORY / "docs" / "numbers.md"
+SCALES = {"million": 10**6, "billion": 10**9, "trillion": 10**12}
+# Cases that are written otherwise than expected: those that docs/numbers.md lists.
+WRONG: dict[str, str] = {}
+
+
+def read_cases(name: str) -> list[tuple[str, str, str]]:
+    """Spoken, written, kind."""
+    lines = (FOLDER / name).read_text("utf-8").splitlines()
+    return [(spoken, written, kind) for spoken, written, kind in (line.split("\t") for line in lines)]
+
+
+CASES, HELD_OUT = read_cases("numbers.tsv"), read_cases("numbers_heldout.tsv")
+
+
+def written(text: str, language: str = "en") -> str:
+    words = text.split()
+    parts, place = [], 0
+    for span in write_numbers(words, language=language):
+        parts += [*words[place : span.start], span.text]
+        place = span.end
+    return " ".join([*parts, *words[place:]])
+
+
+def test_the_cases_are_many_and_each_is_there_once():
+    spoken = [case[0] for case in (*CASES, *HELD_OUT)]
+    assert len(CASES) >= 500
+    assert len(HELD_OUT) >= 100
+    assert [text for text, count in Counter(spoken).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("cases", [CASES, HELD_OUT], ids=["developed", "held out"])
+def test_the_cases_are_written_as_expected_but_for_those_that_the_page_lists(cases):
+    wrong = {spoken: written(spoken) for spoken, expected, _ in cases if written(spoken) != expected}
+    assert wrong == {spoken: text for spoken, text in WRONG.items() if spoken in {case[0] for case in cases}}
+    for spoken in wrong:
+        assert f"| {spoken} |" in PAGE.read_text("utf-8")
+
+
+def number_of(text: str) -> int:
+    """A cardinal in figures as a number."""
+    figures, _, scale = text.partition(" ")
+    return int(figures.replace(",", "")) * SCALES.get(scale, 1)
+
+
+def spelled(number: int, to: str = "cardinal", *, with_and: bool = True) -> str:
+    num2words = pytest.importorskip("num2words")
+    text = num2words.num2words(number, to=to).replace(",", "").replace("-", " ")
+    return text if with_and else text.replace(" and ", " ")
+
+
+@given(st.one_of(st.integers(10, 10**4), st.integers(10, 10**12), st.integers(10, 999).map(lambda n: n * 10**6)), st.booleans())
+@example(10**12, False)
+def test_an_integer_in_words_gives_its_figures(number, with_and):
+    """num2words is the oracle; text2num reads the same words."""
+    from text_to_num import text2num
+
+    words = spelled(number, with_and=with_and)
+    (span,) = write_numbers(words.split())
+    assert (span.start, span.end) == (0, len(words.split()))
+    assert number_of(span.text) == number
+    if number < 10**12:  # where text2num ends
+        assert text2num(words, "en") == number
+
+
+@given(st.integers(10, 10**4))
+def test_an_ordinal_in_words_gives_its_figures(number):
+    num2words = pytest.importorskip("num2words")
+    (span,) = write_numbers(["the", *spelled(number, "ordinal").split()])
+    assert span.text.replace(",", "") == num2words.num2words(number, to="ordinal_num")
+
+
+@given(st.integers(1100, 2099).filter(lambda year: year % 1000 >= 10 and year % 100))
+def test_a_year_in_words_gives_its_figures(year):
+    text = spelled(year, "year")
+    assert written(f"it was in {text}") == f"it was in {year}"
+
+
+NEAR_NUMBERS = sorted(
+    {*NUMBER_WORDS, *("a and or to point oh o half past quarter of the on in at between from may march june".split())}
+    | {*("p m am pm o'clock percent dollars pounds cents cent per miles feet year years old second minute".split())}
+    | {*("chapter room street page double b c i it was word another than no".split())}
+)
+TEXTS = st.lists(st.sampled_from(NEAR_NUMBERS), max_size=25)
+
+
+@given(TEXTS)
+@example("one eight hundred five five five one two three four".split())
+def test_spans_are_in_order_within_the_text_and_have_a_number_word(words):
+    place = 0
+    for span in write_numbers(words):
+        assert place <= span.start < span.end <= len(words)
+        assert span.text.strip() == span.text != ""
+        assert any(word in NUMBER_WORDS for word in words[span.start : span.end])
+        assert any(character.isdigit() for character in span.text)
+        place = span.end
+
+
+@given(TEXTS, TEXTS)
+def test_a_text_may_be_cut_where_no_number_word_is_near(before, after):
+    """Blocks are invisible: beyond the context, one part changes nothing in the other."""
+    gap = ["word"] * (2 * CONTEXT + 1)
+    spans = write_numbers([*before, *gap, *after])
+    first, second = write_numbers([*before, *gap]), write_numbers([*gap, *after])
+    assert spans == first + [
+        type(span)(span.start + len(before), span.end + len(before), span.text) for span in second
+    ]
+
+
+POLICY = ScoringPolicy(NormalizerConfig(), english=True)
+
+
+def test_the_scoring_policy_takes_both_sides_to_one_text_but_for_the_listed_kinds():
+    """Whisper's normaliser: what it reads in another way is counted by kind in docs/numbers.md."""
+    cases = [*CASES, *HELD_OUT]
+    unequal = Counter(kind for spoken, text, kind in cases if POLICY(spoken) != POLICY(text))
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    kinds = Counter(case[2] for case in cases)
+    assert {kind: (int(count), int(other)) for kind, count, other in rows} == {
+        kind: (kinds[kind], unequal[kind]) for kind in kinds
+    }
+
+
+@given(st.integers(10, 10**9))
+def test_the_scoring_policy_reads_cardinals_of_both_sides_alike(number):
+    words = spelled(number)
+    assert POLICY(words) == POLICY(written(words))
+
+
+# In the words of num2words; written with the separators of the language.
+OTHER_LANGUAGES = [
+    ("fr", "elle a vingt et un ans", "elle a 21 ans"),
+    ("fr", "quatre vingt dix sept maisons", "97 maisons"),
+    ("fr", "cent vingt trois mille quatre cents", "123\u202f400"),
+    ("fr", "un des deux", "un des deux"),
+    ("de", "zweiundvierzig leute", "42 leute"),
+    ("de", "hundertdreiundzwanzigtausendvierhundert", "123.400"),
+    ("de", "eine von drei", "eine von drei"),
+    ("es", "treinta y dos casas", "32 casas"),
+    ("es", "dos mil seis", "2006"),
+    ("es", "uno de ellos", "uno de ellos"),
+    ("pt", "trinta e dois anos", "32 anos"),
+    ("pt", "duzentos e cinquenta mil", "250.000"),
+    ("it", "ventidue giorni", "22 giorni"),
+    ("it", "tre amici", "tre amici"),
+    ("nl", "vijfentwintig mensen", "25 mensen"),
+    ("da", "toogtyve huse", "22 huse"),
+]
+
+
+@pytest.mark.parametrize(("language", "spoken", "expected"), OTHER_LANGUAGES)
+def test_cardinals_of_other_languages(language, spoken, expected):
+    assert written(spoken, language) == expected
+
+
+def test_a_language_may_have_a_region_and_an_unknown_one_is_refused_by_name():
+    assert written("twenty two", "en_US") == written("twenty two", "en-GB") == "22"
+    with pytest.raises(ConfigError, match=rf"language must be one of {', '.join(LANGUAGES)}, not 'ru'"):
+        write_numbers(["one"], language="ru")
+
+
+def test_text_without_numbers_takes_no_time():
+    """A lower bound far below what is measured, in seconds of this process."""
+    words = random.Random(1).choices("it was the best of times and a day in may he said".split(), k=200_000)
+    start = time.process_time()
+    assert write_numbers(words) == []
+    assert time.process_time() - start < 1.0
+
+
+def test_text_of_nothing_but_numbers_takes_time_in_proportion():
+    words = random.Random(1).choices(NEAR_NUMBERS, k=4_000)
+    start = time.process_time()
+    write_numbers(words)
+    middle = time.process_time()
+    write_numbers(words * 4)
+    assert time.process_time() - middle < 12 * (middle - start) + 0.5
