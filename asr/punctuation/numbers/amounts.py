@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asr.punctuation.numbers.expressions import Expression, Kind
-from asr.punctuation.numbers.grammar import Quantity, parse_below_hundred, parse_quantity
+from asr.punctuation.numbers.grammar import Quantity, parse_below_hundred, parse_halves, parse_quantity
 from asr.punctuation.numbers.number_words import (
     BEFORE_PRONOUN,
     DURATIONS,
@@ -13,9 +13,11 @@ from asr.punctuation.numbers.number_words import (
     MEASURE_QUALIFIERS,
     MEASURES,
     OTHER_CURRENCIES,
+    PLURAL_SYMBOLS,
     SINGULAR_MEASURES,
     SPENDING,
     SYMBOLS,
+    TEENS,
     TENS,
     UNITS,
 )
@@ -30,14 +32,10 @@ _BODY = frozenset({"his", "her", "its", "my", "your", "our", "their", "own", "on
 
 def write_percent(words: Sequence[str], start: int) -> Expression | None:
     """Five percent, five per cent, point five percent."""
-    if words[start] == "point":
-        quantity = parse_quantity(["", "zero", *words[start : start + 8], "", "", "", ""], 1)
-        shift = start - 2
-    else:
-        quantity, shift = parse_quantity(words, start), 0
+    quantity = parse_quantity(words, start)
     if quantity is None:
         return None
-    end = quantity.end + shift
+    end = quantity.end
     width = 1 if words[end] == "percent" else 2 if words[end] == "per" and words[end + 1] == "cent" else 0
     if not width:
         return None
@@ -46,6 +44,9 @@ def write_percent(words: Sequence[str], start: int) -> Expression | None:
 
 def write_money(words: Sequence[str], start: int) -> Expression | None:
     """Dollars, euros and pounds with their symbols; other currencies with figures and their words."""
+    halves = parse_halves(words, start) if words[start] in UNITS or words[start] in TEENS.keys() - {"ten"} else None
+    if halves and words[halves[1]] in PLURAL_SYMBOLS:
+        return Expression(start, halves[1] + 1, f"{SYMBOLS[words[halves[1]]]}{halves[0]:,}", Kind.MONEY)
     quantity = parse_quantity(words, start)
     if quantity is None:
         return None
@@ -63,8 +64,8 @@ def write_money(words: Sequence[str], start: int) -> Expression | None:
     if hundredths:
         return Expression(start, hundredths[1], f"{symbol}{quantity.text}.{hundredths[0]:02d}", Kind.MONEY)
     text = quantity.text
-    if quantity.value.denominator != 1 and not quantity.scale:
-        text = f"{float(quantity.value):,.2f}"
+    if quantity.value.denominator != 1 and not quantity.scale and text[-2] == ".":
+        text += "0"
     end += words[end] == "sterling"
     return Expression(start, end, f"{symbol}{text}", Kind.MONEY, in_range=f"{quantity.text} {unit}")
 
@@ -142,8 +143,9 @@ def _plain(start: int, quantity: Quantity) -> Expression:
 
 
 def _as_adjective(words: Sequence[str], start: int, quantity: Quantity) -> Expression:
-    end = quantity.end
-    if quantity.value == 1 or words[end + 1] in FUNCTION_WORDS or words[end + 1] in UNITS or words[end + 1] in TENS:
+    end, following = quantity.end, words[quantity.end + 1]
+    is_height = words[end] == "foot" and parse_below_hundred(words, end + 1) is not None
+    if quantity.value == 1 or is_height or following in MEASURES or following in FUNCTION_WORDS:
         return _plain(start, quantity)
     return Expression(start, end + 1, f"{quantity.text}-{words[end]}", Kind.MEASURE)
 

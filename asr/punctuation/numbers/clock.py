@@ -111,5 +111,5 @@ def _kept_hour(words: Sequence[str], start: int, hour: int) -> Expression | None
     if words[hour] not in _HOURS or following in COUNTED or following in MULTIPLIERS or following in TENS:
         return None
     if following == "o'clock" or _half_of_day(words, hour + 1):
-        return None
+        return Expression(start, hour, None, Kind.KEPT)  # ten to 11 p.m.
     return Expression(start, hour + 1, None, Kind.KEPT)

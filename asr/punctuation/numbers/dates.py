@@ -34,6 +34,8 @@ _BEFORE_ROW = frozenset({*TEENS, *TENS})
 _CENTURIES = {**TEENS, "twenty": 20}
 # Adverbs and verbs that follow "may" and "march" as verbs.
 _MODAL_ORDINALS = 3
+# With the words that decide whether it is one.
+_LONGEST_YEAR = 10
 Parser = Callable[[Sequence[str], int], Parse | None]
 
 
@@ -43,6 +45,8 @@ def parse_halved_year(words: Sequence[str], start: int) -> Parse | None:
     half = parse_two_digits(words, start + 1) if century else None
     if century is None or half is None or words[half[1]] in MULTIPLIERS or words[half[1]] == "point":
         return None
+    if words[half[1]] in COUNTED and half[1] == start + 3 and words[start - 1] in ("in", "since"):
+        return century * 100 + TENS.get(words[start + 1], 0), start + 2  # in nineteen twenty two percent
     if words[half[1]] in COUNTED or _counts_on(words, start, half):
         return None  # fifteen, twenty minutes
     if century <= 12 and half[0] <= 59 and not (words[start - 1] == "in" or words[start - 1] in MONTHS):
@@ -60,7 +64,7 @@ def _counts_on(words: Sequence[str], start: int, half: Parse) -> bool:
 def _year_as_cardinal(words: Sequence[str], start: int) -> Parse | None:
     """A year said as a number: two thousand and six, nineteen hundred. Only what no noun follows."""
     found = parse_cardinal(words, start)
-    if found is None or not 1000 < found[0] < 2200 or words[start] == "a":
+    if found is None or not 1000 < found[0] < 2200 or words[start] in ("a", "an"):
         return None
     return found if words[found[1]] in FUNCTION_WORDS else None
 
@@ -71,6 +75,9 @@ def _year(words: Sequence[str], start: int) -> Parse | None:
 
 def write_year(words: Sequence[str], start: int) -> Expression | None:
     """A year in two halves anywhere; a year said as a number behind a word such as "in"; years before Christ."""
+    if words[start] == "a" and words[start + 1] == "d":
+        found = parse_halved_year(words, start + 2) or parse_cardinal(words, start + 2)
+        return Expression(start, found[1], f"A.D. {found[0]}", Kind.YEAR) if found else None
     if found := parse_halved_year(words, start):
         if words[start - 1] in TIME_LEADS - YEAR_LEADS and found[0] % 100 < 60 and found[0] < 2400:
             return None  # at fourteen thirty
@@ -133,17 +140,22 @@ def _month_first(words: Sequence[str], start: int) -> Expression | None:
     is_named = words[start] not in VERB_MONTHS or words[start - 1] in DATE_LEADS
     if words[after] == "the" and is_named and (found := _day(words, after + 1, parse_ordinal)):
         return _with_year(words, start, found[1], f"{month} the {ordinal_text(found[0])}", separator=", ")
+    day = _day(words, after, parse_below_hundred)
+    if day and _year_behind(words, day[1], parse_halved_year):
+        return _with_year(words, start, day[1], f"{month} {day[0]}", separator=", ")  # March twenty, twenty twenty
     if found := parse_halved_year(words, after):
         return Expression(start, found[1], f"{month} {found[0]}", Kind.DATE)
     if found := _day(words, after, parse_ordinal):
-        is_verb = words[start - 1] in PRONOUNS or (found[0] <= _MODAL_ORDINALS and words[found[1]] not in ("is", "was"))
-        if not is_named and is_verb and not _year(words, found[1]):
+        is_alone = words[start - 1] == "" and words[found[1]] == ""
+        is_adverb = found[0] <= _MODAL_ORDINALS and words[found[1]] not in ("is", "was") and not is_alone
+        is_verb = words[start - 1] in PRONOUNS or is_adverb
+        if not is_named and is_verb and not _year_behind(words, found[1], _year):
             return None
         return _with_year(words, start, found[1], f"{month} {found[0]}", separator=", ")
     if is_named and (found := _year_as_cardinal(words, after)):
         return Expression(start, found[1], f"{month} {found[0]}", Kind.DATE)
-    if is_named and (found := _day(words, after, parse_below_hundred)):
-        return _with_year(words, start, found[1], f"{month} {found[0]}", separator=", ")
+    if is_named and day and (day[0] > 1 or words[day[1]] in FUNCTION_WORDS - {"of"}):
+        return _with_year(words, start, day[1], f"{month} {day[0]}", separator=", ")
     return None
 
 
@@ -154,7 +166,13 @@ def _day(words: Sequence[str], start: int, parse: Parser) -> Parse | None:
     return found
 
 
+def _year_behind(words: Sequence[str], start: int, parse: Parser) -> Parse | None:
+    """The year behind a date, where the day is no number of a row before it."""
+    found = parse(["in", *words[start : start + _LONGEST_YEAR], "", "", ""], 1)
+    return (found[0], found[1] + start - 1) if found else None
+
+
 def _with_year(words: Sequence[str], start: int, end: int, text: str, *, separator: str) -> Expression:
-    if year := _year(words, end):
+    if year := _year_behind(words, end, _year):
         return Expression(start, year[1], f"{text}{separator}{year[0]}", Kind.DATE)
     return Expression(start, end, text, Kind.DATE)

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from asr.punctuation.numbers.expressions import Expression, Kind
 from asr.punctuation.numbers.grammar import (
-    Parse,
     parse_below_hundred,
     parse_cardinal,
     parse_decimal,
+    parse_halves,
     parse_two_digits,
 )
 from asr.punctuation.numbers.number_words import (
@@ -33,6 +33,9 @@ from asr.punctuation.numbers.number_words import (
 
 _CODES = frozenset({"code", "pin", "error", "extension", "dial", "flight", "route", "highway", "call", "number"})
 _LETTERED = frozenset({"apartment", "flat", "room", "section", "gate", "suite", "unit", "appendix"})
+_COUNTED_LABELS = frozenset(
+    {"room", "part", "step", "phase", "question", "unit", "item", "level", "grade", "act", "scene", "track"}
+)
 _LETTERS = frozenset("bcdefgh")
 _LOCAL, _NATIONAL = 7, 10
 
@@ -122,7 +125,7 @@ def _telephone(digits: str) -> str:
 
 def write_label(words: Sequence[str], start: int) -> Expression | None:
     """The number behind chapter, page, room, route and the like, and the number of a house before its street."""
-    compressed = _in_halves(words, start)
+    compressed = parse_halves(words, start)
     found = compressed or parse_cardinal(words, start)
     if found is None:
         return None
@@ -145,12 +148,12 @@ def _is_label(words: Sequence[str], start: int, value: int) -> bool:
     if label in STRONG_LABELS:
         return value >= 10 or lead not in DETERMINERS
     is_led = lead in LABEL_LEADS or lead == "" or lead in UNITS or lead in STRONG_LABELS or lead in WEAK_LABELS
-    return label in WEAK_LABELS and is_led and (value > 1 or label in ("room", "part"))
+    return label in WEAK_LABELS and is_led and (value > 1 or label in _COUNTED_LABELS)
 
 
 def write_hundreds(words: Sequence[str], start: int) -> Expression | None:
     """Six fifty words, nine ninety nine: hundreds without their word, where `write_time` found no time."""
-    found = _in_halves(words, start)
+    found = parse_halves(words, start)
     if found is None or words[start] not in UNITS or words[start + 1] in SPOKEN_ZERO:
         return None
     value, end = found
@@ -159,15 +162,6 @@ def write_hundreds(words: Sequence[str], start: int) -> Expression | None:
     if words[end] in COUNTED:
         return None
     return Expression(start, end, str(value), Kind.CARDINAL)
-
-
-def _in_halves(words: Sequence[str], start: int) -> Parse | None:
-    """Three oh five, forty two ten: a number of three or four digits in two halves."""
-    first = parse_below_hundred(words, start)
-    second = parse_two_digits(words, first[1]) if first else None
-    if first is None or second is None or words[second[1]] in NUMBER_WORDS:
-        return None
-    return first[0] * 100 + second[0], second[1]
 
 
 def _is_before_street(words: Sequence[str], place: int) -> bool:

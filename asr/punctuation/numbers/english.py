@@ -40,7 +40,7 @@ _PHRASES = {
     ("twenty", "twenty", "vision"): "20/20 vision",
     ("nine", "eleven"): "9/11",
 }
-_STARTS = NUMBER_WORDS | MONTHS.keys() | REPEATS.keys() | SPOKEN_ZERO | {"a", "point", "half", "quarter"}
+_STARTS = NUMBER_WORDS | MONTHS.keys() | REPEATS.keys() | SPOKEN_ZERO | {"a", "an", "point", "half", "quarter"}
 
 
 def english_expressions(words: Sequence[str]) -> Iterator[Expression]:
@@ -106,7 +106,9 @@ def _keep_old_order(words: Sequence[str], start: int) -> Expression | None:
 
 def _keep_fraction(words: Sequence[str], start: int) -> Expression | None:
     """Two thirds, one fifth, a tenth of: words; only a numerator from ten on is written in figures."""
-    if words[start] == "a" and (found := parse_ordinal(words, start + 1)) and words[found[1]] == "of":
+    if words[start] in ("a", "an") and (found := parse_ordinal(words, start + 1)) and words[found[1]] == "of":
+        if words[found[1] + 1] in MONTHS:
+            return None
         return Expression(start, found[1], None, Kind.KEPT)
     part = parse_ordinal(words, start)
     if part and words[part[1]] == "of" and words[part[1] + 1] in ("a", "an"):
@@ -133,6 +135,8 @@ def _write_decimal(words: Sequence[str], start: int) -> Expression | None:
     quantity = parse_quantity(words, start)
     if quantity is None:
         return None
+    if words[start] == "point" and (quantity.end <= start + 2 or words[start - 1] in DETERMINERS):
+        return None  # most often the noun
     if not quantity.scale and parse_decimal(words, start) is None:
         if quantity.value.denominator == 1:
             return None

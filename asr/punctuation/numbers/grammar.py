@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from asr.punctuation.numbers.number_words import (
-    DETERMINERS,
     DIGITS,
     MULTIPLIERS,
     NOUGHT,
@@ -19,6 +18,10 @@ from asr.punctuation.numbers.number_words import (
     TENS,
     UNITS,
 )
+
+_ARTICLES = frozenset({"a", "an"})
+# "Several hundred and fifty" is no number.
+_INDEFINITE = frozenset({"several", "few", "many", "some", "couple", *UNITS, *TEENS, *TENS})
 
 Parse = tuple[int, int]
 """a value, and the place behind its last word"""
@@ -58,6 +61,15 @@ def parse_two_digits(words: Sequence[str], start: int) -> Parse | None:
     return found if found and found[0] >= 10 else None
 
 
+def parse_halves(words: Sequence[str], start: int) -> Parse | None:
+    """Three oh five, forty two ten: a number of three or four digits in two halves."""
+    first = parse_below_hundred(words, start)
+    second = parse_two_digits(words, first[1]) if first else None
+    if first is None or second is None or words[second[1]] in NUMBER_WORDS:
+        return None
+    return first[0] * 100 + second[0], second[1]
+
+
 def parse_cardinal(words: Sequence[str], start: int) -> Parse | None:
     """The longest cardinal from one on.
 
@@ -89,7 +101,7 @@ def _cardinal(words: Sequence[str], start: int, *, with_and: bool) -> Parse | No
     while True:
         first = place + (with_and and total > 0 and words[place] == "and")
         found = _below_ten_thousand(words, first, with_and=with_and) or (
-            _lone_multiplier(words, start, "thousand", "million", "billion", "trillion") if place == start else None
+            _lone_multiplier(words, start, *SCALES) if place == start else None
         )
         if found is None:
             break
@@ -101,15 +113,16 @@ def _cardinal(words: Sequence[str], start: int, *, with_and: bool) -> Parse | No
         if scale is None:
             break
         limit = scale
-    lone = words[start] == "a" or words[start] in MULTIPLIERS
-    return (total, place) if total and not (lone and place <= start + 1 + (words[start] == "a")) else None
+    has_article = words[start] in _ARTICLES
+    is_lone = (has_article or words[start] in MULTIPLIERS) and place <= start + 1 + has_article
+    return (total, place) if total and not is_lone else None
 
 
 def _lone_multiplier(words: Sequence[str], start: int, *multipliers: str) -> Parse | None:
-    """The place of a multiplier with no number before it: "a hundred and one", "the thousand and one"."""
-    if words[start] == "a" and words[start + 1] in multipliers:
+    """The place of a multiplier with no number before it: "a hundred and one", "a good hundred and fifty"."""
+    if words[start] in _ARTICLES and words[start + 1] in multipliers:
         return 1, start + 1
-    if words[start] in multipliers and words[start - 1] in DETERMINERS and words[start + 1] == "and":
+    if words[start] in multipliers and words[start - 1] not in _INDEFINITE and words[start + 1] == "and":
         return 1, start
     return None
 
@@ -163,8 +176,13 @@ def cardinal_text(words: Sequence[str], start: int, found: Parse) -> str:
 
 
 def parse_decimal(words: Sequence[str], start: int) -> tuple[str, int] | None:
-    """A number with a point, or with several (versions), in figures: "three point one four" is 3.14."""
-    if words[start] in NOUGHT or words[start] == "zero":
+    """A number with a point, or with several (versions), in figures: "three point one four" is 3.14.
+
+    "Point five" is one too, though running text has the noun more often: its caller looks at what follows.
+    """
+    if words[start] == "point":
+        text, place = "0", start
+    elif words[start] in NOUGHT or words[start] == "zero":
         text, place = "0", start + 1
     elif found := parse_cardinal(words, start):
         text, place = str(found[0]), found[1]

@@ -13,7 +13,7 @@ TEENS = {
 TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
-SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "quadrillion": 10**15}
 """written in figures (thousand) or as a word behind a figure (the others)"""
 MULTIPLIERS = {"hundred": 100, **SCALES}
 REPEATS = {"double": 2, "triple": 3, "treble": 3}
@@ -50,7 +50,8 @@ _MEASURES = {
     "millimetre", "pound", "ounce", "ton", "tonne", "gram", "kilogram", "kilo", "milligram", "liter", "litre",
     "milliliter", "millilitre", "gallon", "pint", "acre", "hectare", "degree", "volt", "watt", "kilowatt", "megawatt",
     "amp", "byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "kilohertz", "megahertz", "gigahertz", "knot",
-    "calorie", "foot", "horsepower", "hertz",
+    "calorie", "micrometer", "micrometre", "nanometer", "nanometre", "microgram", "kilobit", "megabit", "gigabit",
+    "lumen", "joule", "newton", "decibel", "millivolt", "milliamp", "pixel", "megapixel", "foot", "horsepower", "hertz",
 }  # fmt: skip
 SINGULAR_MEASURES = frozenset(_MEASURES - {"horsepower", "hertz", "kilohertz", "megahertz", "gigahertz"})
 MEASURES = frozenset(_MEASURES | {f"{word}s" for word in SINGULAR_MEASURES} | {"feet", "inches"})
@@ -62,6 +63,7 @@ OTHER_CURRENCIES = frozenset(
 )  # fmt: skip
 """a number before one is written in figures, and the word stays"""
 SYMBOLS = {"dollar": "$", "dollars": "$", "euro": "\u20ac", "euros": "\u20ac", "pound": "\u00a3", "pounds": "\u00a3"}
+PLURAL_SYMBOLS = frozenset({"dollars", "euros"})
 COUNTED = frozenset(
     {*DURATIONS, *(f"{word}s" for word in DURATIONS), *MEASURES, *OTHER_CURRENCIES, *SYMBOLS, *MEASURE_QUALIFIERS}
     | {"percent", "per", "percentage"}

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from asr.punctuation.numbers.expressions import Expression, Kind
-from asr.punctuation.numbers.number_words import BEFORE_PRONOUN, TEENS, TENS, UNITS
+from asr.punctuation.numbers.grammar import parse_cardinal
+from asr.punctuation.numbers.number_words import BEFORE_PRONOUN, MULTIPLIERS, UNITS
 
 _JOINTS = frozenset({("or",), ("to",), ("through",), ("by",), ("out", "of")})
 _OF_QUANTITIES = frozenset({Kind.CARDINAL, Kind.PERCENT, Kind.MEASURE, Kind.MONEY, Kind.TIME, Kind.LABEL})
@@ -34,18 +35,8 @@ def _are_joined(words: Sequence[str], first: Expression, second: Expression) -> 
 
 
 def _in_one_style(words: Sequence[str], first: Expression, second: Expression) -> tuple[Expression, Expression]:
-    multiplier = words[second.start + 1]
-    if multiplier in ("hundred", "thousand") and not any(
-        w in ("hundred", "thousand") for w in words[first.start : first.end]
-    ):
-        # Two or three hundred; ten or twelve thousand: the multiplier belongs to both.
-        ends = second.end - second.start <= 2 or second.kind is Kind.MONEY
-        if words[second.start] in UNITS and first.value is not None and ends:
-            return replace(first, text=None), replace(second, text=None)
-        coefficient = TEENS.get(words[second.start]) or TENS.get(words[second.start])
-        if multiplier == "thousand" and coefficient and ends:
-            text = f"{coefficient} {' '.join(words[second.start + 1 : second.end])}"
-            return _in_figures(words, first), replace(second, text=text)
+    if shared := _with_shared_multiplier(words, first, second):
+        return shared
     if first.text is None and second.text is not None:
         first = _in_figures(words, first)
     if second.text is None and first.text is not None and second.kind is Kind.CARDINAL:
@@ -53,6 +44,26 @@ def _in_one_style(words: Sequence[str], first: Expression, second: Expression) -
     if second.in_range and second.text is not None and first.kind is Kind.CARDINAL:
         second = replace(second, text=second.in_range)
     return first, second
+
+
+def _with_shared_multiplier(
+    words: Sequence[str], first: Expression, second: Expression
+) -> tuple[Expression, Expression] | None:
+    """Two or three hundred; ten or twelve thousand: a multiplier that belongs to both numbers stays a word."""
+    if any(word in MULTIPLIERS for word in words[first.start : first.end]):
+        return None
+    number_end = second.end - (second.kind is Kind.MONEY)
+    multipliers = words[second.start + 1 : number_end]
+    is_round = words[second.start] in UNITS and all(word in MULTIPLIERS for word in multipliers)
+    if first.value is not None and is_round and multipliers[:1] in (["hundred"], ["thousand"]):
+        return replace(first, text=None), replace(second, text=None)
+    if words[number_end - 1] != "thousand":
+        return None
+    coefficient = parse_cardinal(["", *words[second.start : number_end - 1], "", "", ""], 1)
+    if coefficient is None or coefficient[1] != number_end - second.start:
+        return None
+    text = f"{coefficient[0]} {' '.join(words[number_end - 1 : second.end])}"
+    return _in_figures(words, first), replace(second, text=text)
 
 
 def _in_figures(words: Sequence[str], one: Expression) -> Expression:
