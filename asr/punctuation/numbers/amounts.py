@@ -124,7 +124,7 @@ def _measure(words: Sequence[str], start: int, quantity: Quantity) -> Expression
     if unit in MEASURES:
         if quantity.value == 1 and (unit == "foot" or words[start - 1] in _BEFORE_ONE):
             return None  # of a body; not one inch
-        if unit == "feet" and quantity.value == 2 and words[start - 1] in _BODY:
+        if unit == "feet" and quantity.value == 2 and (words[start - 1] in _BODY or words[start - 1].endswith("'s")):
             return None
         return _as_adjective(words, start, quantity) if unit in SINGULAR_MEASURES else _plain(start, quantity)
     if words[start - 1] in ("foot", "feet") and words[start - 2] in UNITS and quantity.value < 12:

@@ -11,7 +11,6 @@ from asr.punctuation.numbers.grammar import (
     parse_cardinal,
     parse_decimal,
     parse_halves,
-    parse_two_digits,
 )
 from asr.punctuation.numbers.number_words import (
     BEFORE_PRONOUN,
@@ -47,7 +46,7 @@ def write_digits(words: Sequence[str], start: int) -> Expression | None:
     if _is_clock(words, start):
         return None
     digits, end, words_used = _freephone(words, start) or _run(words, start)
-    if len(digits) >= 3 and words_used >= 2 and _pairs_follow(words, end):
+    if len(digits) >= 3 and words_used >= 2:
         digits, end = _with_pairs(words, digits, end)
     is_code = words[start - 1] in _CODES or (words[start - 1] == "is" and len(digits) > 3)
     if len(digits) < 3 or words_used < 2 or (words[start] in SPOKEN_ZERO and len(digits) < 4 and not is_code):
@@ -96,10 +95,6 @@ def _freephone(words: Sequence[str], start: int) -> tuple[str, int, int] | None:
     return (f"{prefix}{UNITS[words[place]]}00{digits}", end, count) if len(digits) == _LOCAL else None
 
 
-def _pairs_follow(words: Sequence[str], place: int) -> bool:
-    return parse_two_digits(words, place) is not None
-
-
 def _with_pairs(words: Sequence[str], digits: str, end: int) -> tuple[str, int]:
     """Telephone numbers that end in numbers of two digits: five five five twelve thirty four."""
     longer, place = digits, end
@@ -145,6 +140,8 @@ def write_label(words: Sequence[str], start: int) -> Expression | None:
 
 def _is_label(words: Sequence[str], start: int, value: int) -> bool:
     label, lead = words[start - 1], words[start - 2]
+    if parse_below_hundred(words, start) and words[start + 1] in ("other", "others", "more", "such"):
+        return False  # write down in verse four other things
     if label in STRONG_LABELS:
         return value >= 10 or lead not in DETERMINERS
     is_led = lead in LABEL_LEADS or lead == "" or lead in UNITS or lead in STRONG_LABELS or lead in WEAK_LABELS

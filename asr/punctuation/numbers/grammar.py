@@ -19,6 +19,8 @@ from asr.punctuation.numbers.number_words import (
     UNITS,
 )
 
+# In words: nine hundred and ninety nine of each multiplier. A longer row of number words is several numbers.
+_LONGEST_CARDINAL = 32
 _ARTICLES = frozenset({"a", "an"})
 # "Several hundred and fifty" is no number.
 _INDEFINITE = frozenset({"several", "few", "many", "some", "couple", *UNITS, *TEENS, *TENS})
@@ -141,7 +143,7 @@ def _below_ten_thousand(words: Sequence[str], start: int, *, with_and: bool) -> 
 def parse_ordinal(words: Sequence[str], start: int) -> Parse | None:
     """An ordinal: first, twenty-first, two hundred and twelfth. "One hundredth" is one; "a hundredth" is none."""
     last = start
-    while words[last] in NUMBER_WORDS or (words[last] == "and" and last > start):
+    while last < start + _LONGEST_CARDINAL and (words[last] in NUMBER_WORDS or (words[last] == "and" and last > start)):
         if words[last] in ORDINALS:
             break
         last += 1
