@@ -96,6 +96,25 @@ class TrainingError(AsrError):
     """A training that cannot continue for a reason outside its settings: the disk is full, a file is missing."""
 
 
+class RankError(TrainingError):
+    """A training over several processes (ranks) that stopped because one of them ended.
+
+    Parameters
+    ----------
+    message : str
+        Names the rank.
+    is_reported : bool
+        Whether another rank reports it, so that this one has nothing to say.
+    is_stuck : bool
+        Whether a connection to a machine that no longer answers is still open: the process may not end by itself.
+    """
+
+    def __init__(self, message: str, *, is_reported: bool = False, is_stuck: bool = False) -> None:
+        super().__init__(message)
+        self.is_reported = is_reported
+        self.is_stuck = is_stuck
+
+
 class DivergenceError(TrainingError):
     """A training whose loss or gradients are no longer finite."""
 

@@ -242,12 +242,21 @@ class Dropout(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator()
+        self.rows_of_batch: tuple[int, Any] | None = None
+        """the rows of the whole batch, and the numbers of those in the inputs, where several processes share a batch:
+        a row has the mask that it has in the whole batch"""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """(batch, steps, features) to the same shape; the identity outside training."""
         if not training or self.rate == 0:
             return inputs
-        kept = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator) >= self.rate
+        shape = ops.shape(inputs)
+        if self.rows_of_batch is None:
+            numbers = keras.random.uniform(shape, seed=self.seed_generator)
+        else:
+            rows, own = self.rows_of_batch
+            numbers = ops.take(keras.random.uniform((rows, *shape[1:]), seed=self.seed_generator), own, axis=0)
+        kept = numbers >= self.rate
         return ops.where(kept, inputs / (1 - self.rate), ops.zeros_like(inputs))
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:

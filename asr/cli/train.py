@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import show_composition, with_init
 from asr.cli.console import configure_logging, percent
+from asr.cli.streams import say
 from asr.cli.training_run import find_rate, train_run, with_run_dir
-from asr.errors import ConfigError
+from asr.errors import ConfigError, RankError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
 from asr.settings.yaml_text import to_yaml
@@ -41,6 +44,7 @@ EXAMPLES = """\
   asr train run_dir=runs/2026-05-04_13-22-07                    resumes an interrupted run
   asr train runs/first/config.yaml run_dir=runs/again           starts the same run in another folder
   asr train --config-dir my_conf experiment=mine                my_conf/experiment/mine.yaml, an experiment of your own
+  asr train data.train=train.jsonl data.hold_out=0.1 training.processes=4       four processes share every batch
   asr train experiment=smoke --multirun optimizer.learning_rate=1e-3,3e-4
   asr train experiment=smoke --multirun sweep=seeds hydra/launcher=joblib hydra.launcher.n_jobs=2
 """
@@ -77,10 +81,15 @@ def run(arguments: Sequence[str]) -> int:
     configure_logging(settings.log, split.flags)
     if settings.lr_finder:
         return _find_rate(settings)
-    result = train_run(settings)
+    try:
+        result = train_run(settings)
+    except RankError as error:
+        return _after_lost_rank(error)
+    if result.rank:  # the first one reports
+        return 0 if result.stopped_by is None else _stopped(result.stopped_by)
     if result.stopped_by is not None:
         _log.warning("stopped and saved; to resume: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
-        return 143 if result.stopped_by == signal.SIGTERM else 130
+        return _stopped(result.stopped_by)
     best = best_epoch(result.history)
     if settings.training.overfit:
         return _overfit_verdict(settings, best)
@@ -88,7 +97,26 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _stopped(by: int) -> int:
+    return 143 if by == signal.SIGTERM else 130
+
+
+def _after_lost_rank(error: RankError) -> int:
+    """Report that a rank has ended, unless another rank reports it."""
+    if not error.is_reported:
+        if not error.is_stuck:
+            raise error
+        say(f"asr: error: {error}")
+    if error.is_stuck:  # a connection to a machine that does not answer keeps the process from ending
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+    return 1
+
+
 def _find_rate(settings: TrainConfig) -> int:
+    if settings.training.processes > 1:
+        raise ConfigError("lr_finder=true runs in one process: add training.processes=1")
     from asr.training.run_folder import LR_FINDER_PICTURE
 
     curve = find_rate(settings)

@@ -48,11 +48,12 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
     earlier = read_settings(run_dir)
     names = names - {"run_dir", "log", "lr_finder"}
     if earlier and names <= flat_settings(earlier).keys():
-        # Missing settings are those of the run; given ones must be equal to them, except the number of epochs.
+        # Missing settings are those of the run; given ones must be equal to them, but for two that may change.
         before, now = flat_settings(earlier), flat_settings(settings)
-        if all(before[name] == now[name] for name in names - {"training.epochs"}):
+        if all(before[name] == now[name] for name in names - {"training.epochs", "training.processes"}):
             epochs = settings.training.epochs if "training.epochs" in names else earlier.training.epochs
-            training = replace(earlier.training, epochs=epochs)
+            processes = settings.training.processes if "training.processes" in names else earlier.training.processes
+            training = replace(earlier.training, epochs=epochs, processes=processes)
             return replace(earlier, log=settings.log, training=training, lr_finder=settings.lr_finder)
     check_settings_unchanged(run_dir, settings, names)
     return replace(settings, run_dir=str(run_dir))

@@ -90,6 +90,10 @@ class TrainingConfig:
     Weights, recurrent states and the CTC loss are always float32"""
     devices: int = field(default=1, metadata=at_least(1, at_most=1024))
     """devices of this machine that divide every batch between them (TensorFlow and JAX)"""
+    processes: int = field(default=1, metadata=at_least(1, at_most=65_536))
+    """processes that share every batch, the ranks of data-parallel training (PyTorch): started here, on the cores or
+    the GPUs of this machine, or by torchrun or Slurm on many. The result is the same but for rounding, and a run may be
+    resumed with another number"""
     jit_compile: bool = False
     """compile the whole training step with XLA (TensorFlow; JAX always does), not just the recurrence"""
     mmi_weight: float | None = field(default=None, metadata=between(0.0, 1.0))

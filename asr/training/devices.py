@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -108,7 +108,8 @@ class Devices:
             )
         else:
             raise ConfigError(
-                "training.devices above 1 needs KERAS_BACKEND=jax or tensorflow: Keras on PyTorch trains on one device"
+                "training.devices above 1 needs KERAS_BACKEND=jax or tensorflow: on PyTorch, training.processes trains "
+                "on several devices, with a process for each"
             )
 
     @property
@@ -193,7 +194,20 @@ class GuardedOptimizer(keras.optimizers.LossScaleOptimizer):  # type: ignore[mis
 
     By default, Keras on TensorFlow checks and clips the gradients of each replica before it adds them up, which differs
     from training on one device.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As Keras's.
+    sum_gradients : callable, optional
+        Adds up the gradients of several processes.
     """
+
+    def __init__(
+        self, *args: Any, sum_gradients: Callable[[Sequence[Any]], list[Any]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._sum_gradients = sum_gradients
 
     def build(self, var_list: Any) -> None:
         self.gradient_norm = self.add_variable(
@@ -213,6 +227,8 @@ class GuardedOptimizer(keras.optimizers.LossScaleOptimizer):  # type: ignore[mis
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         replicas = 1
+        if self._sum_gradients is not None:
+            grads = self._sum_gradients(grads)
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +14,16 @@ import numpy.typing as npt
 from keras import ops
 
 from asr.acoustic.denominator import Denominator
+from asr.acoustic.keras_layers import Dropout
 from asr.acoustic.keras_model import build_model, freeze_layers, write_weights
 from asr.acoustic.loss import BatchLoss, pack_targets, row_nats
 from asr.acoustic.outputs import CHARACTERS, PHONES, output_slices
 from asr.corpus.batching import Batch, collate
 from asr.settings.commands import TrainConfig
 from asr.settings.training import Precision
+from asr.training.batch_shares import BatchShare
 from asr.training.devices import Devices, GuardedOptimizer, resolve_precision, trace_once
+from asr.training.distributed import Ranks
 
 # The largest float16 is 65,504: the loss is scaled so that small gradients do not vanish, and the scale is raised again
 # after this many steps.
@@ -53,6 +57,8 @@ class Engine:
         Steps of the optimizer over which `averaged` averages the weights; 0 for none.
     denominators : mapping of str to Denominator, optional
         For lattice-free MMI, by the name of the output.
+    ranks : Ranks, optional
+        The processes that share every batch; this one alone by default.
 
     Raises
     ------
@@ -68,7 +74,9 @@ class Engine:
         phones: int = 0,
         average_steps: float = 0.0,
         denominators: Mapping[str, Denominator] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self._ranks = ranks or Ranks()
         precision = resolve_precision(settings.training.precision)
         settings = replace(settings, training=replace(settings.training, precision=precision))
         training, optimizer = settings.training, settings.optimizer
@@ -94,6 +102,7 @@ class Engine:
                 self._adam,
                 initial_scale=_FLOAT16_SCALE if half else 1.0,
                 dynamic_growth_steps=_FLOAT16_GROWTH if half else _NEVER,
+                sum_gradients=self._ranks.sum_gradients if self._ranks.count > 1 else None,
             )
             self._guard.build(self.model.trainable_variables)
             for layer in self.model.layers:
@@ -110,6 +119,7 @@ class Engine:
                 jit_compile="auto" if keras.backend.backend() == "jax" else training.jit_compile,
                 auto_scale_loss=False,
             )
+            self._dropouts = [layer for layer in self.model.layers if isinstance(layer, Dropout)]
             targets = "float32" if training.teacher else "int32"
             self._predict = trace_once(self.model, settings.features.mels, targets=targets)
             self._average_steps = average_steps
@@ -149,23 +159,32 @@ class Engine:
         }
         return {f"{part}/{number}": one for part, variables in parts.items() for number, one in enumerate(variables)}
 
-    def step(self, batch: Batch, step_symbols: int | None = None) -> Step:
+    def step(self, batch: Batch, step_symbols: int | None = None, *, share: BatchShare | None = None) -> Step:
         """Learn from a batch, unless its loss or gradients are not finite.
 
         Parameters
         ----------
         batch : Batch
+            The rows of this rank.
         step_symbols : int, optional
             Label symbols of all batches of this step of the optimizer, if there are several.
+        share : BatchShare, optional
+            What this rank has of the batch, if there are several ranks.
         """
-        targets = pack_targets(batch, self._settings.model, step_symbols)
+        symbols = share.symbols if share else int(batch.label_counts.sum())
+        total = symbols if share and step_symbols is None else step_symbols
+        targets = pack_targets(batch, self._settings.model, total)
+        if share:
+            for layer in self._dropouts:
+                layer.rows_of_batch = share.rows, share.own_rows
         arrays = (batch.frames, batch.frame_counts), targets
         self.model.reset_metrics()  # before Keras 3.15, the loss would be the mean over all batches so far
         with self._devices.scope():
             loss = self.model.train_on_batch(*self._devices.distribute(arrays))
         loss = float(np.asarray(loss[0] if isinstance(loss, list) else loss)) / self._settings.training.accumulate
+        loss = sum(self._ranks.gather(loss))
         if step_symbols is not None:
-            loss *= step_symbols / max(1, int(batch.label_counts.sum()))
+            loss *= step_symbols / max(1, symbols)
         fault = self._gradient_fault() or not np.isfinite(loss)
         if self._averages and not fault:
             self._average()
@@ -205,6 +224,22 @@ class Engine:
             write_weights(self.model, weights)
             for average, weight in zip(self._averages, self._weights, strict=False):
                 average.assign(_copied(weight))
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of the values of all variables."""
+        return {name: np.array(ops.convert_to_numpy(one)) for name, one in self.variables.items()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Give the variables the values of `state`."""
+        for name, variable in self.variables.items():
+            variable.assign(state[name])
+
+    def digest(self) -> bytes:
+        """A hash of the values of all variables."""
+        found = hashlib.sha256()
+        for one in self.variables.values():
+            found.update(np.ascontiguousarray(ops.convert_to_numpy(one)).tobytes())
+        return found.digest()
 
     def _assign(self, values: Sequence[npt.NDArray[np.float32]]) -> None:
         with self._devices.scope():

@@ -20,9 +20,13 @@ class EpochBar:
     batches_left : int
         Of this epoch and all later ones, to estimate the time left.
     epochs : int
+    is_shown : bool
+        False in a process that has nothing to show.
     """
 
-    def __init__(self, progress: Progress, *, batches: int, batches_left: int, epochs: int) -> None:
+    def __init__(
+        self, progress: Progress, *, batches: int, batches_left: int, epochs: int, is_shown: bool = True
+    ) -> None:
         self._progress = progress
         self._batches_left = batches_left
         self._done = 0
@@ -32,7 +36,7 @@ class EpochBar:
             initial=progress.batch,
             total=batches,
             unit="batch",
-            disable=None,
+            disable=None if is_shown else True,
             leave=False,
             bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt}{postfix}",
         )

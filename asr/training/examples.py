@@ -267,7 +267,9 @@ class Examples:
         needed = self._steps_needed[first] + self._steps_needed[second]
         return np.asarray(needed + np.where(self._between(first, second), between, 0), np.int32)
 
-    def prepare(self, planned: PlannedBatch, epoch: int, *, fixed_shape: bool = False) -> Prepared:
+    def prepare(
+        self, planned: PlannedBatch, epoch: int, *, fixed_shape: bool = False, may_be_empty: bool = False
+    ) -> Prepared:
         """Features and labels of some utterances, as they are in one epoch.
 
         Parameters
@@ -277,6 +279,8 @@ class Examples:
             Together with the seed and each utterance's index it decides the augmentation; the order of calls does not.
         fixed_shape : bool
             Whether to pad to the planned shape; otherwise to the longest utterance and label.
+        may_be_empty : bool
+            For a part of a batch: if it has no utterance, it gets one row that holds none.
 
         Returns
         -------
@@ -286,7 +290,7 @@ class Examples:
         Raises
         ------
         AudioError
-            If none of the recordings can be read.
+            If none of the recordings can be read, unless the part may be empty.
         """
         frames, labels, phones, taught, indices, left_out = [], [], [], [], [], []
         failure: AudioError | None = None
@@ -308,18 +312,41 @@ class Examples:
                 phones.append(spoken)
                 taught.append(posteriors)
                 indices.append(index)
-        if failure and not frames:
+        if failure and not frames and not may_be_empty:
             raise failure
+        is_empty = not frames
+        if is_empty:
+            silence = np.zeros((self._model.subsampling, self._log_mel.settings.mels), np.float32)
+            frames, labels, phones = [silence], [[]], [[]]
         batch = collate(
             frames,
             labels,
             planned.shape if fixed_shape else None,
             phones=None if self.phone_labels is None else phones,
         )
+        if is_empty:
+            batch = replace(batch, frame_counts=np.zeros_like(batch.frame_counts))
         if self._teacher:
             batch = replace(batch, teacher=self._teacher_rows(batch, taught))
         notes, self._notes = tuple(self._notes), []
         return Prepared(batch, tuple(indices), tuple(left_out), notes)
+
+    def pad(self, batch: Batch, frames: int) -> Batch:
+        """A batch whose rows are padded to so many frames, if they have fewer."""
+        rows, present, mels = batch.frames.shape
+        if frames <= present:
+            return batch
+        padded = np.zeros((rows, frames, mels), np.float32)
+        padded[:, :present] = batch.frames
+        teacher = batch.teacher
+        if teacher is not None:
+            assert self._teacher is not None
+            steps = teacher.shape[1]
+            teacher = np.zeros((rows, int(step_counts(frames, self._model)), self._teacher.width), np.float32)
+            teacher[:, :steps] = batch.teacher
+            for row in teacher:
+                self._teacher.place(row[steps:], [])
+        return replace(batch, frames=padded, teacher=teacher)
 
     def _taught(self, index: int, epoch: int) -> list[tuple[int, npt.NDArray[np.float32]]]:
         """The teacher's output for an utterance, and for the one that follows it in the same example, each with the

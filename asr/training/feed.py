@@ -28,11 +28,14 @@ class Feed:
         Processes; with 0 every batch is prepared when it is asked for.
     fixed_shapes : bool
         Whether batches are padded to the shapes of the plan.
+    may_be_empty : bool
+        Whether a batch may have no utterance, as the part that one of several ranks gets.
     """
 
-    def __init__(self, examples: Examples, *, workers: int, fixed_shapes: bool) -> None:
+    def __init__(self, examples: Examples, *, workers: int, fixed_shapes: bool, may_be_empty: bool = False) -> None:
         self._examples = examples
         self._fixed_shapes = fixed_shapes
+        self._may_be_empty = may_be_empty
         self._count = workers
         self._workers = Pool(_WORKER, examples)
         for _ in range(workers):
@@ -68,7 +71,9 @@ class Feed:
         if not self._count:
             for epoch, planned in jobs:
                 started = time.monotonic()
-                prepared = self._examples.prepare(planned, epoch, fixed_shape=self._fixed_shapes)
+                prepared = self._examples.prepare(
+                    planned, epoch, fixed_shape=self._fixed_shapes, may_be_empty=self._may_be_empty
+                )
                 self.waited_seconds += time.monotonic() - started
                 yield prepared
             return
@@ -93,7 +98,7 @@ class Feed:
 
     def _prepare(self, planned: PlannedBatch, epoch: int) -> Prepared:
         try:
-            prepared: Prepared = self._workers.ask((planned, epoch, self._fixed_shapes))
+            prepared: Prepared = self._workers.ask((planned, epoch, self._fixed_shapes, self._may_be_empty))
         except ChildEndedError as error:
             raise TrainingError(
                 f"a process that prepares batches has ended ({error}): if memory ran out, lower training.workers; "

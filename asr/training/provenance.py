@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -25,8 +25,15 @@ from asr.settings.commands import TrainConfig
 _PACKAGES = ("asr", "keras", "tensorflow", "jax", "torch", "numpy", "librosa", "soundfile", "soxr", "onnx")
 
 
-def record_start(path: Path, settings: TrainConfig) -> None:
+def record_start(path: Path, settings: TrainConfig, *, ranks: Sequence[str] = ()) -> None:
     """Add an entry to the record of a run, each time that it is started or continued.
+
+    Parameters
+    ----------
+    path : Path
+    settings : TrainConfig
+    ranks : sequence of str, optional
+        Where each rank runs, if there are several.
 
     Raises
     ------
@@ -56,6 +63,7 @@ def record_start(path: Path, settings: TrainConfig) -> None:
             "machine": {**describe_machine(), "accelerators": _accelerators()},
             "manifests": manifests,
             "init": _init_files(settings.init),
+            **({"ranks": list(ranks)} if len(ranks) > 1 else {}),
         }
     )
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())

@@ -154,6 +154,23 @@ class Recorder:
             tracker.conclude(files)
 
 
+class NoRecorder(Recorder):
+    """Of a rank other than the first: it records nothing."""
+
+    def begin(self, progress: Progress) -> None:
+        pass
+
+    def epoch(
+        self,
+        history: Sequence[EpochRecord],
+        *,
+        batches: int,
+        examples: Sequence[tuple[str, str, str]] = (),
+        spectrogram: Frames | None = None,
+    ) -> None:
+        pass
+
+
 def epoch_message(record: EpochRecord, epochs: int) -> str:
     """A line on an epoch: losses, error rates, seconds."""
     is_start = record.epoch == 0

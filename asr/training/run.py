@@ -22,8 +22,9 @@ import itertools
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,9 +39,11 @@ from asr.errors import AudioError, ConfigError, DivergenceError, TrainingError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
 from asr.settings.training import Precision
+from asr.training.batch_shares import BatchShare, agree_on_batch, join_parts, rows_of
 from asr.training.checkpoints import Progress, read_progress
 from asr.training.compilation import CompilationTimer
 from asr.training.devices import precision_warning, resolve_precision
+from asr.training.distributed import Ranks
 from asr.training.engine import Engine, Step
 from asr.training.epoch_bar import EpochBar
 from asr.training.epoch_record import EpochRecord
@@ -50,7 +53,8 @@ from asr.training.finetune import check_fits
 from asr.training.plan import TrainingPlan
 from asr.training.preflight import Corpus, read_corpus
 from asr.training.provenance import record_bundles, record_start
-from asr.training.record import Recorder, log_blank_plateau, log_data
+from asr.training.rank_processes import launched_place, started_ranks
+from asr.training.record import NoRecorder, Recorder, log_blank_plateau, log_data
 from asr.training.run_folder import (
     BEST,
     CHECKPOINTS,
@@ -59,6 +63,7 @@ from asr.training.run_folder import (
     HELD_OUT,
     LAST,
     PROVENANCE,
+    changed_settings,
     check_run_folder,
     check_settings_unchanged,
     disk_errors_explained,
@@ -66,7 +71,7 @@ from asr.training.run_folder import (
     read_settings,
     write_settings,
 )
-from asr.training.save import Saver
+from asr.training.save import NoSaver, Saver
 from asr.training.schedules import LearningRates, plateau_scale
 from asr.training.setup import make_engine
 from asr.training.stop import StopRequest
@@ -90,6 +95,8 @@ class TrainingResult:
     """the bundle of the epoch with the lowest character error rate on the validation set; None before the first"""
     stopped_by: int | None
     """the number of the signal that stopped the run early (`signal.SIGINT` for Ctrl-C); None if the run is complete"""
+    rank: int = 0
+    """the number of this process among those that shared the training; 0 wrote the files"""
 
 
 def train(
@@ -102,6 +109,9 @@ def train(
 
     Ctrl-C (SIGINT) or SIGTERM stops after the present batch and saves a checkpoint; a second Ctrl-C stops at once.
 
+    With `training.processes` above 1, this process is rank 0 and starts the others; in a process that torchrun, Slurm
+    or Ray Train has started, it is the rank that the launcher gave it, and all ranks must make the same call.
+
     Parameters
     ----------
     settings : TrainConfig
@@ -109,11 +119,11 @@ def train(
         alphabet must be those of that bundle.
     run_dir : str or Path, optional
         The folder of the run, instead of `settings.run_dir`; by default a new one, `runs/<date>_<time>`. If it holds a
-        run, that is continued from its newest checkpoint, which needs the same settings; `training.epochs` alone may
-        differ, and extends a finished run.
+        run, that is continued from its newest checkpoint, which needs the same settings. `training.epochs` may differ,
+        and extends a finished run, and so may `training.processes`.
     watch : callable, optional
-        Called with the record of every epoch once it is saved. An exception that it raises ends the training, which can
-        be continued later.
+        Called with the record of every epoch once it is saved, by rank 0 alone. An exception that it raises ends the
+        training, which can be continued later.
 
     Returns
     -------
@@ -132,6 +142,8 @@ def train(
         If more than `training.skip_batches` batches had a loss or gradients that were not finite.
     TrainingError
         If the folder can no longer be written to. What was saved is kept, and the run can be continued.
+    RankError
+        If one of several ranks ends: it is named, and all others end too. The run can be continued.
 
     Examples
     --------
@@ -150,24 +162,73 @@ def train(
     """
     folder = typed_path(run_dir or settings.run_dir or f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     settings = replace(settings, run_dir=str(folder))
+    place = launched_place(settings)
+    if place is None:  # before other ranks are started
+        _check_folder(folder, settings)
+    with started_ranks(settings, place) as ranks:
+        return train_on(ranks, settings, watch=watch)
+
+
+def _check_folder(folder: Path, settings: TrainConfig) -> None:
+    """Refuse a folder that holds something else, or a run with other settings."""
     check_run_folder(folder)
     if settings.lr_finder:
         raise ConfigError("lr_finder=true does not train: call asr.training.rate_finder.find_learning_rate")
-    earlier = read_settings(folder)
     check_settings_unchanged(folder, settings)
-    corpus = read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
-    stop = StopRequest()
-    with locked(folder), disk_errors_explained(folder), stop.handling_signals():
-        if (folder / CONFIG).exists() and not (folder / CHECKPOINTS).exists():
-            _log.info("%s holds no checkpoint yet: starting from the beginning", folder)
-        leg = _present_leg(folder, settings, earlier)
-        write_settings(folder, settings)
-        _log.info("run directory: %s", folder)
+
+
+def train_on(
+    ranks: Ranks, settings: TrainConfig, *, watch: Callable[[EpochRecord], object] | None = None
+) -> TrainingResult:
+    """Train as one of some ranks that have joined; arguments, result and errors as of `train`."""
+    settings = _common_settings(ranks, settings)
+    folder, stop = typed_path(settings.run_dir or ""), StopRequest()
+
+    def begin() -> Corpus:
+        _check_folder(folder, settings)
+        return read_corpus(settings)  # before the folder is made: bad data leaves nothing behind
+
+    corpus = ranks.from_first(begin)
+    lock = locked(folder) if ranks.is_first else nullcontext()
+    with lock, disk_errors_explained(folder), stop.handling_signals():
+        leg = ranks.from_first(lambda: _open_folder(folder, settings))
         if settings.training.overfit:
             settings, corpus = choose_overfit(settings, corpus)
-        history = _train(settings, folder, corpus, stop, leg, watch)
+        history, stopped_by = _train(settings, folder, corpus, stop, leg, watch, ranks)
     best = folder / BEST
-    return TrainingResult(folder, tuple(history), best if best.is_dir() else None, stop.signal)
+    return TrainingResult(folder, tuple(history), best if best.is_dir() else None, stopped_by, ranks.rank)
+
+
+def _common_settings(ranks: Ranks, settings: TrainConfig) -> TrainConfig:
+    """The settings of rank 0, which those of all others must equal.
+
+    Raises
+    ------
+    ConfigError
+        Naming the rank and the settings that differ.
+    """
+    if ranks.count == 1:
+        return settings
+    every = ranks.gather(settings)
+    for rank, other in enumerate(every):
+        changed = changed_settings(every[0], replace(other, run_dir=every[0].run_dir))
+        if changed:
+            name, (before, now) = next(iter(changed.items()))
+            raise ConfigError(
+                f"rank {rank} ({ranks.places[rank]}) has other settings than rank 0: {name} is {now} there and "
+                f"{before} on rank 0. Start the same command on all ranks"
+            )
+    return every[0]
+
+
+def _open_folder(folder: Path, settings: TrainConfig) -> Progress:
+    """Write the settings to the folder of a run; returns where its plan begins."""
+    if (folder / CONFIG).exists() and not (folder / CHECKPOINTS).exists():
+        _log.info("%s holds no checkpoint yet: starting from the beginning", folder)
+    leg = _present_leg(folder, settings, read_settings(folder))
+    write_settings(folder, settings)
+    _log.info("run directory: %s", folder)
+    return leg
 
 
 def _present_leg(run_dir: Path, settings: TrainConfig, earlier: TrainConfig | None) -> Progress:
@@ -206,14 +267,22 @@ def _train(
     stop: StopRequest,
     leg: Progress,
     watch: Callable[[EpochRecord], object] | None,
-) -> list[EpochRecord]:
-    """Make what a run consists of, and train until it is complete or stopped; returns the history."""
+    ranks: Ranks,
+) -> tuple[list[EpochRecord], int | None]:
+    """Make what a run consists of, and train until it is complete or stopped.
+
+    Returns
+    -------
+    history : list of EpochRecord
+    stopped_by : int or None
+        The signal that stopped it.
+    """
     training = settings.training
     init = load_bundle(settings.init) if settings.init else None
     if init:
         check_fits(settings, init)
     teacher = load_teacher(settings)
-    data = make_training_data(settings, corpus, init, teacher)
+    data = make_training_data(settings, corpus, init, teacher, ranks=ranks)
     frames_per_second = 1 / settings.features.hop_seconds
     plan = TrainingPlan(
         data.train,
@@ -230,28 +299,41 @@ def _train(
     if message := precision_warning(precision):
         _log.warning("%s", message)
     if precision is Precision.auto:
-        _log.info("precision: %s, which is the faster one here (training.precision=auto)", resolve_precision(precision))
+        precision = ranks.from_first(lambda: resolve_precision(precision))
+        _log.info("precision: %s, which is the faster one here (training.precision=auto)", precision)
+    if ranks.count > 1:
+        _log.info("%d processes share every batch: %s", ranks.count, _places(ranks.places))
+        settings = replace(settings, training=replace(training, precision=precision))
     selection = make_selection(settings, corpus, init or teacher)
     # The feed is made before the engine, so that its processes start while the network is built.
     with (
-        Feed(data.train, workers=training.workers, fixed_shapes=fixed_shapes) as feed,
-        Recorder(run_dir, settings, selection.label) as recorder,
+        Feed(data.train, workers=training.workers, fixed_shapes=fixed_shapes, may_be_empty=ranks.count > 1) as feed,
+        (Recorder if ranks.is_first else NoRecorder)(run_dir, settings, selection.label) as recorder,
     ):
         average_steps = training.average_epochs * plan.steps_per_epoch
-        engine = make_engine(settings, corpus, data, average_steps=average_steps, init=init, teacher=teacher)
+        engine = make_engine(
+            settings, corpus, data, average_steps=average_steps, init=init, teacher=teacher, ranks=ranks
+        )
         run = _Run(
             settings, run_dir, corpus, data, plan, valid_plan.epoch(0),
             engine=engine, feed=feed, recorder=recorder, init=init, teacher=teacher, selection=selection, leg=leg,
-            fixed_shapes=fixed_shapes,
+            fixed_shapes=fixed_shapes, ranks=ranks,
         )  # fmt: skip
         run.start()
-        while not run.finished and stop.signal is None:
+        run.agree_to_stop(stop)
+        while not run.finished and run.stopped_by is None:
             run.epoch(stop)
-            if watch is not None and run.progress.batch == 0:
+            if watch is not None and ranks.is_first and run.progress.batch == 0:
                 watch(run.progress.history[-1])
-        if stop.signal is None:
+        if run.stopped_by is None and ranks.is_first:
             run.conclude()
-    return run.progress.history
+    return run.progress.history, stop.signal if ranks.count == 1 else run.stopped_by
+
+
+def _places(places: Sequence[str]) -> str:
+    """Where ranks run, in a few words."""
+    machines = Counter(place.rpartition(" on ")[2] for place in places)
+    return ", ".join(f"{count} on {name}" for name, count in machines.items())
 
 
 class _Run:
@@ -274,8 +356,12 @@ class _Run:
         selection: Selection,
         leg: Progress,
         fixed_shapes: bool,
+        ranks: Ranks,
     ) -> None:
         self._leg = leg
+        self._ranks = ranks
+        self.stopped_by: int | None = None
+        """the signal that ends the run, which any rank may have got"""
         self.progress = Progress(planned_epochs=leg.planned_epochs)
         self._settings = settings
         self._run_dir = run_dir
@@ -292,7 +378,7 @@ class _Run:
         self._rates = LearningRates(settings.optimizer, plan.steps)
         self._held_out = bool(settings.data.hold_out) and not settings.training.overfit
         self._valid_names = [str(run_dir / HELD_OUT)] if self._held_out else list(settings.data.valid)
-        self._saver = Saver(
+        self._saver = (Saver if ranks.is_first else NoSaver)(
             run_dir, engine, settings=settings, corpus=corpus, examples=data.train, log_mel=data.log_mel,
             valid_names=self._valid_names, init=init, teacher=teacher, decoder_label=selection.label,
         )  # fmt: skip
@@ -320,9 +406,10 @@ class _Run:
         TrainingError
             If settings or data plan other batches than when the checkpoint was written.
         """
-        record_start(self._run_dir / PROVENANCE, self._settings)
-        if self._held_out:
-            write_manifest(self._run_dir / HELD_OUT, self._corpus.valid)
+        if self._ranks.is_first:
+            record_start(self._run_dir / PROVENANCE, self._settings, ranks=self._ranks.places)
+            if self._held_out:
+                write_manifest(self._run_dir / HELD_OUT, self._corpus.valid)
         log_data(
             self._corpus,
             self._settings,
@@ -330,7 +417,7 @@ class _Run:
             held_out=self._held_out,
             decoder_label=self._selection.label,
         )
-        progress = self._saver.restore()
+        progress = self._restore()
         if progress:
             progress = replace(
                 progress,
@@ -351,7 +438,31 @@ class _Run:
         if self._is_fine_tuning and not progress:
             self._record_starting_model()
         # One iterator for all epochs: the first batches of the next are prepared while this one is validated.
-        self._batches = self._feed.batches(self._plan.batches_from(self.progress.batches))
+        self._batches = self._feed.batches(
+            (epoch, rows_of(planned, self._ranks)) for epoch, planned in self._plan.batches_from(self.progress.batches)
+        )
+
+    def _restore(self) -> Progress | None:
+        """The position of the newest checkpoint, whose state the engine gets on every rank."""
+        if self._ranks.count == 1:
+            return self._saver.restore()
+        progress = self._ranks.from_first(lambda: (self._saver.restore(),))[0]
+        if progress:
+            self._share_state()
+        return progress
+
+    def _share_state(self) -> None:
+        """Give every rank the state of the first."""
+        self._engine.restore(self._ranks.from_first(self._engine.state))
+
+    def _check_same_weights(self) -> None:
+        """Give all ranks the state of the first where processors that round differently have let them drift apart."""
+        if self._ranks.count > 1 and len(set(self._ranks.gather(self._engine.digest()))) > 1:
+            _log.warning(
+                "the ranks no longer have the same weights to the last bit, as on processors of different kinds: all "
+                "continue with those of rank 0"
+            )
+            self._share_state()
 
     def _record_starting_model(self) -> None:
         """Validate the model before the first step, as epoch 0: the baseline of a fine-tuning."""
@@ -364,6 +475,10 @@ class _Run:
         self._recorder.epoch(self.progress.history, batches=0, examples=validated.examples)
         self._save_checkpoint()
 
+    def agree_to_stop(self, stop: StopRequest) -> None:
+        """Stop on all ranks, after the same batch, if one has got a signal."""
+        self.stopped_by = next((one for one in self._ranks.gather(stop.signal) if one is not None), None)
+
     def epoch(self, stop: StopRequest) -> None:
         """Train the rest of the present epoch; if that completes it, validate and record it."""
         progress = self.progress
@@ -373,15 +488,18 @@ class _Run:
             batches=batches,
             batches_left=self._plan.total - progress.batches,
             epochs=self._settings.training.epochs,
+            is_shown=self._ranks.is_first,
         )
         try:
             self._train_batches(batches - progress.batch, bar, stop)
         finally:
             bar.close()
         if progress.batch == batches:
+            self._check_same_weights()
             self._save_checkpoint()  # before validation, so that an error there does not lose the epoch
             self._end_epoch()
         self._save_checkpoint()
+        self.agree_to_stop(stop)
 
     def _train_batches(self, count: int, bar: EpochBar, stop: StopRequest) -> None:
         progress = self.progress
@@ -394,12 +512,13 @@ class _Run:
                 len(self._plan.buckets),
             )
         for prepared in itertools.islice(self._batches, count):
-            for message in prepared.left_out:
+            prepared, share = self._share(prepared)
+            for message in share.left_out:
                 _log.warning("left out of a batch: %s", message)
-            for message in prepared.notes:
+            for message in share.notes:
                 _log.warning("%s", message)
             step_started = time.monotonic()
-            step, rate = self._step(prepared, scale)
+            step, rate = self._step(prepared, share, scale)
             self._compilation.add(prepared.batch.frames.shape, time.monotonic() - step_started)
             seconds, waited = time.monotonic() - started, self._feed.waited_seconds - waited_before
             self._recorder.batch(
@@ -412,30 +531,47 @@ class _Run:
             )
             progress.seconds, progress.waited = seconds, waited
             bar.advance()
-            if stop.signal is not None:
+            self.agree_to_stop(stop)
+            if self.stopped_by is not None:
                 break
             if self._saver.checkpoint_due:
                 self._save_checkpoint()
         if report := self._compilation.report():
             _log.info("%s", report)
 
-    def _step(self, prepared: Prepared, scale: float) -> tuple[Step, float]:
+    @property
+    def _planned(self) -> PlannedBatch:
+        """The present batch."""
+        return self._plan.epoch(self.progress.epoch)[self.progress.batch]
+
+    def _share(self, prepared: Prepared) -> tuple[Prepared, BatchShare]:
+        """A batch, or this rank's part of it, and what the ranks have of it together."""
+        if self._ranks.count > 1:
+            return agree_on_batch(self._ranks, self._planned, prepared, self._data.train)
+        rows = len(prepared.batch.frames)
+        symbols = int(prepared.batch.label_counts.sum())
+        return prepared, BatchShare(len(prepared.indices), np.arange(rows), symbols, prepared.left_out, prepared.notes)
+
+    def _step(self, prepared: Prepared, share: BatchShare, scale: float) -> tuple[Step, float]:
         """Learn from a batch and count it; returns the step and its learning rate."""
         progress, accumulate = self.progress, self._settings.training.accumulate
         number = progress.batches // accumulate
         rate = self._rates(number, scale)
         self._engine.learning_rate = rate
-        step = self._engine.step(prepared.batch, self._plan.step_symbols(number) if accumulate > 1 else None)
+        step = self._engine.step(
+            prepared.batch,
+            self._plan.step_symbols(number) if accumulate > 1 else None,
+            share=share if self._ranks.count > 1 else None,
+        )
         if step.fault:
             self._skip(prepared)
         else:
-            symbols = int(prepared.batch.label_counts.sum())
-            progress.nats += step.loss * symbols
-            progress.symbols += symbols
+            progress.nats += step.loss * share.symbols
+            progress.symbols += share.symbols
         progress.batch += 1
         progress.batches += 1
-        progress.utterances += len(prepared.indices)
-        progress.left_out += len(prepared.left_out)
+        progress.utterances += share.rows
+        progress.left_out += len(share.left_out)
         return step, rate
 
     def _skip(self, prepared: Prepared) -> None:
@@ -443,8 +579,13 @@ class _Run:
         progress, allowed = self.progress, self._settings.training.skip_batches
         progress.skipped += 1
         nats = self._engine.nats(prepared.batch, self._engine.logits(prepared.batch))
-        rows = [self._data.train.utterances[index].id for index in prepared.indices]
-        bad = [identity for identity, value in zip(rows, nats, strict=False) if not np.isfinite(value)]
+        not_finite = {index for index, value in zip(prepared.indices, nats, strict=False) if not np.isfinite(value)}
+        if self._ranks.count > 1:
+            parts = self._ranks.gather((prepared, not_finite))
+            prepared = join_parts(self._planned, [part for part, _ in parts])
+            not_finite = set().union(*(one for _, one in parts))
+        names = {index: self._data.train.utterances[index].id for index in prepared.indices}
+        rows, bad = names.values(), [name for index, name in names.items() if index in not_finite]
         what = f"the loss of {', '.join(bad)}" if bad else f"a gradient of {', '.join(rows)}"
         path = self._saver.batch(prepared, progress)
         message = f"{what} is not finite (epoch {progress.epoch + 1}, batch {progress.batch + 1}); saved as {path}"
@@ -499,6 +640,7 @@ class _Run:
             model=self._settings.model,
             fixed_shapes=self._fixed_shapes,
             shown=self._settings.tracking.examples,
+            ranks=self._ranks,
         )
 
     def _keep(self, validated: Validated, *, epoch: int) -> None:
@@ -511,7 +653,7 @@ class _Run:
 
     def _spectrogram(self) -> Frames | None:
         """Features of the first utterance in this epoch, for TensorBoard; None if that is off or it is unreadable."""
-        if not self._settings.tracking.tensorboard:
+        if not self._settings.tracking.tensorboard or not self._ranks.is_first:
             return None
         with suppress(AudioError):  # which was logged when the recording was needed
             return self._data.train.show(0, self.progress.epoch).after

@@ -28,7 +28,7 @@ SWEEP_OUTCOME = "sweep_run.json"
 _LOCK = ".lock"
 _BEFORE_A_RUN = {SWEEP_OUTCOME, LR_FINDER_PICTURE, LR_FINDER_TABLE}
 """may be in a folder without a run"""
-_MAY_CHANGE = {"log", "training.epochs", "lr_finder"}
+_MAY_CHANGE = {"log", "training.epochs", "training.processes", "lr_finder"}
 _SHOWN = 10
 """of the settings that differ"""
 
@@ -92,7 +92,7 @@ def flat_settings(settings: Any, prefix: str = "") -> dict[str, Any]:
 def check_settings_unchanged(run_dir: Path, settings: TrainConfig, given: Collection[str] = ()) -> None:
     """Refuse to continue the run in a folder, if there is one, with other settings than it has.
 
-    The style of messages and the number of epochs may differ.
+    The style of messages, the number of epochs and that of processes may differ.
 
     Parameters
     ----------
@@ -131,12 +131,12 @@ def changed_settings(earlier: TrainConfig, settings: TrainConfig) -> dict[str, t
 
 
 def write_settings(run_dir: Path, settings: TrainConfig) -> None:
-    """Write the settings of a new run, or of one that continues with another number of epochs."""
+    """Write the settings of a new run, or of one that continues with another number of epochs or processes."""
     earlier = read_settings(run_dir)
     if earlier is None:
         write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
-    elif earlier.training.epochs != settings.training.epochs:
-        training = replace(earlier.training, epochs=settings.training.epochs)
+    elif earlier.training != settings.training:
+        training = replace(earlier.training, epochs=settings.training.epochs, processes=settings.training.processes)
         write_atomically(run_dir / CONFIG, to_yaml(replace(earlier, training=training)).encode("utf-8"))
 
 

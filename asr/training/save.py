@@ -173,7 +173,7 @@ class Saver:
             overwrite=True,  # within the folder of the run, where a damaged bundle may be
         )
 
-    def batch(self, prepared: Prepared, progress: Progress) -> Path:
+    def batch(self, prepared: Prepared, progress: Progress) -> Path | None:
         """Save a batch and the present weights, for `scripts/research/replay_batch.py`; returns the file."""
         path = self._run_dir / NON_FINITE / f"epoch{progress.epoch + 1}-batch{progress.batch + 1}.npz"
         batch, buffer = prepared.batch, io.BytesIO()
@@ -189,6 +189,29 @@ class Saver:
         )
         write_atomically(path, buffer.getvalue())
         return path
+
+
+class NoSaver(Saver):
+    """Of a rank other than the first: it saves nothing."""
+
+    def restore(self) -> Progress | None:
+        return None
+
+    @property
+    def checkpoint_due(self) -> bool:
+        return False
+
+    def checkpoint(self, progress: Progress) -> None:
+        pass
+
+    def epoch_weights(self, history: Sequence[EpochRecord], epoch: int) -> None:
+        pass
+
+    def bundle(self, name: str, score: Score, *, epoch: int, averaged: Sequence[int] = ()) -> None:
+        pass
+
+    def batch(self, prepared: Prepared, progress: Progress) -> Path | None:
+        return None
 
 
 def _origin(bundle: Bundle | None) -> dict[str, Any] | None:

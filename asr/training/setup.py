@@ -7,6 +7,7 @@ import logging
 from asr.acoustic.keras_model import read_weights
 from asr.bundle import Bundle
 from asr.settings.commands import TrainConfig
+from asr.training.distributed import Ranks
 from asr.training.engine import Engine
 from asr.training.finetune import initial_weights
 from asr.training.preflight import Corpus
@@ -23,6 +24,7 @@ def make_engine(
     average_steps: float,
     init: Bundle | None,
     teacher: Bundle | None = None,
+    ranks: Ranks | None = None,
 ) -> Engine:
     """An engine with random weights, those of a bundle, or what fits of a teacher's; arguments as for `Engine`."""
     engine = Engine(
@@ -31,6 +33,7 @@ def make_engine(
         phones=corpus.phones.size if corpus.phones else 0,
         average_steps=average_steps,
         denominators=make_denominators(settings, corpus, data.train) or None,
+        ranks=ranks,
     )
     if init:
         weights, message = initial_weights(init, read_weights(engine.model), corpus.alphabet, corpus.phones)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from asr.acoustic.denominator import Denominator, symbol_ngrams
 from asr.acoustic.outputs import CHARACTERS, CHARACTERS_MMI, PHONES
 from asr.audio.augment import Augmenter
-from asr.audio.features import LogMel
+from asr.audio.features import Frames, LogMel
 from asr.bundle import Bundle
 from asr.corpus.manifest import Utterance
 from asr.settings.augment import AugmentConfig
 from asr.settings.commands import TrainConfig
 from asr.settings.features import Normalization
 from asr.text.alphabet import BLANK
+from asr.training.distributed import Ranks
 from asr.training.examples import Examples, corpus_statistics
 from asr.training.preflight import Corpus
 from asr.training.teacher import Teacher, make_teacher
@@ -35,7 +36,12 @@ class TrainingData:
 
 
 def make_training_data(
-    settings: TrainConfig, corpus: Corpus, init: Bundle | None, teacher: Bundle | None = None
+    settings: TrainConfig,
+    corpus: Corpus,
+    init: Bundle | None,
+    teacher: Bundle | None = None,
+    *,
+    ranks: Ranks | None = None,
 ) -> TrainingData:
     """The examples of a corpus.
 
@@ -47,6 +53,8 @@ def make_training_data(
         Whose mel filters, mean and standard deviation are used, if a training begins from one.
     teacher : Bundle, optional
         Of `training.teacher`.
+    ranks : Ranks, optional
+        The processes of the training: the first alone reads recordings for the mean and standard deviation.
 
     Raises
     ------
@@ -76,19 +84,24 @@ def make_training_data(
     else:
         log_mel = LogMel.from_librosa(settings.features)
         if settings.features.normalization in (Normalization.corpus, Normalization.running):
-            # Without their labels, which may fit at a lower speed alone.
-            sounds = Examples(
-                [replace(one, text="") for one in corpus.train],
-                corpus.alphabet,
-                log_mel,
-                settings.model,
-                cache_dir=settings.data.cache_dir,
-            )
-            mean, deviation = corpus_statistics(sounds, seed=settings.training.seed)
+            mean, deviation = (ranks or Ranks()).from_first(lambda: _statistics(settings, corpus, log_mel))
             log_mel = replace(log_mel, mean=mean, deviation=deviation)
     augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
     made = make_teacher(settings, corpus, teacher) if teacher else None
     return TrainingData(examples(corpus.train, augmenter, made), examples(corpus.valid), log_mel)
+
+
+def _statistics(settings: TrainConfig, corpus: Corpus, log_mel: LogMel) -> tuple[Frames, Frames]:
+    """Mean and standard deviation of every mel band of the training set."""
+    # Without their labels, which may fit at a lower speed alone.
+    sounds = Examples(
+        [replace(one, text="") for one in corpus.train],
+        corpus.alphabet,
+        log_mel,
+        settings.model,
+        cache_dir=settings.data.cache_dir,
+    )
+    return corpus_statistics(sounds, seed=settings.training.seed)
 
 
 def describe_loss(settings: TrainConfig) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tqdm import tqdm
 
@@ -18,6 +18,8 @@ from asr.settings.commands import TrainConfig
 from asr.settings.decoding import BeamConfig, GreedyConfig
 from asr.settings.model import ModelConfig
 from asr.text.alphabet import BLANK
+from asr.training.batch_shares import rows_of
+from asr.training.distributed import Ranks
 from asr.training.engine import Engine
 from asr.training.examples import Examples
 from asr.training.finetune import kept_decoder
@@ -80,6 +82,7 @@ def validate(
     model: ModelConfig,
     fixed_shapes: bool,
     shown: int,
+    ranks: Ranks | None = None,
 ) -> Validated:
     """Decode the whole validation set, and measure loss and error rates.
 
@@ -97,31 +100,31 @@ def validate(
         Whether batches are padded to the planned shapes.
     shown : int
         About how many utterances to return as examples.
+    ranks : Ranks, optional
+        The processes that share the batches; each gets the measures of all.
 
     Raises
     ------
     TrainingError
         If a recording can no longer be read.
     """
+    ranks = ranks or Ranks()
+    mine = [
+        _measure_batch(engine, examples, rows_of(planned, ranks), selection, model, fixed_shapes)
+        for planned in tqdm(plan, "validating", unit="batch", disable=None if ranks.is_first else True, leave=False)
+    ]
+    # Batch after batch, so that the sums are those of a single rank but for the rounding within a batch.
+    measured = [part for of_batch in zip(*ranks.gather(mine), strict=True) for part in of_batch]
     texts = [""] * len(examples.utterances)
     nats = symbols = 0.0
     blanks = all_steps = 0
-    for planned in tqdm(plan, "validating", unit="batch", disable=None, leave=False):
-        prepared = examples.prepare(planned, 0, fixed_shape=fixed_shapes)
-        if prepared.left_out:
-            raise TrainingError(f"a validation recording can no longer be read: {prepared.left_out[0]}")
-        batch = prepared.batch
-        logits = engine.logits(batch)
-        steps = step_counts(batch.frame_counts, model)
-        nats += float(engine.nats(batch, logits).sum())
-        symbols += float(batch.label_counts.sum())
-        found = log_softmax(logits if selection.output == CHARACTERS else engine.logits(batch, selection.output))
-        rows = [one[:count] for one, count in zip(found, steps[: len(prepared.indices)], strict=False)]
-        for index, hypotheses in zip(prepared.indices, selection.decoder.decode(rows), strict=True):
-            texts[index] = hypotheses[0].text
-        for one, count in zip(logits, steps[: len(prepared.indices)], strict=False):
-            blanks += int((one[:count].argmax(axis=-1) == BLANK).sum())
-            all_steps += int(count)
+    for part in measured:
+        nats += part.nats
+        symbols += part.symbols
+        blanks += part.blanks
+        all_steps += part.steps
+        for index, text in part.texts.items():
+            texts[index] = text
     references = [one.text or "" for one in examples.utterances]
     # Spread over the whole set.
     stride = max(1, len(texts) // max(1, shown))
@@ -132,3 +135,45 @@ def validate(
         blank_share=blanks / max(all_steps, 1),
         examples=list(itertools.islice(shown_rows, 0, None, stride))[:shown],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Measures of some rows of a batch."""
+
+    nats: float = 0.0
+    symbols: float = 0.0
+    blanks: int = 0
+    steps: int = 0
+    texts: dict[int, str] = field(default_factory=dict)
+    """by the number of the utterance"""
+
+
+def _measure_batch(
+    engine: Engine,
+    examples: Examples,
+    planned: PlannedBatch,
+    selection: Selection,
+    model: ModelConfig,
+    fixed_shapes: bool,
+) -> _Measured:
+    if not planned.indices:  # of a batch with fewer rows than ranks
+        return _Measured()
+    texts: dict[int, str] = {}
+    blanks = all_steps = 0
+    prepared = examples.prepare(planned, 0, fixed_shape=fixed_shapes)
+    if prepared.left_out:
+        raise TrainingError(f"a validation recording can no longer be read: {prepared.left_out[0]}")
+    batch = prepared.batch
+    logits = engine.logits(batch)
+    steps = step_counts(batch.frame_counts, model)
+    nats = float(engine.nats(batch, logits).sum())
+    symbols = float(batch.label_counts.sum())
+    found = log_softmax(logits if selection.output == CHARACTERS else engine.logits(batch, selection.output))
+    rows = [one[:count] for one, count in zip(found, steps[: len(prepared.indices)], strict=False)]
+    for index, hypotheses in zip(prepared.indices, selection.decoder.decode(rows), strict=True):
+        texts[index] = hypotheses[0].text
+    for one, count in zip(logits, steps[: len(prepared.indices)], strict=False):
+        blanks += int((one[:count].argmax(axis=-1) == BLANK).sum())
+        all_steps += int(count)
+    return _Measured(nats, symbols, blanks, all_steps, texts)
