@@ -558,11 +558,11 @@ class _Run:
         number = progress.batches // accumulate
         rate = self._rates(number, scale)
         self._engine.learning_rate = rate
-        step = self._engine.step(
-            prepared.batch,
-            self._plan.step_symbols(number) if accumulate > 1 else None,
-            share=share if self._ranks.count > 1 else None,
-        )
+        step_symbols = self._plan.step_symbols(number) if accumulate > 1 else None
+        if self._ranks.count > 1:
+            step = self._engine.step(prepared.batch, step_symbols, share=share)
+        else:
+            step = self._engine.step(prepared.batch, step_symbols)
         if step.fault:
             self._skip(prepared)
         else:
