@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         OutputError,
         PoolClosedError,
         PoolFullError,
+        RankError,
         TrainingError,
         WorkerEndedError,
     )
@@ -81,6 +82,7 @@ _HOMES = {
     "OutputError": "asr.errors",
     "PoolClosedError": "asr.errors",
     "PoolFullError": "asr.errors",
+    "RankError": "asr.errors",
     "Score": "asr.evaluation.scoring",
     "Segment": "asr.text.transcript",
     "Session": "asr.recognition.session",
@@ -132,6 +134,7 @@ __all__ = [
     "OutputError",
     "PoolClosedError",
     "PoolFullError",
+    "RankError",
     "Score",
     "Segment",
     "Session",
