@@ -65,8 +65,7 @@ def agree_on_batch(
     TrainingError
         If no recording of the whole batch can be read.
     """
-    mine = (prepared.indices, prepared.batch.frames.shape[1], int(prepared.batch.label_counts.sum()))
-    parts = ranks.gather((*mine, prepared.left_out, prepared.notes))
+    parts = ranks.gather(summary(prepared))
     present = {index for indices, *_ in parts for index in indices}
     places = {index: row for row, index in enumerate(one for one in planned.indices if one in present)}
     left_out = tuple(message for *_, messages, _ in parts for message in messages)
@@ -81,6 +80,13 @@ def agree_on_batch(
         notes=tuple(message for *_, messages in parts for message in messages),
     )
     return replace(prepared, batch=examples.pad(prepared.batch, max(frames for _, frames, *_ in parts))), share
+
+
+def summary(prepared: Prepared) -> tuple[tuple[int, ...], int, int, tuple[str, ...], tuple[str, ...]]:
+    """What other ranks need to know of a part: utterances, frames of a row, label symbols, messages."""
+    batch = prepared.batch
+    symbols = int(batch.label_counts.sum())
+    return prepared.indices, batch.frames.shape[1], symbols, prepared.left_out, prepared.notes
 
 
 def join_parts(planned: PlannedBatch, parts: Sequence[Prepared]) -> Prepared:

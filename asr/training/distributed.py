@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 _JOIN_SECONDS = 300.0
 """for all ranks to start and connect"""
-_WAITING_SECONDS = 10.0
+_WAITING_SECONDS = 30.0
 """after this, the log names the ranks that are missing"""
 # `Watch` notices lost ranks; the time limit of the operations themselves is for none of the waits of a training, such
 # as that for rank 0 while it writes.
@@ -38,6 +38,8 @@ _OPERATION_LIMIT = datetime.timedelta(days=7)
 _STUCK_SECONDS = 5.0
 _SHORTEST_POLL, _LONGEST_POLL = 5e-5, 2e-3
 _SHORT_BYTES, _SIZE = 2048, struct.Struct("<Q")
+LOCAL = "asr"
+"""the launcher of ranks that asr starts itself"""
 _RESUME = "the same command resumes from the last checkpoint"
 
 _log = logging.getLogger(__name__)
@@ -324,7 +326,7 @@ def _choose_gpu(place: Place) -> None:
 
     found = torch.cuda.device_count()
     # Some launchers show each process its own GPU alone.
-    number = 0 if found == 1 and place.count > 1 and place.launcher != "asr" else place.local_rank
+    number = 0 if found == 1 and place.count > 1 and place.launcher != LOCAL else place.local_rank
     if number >= found:
         raise ConfigError(
             f"rank {place.rank} is number {number} on its machine, which has {found} "
@@ -368,7 +370,8 @@ def _meet(store: Any, place: Place, ended: Callable[[], Failure | None]) -> None
             raise RankError(f"rank {failure.rank} of {place.count} has ended before it joined ({failure.reason})")
         waited = time.monotonic() - started
         names = f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} of {place.count}"
-        if waited > _JOIN_SECONDS:
+        # Processes that this one has started are not late while they run, however busy the machine is.
+        if waited > _JOIN_SECONDS and place.launcher != LOCAL:
             how = "srun starts all ranks of a step; " if place.launcher == "Slurm" else ""
             raise ConfigError(
                 f"{names} did not come to rank 0 at {place.host}:{place.port} within {_JOIN_SECONDS:.0f} s: {how}"
@@ -420,7 +423,7 @@ def _threads(place: Place) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    if place.launcher == "asr":
+    if place.launcher == LOCAL:
         torch.set_num_threads(max(1, min(before, available_cores() // place.count)))
     try:
         yield

@@ -12,13 +12,14 @@ import keras
 from asr.errors import AsrError, RankError
 from asr.processes import Child, ChildEndedError
 from asr.settings.commands import TrainConfig
-from asr.training.distributed import Ranks, check_ranks_supported, initialised_place, joined, serve_store
+from asr.training.distributed import LOCAL, Ranks, check_ranks_supported, initialised_place, joined, serve_store
 from asr.training.rank_environment import Place, find_place
 from asr.training.rank_watch import Failure
 
 _WORKER = "asr.training.rank_worker:make_rank"
 # From the end of a connection to the end of its process, which says more.
 _EXIT_SECONDS = 5.0
+_FOREVER_SECONDS = 1e9
 
 
 def launched_place(settings: TrainConfig) -> Place | None:
@@ -65,7 +66,7 @@ def started_ranks(settings: TrainConfig, place: Place | None) -> Iterator[Ranks]
     import torch
 
     store, port = serve_store(count)
-    places = [Place(rank, count, rank, "127.0.0.1", port, "asr") for rank in range(count)]
+    places = [Place(rank, count, rank, "127.0.0.1", port, LOCAL) for rank in range(count)]
     others = [_Process(settings, one, torch.get_num_threads()) for one in places[1:]]
     try:
         with joined(
@@ -94,7 +95,8 @@ class _Process:
 
     def _run(self) -> None:
         try:
-            self._child.ask(self._job)
+            # Without an end: neither for a start on a busy machine nor for the training.
+            self._child.ask(self._job, timeout=_FOREVER_SECONDS, stopped=threading.Event())
         except ChildEndedError as error:
             self._reason = str(error)
         except RankError:  # which the first rank knows already
