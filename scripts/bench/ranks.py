@@ -163,7 +163,7 @@ def _train(config: Path, result: Path, port: int, rank: int, count: int) -> None
             marks.append((time.perf_counter(), time.process_time(), *reduced))
             return done
 
-        Engine.step = step  # type: ignore[method-assign]
+        Engine.step = step  # type: ignore[assignment, method-assign]
         train_on(ranks, settings)
     start, end = np.array(marks[_WARM_UP]), np.array(marks[-1])
     seconds, processor_seconds, reduced_bytes, reduce_seconds = (end - start).tolist()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -217,3 +218,60 @@ def test_a_rank_that_is_killed_stops_all_and_the_same_command_goes_on_exactly(ru
         subprocess.run(command(settings, path), check=True, env=environment(), cwd=REPOSITORY)
     assert losses(run_dir) == losses(tmp_path / "whole")
     assert largest_difference(run_dir, tmp_path / "whole") == 0
+
+
+@pytest.fixture
+def hosts():
+    """Two network namespaces with a cable between them: a command that runs in each, and one that cuts the cable."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("network namespaces need root and ip")
+    names = [f"asr{os.getpid()}{letter}" for letter in "ab"]
+    ends = [f"v{os.getpid() % 10**6}{letter}" for letter in "ab"]
+
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", ends[0], "netns", names[0], "type", "veth", "peer", "name", ends[1], "netns", names[1])
+        for number, (name, end) in enumerate(zip(names, ends, strict=True), start=1):
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", end)
+            ip("-n", name, "link", "set", end, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespaces here: {error.stderr.decode().strip()}")
+    else:
+        yield names, ends, lambda: ip("-n", names[1], "link", "set", ends[1], "down")
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_no_longer_reached_stops_the_others(runs, hosts, tmp_path):
+    """Two machines with an environment as of torchrun; the network between them is cut."""
+    names, ends, cut = hosts
+    training = replace(runs["ctc"].training, epochs=1000, processes=2, checkpoint_minutes=0)
+    begin = command(replace(runs["ctc"], training=training), tmp_path / "run")
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29500"}
+    processes = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", name, *begin], stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
+            env=environment() | place | {"RANK": str(rank), "GLOO_SOCKET_IFNAME": end},
+        )
+        for rank, (name, end) in enumerate(zip(names, ends, strict=True))
+    ]  # fmt: skip
+    try:
+        while not (tmp_path / "run" / "batches.csv").exists() or len(losses(tmp_path / "run")) < 3:
+            assert processes[0].poll() is None, processes[0].communicate()[1]
+            time.sleep(0.1)
+        cut()
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [1, 1]
+    lines = [line for line in errors[0].splitlines() if "error" in line]
+    assert len(lines) == 1, errors[0]
+    assert re.search(r"rank 1 of 2 \(process \d+ on .*\) has not answered for 30 s: the same command resumes", lines[0])
