@@ -81,7 +81,7 @@ HOMES = {
         "training/",
     ),
     "tensorflow": (*KERNELS, "acoustic/dataset.py", "training/devices.py", "cli/training_run.py"),
-    "torch": (*KERNELS, "training/devices.py"),
+    "torch": (*KERNELS, "training/devices.py", "training/distributed.py"),
     "jax": KERNELS,
     "numba": KERNELS,
     "onnx": ("acoustic/onnx_export.py", "acoustic/onnx_check.py"),

@@ -215,6 +215,13 @@ def check_ranks_supported(devices: int) -> None:
         raise ConfigError("training.processes above 1 needs training.devices=1: each process has one device")
 
 
+def thread_count() -> int:
+    """Threads that PyTorch computes with."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
 def serve_store(count: int) -> tuple[Any, int]:
     """The store in which ranks on this machine meet, and its port."""
     import torch.distributed as dist
@@ -231,6 +238,7 @@ def joined(
     store: Any = None,
     explain: Callable[[int], str | None] = lambda rank: None,
     ended: Callable[[], Failure | None] = lambda: None,
+    threads: int | None = None,
 ) -> Iterator[TorchRanks]:
     """Join the other ranks, and leave them at the end of this block; all learn of an error in it.
 
@@ -243,6 +251,8 @@ def joined(
         As `Watch` takes it.
     ended : callable, optional
         The first of the other ranks whose process has ended, for those that end before they join.
+    threads : int, optional
+        That the ranks of this machine compute with together, if asr starts them; PyTorch's number by default.
 
     Raises
     ------
@@ -258,7 +268,7 @@ def joined(
     has_gpus = torch.cuda.is_available()
     if has_gpus:
         _choose_gpu(place)
-    with _quiet(place.rank), _threads(place):
+    with _quiet(place.rank), _threads(place, threads):
         if made_here:
             store = store or _open_store(place)
             _meet(store, place, ended)
@@ -418,13 +428,13 @@ def _quiet(rank: int) -> Iterator[None]:
 
 
 @contextmanager
-def _threads(place: Place) -> Iterator[None]:
+def _threads(place: Place, threads: int | None) -> Iterator[None]:
     """Processes that asr starts on one machine share its cores; other launchers set their numbers themselves."""
     import torch
 
     before = torch.get_num_threads()
     if place.launcher == LOCAL:
-        torch.set_num_threads(max(1, min(before, available_cores() // place.count)))
+        torch.set_num_threads(max(1, min(threads or before, available_cores() // place.count)))
     try:
         yield
     finally:

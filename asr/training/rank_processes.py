@@ -12,7 +12,15 @@ import keras
 from asr.errors import AsrError, RankError
 from asr.processes import Child, ChildEndedError
 from asr.settings.commands import TrainConfig
-from asr.training.distributed import LOCAL, Ranks, check_ranks_supported, initialised_place, joined, serve_store
+from asr.training.distributed import (
+    LOCAL,
+    Ranks,
+    check_ranks_supported,
+    initialised_place,
+    joined,
+    serve_store,
+    thread_count,
+)
 from asr.training.rank_environment import Place, find_place
 from asr.training.rank_watch import Failure
 
@@ -63,11 +71,9 @@ def started_ranks(settings: TrainConfig, place: Place | None) -> Iterator[Ranks]
         with joined(place) as ranks:
             yield ranks
         return
-    import torch
-
     store, port = serve_store(count)
     places = [Place(rank, count, rank, "127.0.0.1", port, LOCAL) for rank in range(count)]
-    others = [_Process(settings, one, torch.get_num_threads()) for one in places[1:]]
+    others = [_Process(settings, one, thread_count()) for one in places[1:]]
     try:
         with joined(
             places[0],

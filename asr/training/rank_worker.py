@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from asr.settings.commands import TrainConfig
 from asr.training.distributed import joined
 from asr.training.rank_environment import Place
@@ -20,8 +18,7 @@ def make_rank(_: None) -> Callable[[Job], None]:
 
     def train(job: Job) -> None:
         settings, place, threads = job
-        torch.set_num_threads(threads)
-        with joined(place) as ranks:
+        with joined(place, threads=threads) as ranks:
             train_on(ranks, settings)
 
     return train
