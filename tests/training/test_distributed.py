@@ -203,11 +203,11 @@ def test_a_rank_that_is_killed_stops_all_and_the_same_command_goes_on_exactly(ru
         rank = first_child(process.pid)
         os.kill(rank, signal.SIGKILL)
         killed = time.monotonic()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 1
-    assert time.monotonic() - killed < 30
+    assert time.monotonic() - killed < 60
     errors = [line for line in err.splitlines() if "error" in line]
     assert len(errors) == 1, err
     assert re.search(
