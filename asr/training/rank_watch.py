@@ -21,8 +21,9 @@ from typing import Any
 from asr.errors import ConfigError
 
 BEAT_SECONDS = 1.0
-SILENT_SECONDS = 30.0
-"""how long a rank may be silent: a process that computes still sends, from a thread of its own"""
+SILENT_SECONDS = 120.0
+"""how long a rank may be silent: a process that computes still sends, from a thread of its own; on a machine that many
+programs share, half a minute was not enough for one that imported its libraries"""
 _CONNECT_SECONDS = 60.0
 _MESSAGE_BYTES = 1 << 16
 

@@ -221,6 +221,14 @@ def test_a_rank_that_is_killed_stops_all_and_the_same_command_goes_on_exactly(ru
     assert largest_difference(run_dir, tmp_path / "whole") == 0
 
 
+SHORT_SILENCE = """
+from asr.training import rank_watch
+rank_watch.SILENT_SECONDS = 30.0
+from asr.cli.main import entry_point
+entry_point()
+"""
+
+
 @pytest.fixture
 def hosts():
     """Two network namespaces with a cable between them: a command that runs in each, and one that cuts the cable."""
@@ -254,7 +262,8 @@ def test_a_machine_that_is_no_longer_reached_stops_the_others(runs, hosts, tmp_p
     """Two machines with an environment as of torchrun; the network between them is cut."""
     names, ends, cut = hosts
     training = replace(runs["ctc"].training, epochs=1000, processes=2, checkpoint_minutes=0)
-    begin = command(replace(runs["ctc"], training=training), tmp_path / "run")
+    python, _, _, *arguments = command(replace(runs["ctc"], training=training), tmp_path / "run")
+    begin = [python, "-c", SHORT_SILENCE, *arguments]
     place = {"WORLD_SIZE": "2", "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29500"}
     processes = [
         subprocess.Popen(
