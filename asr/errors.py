@@ -76,6 +76,14 @@ class WorkerEndedError(AsrError):
     """A recording or a stream whose worker process ended; the message says how."""
 
 
+class ClusterError(AsrError):
+    """Workers on other machines that cannot be reached or started."""
+
+
+class UnfitNodeError(AsrError):
+    """A machine of a cluster that lacks what the work needs; the message says what, and how to give it."""
+
+
 class ManifestError(AsrError):
     """All problems of manifests, one per line, each beginning with `file:line`.
 

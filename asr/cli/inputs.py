@@ -10,13 +10,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from asr.audio.folders import describe_passed_over, match_pattern, search_folder
+from asr.audio.folders import AUDIO_SUFFIXES, describe_passed_over, match_pattern, search_folder
 from asr.audio.segment import AudioSegment, AudioSource, is_address
 from asr.corpus.manifest import MANIFEST_SUFFIXES, Utterance, read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, ManifestError
 from asr.files import typed_path
+from asr.remote import RemoteFile, is_url, list_files
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Recording:
     """from a manifest with offsets"""
     is_stream: bool = False
     """whether it was a stream: `path` is a copy that is removed when the command ends"""
+    remote: RemoteFile | None = None
+    """the recording, if it is named by URL: there is no file at `path`"""
 
     @classmethod
     def of(cls, utterance: Utterance) -> Recording:
@@ -57,6 +60,8 @@ class Recording:
     @property
     def bytes_on_disk(self) -> int:
         """0 where there is none."""
+        if self.remote is not None:
+            return self.remote.size
         try:
             return self.path.stat().st_size
         except (OSError, ValueError):
@@ -129,6 +134,8 @@ def _find(name: str, scratch: Path, found: Found) -> None:
     path = Path(name)
     if name == "-" or is_pipe(path):
         found.recordings.append(keep_stream(name, scratch))
+    elif is_url(name) and not os.path.lexists(name):
+        _find_remote(name, found)
     elif os.path.isdir(path):  # unlike Path.is_dir, it accepts a name of any length
         search = search_folder(path)
         found.problems += search.problems
@@ -151,6 +158,42 @@ def _find(name: str, scratch: Path, found: Found) -> None:
         found.recordings += [Recording.of(one) for one in reading.utterances]
     else:
         found.recordings.append(Recording(path, name, Path(path.name)))
+
+
+def _find_remote(url: str, found: Found) -> None:
+    """Add the recordings of a URL: of a file, a folder or a pattern."""
+    if PurePosixPath(url).suffix.lower() in MANIFEST_SUFFIXES:
+        raise ManifestError([f"{url}: a manifest is read from a folder only: download it, or name the recordings' URL"])
+    files = list_files(url)
+    if not files:
+        raise AudioError(url, "there are no files")
+    top = url.rstrip("/")
+    if len(files) == 1 and files[0].url == top:
+        found.recordings.append(Recording(Path(files[0].name), url, Path(files[0].name), remote=files[0]))
+        return
+    found.alone = False
+    if glob.has_magic(url):
+        chosen, top = files, _common_folder([one.url for one in files])
+    else:
+        chosen = [one for one in files if PurePosixPath(one.url).suffix.lower() in AUDIO_SUFFIXES]
+        left = [one for one in files if one not in set(chosen) and not one.name.startswith(".")]
+        found.passed_over += Counter(PurePosixPath(one.url).suffix.lower() for one in left)
+        if not chosen:
+            raise AudioError(url, "the folder holds no recordings")
+    for one in chosen:
+        name = inside(one.url[len(top) :].lstrip("/"))
+        found.recordings.append(Recording(Path(one.name), one.url, name, remote=one))
+
+
+def _common_folder(urls: Sequence[str]) -> str:
+    """The folder that all files are in, at any level."""
+    folders = [url.split("/")[:-1] for url in urls]
+    shared: list[str] = []
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return "/".join(shared)
 
 
 def is_pipe(path: Path) -> bool:

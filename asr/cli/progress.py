@@ -61,3 +61,43 @@ class RecordingsBar:
         files = f"{number + 1} of {len(self._sizes)} files, " if len(self._sizes) > 1 else ""
         self._bar.set_description_str(f"{files}{hours:.2f} h of audio, {speed:.0f} times real time", refresh=False)
         self._bar.update(max(0, bytes_done - self._bar.n))
+
+
+class ItemsBar:
+    """A progress bar over items that finish in any order, by the bytes of their files.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Bytes of each item.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        from tqdm import tqdm
+
+        self._sizes = [max(1, size) for size in sizes]
+        self._finished, self._seconds, self._started = 0, 0.0, time.monotonic()
+        self._bar: Any = tqdm(
+            total=sum(self._sizes),
+            disable=None,
+            leave=False,
+            delay=1,
+            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}, {remaining} left]",
+        )
+
+    def __enter__(self) -> ItemsBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def finish(self, number: int, seconds: float) -> None:
+        """An item is finished, which has so many seconds of audio."""
+        self._finished += 1
+        self._seconds += seconds
+        speed = self._seconds / max(time.monotonic() - self._started, 1e-3)
+        audio = f", {self._seconds / 3600:.2f} h of audio, {speed:.0f} times real time" if self._seconds else ""
+        self._bar.set_description_str(f"{self._finished} of {len(self._sizes)} files{audio}", refresh=False)
+        self._bar.update(self._sizes[number])

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import Enum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
-from asr.cli.inputs import Recording, find_recordings
+from asr.cli.inputs import Found, Recording, find_recordings
+from asr.cli.transcript_outputs import finished_transcript, format_transcript, local_outputs, settings_digest, shard_of
 from asr.errors import AudioError, ConfigError, OutputError, printable
 from asr.files import obstacle, typed_path
+from asr.remote import is_url
 from asr.settings.commands import TranscribeConfig
 from asr.settings.transcripts import TranscriptFormat
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from asr.recognition.finished import Journal, Source
     from asr.recognition.transcriber import Transcriber
     from asr.text.transcript import Transcript
-
-Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +46,7 @@ EXAMPLES = """\
   find /archive -name '*.opus' | asr transcribe files_from=- output_dir=texts shard=3/20
   asr transcribe call.wav channel=2 bundle=runs/mine/best
   asr transcribe film.mkv track=2 format=srt
+  asr transcribe s3://bucket/calls output_dir=s3://bucket/texts cluster=auto
 """
 
 
@@ -68,26 +66,18 @@ def run(arguments: Sequence[str]) -> int:
 def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path) -> int:
     if settings.beside and "-" in files:
         raise ConfigError("there is no place beside standard input: name a folder with output_dir=FOLDER")
-    if settings.output_dir:
+    if settings.output_dir and not is_url(settings.output_dir):
         _make_folder(typed_path(settings.output_dir))
+    if settings.cluster is not None or is_url(settings.output_dir or ""):
+        return _distribute(files, settings, scratch)
     readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
     readers.start()  # it starts while the bundle is loaded
     try:
-        from asr.bundle import load_bundle
         from asr.recognition.transcriber import Transcriber
 
-        bundle = load_bundle(settings.bundle)
-        warn_of_unused_model(bundle, settings.decoder)
-        found = find_recordings(files, settings.files_from, scratch)
-        if found.passed_over:
-            _log.info("%s", found.describe_passed_over())
-        for problem in found.problems:
-            _log.error("%s", problem)
-        if settings.beside and any(one.is_stream for one in found.recordings):
-            raise ConfigError("there is no place beside a stream: name a folder with output_dir=FOLDER")
-        _check_format(settings, len(found.recordings), alone=found.alone)
-        if settings.mark_below is not None and not bundle.confidence:
-            raise ConfigError(f"{settings.bundle} has no confidences to mark words by: `asr tune` calibrates them")
+        bundle, found = _prepare(files, settings, scratch)
+        if any(one.remote for one in found.recordings):
+            return _distribute_found(found, settings, bundle)
         transcriber = Transcriber(
             bundle,
             decoder=settings.decoder,
@@ -98,23 +88,51 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
             readers=readers,
         )
         failed = len(found.problems)
-        total = len(_shard(found.recordings, settings.shard)) + failed
         if settings.output_dir or settings.beside:
             failed += _into_files(found.recordings, settings, transcriber)
         else:
-            failed += _to_stdout(_shard(found.recordings, settings.shard), settings, transcriber, alone=found.alone)
+            failed += _to_stdout(shard_of(found.recordings, settings.shard), settings, transcriber, alone=found.alone)
     finally:
         readers.close()
+    return _exit_code(failed, found, settings)
+
+
+def _prepare(files: Sequence[str], settings: TranscribeConfig, scratch: Path) -> tuple[Bundle, Found]:
+    """The bundle, and the recordings; what cannot be used is reported before any work."""
+    from asr.bundle import load_bundle
+
+    bundle = load_bundle(settings.bundle)
+    warn_of_unused_model(bundle, settings.decoder)
+    found = find_recordings(files, settings.files_from, scratch)
+    if found.passed_over:
+        _log.info("%s", found.describe_passed_over())
+    for problem in found.problems:
+        _log.error("%s", problem)
+    if settings.beside and any(one.is_stream or one.remote for one in found.recordings):
+        raise ConfigError("there is no place beside a stream or a URL: name a folder with output_dir=FOLDER")
+    _check_format(settings, len(found.recordings), alone=found.alone)
+    if settings.mark_below is not None and not bundle.confidence:
+        raise ConfigError(f"{settings.bundle} has no confidences to mark words by: `asr tune` calibrates them")
+    return bundle, found
+
+
+def _distribute(files: Sequence[str], settings: TranscribeConfig, scratch: Path) -> int:
+    bundle, found = _prepare(files, settings, scratch)
+    return _distribute_found(found, settings, bundle)
+
+
+def _distribute_found(found: Found, settings: TranscribeConfig, bundle: Bundle) -> int:
+    from asr.cli.transcribe_distributed import transcribe_distributed
+
+    failed = len(found.problems) + transcribe_distributed(found, settings, bundle)
+    return _exit_code(failed, found, settings)
+
+
+def _exit_code(failed: int, found: Found, settings: TranscribeConfig) -> int:
+    total = len(shard_of(found.recordings, settings.shard)) + len(found.problems)
     if failed and total > 1:
         _log.error("%d of %d inputs failed", failed, total)
     return 1 if failed else 0
-
-
-def _shard(everything: Sequence[Item], shard: str | None) -> Sequence[Item]:
-    if shard is None:
-        return everything
-    part, parts = map(int, shard.split("/"))
-    return everything[part - 1 :: parts]
 
 
 def _check_format(settings: TranscribeConfig, count: int, *, alone: bool) -> None:
@@ -140,11 +158,11 @@ def _to_stdout(
         if isinstance(result, AudioError):
             failed += 1
             continue
-        result = _finished(result, recording, settings)
+        result = finished_transcript(result, recording, settings)
         if settings.format is TranscriptFormat.json:
             objects.append(transcript_object(result, recording.id))
             continue
-        text = printable(_format(result, recording, settings))
+        text = printable(format_transcript(result, recording, settings))
         if settings.format is TranscriptFormat.txt and not alone:
             text = f"{recording.shown}\t{text}"
         tqdm.write(text, file=sys.stdout, end="")
@@ -172,17 +190,6 @@ def _results(
             yield recording, result
 
 
-def _finished(result: Transcript, recording: Recording, settings: TranscribeConfig) -> Transcript:
-    result = replace(result, path=str(recording.path) if recording.segment else recording.shown)
-    return result if settings.mark_below is None else result.mark_doubtful(settings.mark_below)
-
-
-def _format(result: Transcript, recording: Recording, settings: TranscribeConfig) -> str:
-    from asr.writers.table import write
-
-    return write(result, settings.format, name=recording.id, channel=settings.channel)
-
-
 @dataclass(frozen=True)
 class _Job:
     """A transcript to be written."""
@@ -197,15 +204,15 @@ def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, tra
     from asr.recognition.finished import Journal
 
     # Over all shards together: the name of an output depends on other recordings of the same name.
-    pairs = list(zip(recordings, _outputs(recordings, settings), strict=True))
+    pairs = list(zip(recordings, local_outputs(recordings, settings), strict=True))
     journal = Journal((settings.shard or "").replace("/", "-of-"), overwrite=settings.overwrite)
-    jobs, skipped, failed = _jobs(_shard(pairs, settings.shard), settings, journal, transcriber.bundle)
+    jobs, skipped, failed = _jobs(shard_of(pairs, settings.shard), settings, journal, transcriber.bundle)
     done = 0
     for job, (recording, result) in zip(jobs, _results([job.recording for job in jobs], transcriber), strict=True):
         if isinstance(result, AudioError):
             failed += 1
             continue
-        text = _format(_finished(result, recording, settings), recording, settings)
+        text = format_transcript(finished_transcript(result, recording, settings), recording, settings)
         if journal.write_text(job.output, text, job.source):
             done += 1
         else:
@@ -213,14 +220,6 @@ def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, tra
     where = settings.output_dir or "the recordings' folders"
     _log.info("%d transcripts written to %s%s", done, where, f", {skipped} were there already" if skipped else "")
     return failed
-
-
-def _outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> list[Path]:
-    from asr.writers.table import output_paths
-
-    if not settings.output_dir:
-        return output_paths([one.place for one in recordings], settings.format, Path())
-    return output_paths([one.name for one in recordings], settings.format, typed_path(settings.output_dir))
 
 
 def _make_folder(folder: Path) -> None:
@@ -236,7 +235,7 @@ def _jobs(
     """The remaining jobs; the number of finished ones; the number of outputs that cannot be written."""
     from asr.recognition.finished import Source
 
-    digest = _settings_digest(settings, bundle)
+    digest = settings_digest(settings, bundle)
     jobs, skipped, failed = [], 0, 0
     for recording, output in pairs:
         source = Source.of(recording.path, digest, recording.segment.span if recording.segment else "")
@@ -249,26 +248,3 @@ def _jobs(
         else:
             jobs.append(_Job(recording, output, source))
     return jobs, skipped, failed
-
-
-def _settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
-    """A digest that is equal where the same recording gives the same file."""
-
-    def plain(value: object) -> object:
-        return value.name if isinstance(value, Enum) else str(value)
-
-    kept = asdict(settings)
-    for name in ("output_dir", "beside", "overwrite", "files_from", "shard", "workers", "timeout", "log", "bundle"):
-        del kept[name]
-    kept["kind"] = type(settings.decoder).__name__
-    # The content of a language model or a word list may have changed under the same name.
-    for name in ("lm", "lexicon", "hotwords_file"):
-        path = kept["decoder"].get(name)
-        if path is not None and typed_path(path).exists():
-            status = typed_path(path).stat()
-            kept[name] = [status.st_size, status.st_mtime_ns]
-    digest = hashlib.blake2b(json.dumps(kept, sort_keys=True, default=plain).encode(), digest_size=16)
-    for file in sorted(bundle.path.iterdir()):
-        if file.is_file():
-            digest.update(hashlib.blake2b(file.read_bytes()).digest())
-    return digest.hexdigest()

@@ -59,15 +59,38 @@ class Journal(OutputJournal):
 
         One that was edited since counts as finished, so that corrections are not lost.
         """
-        lines = self.lines(output)
+        lines = [line for line in self.lines(output) if "failed" not in line]
         made = {line["digest"] for line in lines if _source(line) == source}
         if source is None or not made:
             return False
+        others = {line["digest"] for line in lines} - made
+        if not others:  # whatever it holds: 100,000 transcripts need not be read
+            return output.is_file()
         try:
-            digest = digest_of(output.read_bytes())
+            return digest_of(output.read_bytes()) not in others
         except OSError:
             return False
-        return digest in made or digest not in {line["digest"] for line in lines}
+
+    def failure(self, output: Path, source: Source | None) -> str | None:
+        """Why the last run failed to transcribe this recording with these settings; None if it did not."""
+        lines = [line for line in self.lines(output) if source is not None and _source(line) == source]
+        reason = lines[-1].get("failed") if lines else None
+        return None if reason is None else str(reason)
+
+    def is_of_other_settings(self, output: Path, settings: str) -> bool:
+        """Whether the transcript exists, is unchanged, and was only ever made with other settings."""
+        made = {line["settings"] for line in self.lines(output) if "settings" in line and "failed" not in line}
+        return bool(made) and settings not in made and output.exists() and self.is_ours(output)
+
+    def record_failure(self, output: Path, source: Source, reason: str) -> None:
+        """Record that a recording could not be transcribed.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written to or the disk is full.
+        """
+        self.record_digest(output, "", asdict(source) | {"failed": printable(reason)})
 
     def write(self, output: Path, content: bytes, source: Source | None = None) -> None:
         """Write a transcript atomically, and record it; `check` tests before whether it may be written.

@@ -123,8 +123,15 @@ class DoctorConfig(ExperimentConfig):
     """replace files in these folders that this command did not write, or that were changed since"""
     show_count: int = field(default=5, metadata=at_least(1, at_most=100_000))
     """number of utterances to write there"""
+    cluster: str | None = None
+    """distribute the work over processes, each with one core: auto (the Ray cluster that this machine is part of),
+    HOST:PORT (that of another) or local (processes of this machine); null uses this process alone"""
     workers: int = field(default=0, metadata=at_least(0, at_most=1024))
     """processor cores to use; 0 for all"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_cluster(self.cluster)
 
 
 @dataclass(kw_only=True)
@@ -156,6 +163,11 @@ def _check_channel(channel: str) -> None:
     require(ok, "channel", "mix or the number of a channel, from 1", channel)
 
 
+def _check_cluster(cluster: str | None) -> None:
+    ok = cluster in (None, "auto", "local") or re.fullmatch(r"[^\s/]+:\d{1,5}", str(cluster)) is not None
+    require(ok, "cluster", "auto, local, or HOST:PORT of the head of a Ray cluster", cluster)
+
+
 def check_limits(max_hours: float, timeout: float) -> None:
     """Check the limits of a recording's length and of the time without progress, as settings are checked.
 
@@ -184,6 +196,12 @@ class TranscribeConfig(RecognitionJob):
     since"""
     files_from: str | None = None
     """a file that lists recordings, one per line; - for standard input"""
+    cluster: str | None = None
+    """distribute the work over processes, each with one core: auto (the Ray cluster that this machine is part of),
+    HOST:PORT (that of another) or local (processes of this machine); null uses threads of this process, or
+    local where recordings or outputs are named by URL"""
+    retry_failed: bool = False
+    """with cluster, or URLs: also transcribe recordings that failed in an earlier run with these settings"""
     shard: str | None = None
     """do one part of the job: 3/20 is the third of twenty parts, each for its own process or machine"""
     mark_below: float | None = field(default=None, metadata=between(0.0, 1.0))
@@ -195,6 +213,7 @@ class TranscribeConfig(RecognitionJob):
             part, slash, parts = self.shard.partition("/")
             ok = bool(slash) and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)
             require(ok, "shard", "part/parts, such as 3/20", self.shard)
+        _check_cluster(self.cluster)
         if self.beside and self.output_dir is not None:
             raise ConfigError("output_dir and beside are two places for the same files: name one")
 
@@ -307,10 +326,17 @@ class AlignConfig(RecognitionJob):
     """cut the recordings at pauses into utterances for training, and write them and their manifest to this folder"""
     overwrite: bool = False
     """replace files in these folders that this command did not write, or that were changed since"""
+    cluster: str | None = None
+    """distribute the work over processes, each with one core: auto (the Ray cluster that this machine is part of),
+    HOST:PORT (that of another) or local (processes of this machine); null uses threads of this process"""
     cut_seconds: float = field(default=15.0, metadata=between(1.0, 3600.0))
     """longest utterance, in seconds"""
     min_score: float = field(default=0.0, metadata=between(0.0, 1.0))
     """utterances whose words have a lower mean score are left out, and counted"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_cluster(self.cluster)
 
 
 @dataclass(kw_only=True)
@@ -349,6 +375,9 @@ class EvaluateConfig(RecognitionJob):
     totals to stdout only"""
     overwrite: bool = False
     """replace files in it that this command did not write, or that were changed since"""
+    cluster: str | None = None
+    """distribute the work over processes, each with one core: auto (the Ray cluster that this machine is part of),
+    HOST:PORT (that of another) or local (processes of this machine); null uses threads of this process"""
     page_audio: bool = True
     """let report.html play the recordings and show their spectrograms"""
     embed_megabytes: float = field(default=16.0, metadata=at_least(0, at_most=10_000))
@@ -359,6 +388,10 @@ class EvaluateConfig(RecognitionJob):
     """allowed increase of WER over the baseline, in points: exit code 3 if it is significantly larger (p < 0.05)"""
     worst: int = field(default=5, metadata=at_least(0, at_most=1_000_000))
     """number of utterances with the most errors to show"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_cluster(self.cluster)
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,124 @@
+"""Shared by the commands that have `cluster=`: workers for a setting, one bar over all of them, messages with nodes."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asr.errors import AsrError, AudioError
+from asr.machine import available_cores
+
+if TYPE_CHECKING:
+    from asr.cluster.dispatch import Done, Item, Workers
+    from asr.cluster.worker_start import WorkerStart
+
+_log = logging.getLogger(__name__)
+
+
+def run_items(
+    items: Sequence[Item],
+    start: Callable[[], WorkerStart],
+    *,
+    cluster: str | None,
+    workers: int,
+    seconds: Callable[[Any], float] = lambda result: 0.0,
+) -> Iterator[Done]:
+    """Have the workers of a setting do items, with a progress bar over all of them.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    start : callable
+        Makes what starts a worker; not called where there is nothing to do.
+    cluster, workers
+        The settings of these names; None is local.
+    seconds : callable
+        The seconds of audio of a result.
+
+    Yields
+    ------
+    Done
+        As soon as an item is finished, in any order. A result that is an error of the recording is logged.
+
+    Raises
+    ------
+    AsrError
+        If there are no workers.
+    """
+    if not items:
+        return
+    from asr.cli.progress import ItemsBar
+    from asr.cluster.dispatch import distribute
+
+    pool = _open_workers(start(), cluster, workers, most=len(items))
+    try:
+        with ItemsBar([item.size for item in items]) as bar:
+            for done in distribute(items, pool):
+                failed = isinstance(done.result, Exception)
+                bar.finish(done.number, 0.0 if failed else seconds(done.result))
+                yield done
+    finally:
+        pool.close()
+
+
+def is_over_machines(cluster: str | None) -> bool:
+    """Whether a setting means other processes than those of this machine."""
+    return cluster not in (None, "local")
+
+
+def shared_folder_check(cluster: str | None, folder: Path | None) -> list[tuple[Path, bytes]]:
+    """A file in a folder of outputs, and its content, by which every node shows that it has the same folder.
+
+    The file is made by the first run over machines, and stays.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to.
+    """
+    if folder is None or not is_over_machines(cluster):
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".asr-folder"
+    with suppress(FileExistsError), path.open("xb") as file:
+        file.write(secrets.token_hex(16).encode())
+    return [(path, path.read_bytes())]
+
+
+def in_order(found: Iterator[Done], count: int) -> Iterator[Done]:
+    """The results of items in their order; each as soon as those before it are there.
+
+    Parameters
+    ----------
+    found : iterator of Done
+    count : int
+        Number of items.
+    """
+    waiting: dict[int, Done] = {}
+    for number in range(count):
+        while number not in waiting:
+            done = next(found)
+            waiting[done.number] = done
+        yield waiting.pop(number)
+
+
+def reason_of(error: Exception, node: str) -> str:
+    """Why an item failed, and on which node."""
+    reason = error.reason if isinstance(error, AudioError) else str(error)
+    if not isinstance(error, AsrError):  # a defect, or a system without memory or space
+        reason = f"{type(error).__name__}: {error}"
+    return reason if node and node in reason else f"{reason} (on {node})"
+
+
+def _open_workers(start: WorkerStart, cluster: str | None, count: int, *, most: int) -> Workers:
+    if not is_over_machines(cluster):
+        from asr.cluster.local_workers import LocalWorkers
+
+        return LocalWorkers(start, min(count or available_cores(), most))
+    from asr.cluster.ray_workers import RayWorkers
+
+    return RayWorkers(start, str(cluster), min(count or most, most))

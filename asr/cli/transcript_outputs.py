@@ -1,0 +1,90 @@
+"""The outputs of `asr transcribe`: their names, their content, and what identifies the settings that make it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from asr.cli.inputs import Recording
+from asr.files import typed_path
+from asr.settings.commands import TranscribeConfig
+
+if TYPE_CHECKING:
+    from asr.bundle import Bundle
+    from asr.text.transcript import Transcript
+
+Item = TypeVar("Item")
+
+# What decides where outputs are written and who makes them, but not what they hold.
+_WITHOUT_EFFECT = (
+    *("output_dir", "beside", "overwrite", "files_from", "shard", "workers", "timeout", "log", "bundle"),
+    *("cluster", "retry_failed"),
+)
+
+
+def shard_of(everything: Sequence[Item], shard: str | None) -> Sequence[Item]:
+    """The part of a sequence that `shard` names, such as 3/20."""
+    if shard is None:
+        return everything
+    part, parts = map(int, shard.split("/"))
+    return everything[part - 1 :: parts]
+
+
+def relative_outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> list[Path]:
+    """The output of each recording, relative to output_dir; with beside=true the path itself."""
+    from asr.writers.table import output_paths
+
+    names = [one.place if settings.beside else one.name for one in recordings]
+    return output_paths(names, settings.format, Path())
+
+
+def local_outputs(recordings: Sequence[Recording], settings: TranscribeConfig) -> list[Path]:
+    """The output file of each recording."""
+    folder = typed_path(settings.output_dir) if settings.output_dir else Path()
+    return [folder / path for path in relative_outputs(recordings, settings)]
+
+
+def transcript_path(recording: Recording) -> str:
+    """What a transcript calls its recording."""
+    return str(recording.path) if recording.segment else recording.shown
+
+
+def finished_transcript(result: Transcript, recording: Recording, settings: TranscribeConfig) -> Transcript:
+    """A transcript with the name of its recording and its doubtful words marked."""
+    result = replace(result, path=transcript_path(recording))
+    return result if settings.mark_below is None else result.mark_doubtful(settings.mark_below)
+
+
+def format_transcript(result: Transcript, recording: Recording, settings: TranscribeConfig) -> str:
+    """The content of an output file."""
+    from asr.writers.table import write
+
+    return write(result, settings.format, name=recording.id, channel=settings.channel)
+
+
+def settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
+    """A digest that is equal where the same recording gives the same file."""
+
+    def plain(value: object) -> object:
+        return value.name if isinstance(value, Enum) else str(value)
+
+    kept = asdict(settings)
+    for name in _WITHOUT_EFFECT:
+        del kept[name]
+    kept["kind"] = type(settings.decoder).__name__
+    # The content of a language model or a word list may have changed under the same name.
+    for name in ("lm", "lexicon", "hotwords_file"):
+        path = kept["decoder"].get(name)
+        if path is not None and typed_path(path).exists():
+            status = typed_path(path).stat()
+            kept[name] = [status.st_size, status.st_mtime_ns]
+    digest = hashlib.blake2b(json.dumps(kept, sort_keys=True, default=plain).encode(), digest_size=16)
+    for file in sorted(bundle.path.iterdir()):
+        if file.is_file():
+            digest.update(hashlib.blake2b(file.read_bytes()).digest())
+    return digest.hexdigest()
