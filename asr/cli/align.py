@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import tempfile
 from collections import Counter
@@ -19,14 +18,14 @@ from asr.cli.command import load_engine, settings_or_answer
 from asr.cli.inputs import Recording, is_pipe, keep_stream
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import AlignmentError, AsrError, AudioError, ConfigError, OutputError, printable
-from asr.files import obstacle, output_error, typed_path
+from asr.files import output_error, typed_path
 from asr.settings.commands import AlignConfig
 from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
     from asr.cli.progress import RecordingsBar
-    from asr.recognition.aligner import Cut
     from asr.recognition.finished import Journal
+    from asr.recognition.utterance_cuts import CutRecording, CutSettings
     from asr.text.transcript import Transcript
 
 _log = logging.getLogger(__name__)
@@ -41,6 +40,7 @@ a MANIFEST are aligned one by one.
 EXAMPLES = """\
   asr align chapter.mp3 chapter.txt format=srt > chapter.srt
   asr align chapter.mp3 chapter.txt cut_dir=utterances min_score=0.3
+  asr align books.jsonl cut_dir=utterances cluster=auto
   asr align train.jsonl format=jsonl > scores.jsonl
 """
 
@@ -117,14 +117,15 @@ def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]
 def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     from asr.cli.progress import RecordingsBar
     from asr.recognition.finished import Journal
-    from asr.writers.json_objects import json_text, transcript_object
     from asr.writers.table import write
 
     total, journal = len(tasks), Journal(overwrite=settings.overwrite)
+    if settings.cluster is not None:
+        return _exit_code(_distribute(tasks, settings, journal), total)
     pairs = _without_obstacles(tasks, settings, journal)
     tasks = [task for task, _ in pairs]
     readers = Readers(Limits(hours=settings.max_hours, timeout=settings.timeout))
-    failed, objects, transcripts = total - len(tasks), [], []
+    failed, objects, transcripts = total - len(tasks), _Objects(settings, total), []
     try:
         with RecordingsBar([task.recording.bytes_on_disk for task in tasks]) as bar:
             for number, result in enumerate(_results(tasks, settings, readers, bar)):
@@ -141,17 +142,17 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
                 if output is not None:
                     text = write(result, settings.format, name=name, channel=settings.channel)
                     failed += not journal.write_text(output, text)
-                elif settings.format is TranscriptFormat.json and not settings.cut_dir:
-                    objects.append(transcript_object(result, name))
                 elif not settings.cut_dir:
-                    text = write(result, settings.format, name=name, channel=settings.channel)
-                    print(printable(text), end="")
-        if objects:
-            print(json_text(objects[0] if total == 1 else objects, indent=2), end="")
+                    objects.add(result, name)
+        objects.finish()
         if settings.cut_dir:
             failed += _cut(transcripts, settings, readers, journal)
     finally:
         readers.close()
+    return _exit_code(failed, total)
+
+
+def _exit_code(failed: int, total: int) -> int:
     if failed and total > 1:
         _log.error("%d of %d inputs failed", failed, total)
     return 1 if failed else 0
@@ -167,6 +168,7 @@ def _without_obstacles(
     OutputError
         If nothing can be written.
     """
+    from asr.recognition.utterance_cuts import cuts_in_the_way
     from asr.writers.table import output_paths
 
     outputs: Sequence[Path | None] = [None] * len(tasks)
@@ -189,7 +191,7 @@ def _without_obstacles(
             if output is not None:
                 journal.check([output])
             if cut_dir:
-                journal.check(_cuts_in_the_way(cut_dir / _folder_name(task)))
+                journal.check(cuts_in_the_way(cut_dir / _folder_name(task)))
             found.append((task, output))
         except OutputError as error:
             problems.append(error)
@@ -198,19 +200,6 @@ def _without_obstacles(
     for problem in problems:
         _log.error("%s", problem)
     return found
-
-
-def _cut_name(folder: Path, number: int) -> Path:
-    return folder / f"{folder.name}-{number:05d}.flac"
-
-
-def _cuts_in_the_way(folder: Path) -> list[Path]:
-    """Existing files with the names of cuts, and the first name in any case, to check that it can be written."""
-    first = _cut_name(folder, 1)
-    if obstacle(first):
-        return [first]
-    pattern = re.compile(re.escape(folder.name) + r"-\d{5,}\.flac")
-    return [first, *sorted(path for path in folder.glob("*.flac") if pattern.fullmatch(path.name))]
 
 
 def _folder_name(task: _Task) -> str:
@@ -265,69 +254,94 @@ def _cut(
     transcripts: Sequence[tuple[_Task, Transcript]], settings: AlignConfig, readers: Readers, journal: Journal
 ) -> int:
     """Write utterances and their manifest; returns the number of failures."""
-    from asr.bundle import load_bundle
-    from asr.recognition.aligner import cut_utterances
+    from asr.recognition.utterance_cuts import cut_recording
 
-    folder = typed_path(settings.cut_dir or "")
-    manifest = folder / _MANIFEST
-    rate = load_bundle(settings.bundle).log_mel.settings.sample_rate
-    rows, left_out, failed = [], [], 0
+    folder, failed, found = typed_path(settings.cut_dir or ""), 0, []
+    cutting = _cut_settings(settings)
     for task, transcript in transcripts:
-        cuts = cut_utterances(
-            transcript.words,
-            longest=settings.cut_seconds,
-            duration=transcript.duration,
-            spaces=transcript.spaces,
-        )
-        good = [cut for cut in cuts if cut.score >= settings.min_score]
-        left_out += [cut for cut in cuts if cut.score < settings.min_score]
-        name = _folder_name(task)
+        place = folder / _folder_name(task)
         try:
-            for number, cut in enumerate(_write_cuts(task, good, folder / name, settings, readers, rate, journal), 1):
-                rows.append(
-                    {
-                        "audio_filepath": f"{name}/{name}-{number:05d}.flac",
-                        "duration": round(cut.end - cut.start, 3),
-                        "text": cut.text,
-                        "id": f"{name}-{number:05d}",
-                        "recording": task.path,
-                        "start": round((task.offset or 0.0) + cut.start, 3),
-                        "score": round(cut.score, 3),
-                    }
-                )
+            found.append(
+                cut_recording(task.recording.audio, transcript, place, cutting, readers=readers, journal=journal)
+            )
         except AudioError as error:
             _log.error("%s: %s", task.recording.shown, error.reason)
             failed += 1
         except (OutputError, OSError) as error:
-            _log.error("%s", output_error(folder / name, error))
+            _log.error("%s", output_error(place, error))
             failed += 1
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    journal.check([manifest])
-    journal.write(manifest, content.encode("utf-8", "backslashreplace"))
-    seconds = sum(float(str(row["duration"])) for row in rows)
-    _log.info("%d utterances (%.2f h) written to %s", len(rows), seconds / 3600, manifest)
-    if left_out:
-        lost = sum(cut.end - cut.start for cut in left_out)
-        _log.info("%d utterances (%.2f h) left out: their score is below min_score", len(left_out), lost / 3600)
+    _write_manifest(found, settings, journal)
     return failed
 
 
-def _write_cuts(
-    task: _Task,
-    cuts: Sequence[Cut],
-    folder: Path,
-    settings: AlignConfig,
-    readers: Readers,
-    rate: int,
-    journal: Journal,
-) -> Iterator[Cut]:
-    """Cut the recording while it is read; yields each cut when its file is written."""
-    from asr.audio.load import cut_samples, flac_content
+def _cut_settings(settings: AlignConfig) -> CutSettings:
+    from asr.bundle import load_bundle
+    from asr.recognition.utterance_cuts import CutSettings
 
-    read = readers.read(task.recording.audio, sample_rate=rate, channel=settings.channel, track=settings.track)
-    blocks = (block.samples for block in read)
-    spans = [(round(cut.start * rate), round(cut.end * rate)) for cut in cuts]
-    for number, (cut, samples) in enumerate(zip(cuts, cut_samples(blocks, spans), strict=True), 1):
-        journal.check([_cut_name(folder, number)])
-        journal.write(_cut_name(folder, number), flac_content(samples, rate))
-        yield cut
+    rate = load_bundle(settings.bundle).log_mel.settings.sample_rate
+    return CutSettings(settings.cut_seconds, settings.min_score, rate, settings.channel, settings.track)
+
+
+def _write_manifest(found: Sequence[CutRecording], settings: AlignConfig, journal: Journal) -> None:
+    """Write the manifest of all utterances."""
+    manifest = typed_path(settings.cut_dir or "") / _MANIFEST
+    rows = [row for one in found for row in one.rows]
+    left_out = [seconds for one in found for seconds in one.left_out]
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    journal.check([manifest])
+    journal.write(manifest, content.encode("utf-8", "backslashreplace"))
+    seconds = sum(float(row["duration"]) for row in rows)
+    _log.info("%d utterances (%.2f h) written to %s", len(rows), seconds / 3600, manifest)
+    if left_out:
+        _log.info(
+            "%d utterances (%.2f h) left out: their score is below min_score", len(left_out), sum(left_out) / 3600
+        )
+
+
+def _distribute(tasks: Sequence[_Task], settings: AlignConfig, journal: Journal) -> int:
+    """Align, and cut, by processes here or on other machines; returns the number of failures."""
+    from asr.cli.align_distributed import AlignTask, align_elsewhere
+
+    pairs = _without_obstacles(tasks, settings, journal)
+    failed = len(tasks) - len(pairs)
+    cut_dir = typed_path(settings.cut_dir) if settings.cut_dir else None
+    wanted = [
+        AlignTask(task.recording, task.text, task.called, task.path, output, cut_dir and cut_dir / _folder_name(task))
+        for task, output in pairs
+    ]
+    objects, cuts = _Objects(settings, len(tasks)), []
+    for task, result in zip(wanted, align_elsewhere(wanted, settings, _cut_settings(settings)), strict=True):
+        if result is None:
+            failed += 1
+            continue
+        if result.cuts is not None:
+            cuts.append(result.cuts)
+        if task.output is None and cut_dir is None and result.transcript is not None:
+            objects.add(result.transcript, task.recording.id)
+    objects.finish()
+    if cut_dir:
+        _write_manifest(cuts, settings, journal)
+    return failed
+
+
+class _Objects:
+    """Prints alignments: JSON as one document at the end, other formats as they come."""
+
+    def __init__(self, settings: AlignConfig, total: int) -> None:
+        self._settings, self._total, self._objects = settings, total, list[object]()
+
+    def add(self, transcript: Transcript, name: str | None) -> None:
+        from asr.writers.json_objects import transcript_object
+        from asr.writers.table import write
+
+        if self._settings.format is TranscriptFormat.json:
+            self._objects.append(transcript_object(transcript, name))
+        else:
+            text = write(transcript, self._settings.format, name=name, channel=self._settings.channel)
+            print(printable(text), end="")
+
+    def finish(self) -> None:
+        from asr.writers.json_objects import json_text
+
+        if self._objects:
+            print(json_text(self._objects[0] if self._total == 1 else self._objects, indent=2), end="")

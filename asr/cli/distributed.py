@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -87,6 +88,23 @@ def shared_folder_check(cluster: str | None, folder: Path | None) -> list[tuple[
     with suppress(FileExistsError), path.open("xb") as file:
         file.write(secrets.token_hex(16).encode())
     return [(path, path.read_bytes())]
+
+
+def common_folders(paths: Sequence[Path]) -> list[Path]:
+    """The folder that holds all files; that of the first where they have no other in common than the root."""
+    folders = list(dict.fromkeys(os.path.abspath(path.parent) for path in paths))
+    if not folders:
+        return []
+    common = os.path.commonpath(folders)
+    return [Path(folders[0] if common == os.sep else common)]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def in_order(found: Iterator[Done], count: int) -> Iterator[Done]:

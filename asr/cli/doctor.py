@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
@@ -16,7 +17,10 @@ from asr.settings.commands import DoctorConfig
 from asr.settings.features import Normalization
 
 if TYPE_CHECKING:
+    from asr.audio.measure import Sound
+    from asr.corpus.manifest import Utterance
     from asr.doctor.examination import Diagnosis
+    from asr.errors import AudioError
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +39,7 @@ EXAMPLES = """\
   asr doctor train.jsonl valid.jsonl
   asr doctor train.jsonl output_dir=checkup
   asr doctor data.train=train.jsonl data.valid=valid.jsonl model=small
+  asr doctor train.jsonl cluster=auto
   asr doctor train.jsonl augment=robust --show-augmented examples
 """
 _SHOW = "--show-augmented"
@@ -95,7 +100,8 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
     from asr.doctor.examination import examine
     from asr.doctor.findings_report import format_table, write_report
 
-    diagnosis = examine(settings, parts=manifests, workers=settings.workers)
+    elsewhere = partial(_measure, settings) if settings.cluster is not None else None
+    diagnosis = examine(settings, parts=manifests, workers=settings.workers, measure=elsewhere)
     _refuse_what_is_no_manifest(diagnosis)
     print(format_table(diagnosis))
     if settings.output_dir:
@@ -113,6 +119,30 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
         )
         return 1
     return 1 if failed else 0
+
+
+def _measure(settings: DoctorConfig, utterances: Sequence[Utterance]) -> Iterator[Sound | AudioError]:
+    """The measures of recordings, by processes here or on other machines."""
+    from asr.cli.distributed import common_folders, in_order, reason_of, run_items, size_of
+    from asr.cluster.dispatch import Item
+    from asr.cluster.recordings import WorkRecording
+    from asr.cluster.worker_start import WorkerStart
+    from asr.errors import AudioError
+
+    paths = [one.audio_path for one in utterances]
+    items = [Item(WorkRecording.of(one.audio, str(one.audio_path)), size_of(one.audio_path)) for one in utterances]
+    start = WorkerStart("asr.cluster.measure_work:make_measuring", None, tuple(common_folders(paths)))
+    found = run_items(
+        items,
+        lambda: start,
+        cluster=settings.cluster,
+        workers=settings.workers,
+        seconds=lambda sound: float(sound.seconds),
+    )
+    for path, done in zip(paths, in_order(found, len(items)), strict=True):
+        is_measured = not isinstance(done.result, Exception)
+        is_plain = is_measured or isinstance(done.result, AudioError)
+        yield done.result if is_plain else AudioError(path, reason_of(done.result, done.node))
 
 
 def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from asr.evaluation.report import EvaluationReport
     from asr.evaluation.sets import ReferenceSet
     from asr.evaluation.sources import System
-    from asr.recognition.evaluate import Candidate
-    from asr.recognition.transcriber import Recognition
+    from asr.recognition.evaluate import Candidate, UtteranceResult
 
 REGRESSION = 3
 
@@ -43,6 +42,7 @@ EXAMPLES = """\
   asr evaluate test.jsonl
   asr evaluate test.jsonl bundle=runs/mine/best against=[greedy] output_dir=report
   asr evaluate test.jsonl hypotheses=other_system.ctm against=[third.jsonl] english=true
+  asr evaluate test.jsonl cluster=auto output_dir=report
   asr evaluate references.txt hypotheses=hypotheses.txt
   asr evaluate references.stm hypotheses=words.ctm
   asr evaluate test.jsonl bundle=runs/new/best baseline=report/report.json max_regression=0.5
@@ -198,9 +198,8 @@ def _run(
     log_mel = main.bundle.log_mel
     media: list[Medium | None] = [None] * len(utterances)
 
-    def add(index: int, recognition: Recognition) -> None:
-        seconds = recognition.acoustic_output.duration
-        media[index] = write_medium(utterances[index], index + 1, files, log_mel, recognition.frames, seconds)
+    def add(index: int, result: UtteranceResult) -> None:
+        media[index] = write_medium(utterances[index], index + 1, files, log_mel, result.frames, result.seconds)
 
     systems = run_planned(planned, utterances, settings, frame_seconds=LONGEST_PICTURE_SECONDS, on_recording=add)
     return systems, media

@@ -68,6 +68,10 @@ def run_planned(
 
     for one in candidates:
         warn_of_unused_model(one.bundle, one.decoder)
+    if settings.cluster is not None:
+        from asr.cli.evaluate_distributed import recognize_elsewhere
+
+        options["elsewhere"] = recognize_elsewhere(settings)
     found = iter(run_systems(utterances, candidates, settings, load_engine=load_engine, **options))
     return [one if isinstance(one, System) else next(found) for one in planned]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr.cli.distributed import in_order, is_over_machines, reason_of, run_items, shared_folder_check
+from asr.cli.distributed import common_folders, in_order, is_over_machines, reason_of, run_items, shared_folder_check
 from asr.cli.inputs import Found, Recording
 from asr.cli.transcript_outputs import (
     format_transcript,
@@ -61,18 +61,9 @@ def _start(
         "asr.cluster.transcribe_work:make_transcription",
         job,
         recognizer,
-        shared=_tops(recordings),
+        shared=common_folders([one.path for one in recordings if one.remote is None]),
         contents=contents,
     )
-
-
-def _tops(recordings: Sequence[Recording]) -> list[Path]:
-    """The folder that holds all local recordings; the first one's where they have no other in common than the root."""
-    folders = list(dict.fromkeys(os.path.abspath(one.path.parent) for one in recordings if one.remote is None))
-    if not folders:
-        return []
-    common = os.path.commonpath(folders)
-    return [Path(folders[0] if common == os.sep else common)]
 
 
 def _item(recording: Recording, output: str | None = None, source: object = None) -> TranscriptionItem:

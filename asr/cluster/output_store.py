@@ -26,6 +26,12 @@ _RECORDS = ".asr-transcripts"
 _OLDER_THAN_THIS_RUN = "was not written by asr, or changed since; overwrite=true replaces it, or name another output"
 
 
+def process_name() -> str:
+    """A name for the journal of this process: those on several machines cannot append to one file."""
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}"
+
+
 class State(Enum):
     """What is to be done about an output."""
 
@@ -98,14 +104,11 @@ class FolderStore:
 
     def __init__(self, *, settings: str, overwrite: bool) -> None:
         self._settings, self._overwrite = settings, overwrite
-        # Processes on several machines cannot append to one file: each has its own.
-        host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
-        self._name = f"{host}-{os.getpid()}"
         self._journal = self._fresh()
         self._present: dict[Path, set[str]] = {}
 
     def _fresh(self) -> Journal:
-        return Journal(self._name, overwrite=self._overwrite)
+        return Journal(process_name(), overwrite=self._overwrite)
 
     def verdict(self, output: str, source: Source | None) -> Verdict:
         """See `OutputStore`."""

@@ -204,6 +204,8 @@ def connect(address: str) -> Any:
     finally:
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, handler)  # Ray sets its own
+    # Ray writes the errors of a cluster to standard output, where the results are: they are reported from here.
+    ray._private.worker._worker_logs_enabled = False
     return ray
 
 

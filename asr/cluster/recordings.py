@@ -102,14 +102,17 @@ class WorkRecording:
     offset: float | None = None
     """seconds, of a segment"""
     duration: float | None = None
+    exists: bool = True
+    """whether the file exists where the command was started"""
 
     @classmethod
     def of(cls, source: AudioSource, shown: str) -> WorkRecording:
         """That of a local source."""
         path, segment = split_source(source)
+        place, exists = str(path.absolute()), os.path.lexists(path)
         if segment is None:
-            return cls(str(path.absolute()), shown)
-        return cls(str(path.absolute()), shown, segment.offset, segment.duration)
+            return cls(place, shown, exists=exists)
+        return cls(place, shown, segment.offset, segment.duration, exists)
 
     def source(self, path: Path) -> AudioSource:
         """What to read, of a local file."""
@@ -142,7 +145,7 @@ class Copies:
 
 def shown_error(error: AudioError, recording: WorkRecording) -> AudioError:
     """The error of a recording, by the name that the user knows; a file that is missing may be so on this node only."""
-    if not remote.is_url(recording.place) and not os.path.lexists(recording.place):
+    if recording.exists and not remote.is_url(recording.place) and not os.path.lexists(recording.place):
         return AudioError(recording.shown, f"no such file on {socket.gethostname()}")
     return AudioError(recording.shown, error.reason)
 

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,12 @@ class Diagnosis:
 
 
 def examine(
-    settings: ExperimentConfig, *, parts: Sequence[str | Path] = (), listen: bool = True, workers: int = 0
+    settings: ExperimentConfig,
+    *,
+    parts: Sequence[str | Path] = (),
+    listen: bool = True,
+    workers: int = 0,
+    measure: Callable[[Sequence[Utterance]], Iterator[Sound | AudioError]] | None = None,
 ) -> Diagnosis:
     """Find the faults of training data.
 
@@ -121,6 +127,8 @@ def examine(
         Decode every recording, or only read its header.
     workers : int
         Processes that read recordings; 0 for one a processor core.
+    measure : callable, optional
+        Measures the recordings of utterances, in order, elsewhere than in this process: with `listen`.
 
     Returns
     -------
@@ -146,9 +154,14 @@ def examine(
     alphabet = _alphabet(settings, kept)
     sounds: dict[str, Sound] = {}
     examined = []
+    elsewhere = measure([one for part in kept for one in part.utterances]) if measure else None
     with Readers() as readers:
         for part in kept:
-            looked = _look_at(part, readers.measure if listen else readers.probe, workers)
+            looked = (
+                islice(elsewhere, len(part.utterances))
+                if elsewhere is not None
+                else _look_at(part, readers.measure if listen else readers.probe, workers)
+            )
             utterances = []
             for utterance, found in zip(part.utterances, looked, strict=True):
                 if isinstance(found, Sound):

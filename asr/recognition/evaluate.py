@@ -17,7 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from asr.acoustic.runtime import AcousticModel
+from asr.audio.features import Frames
 from asr.audio.readers import Limits, Readers
+from asr.audio.segment import AudioSource
 from asr.bundle import Bundle, load_bundle
 from asr.corpus.manifest import Utterance
 from asr.decoding import describe_decoder
@@ -72,6 +74,62 @@ def resolve_candidate(name: str | Path | Bundle, decoder: DecoderConfig | None =
     return Candidate(bundle, resolved, str(bundle.path if isinstance(name, Bundle) else name))
 
 
+@dataclass(frozen=True, slots=True)
+class UtteranceResult:
+    """What the candidates of a bundle gave for a recording."""
+
+    outputs: tuple[Output, ...]
+    """of every candidate"""
+    seconds: float
+    """of the recording"""
+    notes: tuple[str, ...]
+    frames: Frames | None
+    """log-mel frames before normalisation [shape=(frames, mels)], if they were asked for"""
+
+
+Elsewhere = Callable[[Sequence[Candidate], Sequence[Utterance], float, bool], Iterator[UtteranceResult | AudioError]]
+"""gives the results of candidates of one bundle for utterances, in order; the other arguments are those of
+`recognize_utterance`"""
+
+
+def recognize_utterance(
+    transcribers: Sequence[Transcriber],
+    group: Sequence[Candidate],
+    audio: AudioSource,
+    *,
+    frame_seconds: float,
+    spikes: bool,
+) -> UtteranceResult | AudioError:
+    """The results of the candidates of one bundle for a recording.
+
+    Parameters
+    ----------
+    transcribers : sequence of Transcriber
+        One for each candidate.
+    group : sequence of Candidate
+    audio : str, Path or AudioSegment
+    frame_seconds : float >= 0
+        Recordings up to this length get their log-mel frames.
+    spikes : bool
+        Whether the first candidate gets the likely symbols of its output layer.
+    """
+    first, *others = transcribers
+    (result,) = first.recognize_files([audio], others=others, frame_seconds=frame_seconds)
+    return result if isinstance(result, AudioError) else _utterance_result(result, group, first.step_seconds, spikes)
+
+
+def _utterance_result(
+    result: Recognition, group: Sequence[Candidate], step_seconds: float, spikes: bool
+) -> UtteranceResult:
+    found = _spikes(result.acoustic_output, group[0], step_seconds) if spikes else ()
+    outputs = tuple(
+        Output(transcript.text, transcript.words, () if number else found)
+        for number, transcript in enumerate(result.transcripts)
+    )
+    first = result.transcripts[0]
+    return UtteranceResult(outputs, first.duration, first.notes, result.frames)
+
+
 def run_systems(
     utterances: Sequence[Utterance],
     candidates: Sequence[Candidate],
@@ -79,7 +137,8 @@ def run_systems(
     *,
     load_engine: Callable[[Bundle, EngineKind], AcousticModel] = Bundle.engine,
     frame_seconds: float = 0.0,
-    on_recording: Callable[[int, Recognition], object] = lambda index, recognition: None,
+    on_recording: Callable[[int, UtteranceResult], object] = lambda index, result: None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[System]:
     """Transcribe all recordings with every candidate; an unreadable one is logged and counts as an empty text.
 
@@ -97,6 +156,8 @@ def run_systems(
         Recordings up to this length get their log-mel frames.
     on_recording : callable
         Called with the index of every readable recording and its results by the first candidate's bundle.
+    elsewhere : callable, optional
+        Recognises the recordings elsewhere than in this process; the systems then have no speed.
 
     Returns
     -------
@@ -119,9 +180,14 @@ def run_systems(
         group = [candidates[place] for place in places]
         is_first = places[0] == 0
         one_pass = _Pass(group, job, load_engine, is_first=is_first)
-        for index, recognition in one_pass.run(utterances, frame_seconds if is_first else 0.0):
+        wanted_seconds = frame_seconds if is_first else 0.0
+        if elsewhere is None:
+            results = one_pass.run(utterances, wanted_seconds)
+        else:
+            results = one_pass.collect(utterances, elsewhere(group, utterances, wanted_seconds, is_first))
+        for index, result in results:
             if is_first:
-                on_recording(index, recognition)
+                on_recording(index, result)
         systems |= dict(zip(places, one_pass.systems(), strict=True))
     return [systems[place] for place in range(len(candidates))]
 
@@ -140,10 +206,30 @@ class _Pass:
     audio_seconds: float = field(default=0.0, init=False)
     wall_seconds: float = field(default=0.0, init=False)
     before: Usage = field(init=False)
-    after: Usage = field(init=False)
+    after: Usage | None = field(default=None, init=False)
+    """None for recordings that were recognised elsewhere"""
     decoding_seconds: list[float] = field(init=False)
 
-    def run(self, utterances: Sequence[Utterance], frame_seconds: float) -> Iterator[tuple[int, Recognition]]:
+    def collect(
+        self, utterances: Sequence[Utterance], results: Iterator[UtteranceResult | AudioError]
+    ) -> Iterator[tuple[int, UtteranceResult]]:
+        """Take the results of all recordings, in order; yields the index and the results of every readable one."""
+        self.outputs = [[] for _ in self.group]
+        for index, (utterance, result) in enumerate(zip(utterances, results, strict=True)):
+            if isinstance(result, AudioError):
+                _log.error("%s: %s", utterance.where, result)
+                self.unreadable += 1
+                for some in self.outputs:
+                    some.append(Output(""))
+                continue
+            for note in result.notes:
+                _log.warning("%s: %s", utterance.where, note)
+            self.audio_seconds += result.seconds
+            for some, output in zip(self.outputs, result.outputs, strict=True):
+                some.append(output)
+            yield index, result
+
+    def run(self, utterances: Sequence[Utterance], frame_seconds: float) -> Iterator[tuple[int, UtteranceResult]]:
         """Transcribe; yields the index and the results of every readable recording."""
         bundle, job = self.group[0].bundle, self.job
         self.before, started = usage(), time.monotonic()
@@ -161,33 +247,20 @@ class _Pass:
             )
             for one in self.group
         )
-        self.outputs = [[] for _ in self.group]
         results = first.recognize_files((one.audio for one in utterances), others=others, frame_seconds=frame_seconds)
         bar = tqdm(results, "transcribing", len(utterances), unit="file", disable=None, leave=False)
+
+        def found() -> Iterator[UtteranceResult | AudioError]:
+            for one in bar:
+                is_error = isinstance(one, AudioError)
+                yield one if is_error else _utterance_result(one, self.group, first.step_seconds, self.is_first)
+
         try:
-            for index, (utterance, result) in enumerate(zip(utterances, bar, strict=True)):
-                if isinstance(result, AudioError):
-                    _log.error("%s: %s", utterance.where, result)
-                    self.unreadable += 1
-                    for some in self.outputs:
-                        some.append(Output(""))
-                    continue
-                self._add(utterance, result, first.step_seconds)
-                yield index, result
+            yield from self.collect(utterances, found())
         finally:
             readers.close()  # which adds their processor time to the usage
         self.wall_seconds, self.after = time.monotonic() - started, usage()
         self.decoding_seconds = [one.decoding_core_seconds for one in (first, *others)]
-
-    def _add(self, utterance: Utterance, result: Recognition, step_seconds: float) -> None:
-        for note in result.transcripts[0].notes:
-            _log.warning("%s: %s", utterance.where, note)
-        self.audio_seconds += result.transcripts[0].duration
-        for number, (some, transcript) in enumerate(zip(self.outputs, result.transcripts, strict=True)):
-            spikes = (
-                _spikes(result.acoustic_output, self.group[0], step_seconds) if self.is_first and number == 0 else ()
-            )
-            some.append(Output(transcript.text, transcript.words, spikes))
 
     def systems(self) -> list[System]:
         """The systems, after `run`."""
@@ -210,7 +283,9 @@ class _Pass:
         others = [one.name for one in self.group if one is not candidate]
         return about | ({"shares_pass_with": others} if others else {})
 
-    def _speed(self, number: int) -> Speed:
+    def _speed(self, number: int) -> Speed | None:
+        if self.after is None:
+            return None
         core_seconds = self.after.core_seconds - self.before.core_seconds
         core_seconds -= sum(self.decoding_seconds) - self.decoding_seconds[number]
         return Speed(
