@@ -85,6 +85,10 @@ Event = Started | Answer | Lost
 class Workers(Protocol):
     """Processes that work on items, here or elsewhere; one that ends is replaced, under a new number."""
 
+    @property
+    def expected(self) -> int:
+        """How many there are, with those that are starting."""
+
     def send(self, worker: int, number: int, attempt: Attempt) -> None:
         """Give an item to a worker. It works on one after the other, in the order in which they were sent."""
 
@@ -165,12 +169,13 @@ class _Distribution:
     def _may_have_more(self, own: deque[int]) -> bool:
         if not own:
             return True
-        if len(self.waiting) < len(self.begun):  # the last ones are for whoever is free first
+        others = max(len(self.begun), self.workers.expected)
+        if len(self.waiting) < others:  # the last ones are for whoever is free first
             return False
         if len(own) < _AHEAD:
             return True
         total = sum(self.items[number].size for number in own)
-        return len(own) < _MOST_AHEAD and total < _SMALL_BYTES and len(self.waiting) > _MOST_AHEAD * len(self.begun)
+        return len(own) < _MOST_AHEAD and total < _SMALL_BYTES and len(self.waiting) > _MOST_AHEAD * others
 
     def _happened(self, event: Event) -> Iterator[Done]:
         match event:

@@ -30,6 +30,7 @@ class LocalWorkers:
 
     def __init__(self, start: WorkerStart, count: int) -> None:
         self._start = start
+        self.expected = count
         self._numbers = itertools.count()
         self._events: queue.SimpleQueue[Event | ClusterError] = queue.SimpleQueue()
         self._inboxes: dict[int, queue.SimpleQueue[tuple[int, Attempt] | None]] = {}

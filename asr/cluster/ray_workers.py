@@ -73,6 +73,11 @@ class RayWorkers:
         self._looked = -_NODES_SECONDS
         self._kind = _actor_class(self._ray)
 
+    @property
+    def expected(self) -> int:
+        """See `Workers`."""
+        return len(self._actors)
+
     def send(self, worker: int, number: int, attempt: Attempt) -> None:
         """See `Workers`."""
         self._pending[self._actors[worker].handle.run.remote(attempt)] = (worker, number)
