@@ -17,7 +17,7 @@ import secrets
 import shutil
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -374,7 +374,7 @@ def digest_of(content: bytes) -> str:
     return digest.hexdigest()
 
 
-def clear_leftovers(folder: str | Path, *, of: str | None = None) -> None:
+def clear_leftovers(folder: str | Path, *, of: str | Collection[str] | None = None) -> None:
     """Remove the partial files of a killed process from a folder, and restore what it had moved aside.
 
     No other process may write the same outputs meanwhile.
@@ -382,13 +382,17 @@ def clear_leftovers(folder: str | Path, *, of: str | None = None) -> None:
     Parameters
     ----------
     folder : str or Path
-    of : str, optional
-        Only of the output of this name.
+    of : str or collection of str, optional
+        Only of the output of this name, or of these names.
     """
     folder = Path(folder)
     if not folder.is_dir():
         return
-    names = [name for name in sorted(os.listdir(folder)) if _is_leftover(name, of)]
+    names = [name for name in sorted(os.listdir(folder)) if _is_leftover(name)]
+    if of is not None and names:
+        targets = [of] if isinstance(of, str) else of
+        keys = {_key(target) for target in targets}
+        names = [name for name in names if _is_leftover_of_any(name, keys, targets)]
     for path in (folder / name for name in names if name.endswith(".old")):
         kept = sorted(os.listdir(path)) if path.is_dir() else []
         if len(kept) > 1 or any(not _is_leftover_of(path.name, name) for name in kept):
@@ -404,10 +408,14 @@ def clear_leftovers(folder: str | Path, *, of: str | None = None) -> None:
             path.unlink()
 
 
-def _is_leftover(name: str, of: str | None) -> bool:
-    if of is not None:
-        return _is_leftover_of(name, of)
+def _is_leftover(name: str) -> bool:
     return bool(_LEFTOVER.fullmatch(name) or _OLD_LEFTOVER.fullmatch(name))
+
+
+def _is_leftover_of_any(name: str, keys: Set[str], targets: Collection[str]) -> bool:
+    """Whether a temporary name was made for one of some targets, whose keys are given."""
+    found, old = _LEFTOVER.fullmatch(name), _OLD_LEFTOVER.fullmatch(name)
+    return bool((found and found["key"] in keys) or (old and old["name"] in targets))
 
 
 def _is_leftover_of(name: str, target: str) -> bool:

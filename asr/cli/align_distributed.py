@@ -112,7 +112,7 @@ def _warn(task: AlignTask, result: Aligned) -> None:
 
 def _item(task: AlignTask, fingerprint: str) -> AlignmentItem:
     from asr.cluster.align_work import AlignmentItem
-    from asr.cluster.recordings import WorkRecording
+    from asr.cluster.work_recording import WorkRecording
     from asr.recognition.finished import Source
 
     recording = task.recording
@@ -132,7 +132,7 @@ def _item(task: AlignTask, fingerprint: str) -> AlignmentItem:
 
 def _start(tasks: Sequence[AlignTask], settings: AlignConfig, cutting: CutSettings, bundle: Bundle) -> WorkerStart:
     from asr.cluster.align_work import AlignmentJob
-    from asr.cluster.recordings import Recognizer, recognizer_start
+    from asr.cluster.work_recording import Recognizer, recognizer_start
 
     recognizer = Recognizer.of(bundle, GreedyConfig(), settings, name=settings.bundle)
     contents = [
@@ -151,7 +151,7 @@ def _start(tasks: Sequence[AlignTask], settings: AlignConfig, cutting: CutSettin
 
 def _fingerprint(settings: AlignConfig, cutting: CutSettings, bundle: Bundle) -> str:
     """A digest that is equal where the same recording and text give the same files."""
-    from asr.cluster.recordings import bundle_digest
+    from asr.cluster.work_recording import bundle_digest
 
     values = (bundle_digest(bundle.path), settings.engine.name, settings.format.name, sorted(asdict(cutting).items()))
     return hashlib.blake2b(repr(values).encode(), digest_size=16).hexdigest()

@@ -125,7 +125,7 @@ def _measure(settings: DoctorConfig, utterances: Sequence[Utterance]) -> Iterato
     """The measures of recordings, by processes here or on other machines."""
     from asr.cli.distributed import common_folders, in_order, reason_of, run_items, size_of
     from asr.cluster.dispatch import Item
-    from asr.cluster.recordings import WorkRecording
+    from asr.cluster.work_recording import WorkRecording
     from asr.cluster.worker_start import WorkerStart
     from asr.errors import AudioError
 

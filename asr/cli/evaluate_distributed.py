@@ -22,7 +22,7 @@ def recognize_elsewhere(settings: EvaluateConfig) -> Elsewhere:
     ) -> Iterator[UtteranceResult | AudioError]:
         from asr.cluster.dispatch import Item
         from asr.cluster.evaluate_work import EvaluationJob
-        from asr.cluster.recordings import Recognizer, WorkRecording, recognizer_start
+        from asr.cluster.work_recording import Recognizer, WorkRecording, recognizer_start
 
         paths = [one.audio_path for one in utterances]
         items = [Item(WorkRecording.of(one.audio, str(one.audio_path)), size_of(one.audio_path)) for one in utterances]

@@ -48,8 +48,8 @@ def transcribe_distributed(found: Found, settings: TranscribeConfig, bundle: Bun
 def _start(
     recordings: Sequence[Recording], settings: TranscribeConfig, bundle: Bundle, fingerprint: str
 ) -> WorkerStart:
-    from asr.cluster.recordings import Recognizer, recognizer_start
     from asr.cluster.transcribe_work import TranscriptionJob
+    from asr.cluster.work_recording import Recognizer, recognizer_start
 
     top = settings.output_dir
     if top is not None and not is_url(top):
@@ -67,8 +67,8 @@ def _start(
 
 
 def _item(recording: Recording, output: str | None = None, source: object = None) -> TranscriptionItem:
-    from asr.cluster.recordings import WorkRecording
     from asr.cluster.transcribe_work import TranscriptionItem
+    from asr.cluster.work_recording import WorkRecording
 
     if recording.remote is not None:
         work = WorkRecording(recording.remote.url, recording.shown)
@@ -143,6 +143,7 @@ def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, bun
     store = open_store(settings.output_dir, settings=fingerprint, overwrite=settings.overwrite)
     tally = _Tally()
     todo = list(_remaining(recordings, settings, store, fingerprint, tally))
+    store.clear([output for _, output, _ in todo])
     items = [Item(_item(recording, output, source), recording.bytes_on_disk) for recording, output, source in todo]
     results: Iterator[Done] = run_items(
         items,

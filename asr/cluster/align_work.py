@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asr.cluster.dispatch import Attempt
 from asr.cluster.output_store import process_name
-from asr.cluster.recordings import Copies, Recognizer, WorkRecording, shown_error
+from asr.cluster.work_recording import Copies, Recognizer, WorkRecording, shown_error
 from asr.errors import AudioError, OutputError
 from asr.files import clear_leftovers, output_error
 from asr.recognition.aligner import align_text, spell

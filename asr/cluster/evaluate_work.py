@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asr.cluster.dispatch import Attempt
-from asr.cluster.recordings import Copies, Recognizer, WorkRecording, on_this_node, shown_error
+from asr.cluster.work_recording import Copies, Recognizer, WorkRecording, on_this_node, shown_error
 from asr.errors import AudioError
 from asr.recognition.evaluate import Candidate, UtteranceResult, recognize_utterance
 

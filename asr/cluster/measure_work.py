@@ -7,7 +7,7 @@ from collections.abc import Callable
 from asr.audio.measure import Sound
 from asr.audio.readers import Readers
 from asr.cluster.dispatch import Attempt
-from asr.cluster.recordings import Copies, WorkRecording, shown_error
+from asr.cluster.work_recording import Copies, WorkRecording, shown_error
 from asr.errors import AudioError
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import socket
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -62,6 +63,9 @@ class OutputStore(Protocol):
 
     def is_finished(self, output: str, source: Source | None) -> bool:
         """Whether another worker has written it meanwhile; what a killed one left half written is removed."""
+
+    def clear(self, outputs: Sequence[str]) -> None:
+        """Remove what killed workers of an earlier run left half written of these outputs."""
 
     def write(self, output: str, text: str, source: Source | None) -> None:
         """Record and write an output.
@@ -133,6 +137,14 @@ class FolderStore:
             except OSError:
                 self._present[folder] = set()
         return path.name in self._present[folder]
+
+    def clear(self, outputs: Sequence[str]) -> None:
+        """See `OutputStore`."""
+        names: dict[Path, set[str]] = defaultdict(set)
+        for path in map(Path, outputs):
+            names[path.parent].add(path.name)
+        for folder, some in names.items():
+            clear_leftovers(folder, of=some)
 
     def is_finished(self, output: str, source: Source | None) -> bool:
         """See `OutputStore`."""
@@ -214,6 +226,9 @@ class RemoteStore:
         if all(one.settings != self._settings for one in made):
             return Verdict(State.other_settings)
         return Verdict(State.missing)
+
+    def clear(self, outputs: Sequence[str]) -> None:
+        """See `OutputStore`: an object appears when all of it is there."""
 
     def is_finished(self, output: str, source: Source | None) -> bool:
         """See `OutputStore`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from asr.cluster.dispatch import Attempt
 from asr.cluster.output_store import open_store
-from asr.cluster.recordings import Copies, Recognizer, WorkRecording, shown_error
+from asr.cluster.work_recording import Copies, Recognizer, WorkRecording, shown_error
 from asr.errors import AudioError
 from asr.recognition.finished import Source
 from asr.settings.transcripts import TranscriptFormat

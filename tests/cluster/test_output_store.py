@@ -129,6 +129,8 @@ def test_leftovers_of_a_killed_worker_are_removed(tmp_path):
     store = FolderStore(settings="settings", overwrite=False)
     assert not store.is_finished(str(output), SOURCE)
     assert (partial.exists(), other.exists()) == (False, True)
+    store.clear([str(tmp_path / "b.txt"), str(tmp_path / "none" / "c.txt")])
+    assert not other.exists()
 
 
 def test_a_full_place_is_an_error_of_the_output(tmp_path):
