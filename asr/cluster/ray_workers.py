@@ -112,7 +112,7 @@ class RayWorkers:
         try:
             is_result, value = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            return self._ended(worker, _first_line(error), has_started=number is not None)
+            return self._ended(worker, self._reason(error), has_started=number is not None)
         if number is not None:
             return [Answer(worker, number, value)]
         node = self._actors[worker].node
@@ -132,6 +132,14 @@ class RayWorkers:
         if has_started:
             return [Lost(worker, reason if is_alive else "its node is gone", with_node=not is_alive)]
         return self._start_failed(node, reason) if is_alive else []
+
+    def _reason(self, error: Exception) -> str:
+        """How a worker ended, without the advice and identities of Ray's messages."""
+        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+            return "the connection to it was lost"
+        if isinstance(error, self._ray.exceptions.ActorDiedError):
+            return "its process ended"
+        return _first_line(error)
 
     def _start_failed(self, node: str, reason: str) -> Sequence[Event]:
         self._failures[node] += 1

@@ -60,7 +60,7 @@ class Journal(OutputJournal):
         One that was edited since counts as finished, so that corrections are not lost.
         """
         lines = [line for line in self.lines(output) if "failed" not in line]
-        made = {line["digest"] for line in lines if _source(line) == source}
+        made = {line["digest"] for line in lines if _is_from(line, source)}
         if source is None or not made:
             return False
         others = {line["digest"] for line in lines} - made
@@ -73,7 +73,7 @@ class Journal(OutputJournal):
 
     def failure(self, output: Path, source: Source | None) -> str | None:
         """Why the last run failed to transcribe this recording with these settings; None if it did not."""
-        lines = [line for line in self.lines(output) if source is not None and _source(line) == source]
+        lines = [line for line in self.lines(output) if source is not None and _is_from(line, source)]
         reason = lines[-1].get("failed") if lines else None
         return None if reason is None else str(reason)
 
@@ -114,8 +114,12 @@ class Journal(OutputJournal):
         return True
 
 
-def _source(line: dict[str, Any]) -> Source | None:
-    try:
-        return Source(line["size"], line["changed"], line["settings"], line.get("segment", ""))
-    except KeyError:
-        return None
+def _is_from(line: dict[str, Any], source: Source | None) -> bool:
+    """Whether a record is of this state of a recording, and these settings."""
+    return (
+        source is not None
+        and line.get("size") == source.size
+        and line.get("changed") == source.changed
+        and line.get("settings") == source.settings
+        and line.get("segment", "") == source.segment
+    )

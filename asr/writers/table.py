@@ -92,10 +92,10 @@ def output_paths(names: Sequence[Path], kind: TranscriptFormat, folder: Path) ->
         If two recordings of the same name would be written to the same file.
     """
     suffix = WRITERS[kind].suffix
-    taken = Counter(name.with_suffix(suffix) for name in names)
+    short = [name.with_suffix(suffix) for name in names]
+    taken = Counter(short)
     relative = [
-        name.with_suffix(suffix) if taken[name.with_suffix(suffix)] == 1 else name.with_name(name.name + suffix)
-        for name in names
+        one if taken[one] == 1 else name.with_name(name.name + suffix) for name, one in zip(names, short, strict=True)
     ]
     twice = [str(path) for path, count in Counter(relative).items() if count > 1]
     if twice:

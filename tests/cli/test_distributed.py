@@ -154,16 +154,8 @@ def test_a_report_is_that_of_one_process_but_for_its_speed(asr_command, tmp_path
     reports = []
     for name, setting in (("plain", ()), ("shared", ("cluster=local", "workers=2"))):
         folder = tmp_path / name
-        outcome = asr_command(
-            "evaluate",
-            manifest,
-            TINY,
-            "decoder=beam",
-            "against=[greedy]",
-            f"output_dir={folder}",
-            "page_audio=false",
-            *setting,
-        )
+        systems = ("decoder=beam", "against=[greedy]", "page_audio=false")
+        outcome = asr_command("evaluate", manifest, TINY, *systems, f"output_dir={folder}", *setting)
         assert outcome.code == 0, outcome.err
         reports.append(json.loads((folder / "report.json").read_text()))
     plain, shared = reports
