@@ -163,6 +163,8 @@ class _Distribution:
         own = self.begun[worker]
         while self.waiting and self._may_have_more(own):
             number = self.waiting.popleft()
+            if number in self.finished:  # the answer of a worker that was given up came late
+                continue
             own.append(number)
             self.workers.send(worker, number, Attempt(self.items[number].request, number in self.repeated))
 

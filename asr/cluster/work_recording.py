@@ -14,7 +14,7 @@ from pathlib import Path
 from asr import remote
 from asr.audio.readers import Limits, Readers
 from asr.audio.segment import AudioSegment, AudioSource, split_source
-from asr.bundle import Bundle, bundle_folder, load_bundle
+from asr.bundle import Bundle, bundle_folder, is_bundle_name, load_bundle
 from asr.cluster.worker_start import WorkerStart
 from asr.errors import AudioError, UnfitNodeError
 from asr.files import typed_path
@@ -46,9 +46,8 @@ class Recognizer:
     @classmethod
     def of(cls, bundle: Bundle, decoder: DecoderConfig, job: RecognitionJob, *, name: str) -> Recognizer:
         """That of a command's settings; `name` is the bundle's as the user typed it."""
-        shipped = os.sep not in name
         return cls(
-            name if shipped else str(bundle.path.absolute()),
+            name if is_bundle_name(name) else str(bundle.path.absolute()),
             bundle_digest(bundle.path),
             _on_any_node(decoder, bundle),
             job.engine,
@@ -160,7 +159,7 @@ def recognizer_start(
 ) -> WorkerStart:
     """The start of workers that recognise; `shared` and `contents` as in `WorkerStart`."""
     paths = list(shared)
-    if os.sep in recognizer.bundle:
+    if not is_bundle_name(recognizer.bundle):
         paths.append(Path(recognizer.bundle))
     paths += [Path(path) for path in _files(recognizer.decoder).values() if not path.startswith(_IN_BUNDLE)]
     return WorkerStart(function, first, tuple(paths), tuple(contents))

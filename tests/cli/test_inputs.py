@@ -201,9 +201,9 @@ def test_linked_folders_are_followed_once_by_name_and_by_pattern(asr_command, bu
 
 
 def test_addresses_get_a_sentence_that_says_what_to_do(asr_command, bundle):
-    outcome = asr_command("transcribe", "https://example.org/a.mp3?x=1", "s3://bucket/b.wav", bundle)
+    outcome = asr_command("transcribe", "https://example.org/a.mp3?x=1", "rtsp://camera/b.wav", bundle)
     assert outcome.code == 1
-    for address in ("https://example.org/a.mp3?x=1", "s3://bucket/b.wav"):
+    for address in ("https://example.org/a.mp3?x=1", "rtsp://camera/b.wav"):
         assert f"error: {address}: is an address, and only files are read: download it" in outcome.err
 
 
