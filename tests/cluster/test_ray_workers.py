@@ -27,8 +27,15 @@ class RayCluster:
     """Started by a process of its own, so that neither its settings nor its warnings are those of the tests."""
 
     PROGRAM = """
-import sys
+import sys, time
+import ray._private.node
 from ray.cluster_utils import Cluster
+class PatientClock:  # Ray gives a node 30 seconds to start: beside other tests it takes longer
+    def __getattr__(self, name):
+        return getattr(time, name)
+    def monotonic(self):
+        return time.monotonic() / 10
+ray._private.node.time = PatientClock()
 store = {"object_store_memory": 80 << 20}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store})
 nodes = [cluster.add_node(num_cpus=1, **store) for _ in range(2)]
@@ -51,7 +58,9 @@ cluster.shutdown()
             env=os.environ | ENVIRONMENT | {"PYTHONPATH": str(REPOSITORY)},
         )
         self.address = self._line()
-        assert ":" in self.address
+        if ":" not in self.address:
+            self.close()
+            raise RuntimeError("the cluster did not start")
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -78,11 +87,14 @@ cluster.shutdown()
 
     def close(self) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         try:
             self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
 
 
 @pytest.fixture(scope="module")
