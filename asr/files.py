@@ -355,7 +355,8 @@ class OutputJournal:
                 for text in path.read_bytes().splitlines() if path.is_file() else []:
                     try:
                         line = json.loads(text)
-                        known[line["output"]].append({"digest": line["digest"]} | line)
+                        _ = line["digest"]
+                        known[line["output"]].append(line)
                     except (ValueError, TypeError, KeyError):
                         pass  # the run was killed while it wrote this
             self._known[folder] = known

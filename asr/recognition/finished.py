@@ -6,6 +6,7 @@ The journal of all outputs (`asr.files.OutputJournal`), with the recording and t
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Journal(OutputJournal):
             return False
         others = {line["digest"] for line in lines} - made
         if not others:  # whatever it holds: 100,000 transcripts need not be read
-            return output.is_file()
+            return os.path.isfile(output)
         try:
             return digest_of(output.read_bytes()) not in others
         except OSError:
