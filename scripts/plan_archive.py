@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, nargs="+", default=[64, 256, 1000])
     parser.add_argument("--core-seconds", type=float, default=27.0, help="for an hour of audio (docs/models.md)")
     parser.add_argument("--audio-mb", type=float, default=115.2, help="an hour: 115.2 is WAV, 16 kHz, 16 bits, mono")
-    parser.add_argument("--text-kb", type=float, default=1270.0, help="an hour of transcript; 1270 is JSON with word times")
+    parser.add_argument("--text-kb", type=float, default=1270.0, help="an hour of transcript as JSON")
     parser.add_argument("--minutes", type=float, default=30.0, help="mean length of a recording")
     parser.add_argument("--overhead-seconds", type=float, default=0.02, help="core-seconds of a recording")
     parser.add_argument("--busy-share", type=float, default=0.9)
