@@ -19,7 +19,6 @@ from ..conftest import REPOSITORY, SAMPLES, oracle_module
 
 pytestmark = pytest.mark.slow
 
-# Ray's own code opens files and sockets that it leaves to the garbage collector.
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
 # Half a minute by default: beside other tests a node takes longer to start.
 ENVIRONMENT["RAY_agent_register_timeout_ms"] = "300000"
