@@ -151,7 +151,7 @@ class RayCluster:
     def __init__(self, nodes: int, workers: int) -> None:
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
         # Ray gives its workers less of a core than other processes have.
-        os.environ |= {"RAY_worker_niceness": "0", "RAY_agent_register_timeout_ms": "300000"}
+        os.environ |= {"RAY_worker_niceness": "0"}
         # A dead node is noticed sooner than by default, after half a minute.
         os.environ |= {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "5"}
         import ray._private.node

@@ -20,8 +20,6 @@ from ..conftest import REPOSITORY, SAMPLES, oracle_module
 pytestmark = pytest.mark.slow
 
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
-# Half a minute by default: beside other tests a node takes longer to start.
-ENVIRONMENT["RAY_agent_register_timeout_ms"] = "300000"
 
 
 class RayCluster:
