@@ -79,6 +79,7 @@ async def _save(service: Service, corrections: Corrections, upload: Upload) -> R
         duration=aligned.duration,
         utterances=aligned.utterances,
         speaker=fields["speaker"] or None,
+        problem=aligned.problem,
     )
     try:
         saved = await asyncio.to_thread(corrections.add, upload.path, correction)
