@@ -416,8 +416,8 @@ class Pool:
         audio = max(0.0, answer.done_seconds - before)
         self._audio_seconds += audio
         self._computing_seconds += answer.computing_seconds
-        if request.start is not None:
-            return  # which may have taken time to make a decoder
+        if request.start is not None or answer.is_preparing:
+            return  # a decoder may have been made
         if isinstance(job, PooledSession):
             if was_speech or job.in_speech:  # silence takes less
                 self._stream_cost.add(answer.computing_seconds, audio)

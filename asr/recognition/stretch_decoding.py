@@ -56,10 +56,18 @@ class StretchDecoder:
     cores : threading.Semaphore
         Held while it decodes.
     step_seconds : float > 0
+    base : StretchDecoder, optional
+        As for a `Transcriber`.
     """
 
     def __init__(
-        self, bundle: Bundle, settings: DecoderConfig, *, cores: threading.Semaphore, step_seconds: float
+        self,
+        bundle: Bundle,
+        settings: DecoderConfig,
+        *,
+        cores: threading.Semaphore,
+        step_seconds: float,
+        base: StretchDecoder | None = None,
     ) -> None:
         try:
             self._decoder = make_decoder(
@@ -68,6 +76,7 @@ class StretchDecoder:
                 priors=bundle.priors,
                 normalizer=bundle.normalizer,
                 phones=bundle.phones,
+                base=None if base is None else base._decoder,
             )
         except (ConfigError, LanguageModelError) as error:
             if settings is not bundle.decoder:

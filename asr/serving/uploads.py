@@ -1,4 +1,4 @@
-"""Forms with a file, which goes to the disk while it arrives, and is gone when the request is answered."""
+"""Bodies of requests: forms whose file goes to the disk while it arrives and is gone with the answer, and JSON."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from asr.errors import ConfigError
+from asr.serving.messages import Fields, read_object
 from asr.serving.refusals import ApiError
 
 _PREFIX, _LOCK = "asr-serve-", "lock"
@@ -155,6 +156,31 @@ async def receive_upload(request: Request, folder: Path, *, most_bytes: int, idl
             raise ApiError(503, f"The upload cannot be stored: {error.strerror}.", kind="server_error") from error
         raise
     return form.upload
+
+
+async def read_json(request: Request, *, most_bytes: int, idle_seconds: float) -> Fields:
+    """Read a body that is a JSON object, in memory.
+
+    Parameters
+    ----------
+    request : Request
+    most_bytes : int
+    idle_seconds : float
+        As for `receive_upload`.
+
+    Raises
+    ------
+    ApiError
+        413 if it is larger, 408 if it comes too slowly, 400 if it is no JSON object.
+    ClientDisconnect
+        If the client has gone.
+    """
+    content = bytearray()
+    async for chunk in _chunks(request, idle_seconds):
+        content += chunk
+        if len(content) > most_bytes:
+            raise ApiError(413, f"The body is larger than {most_bytes >> 10} KiB.", code="body_too_large")
+    return read_object(bytes(content))
 
 
 def too_large(most_bytes: int) -> ApiError:

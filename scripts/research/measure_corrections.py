@@ -139,16 +139,17 @@ def main() -> int:
     began = time.monotonic()
     run([*words, *arguments.settings, f"run_dir={run_dir}"], work / "log")
     seconds = time.monotonic() - began
-    rates = {}
+    found: dict[str, Any] = {"bundle": bundle, "training_seconds": round(seconds)}
     for name, manifest in (("evaluated", test), *([("also", arguments.also)] if arguments.also else [])):
         report = run_dir / f"report-{name}"
         run(
             ["evaluate", str(manifest), f"bundle={run_dir / 'best'}", f"against=[{bundle}]", "title=Before and after",
              f"output_dir={report}", "overwrite=true", "worst=0"], work / "log",
         )  # fmt: skip
-        rates[name] = json.loads((report / "report.json").read_text())
-    found = {name: {key: report.get(key) for key in ("words", "against", "systems")} for name, report in rates.items()}
-    print(json.dumps({"bundle": bundle, "training_seconds": round(seconds)} | found)[:4000])
+        content = json.loads((report / "report.json").read_text())
+        after, before = (one["words"]["rate"] for one in content["systems"])
+        found[name] = {"before": round(before, 4), "after": round(after, 4), **content["comparisons"][0]["interval"]}
+    print(json.dumps(found))
     return 0
 
 
