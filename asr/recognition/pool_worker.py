@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,9 +17,11 @@ from asr.bundle import load_bundle
 from asr.errors import AudioError
 from asr.processes import Handler
 from asr.recognition.live_events import LiveEvent
+from asr.recognition.pipeline import WindowOutput
 from asr.recognition.session import Session
 from asr.recognition.streamed_recording import StreamedRecording
 from asr.recognition.transcriber import Transcriber
+from asr.recognition.windows import Window
 from asr.settings.decoding import DecoderConfig
 from asr.settings.live import LiveConfig
 from asr.slices import Result, Slices
@@ -60,18 +62,44 @@ class StreamStart:
 
 @dataclass(frozen=True, slots=True)
 class SliceRequest:
-    """Asks for a slice of work on a job. New samples come only when the job has no work left."""
+    """Asks for a slice of work on a job. New samples or windows come only when the job has no work left."""
 
     job: int
     start: RecordingStart | StreamStart | None = None
     """with the first slice of a job"""
     samples: Samples | None = None
+    """of a stream"""
     sample_rate: int = 0
     """Hz of the samples"""
+    windows: tuple[tuple[Window, WindowOutput | None], ...] = ()
+    """of a recording, with the output of the acoustic model where another worker has computed it"""
     last: bool = False
-    """whether the job ends with these samples"""
+    """whether the job ends with these samples or windows"""
+    seconds: float = 0.0
+    """the length of a recording that ends"""
     notes: tuple[str, ...] = ()
     """of a recording that ends"""
+
+    @property
+    def is_new_work(self) -> bool:
+        """Whether something comes with it, or the job ends."""
+        return self.samples is not None or bool(self.windows) or self.last
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRequest:
+    """Asks for the output of the acoustic model for a window of a recording that another worker transcribes."""
+
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAnswer:
+    """What became of the window."""
+
+    output: WindowOutput | None
+    """None after an error: the worker that transcribes the recording finds it, too"""
+    computing_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +184,10 @@ class _Recording:
         return self._recording.done_seconds
 
     def push(self, request: SliceRequest) -> Iterator[DecodedStretch | Transcript | None]:
-        if request.samples is not None:
-            yield from self._watched(self._recording.push(request.samples))
+        yield from self._watched(self._recording.push_windows(request.windows))
         if request.last:
-            transcript: Transcript = yield from self._watched(self._recording.finish(request.notes))
+            ending = self._recording.finish_windows(request.seconds, request.notes)
+            transcript: Transcript = yield from self._watched(ending)
             yield transcript
 
     def _watched(self, work: Slices[Result]) -> Generator[DecodedStretch | None, None, Result]:
@@ -213,10 +241,14 @@ class _Worker:
         self._maker = ThreadPoolExecutor(1)
         self._jobs: dict[int, tuple[_Job, Iterator[Any]]] = {}
 
-    def answer(self, request: SliceRequest | DropRequest | MeasureRequest) -> SliceAnswer | float | None:
+    def answer(
+        self, request: SliceRequest | WindowRequest | DropRequest | MeasureRequest
+    ) -> SliceAnswer | WindowAnswer | float | None:
         match request:
             case SliceRequest():
                 return self._advance(request)
+            case WindowRequest():
+                return self._run_window(request.window)
             case MeasureRequest():
                 return self._measure(request.live)
             case DropRequest():
@@ -229,7 +261,7 @@ class _Worker:
         try:
             if request.start is not None:
                 self._start(request, request.start)
-            elif request.samples is not None or request.last:
+            elif request.is_new_work:
                 job, _ = self._jobs[request.job]
                 self._jobs[request.job] = (job, job.push(request))
             results, is_idle, is_preparing = [], True, False
@@ -248,6 +280,15 @@ class _Worker:
             return SliceAnswer([], True, time.monotonic() - started, 0.0, 0.0, error)
         seconds = time.monotonic() - started
         return SliceAnswer(results, is_idle, seconds, job.done_seconds, job.missing_seconds, is_preparing=is_preparing)
+
+    def _run_window(self, window: Window) -> WindowAnswer:
+        started = time.monotonic()
+        try:
+            # The frames are of no use for a text.
+            output = replace(self._default.pipeline.run_window(window), frames=None)
+        except Exception:
+            return WindowAnswer(None, time.monotonic() - started)
+        return WindowAnswer(output, time.monotonic() - started)
 
     def _start(self, request: SliceRequest, start: RecordingStart | StreamStart) -> None:
         """Begin a job, with the samples of its first request."""
@@ -293,4 +334,4 @@ def _begun(
     """A job, and its work on the samples of its first request."""
     job: _Job
     job = _Stream(transcriber, start) if isinstance(start, StreamStart) else _Recording(transcriber, start)
-    return job, job.push(request) if request.samples is not None or request.last else iter(())
+    return job, job.push(request) if request.is_new_work else iter(())

@@ -730,3 +730,60 @@ def test_a_session_whose_decoder_is_made_lets_others_pass():
     assert not session._opened.is_set()
     session.take(pool_worker.SliceAnswer([], True, 0.0, 0.0, 0.0))
     assert session._opened.is_set()
+
+
+def test_idle_workers_process_windows_of_a_recording_and_its_text_stays_the_same(
+    run, transcriber, long_recording, speech, write_audio
+):
+    """The text, words and alternatives of the command, bit for bit; a short recording still comes first."""
+    helped: list[int] = []
+
+    async def main() -> tuple[Any, Any, float]:
+        async with make_pool(workers=3) as pool:
+            help_with = pool._help
+
+            async def counted(worker: PoolWorker, *found: Any) -> None:
+                helped.append(pool._workers.index(worker))
+                await help_with(worker, *found)
+
+            pool._help = counted  # type: ignore[method-assign]
+            long = asyncio.create_task(pool.transcribe(long_recording))
+            await until(lambda: len(helped) > 3)
+            short = await pool.transcribe(write_audio("short.wav", speech[: 2 * RATE]))
+            left = pool.load.waiting_seconds
+            return await long, short, left
+
+    long, short, left = run(main())
+    assert long == transcriber.transcribe(long_recording)
+    assert short.duration == 2.0
+    assert left > 0
+    assert len(set(helped)) > 1
+
+
+def test_a_worker_that_ends_while_it_helps_costs_nothing(run, transcriber, long_recording):
+    """The window is processed by the worker that has the recording."""
+    killed: list[int] = []
+
+    async def main() -> Any:
+        async with make_pool(workers=2) as pool:
+            help_with = pool._help
+
+            async def killing(worker: PoolWorker, *found: Any) -> None:
+                if not killed:
+                    killed.append(worker.child.pid)
+                    os.kill(worker.child.pid, signal.SIGKILL)
+                await help_with(worker, *found)
+
+            pool._help = killing  # type: ignore[method-assign]
+            return await pool.transcribe(long_recording)
+
+    assert run(main()) == transcriber.transcribe(long_recording)
+    assert killed
+
+
+def test_a_worker_with_live_streams_does_not_help():
+    job = SimpleNamespace(remaining_seconds=100.0, number=1, window_to_help=lambda: "window")
+    assert make_worker().next_window([job]) == (job, "window")
+    assert make_worker([StubSession(time.monotonic())]).next_window([job]) is None
+    nearly = SimpleNamespace(remaining_seconds=10.0, number=2, window_to_help=lambda: "another")
+    assert make_worker().next_window([job, nearly]) == (nearly, "another")
