@@ -330,7 +330,7 @@ class BeamDecoder:
             model = base._model
         if model is None and settings.lm is not None:
             model = load_language_model(settings.lm)
-        self._model = model
+        self._model: NgramModel | None = model
         self._words: PronunciationScorer | None = None
         scorers: list[Scorer] = []
         if settings.pronunciations is not None and phones is not None:

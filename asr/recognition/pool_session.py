@@ -241,7 +241,7 @@ class PooledSession(Job):
         self._room.set()
         self._is_last_sent = self._is_last and not self._waiting
         samples = np.concatenate(parts) if parts else None
-        return SliceRequest(self.number, start, samples, self._rate, self._is_last_sent)
+        return SliceRequest(self.number, start, samples, self._rate, last=self._is_last_sent)
 
     def take(self, answer: SliceAnswer) -> None:
         self._is_asked = False

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,6 +71,7 @@ class SliceRequest:
     """of a stream"""
     sample_rate: int = 0
     """Hz of the samples"""
+    _: KW_ONLY
     windows: tuple[tuple[Window, WindowOutput | None], ...] = ()
     """of a recording, with the output of the acoustic model where another worker has computed it"""
     last: bool = False

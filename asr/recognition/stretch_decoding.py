@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from asr.acoustic.outputs import decoded_output
 from asr.audio.segment import AudioSegment, AudioSource
 from asr.bundle import Bundle
-from asr.decoding import Hypothesis, Stream, decoder_kind, make_decoder
+from asr.decoding import Decoder, Hypothesis, Stream, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
 from asr.recognition.joining import best_combinations
@@ -70,7 +70,7 @@ class StretchDecoder:
         base: StretchDecoder | None = None,
     ) -> None:
         try:
-            self._decoder = make_decoder(
+            self._decoder: Decoder = make_decoder(
                 bundle.alphabet,
                 settings,
                 priors=bundle.priors,

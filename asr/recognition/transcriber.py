@@ -90,7 +90,7 @@ class Transcriber:
             decoder = decoder.resolve(bundle.decoder)
         workers = workers or available_cores()
         cores = threading.Semaphore(workers)
-        self.stretch_decoder = StretchDecoder(
+        self.stretch_decoder: StretchDecoder = StretchDecoder(
             bundle,
             decoder,
             cores=cores,

@@ -75,7 +75,7 @@ async def _save(service: Service, folder: Corrections, upload: Upload) -> Respon
             param="text",
         )
     correction = Correction(
-        name=fields["name"] or upload.path.name,
+        name=fields["name"] or upload.name,
         text=fields["text"],
         recognised=fields["recognised"],
         model=service.model,

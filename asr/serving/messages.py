@@ -87,7 +87,7 @@ class Fields:
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= value <= high or not math.isfinite(value):
-            self.refuse(name, f"must be a number between {low:g} and {high:g}, not {shown(value)}")
+            self.refuse(name, f"must be a number between {low:.12g} and {high:.12g}, not {shown(value)}")
         return float(value)
 
     def whole(self, name: str, low: int, high: int) -> int | None:

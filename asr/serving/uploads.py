@@ -95,6 +95,8 @@ class Upload:
     fields: list[tuple[str, str]] = field(default_factory=list)
     path: Path | None = None
     """the file of the field `file`; None if there was none"""
+    name: str = ""
+    """its name at the client, without folders; it may be empty"""
 
     def close(self) -> None:
         """Remove the file. A second call does nothing."""
@@ -290,7 +292,9 @@ class _Form:
         if self._is_file:
             if self.upload.path is not None:
                 raise ApiError(400, "The form has several files: send one recording a request.", param="file")
-            suffix = Path(options.get(b"filename", b"").decode("utf-8", "replace").replace("/", "_")).suffix
+            filename = options.get(b"filename", b"").decode("utf-8", "replace").replace("\\", "/")
+            self.upload.name = filename.rpartition("/")[2]
+            suffix = Path(self.upload.name).suffix
             handle, path = tempfile.mkstemp(suffix if _SUFFIX.fullmatch(suffix) else "", dir=self._folder)
             self.upload.path, self._file = Path(path), os.fdopen(handle, "wb")
         elif len(self.upload.fields) >= _MOST_FIELDS:

@@ -1,6 +1,6 @@
 """Sends damaged recordings, malformed forms and malformed messages to `asr serve`, and watches its memory.
 
-    python -m scripts.research.fuzz_service --requests 100000
+    python scripts/research/fuzz_service.py --requests 100000
 
 Every request must get an answer below 500, and every stream its events or an error of its protocol; the server must
 not write a traceback, nor grow. Of a hundred turns, 88 send a damaged recording of any format, ten a form or a body
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib
 import json
 import random
 import sys
@@ -20,12 +21,14 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from fuzz_audio import mutate, write_seeds
 
-from scripts.research.fuzz_audio import mutate, write_seeds
-from tests.serving.running import RunningServer, form, running
-from tests.serving.test_live_fuzz import ATTACKS
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+SERVER: Any = importlib.import_module("tests.serving.running")
+MESSAGES: Any = importlib.import_module("tests.serving.test_live_fuzz")
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 JSON_PATHS = ["/v1/subtitles/srt", "/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions"]
@@ -38,12 +41,13 @@ class Attacker:
     Parameters
     ----------
     server : RunningServer
+        Of `tests/serving/running.py`.
     seed : int
     keep : Path
         Where requests go that are answered with a status of 500 and more.
     """
 
-    def __init__(self, server: RunningServer, seed: int, keep: Path) -> None:
+    def __init__(self, server: Any, seed: int, keep: Path) -> None:
         self._server, self._keep = server, keep
         self._rng, self._chance = np.random.default_rng(seed), random.Random(seed)
         with tempfile.TemporaryDirectory() as folder:
@@ -60,8 +64,8 @@ class Attacker:
             case share if share < 0.98:
                 self._send_malformed()
             case _:
-                protocol = self._chance.choice(list(ATTACKS))
-                messages = ATTACKS[protocol](self._server, self._chance)
+                protocol = self._chance.choice(list(MESSAGES.ATTACKS))
+                messages = MESSAGES.ATTACKS[protocol](self._server, self._chance)
                 self.statuses[protocol] += messages
                 self.sent += messages
 
@@ -72,12 +76,12 @@ class Attacker:
             fields.append(("response_format", self._chance.choice(["srt", "text", "verbose_json", "diarized_json"])))
         if self._chance.random() < 0.1:
             fields.append(("stream", "true"))
-        self._request(TRANSCRIPTIONS, *form(content, fields))
+        self._request(TRANSCRIPTIONS, *SERVER.form(content, fields))
 
     def _send_malformed(self) -> None:
         """A form with some bytes replaced, or a body that is another one than its header says."""
         chance = self._chance
-        body, kind = form(chance.randbytes(chance.randrange(400)), [("model", "tiny"), ("prompt", "A, B")])
+        body, kind = SERVER.form(chance.randbytes(chance.randrange(400)), [("model", "tiny"), ("prompt", "A, B")])
         content = bytearray(body)
         for _ in range(chance.randrange(1, 4)):
             place = chance.randrange(len(content) + 1)
@@ -107,7 +111,7 @@ class Attacker:
             (self._keep / f"{self.sent}-{status}-{path.rpartition('/')[2]}").write_bytes(body)
 
 
-def megabytes(server: RunningServer) -> tuple[float, float]:
+def megabytes(server: Any) -> tuple[float, float]:
     """Memory of the main process, and of all."""
     pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
     return pages * 4096 / 1e6, server.metric("asr_resident_memory_bytes") / 1e6
@@ -122,7 +126,7 @@ def main() -> int:
     began, rows = time.monotonic(), []
     warm = round(WARM_SHARE * arguments.requests)
     settings = ["wyoming_port=0", "limits.streams=8", "limits.stream_idle_seconds=5", "decoder=greedy", "timeout=10"]
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder), *settings) as server:
+    with tempfile.TemporaryDirectory() as folder, SERVER.running(Path(folder), *settings) as server:
         attacker = Attacker(server, arguments.seed, arguments.keep)
         print("requests      main       all", flush=True)
         for end in np.linspace(warm, arguments.requests, STEPS + 1):

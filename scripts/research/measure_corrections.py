@@ -120,7 +120,7 @@ def main() -> int:
     parser.add_argument("--bundle", default="en")
     parser.add_argument("--also", type=Path, help="manifest of other speech, to measure what is forgotten")
     parser.add_argument("settings", nargs="*", help="further settings of the training, such as frozen_layers=2")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     work, bundle = arguments.work.absolute(), arguments.bundle
     work.mkdir(parents=True, exist_ok=True)
     corrected, evaluated = halves(read_prompts(arguments.sounds))

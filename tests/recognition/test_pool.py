@@ -700,7 +700,7 @@ def test_a_decoder_is_made_while_other_jobs_go_on(monkeypatch):
     monkeypatch.setattr(worker, "_make_transcriber", slowly)
     noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32) / 10
     hot = pool_worker.StreamStart(AutoConfig(beam_width=4, hotwords=["christ"]), LIVE)
-    answer = worker.answer(pool_worker.SliceRequest(1, hot, noise, RATE, True))
+    answer = worker.answer(pool_worker.SliceRequest(1, hot, noise, RATE, last=True))
     assert (answer.is_preparing, answer.is_idle, answer.results) == (True, False, [])
     other = worker.answer(pool_worker.SliceRequest(2, pool_worker.StreamStart(None, LIVE), noise, RATE))
     assert not other.is_preparing

@@ -265,13 +265,15 @@ def test_what_cannot_be_learnt_from_is_refused(server, file, fields, status, sai
 
 def test_a_text_that_does_not_fit_its_recording_is_saved_and_not_trained_on(server):
     """`asr train` refuses such a label, and the command on the page would fail because of one slip."""
-    sound = wave_file(np.zeros(RATE, np.int16))
-    answer = save(server, sound, text=" ".join([TEXT] * 5), name="short.wav").json
+    noise = np.random.default_rng(0).integers(-3000, 3000, RATE).astype(np.int16)
+    answer = save(server, wave_file(noise), text=" ".join([TEXT] * 5)).json
     assert "too long" in answer["problem"]
+    assert answer["id"].startswith("sound-")  # the name that the client gave its file
     assert (answer["words"], answer["manifest"], answer["utterances"]) == ([], None, 0)
     assert rows(server.folder, "corrections.jsonl")[-1]["problem"] == answer["problem"]
     used = [one["id"] for name in ("train", "test") for one in rows(server.folder, f"{name}.jsonl")]
     assert answer["id"] not in used
+    assert save(server, wave_file(np.zeros(RATE, np.int16)), text=TEXT).json["problem"] == "nothing is spoken in it"
 
 
 def test_a_manifest_loses_a_line_whose_text_turns_out_not_to_fit(corrections, tmp_path):
