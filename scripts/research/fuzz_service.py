@@ -95,20 +95,26 @@ class Attacker:
 
     def _request(self, path: str, body: bytes, kind: str) -> None:
         self.sent += 1
+        is_new = self._connection.sock is None
         try:
-            self._connection.request("POST", path, body, {"Content-Type": kind})
-            response = self._connection.getresponse()
-            status = str(response.status)
-            response.read()
-            if response.will_close:
-                self._connection.close()
+            status = self._status(path, body, kind)
         except (OSError, http.client.HTTPException) as error:
             status = type(error).__name__
             self._connection.close()
+            if not is_new:  # the server may close a connection that was idle
+                status = self._status(path, body, kind)
         self.statuses[status] += 1
         if not status.startswith(("2", "4")):
             self._keep.mkdir(parents=True, exist_ok=True)
             (self._keep / f"{self.sent}-{status}-{path.rpartition('/')[2]}").write_bytes(body)
+
+    def _status(self, path: str, body: bytes, kind: str) -> str:
+        self._connection.request("POST", path, body, {"Content-Type": kind})
+        response = self._connection.getresponse()
+        response.read()
+        if response.will_close:
+            self._connection.close()
+        return str(response.status)
 
 
 def megabytes(server: Any) -> tuple[float, float]:
