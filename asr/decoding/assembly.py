@@ -207,6 +207,34 @@ def make_pronunciation_scorer(
     )  # fmt: skip
 
 
+def add_hotwords(
+    scorer: PronunciationScorer, settings: BeamConfig, alphabet: Alphabet, normalizer: NormalizerConfig | None
+) -> PronunciationScorer | None:
+    """A scorer over phones with the hot words of some settings.
+
+    Parameters
+    ----------
+    scorer : PronunciationScorer
+        Of the same settings without hot words.
+    settings, alphabet, normalizer
+        As for `make_pronunciation_scorer`, and so are the errors.
+
+    Returns
+    -------
+    PronunciationScorer or None
+        The one that `make_pronunciation_scorer` makes; None if a hot word is not in the lexicon of `scorer`, which
+        then has to be made anew.
+    """
+    hotwords = hotword_weights(settings, alphabet, normalizer)
+    if not all(word in scorer.places for phrase in hotwords for word in phrase.split()):
+        return None
+    numbers, shares, phrases = _hot_sequences(
+        hotwords, scorer.places, len(scorer.lexicon.spellings), settings.pronunciations
+    )
+    automaton = HotWords.of_sequences(phrases, symbols=int(numbers.max(initial=0)) + 1)
+    return scorer.with_hotwords(automaton, numbers, shares)
+
+
 def _lexicon_scorer(
     words: Sequence[str],
     owners: npt.NDArray[np.integer[Any]],
@@ -220,7 +248,8 @@ def _lexicon_scorer(
     open_vocabulary: bool,
 ) -> PronunciationScorer:
     """The scorer of words that are sequences of symbols, phones or pieces; `initial` symbols begin a word."""
-    hot_numbers, hot_shares, phrases = _hot_sequences(hotwords, words, settings.pronunciations)
+    places = {word: place for place, word in enumerate(words)} if hotwords else {}
+    hot_numbers, hot_shares, phrases = _hot_sequences(hotwords, places, len(words), settings.pronunciations)
     numbers, weights = _unigrams(words, model)
     begins_word = np.zeros(symbols, bool)
     begins_word[list(initial)] = True
@@ -239,12 +268,11 @@ def _lexicon_scorer(
 
 
 def _hot_sequences(
-    hotwords: Mapping[str, float], words: Sequence[str], lexicon: str | None
+    hotwords: Mapping[str, float], places: Mapping[str, int], count: int, lexicon: str | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[tuple[list[int], float]]]:
-    """Hot words over the words of a dictionary: the number of each word, 0 for words of no phrase; the largest share
-    that a phrase gives to it; and the phrases as numbers, with their weights."""
-    places = {word: place for place, word in enumerate(words)} if hotwords else {}
-    numbers, shares = np.zeros(len(words), np.int64), np.zeros(len(words))
+    """Hot words over the words of a dictionary, whose places and number are given: the number of each word, 0 for words
+    of no phrase; the largest share that a phrase gives to it; and the phrases as numbers, with their weights."""
+    numbers, shares = np.zeros(count, np.int64), np.zeros(count)
     sequences, distinct = [], dict[str, int]()
     for phrase, weight in hotwords.items():
         parts = phrase.split()

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from asr.decoding.assembly import (
+    add_hotwords,
     load_language_model,
     make_piece_scorer,
     make_pronunciation_scorer,
@@ -23,7 +24,7 @@ from asr.decoding.context import IMPOSSIBLE, Scorer, WordScorer
 from asr.decoding.greedy import best_path, decode_greedy, spell_path
 from asr.decoding.history import Path
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs, divide_by_priors
-from asr.decoding.pronunciation_scorer import PronunciationScorer, spell_words, without_reading
+from asr.decoding.pronunciation_scorer import PronunciationScorer, ending_texts, spell_words, without_reading
 from asr.errors import ConfigError
 from asr.language.ngram import NgramModel
 from asr.language.trie import NOT_FOUND
@@ -127,6 +128,7 @@ def make_decoder(
     priors: Sequence[float] = (),
     normalizer: NormalizerConfig | None = None,
     phones: PhoneSet | None = None,
+    base: Decoder | None = None,
 ) -> Decoder:
     """Make a decoder from its settings.
 
@@ -142,6 +144,9 @@ def make_decoder(
         they are.
     phones : PhoneSet, optional
         Of the model's output over phones, for `decoder.pronunciations`.
+    base : Decoder, optional
+        Another decoder with the same arguments but for the hot words: what they have in common is then not made again.
+        It has no effect on the result, also if it has other settings.
 
     Raises
     ------
@@ -160,7 +165,8 @@ def make_decoder(
         case GreedyConfig():
             return GreedyDecoder(alphabet)
         case BeamConfig():
-            return BeamDecoder(alphabet, settings, priors=priors, normalizer=normalizer, phones=phones)
+            beam = base if isinstance(base, BeamDecoder) else None
+            return BeamDecoder(alphabet, settings, priors=priors, normalizer=normalizer, phones=phones, base=beam)
         case _:
             raise ConfigError(f"no decoder for {type(settings).__name__}: use GreedyConfig or BeamConfig")
 
@@ -289,6 +295,8 @@ class BeamDecoder:
         As for `make_decoder`.
     phones : PhoneSet, optional
         As for `make_decoder`.
+    base : BeamDecoder, optional
+        As for `make_decoder`.
     """
 
     def __init__(
@@ -300,6 +308,7 @@ class BeamDecoder:
         model: NgramModel | None = None,
         normalizer: NormalizerConfig | None = None,
         phones: PhoneSet | None = None,
+        base: BeamDecoder | None = None,
     ) -> None:
         self._width = alphabet.size
         if settings.pronunciations is not None:
@@ -314,13 +323,21 @@ class BeamDecoder:
                 "`asr tune ... output=BUNDLE` writes a copy with them"
             )
         self._alphabet, self._settings, self._priors = alphabet, settings, tuple(priors)
+        self._normalizer, self._phones = normalizer, phones
+        if base is not None and not self._differs_in_hotwords(base):
+            base = None
+        if model is None and base is not None:
+            model = base._model
         if model is None and settings.lm is not None:
             model = load_language_model(settings.lm)
-        self._model = model
+        self._model: NgramModel | None = model
         self._words: PronunciationScorer | None = None
         scorers: list[Scorer] = []
         if settings.pronunciations is not None and phones is not None:
-            self._words = make_pronunciation_scorer(phones, alphabet, settings, model, normalizer)
+            if base is not None and base._words is not None and base._model is model:
+                self._words = add_hotwords(base._words, settings, alphabet, normalizer)
+            if self._words is None:
+                self._words = make_pronunciation_scorer(phones, alphabet, settings, model, normalizer)
             scorers = [self._words]
         elif alphabet.word_starts and reads_words(settings, model):
             self._words = make_piece_scorer(alphabet, settings, model, normalizer)
@@ -332,6 +349,15 @@ class BeamDecoder:
         if settings.n_best > 1 and self._searches[0].merges:
             # Recombination drops texts that differ from a better one in the distant past only; alternatives need these.
             self._searches.append(BeamSearch(settings, scorers, merges=False))
+
+    def _differs_in_hotwords(self, base: BeamDecoder) -> bool:
+        """Whether a decoder is this one without hot words."""
+        mine, theirs = self._settings, base._settings
+        if theirs.hotwords or theirs.hotwords_file is not None:
+            return False
+        mine = replace(mine, hotwords=[], hotwords_file=None, hotword_weight=theirs.hotword_weight)
+        same = (self._alphabet, self._normalizer, self._phones) == (base._alphabet, base._normalizer, base._phones)
+        return same and mine == theirs
 
     @property
     def alphabet(self) -> Alphabet:
@@ -384,6 +410,8 @@ class BeamDecoder:
             yield int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before)
 
     def _best(self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
+        if self._words is not None and self._settings.pronunciations is not None:
+            return self._best_of_words(beams, slots, readings, scores, before)
         found: dict[str, Hypothesis] = {}
         # With words or pauses, a text with and without a final space is one text; both may be in the beam.
         enough = 2 * self._settings.n_best if self._in_words or before is not None else self._settings.n_best
@@ -404,6 +432,30 @@ class BeamDecoder:
                 one = replace(found[one.text], score=float(np.logaddexp(score, found[one.text].score)))
             found[one.text] = one
         return self._ranked(found.values())
+
+    def _best_of_words(
+        self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None
+    ) -> list[Hypothesis]:
+        """As `_best`, where words are decoded as phones: any number of pronunciations may make one text."""
+        assert self._words is not None
+        order = np.argsort(-scores, kind="stable")
+        order = order[: max(1, int((scores > IMPOSSIBLE / 10).sum()))]
+        lexicon = self._words.lexicon
+        texts = ending_texts(beams.history, beams.node[slots[order]], readings[order], lexicon, before)
+        found: dict[str, tuple[float, int]] = {}
+        """the score of each text, and its best ending"""
+        for ending, text in zip(order.tolist(), texts, strict=True):
+            score, best = float(scores[ending]), ending
+            if text in found:
+                score, best = float(np.logaddexp(score, found[text][0])), found[text][1]
+            found[text] = score, best
+        ranked = sorted(found, key=lambda text: (-found[text][0], self._rank(text)))
+        results = []
+        for score, ending in (found[text] for text in ranked[: self._settings.n_best]):
+            path = beams.history.trace(int(beams.node[slots[ending]]))
+            path = path if before is None else before + path
+            results.append(spell_words(path, int(readings[ending]), lexicon, score))
+        return results
 
     def _spell_words(self, path: Path, last_reading: int, score: float) -> Hypothesis:
         """The text of words that are sequences of phones or pieces; the last one is left out if it is cut off."""

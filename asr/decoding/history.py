@@ -79,6 +79,28 @@ class History:
         nodes.reverse()
         return self._path(nodes)
 
+    def ancestry(self, nodes: Ints) -> tuple[Ints, Ints, Ints]:
+        """All nodes on the ways from the root to some nodes, each once, parents before their children.
+
+        Returns
+        -------
+        order : int64 [shape=(ancestors,)]
+            Their numbers; the root is not among them.
+        parents : int64 [shape=(ancestors,)]
+            The place of each one's parent in `order`, -1 for the root.
+        symbols : int64 [shape=(ancestors,)]
+        """
+        found: set[int] = set()
+        parent = self._parent
+        for node in set(nodes.tolist()):
+            while node != self.ROOT and node not in found:
+                found.add(node)
+                node = int(parent[node])
+        order = np.array(sorted(found), np.int64)
+        above = parent[order]
+        places = np.where(above == self.ROOT, -1, np.searchsorted(order, above))
+        return order, places, self._symbol[order]
+
     def settle(self, nodes: Ints) -> tuple[Path, Ints]:
         """Remove the nodes that no living text needs.
 

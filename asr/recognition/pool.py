@@ -2,7 +2,8 @@
 
 One worker process for each core answers requests of one small slice of work; this process chooses the next slice
 whenever a worker is free. Live streams come first, the one whose audio has been due longest before the others. Then
-come recordings, the one with the shortest rest first: a short recording overtakes a long one at once.
+come recordings, the one with the shortest rest first: a short recording overtakes a long one at once. A recording is
+decoded by one worker; one that is idle runs the acoustic model over its next windows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from asr.bundle import Bundle, load_bundle
 from asr.errors import AsrError, ConfigError, PoolClosedError, PoolFullError, WorkerEndedError
 from asr.machine import available_cores
 from asr.processes import Child, ChildEndedError
-from asr.recognition.pool_jobs import Job, RecordingJob, RecordingOptions
+from asr.recognition.pool_jobs import Job, PlannedWindow, RecordingJob, RecordingOptions
 from asr.recognition.pool_load import PoolLoad, RunningRatio, stream_capacity
 from asr.recognition.pool_schedule import PoolWorker
 from asr.recognition.pool_session import PooledSession, StreamOptions
@@ -32,8 +33,11 @@ from asr.recognition.pool_worker import (
     MeasureRequest,
     SliceAnswer,
     SliceRequest,
+    WindowAnswer,
+    WindowRequest,
     WorkerSettings,
 )
+from asr.recognition.windows import WindowCutter
 from asr.settings.decoding import DecoderConfig
 from asr.settings.live import LiveConfig
 from asr.text.transcript import Transcript
@@ -208,6 +212,7 @@ class Pool:
             options or RecordingOptions(),
             self._readers,
             sample_rate=self._rate,
+            cutter=WindowCutter(self._rate, self.bundle.log_mel.settings.hop_samples * self.bundle.model.subsampling),
             submit=partial(_submit, self._reading_threads),
             wake=self._wake_all,
             on_end=self._forget_file,
@@ -399,6 +404,8 @@ class Pool:
                 await self._ask(worker, DropRequest(dropped))
             elif (job := worker.next_job(self._files.values(), self._workers)) is not None:
                 await self._advance(worker, job)
+            elif (found := worker.next_window(self._files.values())) is not None:
+                await self._help(worker, *found)
             else:
                 worker.wake.clear()
                 with suppress(TimeoutError):
@@ -409,33 +416,45 @@ class Pool:
         """Have a worker do a slice of a job."""
         request, before = job.request(), job.done_seconds
         was_speech = isinstance(job, PooledSession) and job.in_speech
-        answer = await self._ask(worker, request)
+        answer: SliceAnswer | None = await self._ask(worker, request)
         if answer is None:
             return
         job.take(answer)
         audio = max(0.0, answer.done_seconds - before)
         self._audio_seconds += audio
         self._computing_seconds += answer.computing_seconds
-        if request.start is not None:
-            return  # which may have taken time to make a decoder
+        if request.start is not None or answer.is_preparing:
+            return  # a decoder may have been made
         if isinstance(job, PooledSession):
             if was_speech or job.in_speech:  # silence takes less
                 self._stream_cost.add(answer.computing_seconds, audio)
         else:
             self._recording_cost.add(answer.computing_seconds, audio)
 
-    async def _ask(self, worker: PoolWorker, request: SliceRequest | DropRequest) -> SliceAnswer | None:
+    async def _help(self, worker: PoolWorker, job: RecordingJob, planned: PlannedWindow) -> None:
+        """Have a worker process a window of a recording that another worker decodes."""
+        planned.is_taken = True
+        answer: WindowAnswer | None = await self._ask(worker, WindowRequest(planned.window))
+        planned.is_taken = False
+        if answer is None or answer.output is None:
+            planned.is_refused = True
+        else:
+            planned.output = answer.output
+            self._computing_seconds += answer.computing_seconds
+            self._recording_cost.add(answer.computing_seconds, 0.0)
+        if not job.is_ended:
+            self._wake_all()
+
+    async def _ask(self, worker: PoolWorker, request: SliceRequest | WindowRequest | DropRequest) -> Any:
         """The answer of a worker; None if it has ended, and another one is there now."""
         assert worker.child is not None
         ask = partial(worker.child.ask, request, timeout=_STUCK_SECONDS)
         try:
-            answer: SliceAnswer | None = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         except ChildEndedError as error:
             await self._replace(worker, str(error))
         except TimeoutError:
             await self._replace(worker, f"it was stuck for {_STUCK_SECONDS:g} s")
-        else:
-            return answer
         return None
 
     async def _replace(self, worker: PoolWorker, reason: str) -> None:

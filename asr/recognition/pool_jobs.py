@@ -6,23 +6,23 @@ import asyncio
 import itertools
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from asr.audio.load import Samples
 from asr.audio.reader_process import Block
 from asr.audio.readers import Readers
 from asr.audio.segment import AudioSource
 from asr.errors import AudioError
+from asr.recognition.pipeline import WindowOutput
 from asr.recognition.pool_worker import DecodedStretch, RecordingStart, SliceAnswer, SliceRequest
+from asr.recognition.windows import Window, WindowCutter
 from asr.settings.decoding import DecoderConfig
 from asr.text.transcript import Transcript
 
-# Of a recording, read and sent to the worker at once.
-_READ_SECONDS = 20.0
+# Of a recording, read at once, and windows that may wait for workers. A window has up to 12 seconds, the first 36.
+_READ_SECONDS, _WINDOWS_AHEAD = 20.0, 8
 _numbers = itertools.count(1)
 
 
@@ -82,6 +82,29 @@ class Job(ABC):
         """Free what the job holds, and release those who wait for it."""
 
 
+@dataclass
+class PlannedWindow:
+    """A window of a recording, which its worker decodes in order. An idle worker can run the acoustic model before."""
+
+    window: Window
+    output: WindowOutput | None = None
+    is_taken: bool = False
+    """whether another worker computes its output now"""
+    is_refused: bool = False
+    """whether another worker failed with it, and its own worker has to do it"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one reading gave."""
+
+    windows: list[Window]
+    notes: tuple[str, ...]
+    is_last: bool
+    seconds: float
+    """of the recording so far"""
+
+
 class RecordingJob(Job):
     """A recording that is transcribed.
 
@@ -92,6 +115,8 @@ class RecordingJob(Job):
     readers : Readers
     sample_rate : int > 0
         Hz of the model.
+    cutter : WindowCutter
+        Cuts it into windows for the model.
     submit : callable
         Runs a function in a thread.
     wake : callable
@@ -109,6 +134,7 @@ class RecordingJob(Job):
         readers: Readers,
         *,
         sample_rate: int,
+        cutter: WindowCutter,
         submit: Callable[[Callable[[], Any]], asyncio.Future[Any]],
         wake: Callable[[], None],
         on_end: Callable[[Job], None],
@@ -117,6 +143,7 @@ class RecordingJob(Job):
     ) -> None:
         super().__init__(wake=wake, on_end=on_end)
         self._source, self._options, self._readers, self._rate = source, options, readers, sample_rate
+        self._cutter = cutter
         self._submit, self._progress, self._on_segment = submit, progress, on_segment
         self.is_known = False
         """whether its length was looked up"""
@@ -127,9 +154,13 @@ class RecordingJob(Job):
         self.result: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
         self._stopped = threading.Event()
         self._blocks: Iterator[Block] | None = None
-        self._read: tuple[Samples, tuple[str, ...], bool] | None = None
+        self._windows: deque[PlannedWindow] = deque()
+        """that are not sent to the worker yet"""
+        self._notes: tuple[str, ...] = ()
         self._is_reading = False
         self._is_read = False
+        self._is_last_sent = False
+        self._read_seconds = 0.0
 
     async def probe(self) -> None:
         """Find out how long the recording is."""
@@ -150,20 +181,32 @@ class RecordingJob(Job):
 
     @property
     def is_ready(self) -> bool:
-        return not self.is_ended and (not self._is_idle or self._read is not None)
+        if self.is_ended or not self._is_idle:
+            return not self.is_ended
+        return not self._windows[0].is_taken if self._windows else self._is_read and not self._is_last_sent
 
     @property
     def wants_reading(self) -> bool:
         """Whether its next block may be read."""
-        return not (self.is_ended or self._is_reading or self._is_read or self._read is not None)
+        is_over = self.is_ended or self._is_reading or self._is_read
+        return not is_over and len(self._windows) < _WINDOWS_AHEAD
+
+    def window_to_help(self) -> PlannedWindow | None:
+        """The first window that another worker can process. The very first one is for its own worker, unless that one
+        still decodes what was before."""
+        if self.is_ended:
+            return None
+        first = 1 if self._is_idle and self._windows and not self._windows[0].is_taken else 0
+        waiting = itertools.islice(self._windows, first, None)
+        return next((one for one in waiting if one.output is None and not (one.is_taken or one.is_refused)), None)
 
     def read(self) -> None:
         """Begin to read the next block."""
         self._is_reading = True
         self._submit(self._next).add_done_callback(self._take_block)
 
-    def _next(self) -> tuple[Samples, tuple[str, ...], bool]:
-        """In a thread: some blocks in one, the notes, and whether they are the last."""
+    def _next(self) -> _Read:
+        """In a thread: the windows of some blocks."""
         if self._blocks is None:
             self._blocks = self._readers.read(
                 self._source,
@@ -172,16 +215,16 @@ class RecordingJob(Job):
                 track=self._options.track,
                 stopped=self._stopped,
             )
-        parts: list[Samples] = [np.zeros(0, np.float32)]
-        notes: tuple[str, ...] = ()
+        windows, enough = list[Window](), self._cutter.samples + _READ_SECONDS * self._rate
         for block in self._blocks:
-            parts.append(block.samples)
-            notes = block.notes
-            if sum(map(len, parts)) >= _READ_SECONDS * self._rate:
-                return np.concatenate(parts), notes, False
-        return np.concatenate(parts), notes, True
+            windows += self._cutter.push(block.samples)
+            self._notes = block.notes
+            if self._cutter.samples >= enough:
+                return _Read(windows, self._notes, False, self._cutter.samples / self._rate)
+        windows += self._cutter.finish()
+        return _Read(windows, self._notes, True, self._cutter.samples / self._rate)
 
-    def _take_block(self, reading: asyncio.Future[tuple[Samples, tuple[str, ...], bool]]) -> None:
+    def _take_block(self, reading: asyncio.Future[_Read]) -> None:
         self._is_reading = False
         if self.is_ended:
             reading.exception()
@@ -189,17 +232,30 @@ class RecordingJob(Job):
         elif (error := reading.exception()) is not None:
             self.end(error)
         else:
-            self._read = reading.result()
-            self._is_read = self._read[2]
+            read = reading.result()
+            self._windows += map(PlannedWindow, read.windows)
+            self._is_read, self._read_seconds = read.is_last, read.seconds
             self._wake()
 
     def request(self) -> SliceRequest:
         start = None if self.is_started else RecordingStart(self._source, self._options.decoder)
         self.is_started = True
-        if not self._is_idle or self._read is None:
+        if not self._is_idle:
             return SliceRequest(self.number, start)
-        (samples, notes, last), self._read = self._read, None
-        return SliceRequest(self.number, start, samples, self._rate, last, notes)
+        # One window, so that others are left to idle workers, and those whose output is there already.
+        sent: list[tuple[Window, WindowOutput | None]] = []
+        while self._windows and (not sent or self._windows[0].output is not None):
+            one = self._windows.popleft()
+            sent.append((one.window, one.output))
+        self._is_last_sent = self._is_read and not self._windows
+        return SliceRequest(
+            self.number,
+            start,
+            windows=tuple(sent),
+            last=self._is_last_sent,
+            seconds=self._read_seconds,
+            notes=self._notes if self._is_last_sent else (),
+        )
 
     def take(self, answer: SliceAnswer) -> None:
         super().take(answer)
@@ -222,7 +278,7 @@ class RecordingJob(Job):
 
     def _released(self) -> None:
         self._stopped.set()
-        self._read = None
+        self._windows.clear()
         if not self._is_reading:
             self._close()
         if not self.result.done():

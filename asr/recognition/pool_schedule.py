@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from asr.processes import Child
-from asr.recognition.pool_jobs import Job, RecordingJob
+from asr.recognition.pool_jobs import Job, PlannedWindow, RecordingJob
 from asr.recognition.pool_session import PooledSession
 
 # One slice of recordings in so many goes to the recording that came first: a long one is not held up for ever.
@@ -55,6 +55,22 @@ class PoolWorker:
             return session
         self._is_turn_of_files = False
         return self._next_file(files, workers) or session
+
+    def next_window(self, files: Iterable[RecordingJob]) -> tuple[RecordingJob, PlannedWindow] | None:
+        """A window of a recording that this worker, which has nothing else to do, can process for the one that has the
+        recording: of the recording with the shortest rest. A worker with live streams waits for their audio instead.
+
+        Parameters
+        ----------
+        files : iterable of RecordingJob
+            All recordings of the pool.
+        """
+        if self.sessions:
+            return None
+        for job in sorted(files, key=lambda job: (job.remaining_seconds, job.number)):
+            if (window := job.window_to_help()) is not None:
+                return job, window
+        return None
 
     def _next_file(self, files: Iterable[RecordingJob], workers: Sequence[PoolWorker]) -> RecordingJob | None:
         """The recording with the shortest rest, or the oldest one; begins another one where that is better."""

@@ -26,6 +26,8 @@ _SENT_SECONDS = 0.5
 # Audio may come so much before its time: senders begin with what they have recorded already. Audio that comes faster
 # than real time for longer, as when a recording is sent, is due later: at so many seconds of it in a second.
 _EARLY_SECONDS, _DUE_PACE = 2.0, 1.25
+# A stream whose decoder is being made lets others pass for so long.
+_PREPARING_SECONDS = 0.05
 # Events that wait for their reader, before the stream is no longer advanced.
 _MOST_EVENTS = 1000
 
@@ -239,15 +241,18 @@ class PooledSession(Job):
         self._room.set()
         self._is_last_sent = self._is_last and not self._waiting
         samples = np.concatenate(parts) if parts else None
-        return SliceRequest(self.number, start, samples, self._rate, self._is_last_sent)
+        return SliceRequest(self.number, start, samples, self._rate, last=self._is_last_sent)
 
     def take(self, answer: SliceAnswer) -> None:
         self._is_asked = False
         self._missing = answer.missing_seconds
         super().take(answer)
-        self._opened.set()
         if self.is_ended:
             return
+        if answer.is_preparing:  # streams whose decoder is there come first
+            self._sent_due = time.monotonic() + _PREPARING_SECONDS
+            return
+        self._opened.set()
         self._events.extend(answer.results)
         for event in answer.results:
             if event.type in ("speech_started", "speech_ended"):

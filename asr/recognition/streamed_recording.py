@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from asr.audio.load import Samples
 from asr.audio.segment import AudioSource
-from asr.recognition.pipeline import EndOfRecording
+from asr.recognition.pipeline import EndOfRecording, WindowOutput
 from asr.recognition.stretch_decoding import RecordingDecoder
 from asr.recognition.transcriber import Transcriber
 from asr.recognition.windows import Window
@@ -40,20 +40,31 @@ class StreamedRecording:
 
     def push(self, samples: Samples) -> Slices[None]:
         """Transcribe the next samples [shape=(samples,)], at the rate of the bundle, as far as they allow."""
-        yield from self._run(self._cutter.push(samples))
+        yield from self.push_windows((window, None) for window in self._cutter.push(samples))
 
     def finish(self, notes: tuple[str, ...] = ()) -> Slices[Transcript]:
         """Transcribe the rest; gives the transcript, with notes on how the recording was read."""
-        yield from self._run(self._cutter.finish())
-        yield from self._decoding.push_in_slices(self._source, EndOfRecording(self._cutter.samples / self._rate, notes))
+        yield from self.push_windows((window, None) for window in self._cutter.finish())
+        return (yield from self.finish_windows(self._cutter.samples / self._rate, notes))
+
+    def push_windows(self, windows: Iterable[tuple[Window, WindowOutput | None]]) -> Slices[None]:
+        """Transcribe the next windows, instead of samples: those of the recording as `AcousticPipeline.cutter` cuts it.
+
+        Parameters
+        ----------
+        windows : iterable of (Window, WindowOutput or None)
+            With the output of the acoustic model where it is known.
+        """
+        for window, known in windows:
+            output = self._pipeline.run_window(window) if known is None else known
+            yield
+            yield from self._decoding.push_in_slices(self._source, output)
+            self.done_seconds = window.end * self._step_seconds
+
+    def finish_windows(self, duration: float, notes: tuple[str, ...] = ()) -> Slices[Transcript]:
+        """The transcript after the last window, of a recording of so many seconds."""
+        yield from self._decoding.push_in_slices(self._source, EndOfRecording(duration, notes))
         yield from self._decoding.flush_in_slices()
         transcript = self._decoding.pop()
         assert isinstance(transcript, Transcript)
         return transcript
-
-    def _run(self, windows: Iterator[Window]) -> Slices[None]:
-        for window in windows:
-            output = self._pipeline.run_window(window)
-            yield
-            yield from self._decoding.push_in_slices(self._source, output)
-            self.done_seconds = window.end * self._step_seconds

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from asr.acoustic.outputs import decoded_output
 from asr.audio.segment import AudioSegment, AudioSource
 from asr.bundle import Bundle
-from asr.decoding import Hypothesis, Stream, decoder_kind, make_decoder
+from asr.decoding import Decoder, Hypothesis, Stream, decoder_kind, make_decoder
 from asr.decoding.confidence import word_features
 from asr.errors import AudioError, BundleError, ConfigError, LanguageModelError
 from asr.recognition.joining import best_combinations
@@ -56,18 +56,27 @@ class StretchDecoder:
     cores : threading.Semaphore
         Held while it decodes.
     step_seconds : float > 0
+    base : StretchDecoder, optional
+        As for a `Transcriber`.
     """
 
     def __init__(
-        self, bundle: Bundle, settings: DecoderConfig, *, cores: threading.Semaphore, step_seconds: float
+        self,
+        bundle: Bundle,
+        settings: DecoderConfig,
+        *,
+        cores: threading.Semaphore,
+        step_seconds: float,
+        base: StretchDecoder | None = None,
     ) -> None:
         try:
-            self._decoder = make_decoder(
+            self._decoder: Decoder = make_decoder(
                 bundle.alphabet,
                 settings,
                 priors=bundle.priors,
                 normalizer=bundle.normalizer,
                 phones=bundle.phones,
+                base=None if base is None else base._decoder,
             )
         except (ConfigError, LanguageModelError) as error:
             if settings is not bundle.decoder:

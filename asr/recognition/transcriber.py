@@ -59,6 +59,9 @@ class Transcriber:
         Another way to run the model; ONNX Runtime on the bundle's graph by default.
     readers : Readers, optional
         Those that read the recordings; processes of its own by default.
+    base : Transcriber, optional
+        Another one of the same bundle, whose decoder has no hot words: with some of its words as hot words, this one
+        is made in a tenth of the time. It has no effect on the texts.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class Transcriber:
         workers: int = 0,
         engine: AcousticModel | None = None,
         readers: Readers | None = None,
+        base: Transcriber | None = None,
     ) -> None:
         self.bundle = bundle
         decoder = decoder or AutoConfig()
@@ -86,7 +90,13 @@ class Transcriber:
             decoder = decoder.resolve(bundle.decoder)
         workers = workers or available_cores()
         cores = threading.Semaphore(workers)
-        self.stretch_decoder = StretchDecoder(bundle, decoder, cores=cores, step_seconds=self.step_seconds)
+        self.stretch_decoder: StretchDecoder = StretchDecoder(
+            bundle,
+            decoder,
+            cores=cores,
+            step_seconds=self.step_seconds,
+            base=None if base is None else base.stretch_decoder,
+        )
         self._readers, self._owns_readers = readers or Readers(), readers is None
         self.engine: AcousticModel = engine or bundle.engine()
         """what runs the acoustic model"""

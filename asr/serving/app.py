@@ -17,7 +17,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asr.serving import api_document, api_page, corrections_api, live_socket, openai_api, realtime, vosk, web_page
+from asr.serving import (
+    api_document,
+    api_page,
+    corrections_api,
+    live_socket,
+    openai_api,
+    realtime,
+    realtime_secrets,
+    vosk,
+    web_page,
+)
+from asr.serving.client_secrets import client_secret
 from asr.serving.counters import CONTENT_TYPE
 from asr.serving.limits import key_of_browser, unauthorized
 from asr.serving.refusals import ApiError, answer_api_error, answer_unexpected
@@ -46,6 +57,7 @@ def routes() -> list[BaseRoute]:
         Route("/docs", api_page.show),
         *openai_api.routes(),
         *realtime.routes(),
+        *realtime_secrets.routes(),
         *vosk.routes(),
         *live_socket.routes(),
         *corrections_api.routes(),
@@ -160,11 +172,18 @@ class _KeyCheck:
         if scope["type"] in ("http", "websocket"):
             connection = HTTPConnection(scope)
             authorization = connection.headers.get("authorization", "") or key_of_browser(scope)
+            state = scope.setdefault("state", {})
             caller = self._service.keys.caller(authorization)
+            if secret := client_secret(authorization):
+                # It opens live streams, and nothing else.
+                opens = scope["type"] == "websocket" and connection.url.path == realtime.PATH
+                grant = self._service.client_secrets.find(secret) if opens else None
+                caller = None if grant is None else grant.caller
+                state["session"] = None if grant is None else grant.session
             if caller is None and not (scope["type"] == "http" and is_public(connection.url.path)):
                 await unauthorized(authorization).response()(scope, receive, send)
                 return
-            scope.setdefault("state", {})["caller"] = caller
+            state["caller"] = caller
         await self._app(scope, receive, send)
 
 

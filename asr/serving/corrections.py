@@ -64,11 +64,13 @@ class Correction:
     utterances: Sequence[Cut] = ()
     """of a recording that is too long to train on; empty for one that is trained on whole"""
     speaker: str | None = None
+    problem: str | None = None
+    """why the text does not fit the recording: a training would refuse it"""
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be trained on: it is short, or cut."""
-        return bool(self.utterances) or self.duration <= LONGEST_SECONDS
+        """Whether it can be trained on: its text fits it, and it is short, or cut."""
+        return self.problem is None and (bool(self.utterances) or self.duration <= LONGEST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ class Corrections:
             }
             if correction.speaker:
                 row["speaker"] = one_line(correction.speaker)
+            if correction.problem is not None:
+                row["problem"] = correction.problem
             if correction.utterances:
                 row["utterances"] = [_cut_row(one) for one in correction.utterances]
             self._append(row)
@@ -253,7 +257,9 @@ class Corrections:
         contents: dict[str, list[dict[str, Any]]] = {_TRAIN: [], _TEST: []}
         for place, row in enumerate(_latest(rows).values()):
             contents[_side(place)] += _lines(row)
-        outputs = {self._folder / name: lines for name, lines in contents.items() if lines}
+        paths = {self._folder / name: lines for name, lines in contents.items()}
+        # One whose last line is gone becomes empty: its old line would be trained on.
+        outputs = {path: lines for path, lines in paths.items() if lines or path.exists()}
         journal.check(outputs)
         for path, lines in outputs.items():
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -275,7 +281,9 @@ def _manifest_of(recording: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _lines(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The utterances of a correction; none if it is long and was not cut."""
+    """The utterances of a correction; none if its text does not fit it, or if it is long and was not cut."""
+    if row.get("problem"):
+        return []
     common = {name: row[name] for name in ("audio_filepath", "speaker") if name in row}
     if cuts := row.get("utterances"):
         return [

@@ -29,10 +29,13 @@ _MOST_NAMED = 5
 
 def routes() -> list[BaseRoute]:
     """The routes of this module."""
-    return [
-        Route("/v1/corrections", save_correction, methods=["POST"]),
-        Route("/v1/corrections", show_summary, methods=["GET"]),
-    ]
+    # One route, whose answer to other methods names both.
+    return [Route("/v1/corrections", corrections, methods=["GET", "POST"])]
+
+
+async def corrections(request: Request) -> Response:
+    """`/v1/corrections`."""
+    return await (save_correction if request.method == "POST" else show_summary)(request)
 
 
 async def show_summary(request: Request) -> Response:
@@ -43,14 +46,14 @@ async def show_summary(request: Request) -> Response:
 async def save_correction(request: Request) -> Response:
     """`POST /v1/corrections`: a form with the recording (`file`) and its right `text`."""
     service = service_of(request)
-    corrections, limits = _corrections(service), service.settings.limits
+    folder, limits = _corrections(service), service.settings.limits
     with service.open_requests.one_more(caller_of(request), wait_seconds=service.pool.load.wait_seconds):
         most = int(limits.megabytes * 1e6)
         with await receive_upload(request, service.folder, most_bytes=most, idle_seconds=limits.idle_seconds) as upload:
-            return await unless_stopped(service.stop, None, _save(service, corrections, upload))
+            return await unless_stopped(service.stop, None, _save(service, folder, upload))
 
 
-async def _save(service: Service, corrections: Corrections, upload: Upload) -> Response:
+async def _save(service: Service, folder: Corrections, upload: Upload) -> Response:
     fields = _fields(upload.fields)
     if upload.path is None:
         raise ApiError(400, "The form has no field `file`: send the recording in it.", param="file")
@@ -72,16 +75,17 @@ async def _save(service: Service, corrections: Corrections, upload: Upload) -> R
             param="text",
         )
     correction = Correction(
-        name=fields["name"] or upload.path.name,
+        name=fields["name"] or upload.name,
         text=fields["text"],
         recognised=fields["recognised"],
         model=service.model,
         duration=aligned.duration,
         utterances=aligned.utterances,
         speaker=fields["speaker"] or None,
+        problem=aligned.problem,
     )
     try:
-        saved = await asyncio.to_thread(corrections.add, upload.path, correction)
+        saved = await asyncio.to_thread(folder.add, upload.path, correction)
     except (OutputError, ManifestError) as error:
         raise ApiError(409, str(error), code="data_folder_changed") from None
     except OSError as error:
@@ -99,14 +103,14 @@ async def _save(service: Service, corrections: Corrections, upload: Upload) -> R
             for word in aligned.words
         ],
         "problem": aligned.problem,
-        "summary": await _summary(corrections),
+        "summary": await _summary(folder),
     }
     return JSONResponse(answer, 201)
 
 
-async def _summary(corrections: Corrections) -> dict[str, Any]:
+async def _summary(folder: Corrections) -> dict[str, Any]:
     try:
-        summary = asdict(await asyncio.to_thread(corrections.summary))
+        summary = asdict(await asyncio.to_thread(folder.summary))
     except (ManifestError, OSError) as error:
         raise ApiError(409, f"The corrections cannot be read: {error}", code="data_folder_changed") from None
     return summary | {"seconds": round(summary["seconds"], 3)}

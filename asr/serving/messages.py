@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from asr.serving.refusals import ApiError
 from asr.settings.checks import shown
+
+# Half of a character as JSON escapes it; two in a row are whole.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Fields:
@@ -36,6 +40,11 @@ class Fields:
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """All fields."""
+        return self._values
 
     def path(self, name: str) -> str:
         """The path of a field."""
@@ -78,7 +87,7 @@ class Fields:
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= value <= high or not math.isfinite(value):
-            self.refuse(name, f"must be a number between {low:g} and {high:g}, not {shown(value)}")
+            self.refuse(name, f"must be a number between {low:.12g} and {high:.12g}, not {shown(value)}")
         return float(value)
 
     def whole(self, name: str, low: int, high: int) -> int | None:
@@ -123,7 +132,11 @@ def read_object(text: str | bytes) -> Fields:
         400 if it is no JSON object.
     """
     try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
         value = json.loads(text, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # an answer may repeat it
     except (ValueError, RecursionError):  # the latter for what is nested a thousand times
         raise ApiError(400, "a message must be a JSON object; this one is no JSON", code="invalid_json") from None
     return Fields(value)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,53 +18,20 @@ from asr.errors import AudioError, ConfigError, PoolClosedError, PoolFullError, 
 from asr.recognition.pool_jobs import RecordingOptions
 from asr.recognition.pool_worker import DecodedStretch
 from asr.serving import openai_answers as answers
-from asr.serving.languages import language_name, primary
-from asr.serving.prompt_words import prompt_phrases
+from asr.serving.languages import language_name
 from asr.serving.refusals import ApiError, busy, crashed, stopping
 from asr.serving.service import Service, caller_of, service_of
 from asr.serving.stopping import unless_stopped
+from asr.serving.transcription_request import ResponseFormat, TranscriptionRequest, hotwords, read_parameters
 from asr.serving.uploads import receive_upload
-from asr.settings.checks import shown
 from asr.text.transcript import Transcript
 from asr.writers.table import write
 
 _log = logging.getLogger(__name__)
 
 
-class ResponseFormat(Enum):
-    """The format of an answer, by the names of OpenAI."""
-
-    json = "json"
-    text = "text"
-    srt = "srt"
-    vtt = "vtt"
-    verbose_json = "verbose_json"
-
-
 _PLAIN = {ResponseFormat.text: "txt", ResponseFormat.srt: "srt", ResponseFormat.vtt: "vtt"}
 """answers without JSON, and their output formats"""
-GRANULARITIES = ("word", "segment")
-# Of OpenAI's parameters, those that are accepted and have no effect: the whole recording is always cut at its pauses.
-_NO_EFFECT = ("chunking_strategy",)
-_ARRAYS = ("timestamp_granularities", "include", "keywords", "languages")
-_VALUES = ("model", "language", "prompt", "response_format", "temperature", "stream", *_NO_EFFECT)
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranscriptionRequest:
-    """The parameters of a request, checked."""
-
-    format: ResponseFormat = ResponseFormat.json
-    granularities: frozenset[str] = frozenset()
-    logprobs: bool = False
-    stream: bool = False
-    temperature: float = 0.0
-    language: str | None = None
-    """its code"""
-    keywords: tuple[str, ...] = ()
-    prompt: str = ""
 
 
 def routes() -> list[BaseRoute]:
@@ -125,140 +89,12 @@ async def show_model(request: Request) -> Response:
     """`GET /v1/models/{model}`."""
     service = service_of(request)
     name = request.path_params["model"]
-    _check_model(name, service)
+    service.check_model(name)
     return JSONResponse(_model_object(service, name))
 
 
 def _model_object(service: Service, name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": service.created, "owned_by": "asr"}
-
-
-def _check_model(name: str, service: Service) -> None:
-    if name not in (service.model, *service.settings.aliases):
-        raise ApiError(
-            404,
-            f"The model {name!r} does not exist. This server has {service.model!r}.",
-            code="model_not_found",
-            param="model",
-        )
-
-
-def read_parameters(fields: Sequence[tuple[str, str]], service: Service) -> TranscriptionRequest:
-    """Check the values of a form.
-
-    Parameters
-    ----------
-    fields : sequence of (name, value)
-        Arrays have a value each, with or without brackets after the name.
-    service : Service
-
-    Raises
-    ------
-    ApiError
-        400 for a parameter that OpenAI does not have, or a value that it cannot be; 404 for an unknown model.
-    """
-    values: dict[str, str] = {}
-    arrays: dict[str, list[str]] = {name: [] for name in _ARRAYS}
-    for name, value in fields:
-        bare = name.removesuffix("[]")
-        if bare in arrays:
-            arrays[bare].append(value)
-        elif name in _VALUES or re.fullmatch(r"chunking_strategy\[\w+\]", name):
-            values[name] = value
-        else:
-            raise ApiError(400, f"Unrecognized request argument supplied: {name}", param=name)
-    if "model" not in values:
-        raise ApiError(400, f"You must provide a model parameter, such as {service.model!r}.", param="model")
-    _check_model(values["model"], service)
-    wanted = TranscriptionRequest(
-        format=_format(values.get("response_format", "json")),
-        granularities=frozenset(arrays["timestamp_granularities"]),
-        logprobs="logprobs" in arrays["include"],
-        stream=_truth("stream", values.get("stream", "false")),
-        temperature=_temperature(values.get("temperature", "0")),
-        language=_language(values.get("language"), arrays["languages"], service),
-        keywords=tuple(arrays["keywords"]),
-        prompt=values.get("prompt", ""),
-    )
-    for name, allowed in (("timestamp_granularities", GRANULARITIES), ("include", ("logprobs",))):
-        for value in arrays[name]:
-            if value not in allowed:
-                raise _invalid(name, value, f"one of {', '.join(allowed)}")
-    if wanted.granularities and wanted.format is not ResponseFormat.verbose_json:
-        raise ApiError(
-            400, "timestamp_granularities needs response_format=verbose_json.", param="timestamp_granularities"
-        )
-    if wanted.logprobs and wanted.format is not ResponseFormat.json:
-        raise ApiError(400, "include[]=logprobs needs response_format=json.", param="include")
-    if wanted.stream and wanted.format in (ResponseFormat.srt, ResponseFormat.vtt):
-        raise ApiError(400, "stream=true needs response_format=json, text or verbose_json.", param="stream")
-    return wanted
-
-
-def _format(value: str) -> ResponseFormat:
-    try:
-        return ResponseFormat(value)
-    except ValueError:
-        raise _invalid("response_format", value, f"one of {', '.join(one.value for one in ResponseFormat)}") from None
-
-
-def _truth(name: str, value: str) -> bool:
-    try:
-        return _TRUTH[value.lower()]
-    except KeyError:
-        raise _invalid(name, value, "true or false") from None
-
-
-def _temperature(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise _invalid("temperature", value, "a number between 0 and 1")
-    return number
-
-
-def _language(value: str | None, several: list[str], service: Service) -> str | None:
-    """The language of a request: one that the model writes, if it is known."""
-    given = [one for one in (value, *several) if one]
-    for one in given:
-        if not _LANGUAGE.fullmatch(one):
-            raise _invalid("language", one, "a code such as en")
-    codes = [primary(one) for one in given]
-    if codes and service.language is not None and service.language not in codes:
-        raise ApiError(
-            400,
-            f"The model {service.model!r} writes {language_name(service.language)} ({service.language}), "
-            f"not {', '.join(codes)}.",
-            code="unsupported_language",
-            param="language",
-        )
-    return service.language or (codes[0] if codes else None)
-
-
-def _invalid(name: str, value: str, wanted: str) -> ApiError:
-    return ApiError(400, f"{name} must be {wanted}, not {shown(value)}.", code="invalid_value", param=name)
-
-
-def hotwords(wanted: TranscriptionRequest, service: Service) -> tuple[str, ...]:
-    """The hot words of a request: its keywords, and the names in its prompt that the model can write.
-
-    Raises
-    ------
-    ApiError
-        400 for a keyword that the model cannot write.
-    """
-    found = []
-    for phrase in wanted.keywords:
-        try:
-            found.append(service.hotword(phrase))
-        except ConfigError as error:
-            raise ApiError(400, f"keywords: {error}", code="invalid_value", param="keywords") from None
-    for phrase in prompt_phrases(wanted.prompt):
-        with suppress(ConfigError):  # a prompt may be about anything
-            found.append(service.hotword(phrase))
-    return tuple(dict.fromkeys(found))
 
 
 async def _transcribe(

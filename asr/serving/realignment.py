@@ -96,6 +96,8 @@ def make_aligner(settings: AlignerSettings) -> Callable[[AlignRequest], Aligned]
         (output,) = transcriber.run_model_on_files([request.recording])
         if isinstance(output, AudioError):
             raise output
+        if not output.stretches:
+            return Aligned(output.duration, problem="nothing is spoken in it")
         try:
             transcript = align_text(output, spelling, bundle, transcriber.step_seconds)
         except AlignmentError as error:

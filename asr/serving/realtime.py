@@ -24,6 +24,7 @@ from asr.serving.stopping import StoppingError
 from asr.serving.web_sockets import GOING_AWAY, Socket
 from asr.text.transcript import Word
 
+PATH = "/v1/realtime"
 _PROTOCOL = "realtime"
 _BETA = "realtime=v1"
 """of the header `OpenAI-Beta`"""
@@ -44,7 +45,7 @@ _CONVERSATION = ("conversation.", "response.", "output_audio_buffer.")
 
 def routes() -> list[BaseRoute]:
     """The routes of this protocol."""
-    return [WebSocketRoute("/v1/realtime", transcribe)]
+    return [WebSocketRoute(PATH, transcribe)]
 
 
 async def transcribe(websocket: WebSocket) -> None:
@@ -56,6 +57,8 @@ async def transcribe(websocket: WebSocket) -> None:
     try:
         try:
             service.check_model(websocket.query_params.get("model"))
+            if (session := getattr(websocket.state, "session", None)) is not None:  # of an ephemeral key
+                client.session = updated(client.session, Fields(session), service)
             async with live_stream(service, _PROTOCOL, caller_of(websocket), socket.transport) as stream:
                 await client.run(stream)
         except ApiError as error:
@@ -71,7 +74,8 @@ class _Client:
     def __init__(self, service: Service, socket: Socket, *, beta: bool) -> None:
         self._service, self._socket, self._beta = service, socket, beta
         self._number = f"sess_{secrets.token_hex(10)}"
-        self._session = RealtimeSession()
+        self.session = RealtimeSession()
+        """the settings that its client has chosen"""
         self._item: str | None = None
         """of the segment that is spoken; without turn detection, of what was committed"""
         self._last_item: str | None = None
@@ -84,7 +88,7 @@ class _Client:
     async def run(self, stream: LiveStream) -> None:
         """Answer until the server ends."""
         self._stream = stream
-        await stream.begin(self._session.stream_options(self._service))
+        await stream.begin(self.session.stream_options(self._service))
         await self._send_session("created")
         while True:
             try:
@@ -126,12 +130,12 @@ class _Client:
         given = fields.object("session")
         if given is None:
             fields.refuse("session", "is missing")
-        session = updated(self._session, given, self._service)
+        session = updated(self.session, given, self._service)
         options = session.stream_options(self._service)
-        if options != self._session.stream_options(self._service) or (session.turns is None) != (
-            self._session.turns is None
+        if options != self.session.stream_options(self._service) or (session.turns is None) != (
+            self.session.turns is None
         ):
-            if self._session.turns is None and self._stream.seconds:
+            if self.session.turns is None and self._stream.seconds:
                 raise ApiError(
                     400,
                     "The format, the words and the turn detection can change while the buffer is empty: commit or "
@@ -140,16 +144,16 @@ class _Client:
                 )
             await self._end_turn(is_asked=False)
             await self._change(session)
-        self._session = session
+        self.session = session
         await self._send_session("updated")
 
     async def _change(self, session: RealtimeSession) -> None:
         """Go on with other settings, or as before if the recogniser cannot use them."""
-        before, self._session = self._session, session
+        before, self.session = self.session, session
         try:
             await self._begin()
         except ApiError:
-            self._session = before
+            self.session = before
             await self._begin()
             raise
 
@@ -161,7 +165,7 @@ class _Client:
             content = binascii.a2b_base64(audio, strict_mode=True)
         except ValueError:
             fields.refuse("audio", "must be samples in base64, and this is none")
-        async for event in self._stream.push(self._session.decode(content)):
+        async for event in self._stream.push(self.session.decode(content)):
             await self._take(event)
 
     async def _commit(self) -> None:
@@ -185,7 +189,7 @@ class _Client:
             Whether the client commits it: then there is an item, also if nothing was said.
         """
         last = self._last_item
-        if self._session.turns is None and (is_asked or self._stream.seconds):
+        if self.session.turns is None and (is_asked or self._stream.seconds):
             await self._send_committed()
             item = self._item
             try:
@@ -208,13 +212,13 @@ class _Client:
     async def _begin(self) -> None:
         """Begin with an empty buffer."""
         self._forget_item()
-        await self._stream.begin(self._session.stream_options(self._service))
+        await self._stream.begin(self.session.stream_options(self._service))
 
     async def _take(self, event: LiveEvent) -> None:
         if isinstance(event, Final):
             self._texts.append(event.text)
             self._words += event.words
-        if self._session.turns is None:
+        if self.session.turns is None:
             return
         match event:
             case SpeechStarted():
@@ -250,7 +254,7 @@ class _Client:
 
     async def _send_completed(self, seconds: float) -> None:
         text = self._service.bundle.alphabet.join(self._texts)
-        logprobs = {"logprobs": word_logprobs(text, self._words)} if LOGPROBS in self._session.include else {}
+        logprobs = {"logprobs": word_logprobs(text, self._words)} if LOGPROBS in self.session.include else {}
         await self._send(
             f"{_TRANSCRIPTION}.completed",
             item_id=self._item,
@@ -282,7 +286,7 @@ class _Client:
 
     async def _send_session(self, what: str) -> None:
         kind = "transcription_session" if self._beta else "session"
-        session = self._session.to_json(self._service, number=self._number, beta=self._beta)
+        session = self.session.to_json(self._service, number=self._number, beta=self._beta)
         await self._send(f"{kind}.{what}", session=session)
 
     async def send_error(self, error: ApiError, event_id: str | None = None) -> None:

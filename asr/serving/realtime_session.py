@@ -11,18 +11,20 @@ from asr.audio.raw_samples import G711_RATE, decode_alaw, decode_pcm, decode_ula
 from asr.recognition.pool_session import StreamOptions
 from asr.serving.live_streams import Decode, decode_samples
 from asr.serving.messages import Fields
-from asr.serving.openai_api import TranscriptionRequest, hotwords
 from asr.serving.service import Service
+from asr.serving.transcription_request import TranscriptionRequest, hotwords
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
 _PCM = "audio/pcm"
-_DECODERS: Mapping[str, Decode] = {_PCM: decode_pcm, "audio/pcmu": decode_ulaw, "audio/pcma": decode_alaw}
-_BETA_FORMATS = {"pcm16": _PCM, "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
+DECODERS: Mapping[str, Decode] = {_PCM: decode_pcm, "audio/pcmu": decode_ulaw, "audio/pcma": decode_alaw}
+BETA_FORMATS = {"pcm16": _PCM, "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 # OpenAI has 24 kHz alone; these are taken, too.
-_RATE, _LOWEST_RATE, _HIGHEST_RATE = 24_000, 8000, 48_000
-_EAGERNESS = ("low", "medium", "high", "auto")
+_RATE, LOWEST_RATE, HIGHEST_RATE = 24_000, 8000, 48_000
+EAGERNESS = ("low", "medium", "high", "auto")
+DELAYS = ("minimal", "low", "medium", "high", "xhigh")
+NOISE = ("near_field", "far_field")
 # What `live.endpoint` allows.
-_SHORTEST_SILENCE, _LONGEST_SILENCE = 100, 10_000
+SHORTEST_SILENCE, LONGEST_SILENCE = 100, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,8 @@ class RealtimeSession:
     keywords: tuple[str, ...] = ()
     turns: TurnDetection | None = TurnDetection()
     """None: the client says when a turn ends"""
-    noise_reduction: str | None = None
-    """accepted; it has no effect"""
+    noise_reduction: Mapping[str, Any] | None = None
+    """accepted, and shown; it has no effect"""
     include: tuple[str, ...] = ()
 
     def decode(self, content: bytes) -> Samples:
@@ -60,7 +62,7 @@ class RealtimeSession:
         ApiError
             400 if they are no whole samples.
         """
-        return decode_samples(_DECODERS[self.encoding], content)
+        return decode_samples(DECODERS[self.encoding], content)
 
     def stream_options(self, service: Service) -> StreamOptions:
         """How the stream is recognised.
@@ -96,12 +98,12 @@ class RealtimeSession:
             "prompt": self.prompt or None,
         } | ({"keywords": list(self.keywords)} if self.keywords else {})
         turns = None if self.turns is None else self._turns_to_json(self.turns, service)
-        noise = None if self.noise_reduction is None else {"type": self.noise_reduction}
+        noise = self.noise_reduction
         if beta:
             return {
                 "object": "realtime.transcription_session",
                 "id": number,
-                "input_audio_format": {name: beta_name for beta_name, name in _BETA_FORMATS.items()}[self.encoding],
+                "input_audio_format": {name: beta_name for beta_name, name in BETA_FORMATS.items()}[self.encoding],
                 "input_audio_transcription": transcription,
                 "turn_detection": turns,
                 "input_audio_noise_reduction": noise,
@@ -163,6 +165,8 @@ def updated(session: RealtimeSession, fields: Fields, service: Service) -> Realt
         if set(include) - {LOGPROBS}:
             fields.refuse("include", f"may have {LOGPROBS} and nothing else")
         session = replace(session, include=include)
+    if set(fields.texts("modalities")) - {"text", "audio"}:  # of the beta
+        fields.refuse("modalities", "may have text and audio")
     fields.take("id"), fields.take("object"), fields.take("expires_at"), fields.take("client_secret")
     fields.refuse_unknown()
     return session
@@ -171,22 +175,29 @@ def updated(session: RealtimeSession, fields: Fields, service: Service) -> Realt
 def _with_input(session: RealtimeSession, fields: Fields, service: Service, *, beta: str) -> RealtimeSession:
     """The session with what an object says of the audio; the beta has it in the session, with longer names."""
     name = f"{beta}format"
-    if beta and (given := fields.text(name, one_of=_BETA_FORMATS)) is not None:
-        session = _with_format(session, _BETA_FORMATS[given], _RATE)
+    if beta and (given := fields.text(name, one_of=BETA_FORMATS)) is not None:
+        session = _with_format(session, BETA_FORMATS[given], _RATE)
     elif not beta and (form := fields.object(name)) is not None:
-        encoding = form.text("type", one_of=_DECODERS) or _PCM
-        session = _with_format(session, encoding, form.whole("rate", _LOWEST_RATE, _HIGHEST_RATE) or _RATE)
+        encoding = form.text("type", one_of=DECODERS) or _PCM
+        session = _with_format(session, encoding, form.whole("rate", LOWEST_RATE, HIGHEST_RATE) or _RATE)
         form.refuse_unknown()
     name = f"{beta}transcription"
     if (transcription := fields.object(name)) is not None:
         session = _with_transcription(session, transcription, service)
     name = f"{beta}noise_reduction"
     if name in fields:
-        noise = fields.object(name)
-        session = replace(session, noise_reduction=None if noise is None else noise.text("type"))
+        session = replace(session, noise_reduction=_noise_reduction(fields.object(name)))
     if "turn_detection" in fields:
         session = replace(session, turns=_turns(fields.object("turn_detection")))
     return session
+
+
+def _noise_reduction(fields: Fields | None) -> Mapping[str, Any] | None:
+    if fields is None:
+        return None
+    given = {"type": fields.text("type", one_of=NOISE), "strength": fields.number("strength", 0, 100)}
+    fields.refuse_unknown()
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _with_format(session: RealtimeSession, encoding: str, rate: int) -> RealtimeSession:
@@ -200,7 +211,7 @@ def _with_transcription(session: RealtimeSession, fields: Fields, service: Servi
     if languages and language is None:
         language = service.language if service.language in languages else languages[0]
     service.check_language(language)
-    fields.text("delay")  # the text is sent as soon as it is final
+    fields.text("delay", one_of=DELAYS)  # the text is sent as soon as it is final
     session = replace(session, model=model or session.model, language=language or session.language)
     if "prompt" in fields:
         session = replace(session, prompt=fields.text("prompt") or "")
@@ -217,12 +228,12 @@ def _turns(fields: Fields | None) -> TurnDetection | None:
     no_effect = {
         "threshold": fields.number("threshold", 0, 1),
         "prefix_padding_ms": fields.whole("prefix_padding_ms", 0, 60_000),
-        "eagerness": fields.text("eagerness", one_of=_EAGERNESS),
+        "eagerness": fields.text("eagerness", one_of=EAGERNESS),
         "create_response": fields.truth("create_response"),
         "interrupt_response": fields.truth("interrupt_response"),
         "idle_timeout_ms": fields.whole("idle_timeout_ms", 0, 3_600_000),
     }
-    silence = fields.whole("silence_duration_ms", _SHORTEST_SILENCE, _LONGEST_SILENCE)
+    silence = fields.whole("silence_duration_ms", SHORTEST_SILENCE, LONGEST_SILENCE)
     fields.refuse_unknown()
     no_effect = {name: value for name, value in no_effect.items() if value is not None}
     return TurnDetection(kind=kind, silence_ms=silence if kind == "server_vad" else None, no_effect=no_effect)

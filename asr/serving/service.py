@@ -13,6 +13,7 @@ from asr.bundle import Bundle, is_bundle_name
 from asr.decoding.assembly import hotword_weights
 from asr.files import typed_path
 from asr.recognition.pool import Pool
+from asr.serving.client_secrets import ClientSecrets
 from asr.serving.corrections import Corrections
 from asr.serving.counters import CounterMetricFamily, Counters, GaugeMetricFamily, Metric, resident_bytes
 from asr.serving.languages import primary
@@ -51,6 +52,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.open_requests = OpenRequests(self.settings.limits.requests)
+        self.client_secrets = ClientSecrets()
         self.counters = Counters(self._reading)
 
         self.corrections: Corrections | None = None

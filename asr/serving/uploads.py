@@ -1,4 +1,4 @@
-"""Forms with a file, which goes to the disk while it arrives, and is gone when the request is answered."""
+"""Bodies of requests: forms whose file goes to the disk while it arrives and is gone with the answer, and JSON."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from asr.errors import ConfigError
+from asr.serving.messages import Fields, read_object
 from asr.serving.refusals import ApiError
 
 _PREFIX, _LOCK = "asr-serve-", "lock"
@@ -94,6 +95,8 @@ class Upload:
     fields: list[tuple[str, str]] = field(default_factory=list)
     path: Path | None = None
     """the file of the field `file`; None if there was none"""
+    name: str = ""
+    """its name at the client, without folders; it may be empty"""
 
     def close(self) -> None:
         """Remove the file. A second call does nothing."""
@@ -155,6 +158,31 @@ async def receive_upload(request: Request, folder: Path, *, most_bytes: int, idl
             raise ApiError(503, f"The upload cannot be stored: {error.strerror}.", kind="server_error") from error
         raise
     return form.upload
+
+
+async def read_json(request: Request, *, most_bytes: int, idle_seconds: float) -> Fields:
+    """Read a body that is a JSON object, in memory.
+
+    Parameters
+    ----------
+    request : Request
+    most_bytes : int
+    idle_seconds : float
+        As for `receive_upload`.
+
+    Raises
+    ------
+    ApiError
+        413 if it is larger, 408 if it comes too slowly, 400 if it is no JSON object.
+    ClientDisconnect
+        If the client has gone.
+    """
+    content = bytearray()
+    async for chunk in _chunks(request, idle_seconds):
+        content += chunk
+        if len(content) > most_bytes:
+            raise ApiError(413, f"The body is larger than {most_bytes >> 10} KiB.", code="body_too_large")
+    return read_object(bytes(content))
 
 
 def too_large(most_bytes: int) -> ApiError:
@@ -264,7 +292,9 @@ class _Form:
         if self._is_file:
             if self.upload.path is not None:
                 raise ApiError(400, "The form has several files: send one recording a request.", param="file")
-            suffix = Path(options.get(b"filename", b"").decode("utf-8", "replace").replace("/", "_")).suffix
+            filename = options.get(b"filename", b"").decode("utf-8", "replace").replace("\\", "/")
+            self.upload.name = filename.rpartition("/")[2]
+            suffix = Path(self.upload.name).suffix
             handle, path = tempfile.mkstemp(suffix if _SUFFIX.fullmatch(suffix) else "", dir=self._folder)
             self.upload.path, self._file = Path(path), os.fdopen(handle, "wb")
         elif len(self.upload.fields) >= _MOST_FIELDS:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from asr.serving.languages import language_name
+from asr.serving.messages import Fields
 from asr.serving.refusals import ApiError
 from asr.serving.service import service_of
+from asr.serving.uploads import read_json
 from asr.settings.checks import shown
 from asr.text.transcript import Transcript, Word
 from asr.text.words import one_line
@@ -46,8 +45,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_SUBTITLES = ("srt", "vtt", "txt")
-_MOST_BYTES, _MOST_WORDS = 16 << 20, 200_000
+SUBTITLES = ("srt", "vtt", "txt")
+_MOST_BYTES, MOST_WORDS, MOST_SECONDS = 16 << 20, 200_000, 10_000_000
 
 
 def routes() -> list[BaseRoute]:
@@ -127,55 +126,45 @@ async def make_subtitles(request: Request) -> Response:
     The body is JSON: `{"text": ..., "duration": ..., "words": [{"word": ..., "start": ..., "end": ...}]}`.
     """
     kind = request.path_params["format"]
-    if kind not in _SUBTITLES:
-        raise ApiError(404, f"The format must be one of {', '.join(_SUBTITLES)}, not {shown(kind)}.", param="format")
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _MOST_BYTES:
-            raise ApiError(413, f"The transcript is larger than {_MOST_BYTES >> 20} MiB.", code="file_too_large")
-    try:
-        transcript = _transcript(json.loads(content))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise ApiError(
-            400,
-            "The body must be JSON with text, duration and words, each with word, start and end.",
-            code="invalid_json",
-        ) from None
+    if kind not in SUBTITLES:
+        raise ApiError(404, f"The format must be one of {', '.join(SUBTITLES)}, not {shown(kind)}.", param="format")
+    idle_seconds = service_of(request).settings.limits.idle_seconds
+    transcript = _transcript(await read_json(request, most_bytes=_MOST_BYTES, idle_seconds=idle_seconds))
     return PlainTextResponse(await asyncio.to_thread(write, transcript, kind))
 
 
-def _transcript(value: Any) -> Transcript:
+def _transcript(fields: Fields) -> Transcript:
     """A transcript from the words of a client.
 
     Raises
     ------
-    ValueError, TypeError, KeyError
-        If it is none.
+    ApiError
+        400 if it is none.
     """
-    words, given = [], value["words"]
-    if not isinstance(given, list) or len(given) > _MOST_WORDS:
-        raise ValueError
+    words, given = [], fields.take("words")
+    if not isinstance(given, list) or len(given) > MOST_WORDS:
+        fields.refuse("words", f"must be a list of at most {MOST_WORDS} words, not {shown(given)}")
     before = 0.0
-    for one in given:
-        start, end = _seconds(one["start"]), _seconds(one["end"])
-        start = max(start, before)  # in order, as a recogniser writes them
+    for number, one in enumerate(given):
+        word = Fields(one, f"words[{number}]")
+        start, end = max(_seconds(word, "start"), before), _seconds(word, "end")  # in order, as recognised
         before = start
-        words.append(Word(one_line(_text(one["word"])), start, max(start, end)))
-    text = one_line(_text(value["text"]))
+        words.append(Word(one_line(_text(word, "word")), start, max(start, end)))
+    text = one_line(_text(fields, "text"))
     if "".join(text.split()) != "".join("".join(word.text.split()) for word in words):
-        raise ValueError
-    return Transcript("", text, _seconds(value["duration"]), 0.0, tuple(words), ())
+        fields.refuse("text", "must consist of the words")
+    return Transcript("", text, _seconds(fields, "duration"), 0.0, tuple(words), ())
 
 
-def _seconds(value: Any) -> float:
-    seconds = float(value)
-    if isinstance(value, str) or not math.isfinite(seconds) or not 0 <= seconds < 1e7:
-        raise ValueError
+def _seconds(fields: Fields, name: str) -> float:
+    seconds = fields.number(name, 0, MOST_SECONDS)
+    if seconds is None or seconds == MOST_SECONDS:
+        fields.refuse(name, "must be a number of seconds")
     return seconds
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
+def _text(fields: Fields, name: str) -> str:
+    text = fields.text(name, longest=_MOST_BYTES)
+    if text is None:
+        fields.refuse(name, "must be a text")
+    return text

@@ -23,10 +23,10 @@ from asr.recognition.pool_session import StreamOptions
 from asr.serving.limits import ANYONE
 from asr.serving.live_streams import ClientGoneError, decode_samples, limit_received, live_stream
 from asr.serving.messages import Fields, read_object
-from asr.serving.openai_api import TranscriptionRequest, hotwords
 from asr.serving.refusals import ApiError, busy
 from asr.serving.service import Service
 from asr.serving.stopping import StoppingError, unless_begun
+from asr.serving.transcription_request import TranscriptionRequest, hotwords
 from asr.serving.web_sockets import idle
 
 _log = logging.getLogger(__name__)

@@ -287,7 +287,12 @@ class ServeConfig(Messages):
     null lets everyone who reaches the address send requests"""
     origins: list[str] = field(default_factory=list)
     """sites whose pages may use the service from a browser, such as [https://example.org]; by default only its own"""
-    aliases: list[str] = field(default_factory=lambda: ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"])
+    aliases: list[str] = field(
+        default_factory=lambda: [
+            *("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
+            *("gpt-4o-mini-transcribe-2025-12-15", "gpt-live-transcribe", "gpt-realtime-whisper"),
+        ]
+    )
     """names of models that clients may ask for instead of the bundle's"""
     language: str | None = None
     """code of the language that the model writes, such as de: answers name it, and requests for another are refused;

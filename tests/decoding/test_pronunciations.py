@@ -11,6 +11,8 @@ import pytest
 
 from asr.acoustic.outputs import log_softmax
 from asr.decoding import BeamDecoder
+from asr.decoding.context import IMPOSSIBLE
+from asr.decoding.pronunciation_scorer import spell_words
 from asr.errors import ConfigError
 from asr.language.arpa import read_arpa
 from asr.language.ngram import NgramModel
@@ -120,6 +122,64 @@ def test_a_text_does_not_depend_on_the_batch(rng, model, lexicon):
     utterances = [random_log_probs(rng, steps) for steps in (9, 30, 1, 17)]
     decoder = BeamDecoder(LETTERS, settings, model=model, phones=PHONES)
     assert decoder.decode(utterances) == [decoder.decode([one])[0] for one in utterances]
+
+
+def spelled_one_by_one(decoder, beams, slots, readings, scores, before):
+    """The best texts by spelling the whole way of every ending: the meaning of `BeamDecoder._best_of_words`."""
+    found = {}
+    for ending in np.argsort(-scores, kind="stable").tolist():
+        score = float(scores[ending])
+        if score <= IMPOSSIBLE / 10 and found:
+            break
+        path = beams.history.trace(int(beams.node[slots[ending]]))
+        path = path if before is None else before + path
+        one = spell_words(path, int(readings[ending]), decoder._words.lexicon, score)
+        if one.text in found:
+            one = replace(found[one.text], score=float(np.logaddexp(score, found[one.text].score)))
+        found[one.text] = one
+    return decoder._ranked(found.values())
+
+
+@pytest.mark.parametrize("n_best", [1, 5])
+def test_endings_that_are_spelled_together_are_those_that_are_spelled_one_by_one(
+    rng, model, lexicon, n_best, monkeypatch
+):
+    settings = BeamConfig(beam_width=32, pronunciations=lexicon, n_best=n_best, lm_weight=0.5)
+    decoder = BeamDecoder(LETTERS, settings, model=model, phones=PHONES)
+    together, seen = decoder._best_of_words, []
+
+    def both(beams, slots, readings, scores, before):
+        found = together(beams, slots, readings, scores, before)
+        assert found == spelled_one_by_one(decoder, beams, slots, readings, scores, before)
+        seen.append(before is not None and len(before.symbols) > 0)
+        return found
+
+    monkeypatch.setattr(decoder, "_best_of_words", both)
+    decoder.decode([random_log_probs(rng, steps) for steps in (1, 2, 9, 40, 80)])
+    for _ in range(3):
+        stream = decoder.stream()
+        for _ in range(12):
+            stream.advance(random_log_probs(rng, 7))
+            stream.finish()
+    assert set(seen) == {False, True}
+
+
+def test_hot_words_that_a_lexicon_has_are_added_to_a_decoder_without_them(rng, model, lexicon):
+    settings = BeamConfig(beam_width=16, pronunciations=lexicon, n_best=4, lm_weight=0.5)
+    base = BeamDecoder(LETTERS, settings, model=model, phones=PHONES)
+    utterances = [random_log_probs(rng, steps) for steps in (5, 20, 40)]
+    for hotwords in (["toot"], ["two too:3", "ooh"], []):
+        hot = replace(settings, hotwords=hotwords)
+        added = BeamDecoder(LETTERS, hot, model=model, phones=PHONES, base=base)
+        made = BeamDecoder(LETTERS, hot, model=model, phones=PHONES)
+        assert added._words.lexicon is base._words.lexicon
+        assert added.decode(utterances) == made.decode(utterances)
+    # Nothing is taken over from a decoder with other settings, or with hot words.
+    other = BeamDecoder(
+        LETTERS, replace(settings, lm_weight=0.7, hotwords=["ooh"]), model=model, phones=PHONES, base=base
+    )
+    again = BeamDecoder(LETTERS, replace(other._settings, hotwords=["to"]), model=model, phones=PHONES, base=other)
+    assert len({id(one._words.lexicon) for one in (base, other, again)}) == 3
 
 
 def test_the_characters_of_a_word_lie_within_its_phones(model, lexicon):

@@ -22,7 +22,7 @@ from asr import AudioError, AutoConfig, ConfigError, LiveConfig, Session, Transc
 from asr.audio.load import load_audio
 from asr.audio.segment import AudioSegment
 from asr.errors import PoolClosedError, PoolFullError, WorkerEndedError
-from asr.recognition import pool_schedule, pool_session
+from asr.recognition import pool_schedule, pool_session, pool_worker
 from asr.recognition.pool import Pool
 from asr.recognition.pool_jobs import RecordingOptions
 from asr.recognition.pool_load import RunningRatio, stream_capacity
@@ -686,3 +686,104 @@ def test_hot_words_that_cannot_be_spelled_are_an_error_of_the_job(pool, run):
         run(pool.transcribe(PATHS[0], RecordingOptions(decoder=decoder)))
     with pytest.raises(ConfigError, match=r"decoder\.hotwords"):
         run(pool.open_session(StreamOptions(decoder=decoder)))
+
+
+def test_a_decoder_is_made_while_other_jobs_go_on(monkeypatch):
+    """A new hot word takes a third of a second: in one piece, every other stream would be late."""
+    worker = pool_worker._Worker(pool_worker.WorkerSettings(str(load_bundle("tiny").path), DECODER))
+    make, may_go_on = worker._make_transcriber, threading.Event()
+
+    def slowly(*arguments: Any) -> Transcriber:
+        assert may_go_on.wait(60)
+        return make(*arguments)
+
+    monkeypatch.setattr(worker, "_make_transcriber", slowly)
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32) / 10
+    hot = pool_worker.StreamStart(AutoConfig(beam_width=4, hotwords=["christ"]), LIVE)
+    answer = worker.answer(pool_worker.SliceRequest(1, hot, noise, RATE, last=True))
+    assert (answer.is_preparing, answer.is_idle, answer.results) == (True, False, [])
+    other = worker.answer(pool_worker.SliceRequest(2, pool_worker.StreamStart(None, LIVE), noise, RATE))
+    assert not other.is_preparing
+    assert other.done_seconds > 0
+    assert worker.answer(pool_worker.SliceRequest(1)).is_preparing
+    may_go_on.set()
+    events = []
+    while not answer.is_idle:
+        answer = worker.answer(pool_worker.SliceRequest(1))
+        assert answer.error is None
+        events += answer.results
+    session = Session("tiny", decoder=hot.decoder, live=LIVE)
+    assert events == [*session.push(noise), *session.finish()]
+    # The next stream with these words has them at once.
+    assert not worker.answer(pool_worker.SliceRequest(3, hot)).is_preparing
+
+
+def test_a_session_whose_decoder_is_made_lets_others_pass():
+    session = PooledSession(
+        StreamOptions(), LIVE, sample_rate=RATE, most_waiting_seconds=5, wake=lambda: None,
+        on_end=lambda _: None, on_delay=None,
+    )  # fmt: skip
+    session.request()
+    session.take(pool_worker.SliceAnswer([], False, 0.03, 0.0, 0.0, is_preparing=True))
+    assert session.is_ready
+    assert session.due > time.monotonic()
+    assert not session._opened.is_set()
+    session.take(pool_worker.SliceAnswer([], True, 0.0, 0.0, 0.0))
+    assert session._opened.is_set()
+
+
+def test_idle_workers_process_windows_of_a_recording_and_its_text_stays_the_same(
+    run, transcriber, long_recording, speech, write_audio
+):
+    """The text, words and alternatives of the command, bit for bit; a short recording still comes first."""
+    helped: list[int] = []
+
+    async def main() -> tuple[Any, Any, float]:
+        async with make_pool(workers=3) as pool:
+            help_with = pool._help
+
+            async def counted(worker: PoolWorker, *found: Any) -> None:
+                helped.append(pool._workers.index(worker))
+                await help_with(worker, *found)
+
+            pool._help = counted  # type: ignore[method-assign]
+            long = asyncio.create_task(pool.transcribe(long_recording))
+            await until(lambda: len(helped) > 3)
+            short = await pool.transcribe(write_audio("short.wav", speech[: 2 * RATE]))
+            left = pool.load.waiting_seconds
+            return await long, short, left
+
+    long, short, left = run(main())
+    assert long == transcriber.transcribe(long_recording)
+    assert short.duration == 2.0
+    assert left > 0
+    assert len(set(helped)) > 1
+
+
+def test_a_worker_that_ends_while_it_helps_costs_nothing(run, transcriber, long_recording):
+    """The window is processed by the worker that has the recording."""
+    killed: list[int] = []
+
+    async def main() -> Any:
+        async with make_pool(workers=2) as pool:
+            help_with = pool._help
+
+            async def killing(worker: PoolWorker, *found: Any) -> None:
+                if not killed:
+                    killed.append(worker.child.pid)
+                    os.kill(worker.child.pid, signal.SIGKILL)
+                await help_with(worker, *found)
+
+            pool._help = killing  # type: ignore[method-assign]
+            return await pool.transcribe(long_recording)
+
+    assert run(main()) == transcriber.transcribe(long_recording)
+    assert killed
+
+
+def test_a_worker_with_live_streams_does_not_help():
+    job = SimpleNamespace(remaining_seconds=100.0, number=1, window_to_help=lambda: "window")
+    assert make_worker().next_window([job]) == (job, "window")
+    assert make_worker([StubSession(time.monotonic())]).next_window([job]) is None
+    nearly = SimpleNamespace(remaining_seconds=10.0, number=2, window_to_help=lambda: "another")
+    assert make_worker().next_window([job, nearly]) == (nearly, "another")

@@ -119,12 +119,15 @@ def test_openais_client_for_javascript_gets_the_same(server, transcript):
 @pytest.mark.slow
 def test_requests_that_a_program_makes_up_from_the_document_get_the_answers_it_describes(tmp_path):
     python = oracle_python("schemathesis")
-    with running(tmp_path, "limits.megabytes=1") as server:
+    with running(tmp_path, "limits.megabytes=1", f"data_dir={tmp_path / 'data'}") as server:
         command = [
             python.parent / "schemathesis", "run", f"{server.address}/openapi.json", "--checks=all",
             # A body of the right form need not be a recording.
             "--exclude-checks=positive_data_acceptance", "--max-examples=50", "--no-color",
+            # The first correction starts a process that aligns.
+            "--request-timeout=60", "--max-response-time=60",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        # It writes the files of its run to the folder that it is called in.
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path)
         assert done.returncode == 0, done.stdout
         assert server.transcribe().status == 200

@@ -69,6 +69,23 @@ class TestOpenAI:
         with running(folder, f"keys_file={folder / 'keys'}") as server:
             return json.loads(run(python, CLIENTS / "openai_realtime.py", f"{server.address}/v1", path, KEY))
 
+    def test_an_ephemeral_key_opens_a_stream_with_its_settings_and_nothing_else(self, found, content):
+        found = found["ephemeral"]
+        secret = found["secret"]
+        assert secret["class"] == "ClientSecretCreateResponse"
+        assert secret["value"].startswith("ek_")
+        assert secret["expires_at"] <= time.time() + 61
+        assert secret["session"]["audio"]["input"]["turn_detection"] is None
+        created = found["created"]
+        assert created["class"] == "SessionCreatedEvent"
+        assert created["session"]["audio"]["input"] == secret["session"]["audio"]["input"]
+        assert found["transcript"] == " ".join(one.text for one in session_finals(content, rate=24_000))
+        assert found["models"] == found["more keys"] == ["AuthenticationError", "invalid_api_key", None]
+        assert found["too long"] == ["BadRequestError", "invalid_value", "expires_after.seconds"]
+        assert found["conversation"] == ["BadRequestError", "invalid_value", "session.type"]
+        assert found["beta secret"]["client_secret"]["value"].startswith("ek_")
+        assert found["beta secret"]["input_audio_format"] == "g711_ulaw"
+
     def test_turns_that_the_server_finds(self, found, content):
         events = found["automatic"]
         texts = [one["transcript"] for one in events if one["type"] == f"{TRANSCRIPTION}.completed"]

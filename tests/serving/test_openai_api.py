@@ -196,7 +196,7 @@ def test_models_are_listed_and_described(server):
     ("fields", "status", "param", "words"),
     [
         ([("response_format", "xml")], 400, "response_format", "one of json, text, srt, vtt, verbose_json, not 'xml'"),
-        ([("response_format", "diarized_json")], 400, "response_format", "not 'diarized_json'"),
+        ([("response_format", "diarized_json")], 400, "response_format", "separate speakers"),
         ([("temperature", "2")], 400, "temperature", "between 0 and 1, not '2'"),
         ([("temperature", "nan")], 400, "temperature", "between 0 and 1"),
         ([("stream", "perhaps")], 400, "stream", "true or false"),

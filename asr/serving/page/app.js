@@ -168,7 +168,7 @@ function showSummary(summary) {
   find("learn-summary").textContent = summary.recordings
     ? `${recordings}: ${summary.train} to train on, ${summary.test} held back for the comparison.`
     : "Correct a transcript and save it: the model can be fine-tuned on what you save.";
-  find("commands").hidden = !summary.recordings;
+  find("commands").hidden = !summary.train;
   find("train-command").textContent = summary.train_command;
   find("evaluate-command").textContent = summary.evaluate_command;
   find("evaluate-note").textContent = summary.test ? "" : "Every fifth recording is held back. There is none yet.";

@@ -512,7 +512,6 @@ function neighbour(elements, at, direction) {
 const lastBefore = (elements, at) => at && elements.findLast((one) => at.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_PRECEDING);
 
 function savedMessage({ manifest, utterances, problem }) {
-  if (!manifest) return `Saved, but not used for training: the recording is long, and the text does not fit it (${problem}).`;
-  const place = utterances > 1 ? `Saved as ${utterances} utterances in ${manifest}.` : `Saved in ${manifest}.`;
-  return problem ? `${place} The text may not fit the recording: ${problem}.` : place;
+  if (!manifest) return `Saved, but not used for training: the text does not fit the recording (${problem ?? "it is long, and cannot be cut"}).`;
+  return utterances > 1 ? `Saved as ${utterances} utterances in ${manifest}.` : `Saved in ${manifest}.`;
 }

@@ -99,11 +99,44 @@ async def asynchronous(base_url: str, path: str, key: str) -> dict[str, Any]:
     return found
 
 
+def ephemeral(client: openai.OpenAI, base_url: str, path: str) -> dict[str, Any]:
+    """A key that a client without an API key uses, and that opens nothing else."""
+    secret = client.realtime.client_secrets.create(
+        session=MANUAL, expires_after={"anchor": "created_at", "seconds": 60}
+    )
+    found: dict[str, Any] = {"secret": described(secret)}
+    beta = client.beta.realtime.transcription_sessions.create(
+        input_audio_format="g711_ulaw", turn_detection={"type": "server_vad", "silence_duration_ms": 700}
+    )
+    found["beta secret"] = described(beta)
+    browser = openai.OpenAI(base_url=base_url, api_key=secret.value, max_retries=0)
+    with browser.realtime.connect(extra_query=QUERY) as connection:
+        found["created"] = described(connection.recv())
+        for piece in pieces(path):
+            connection.input_audio_buffer.append(audio=piece)
+        connection.input_audio_buffer.commit()
+        while (event := connection.recv()).type != COMPLETED:
+            pass
+        found["transcript"] = event.transcript
+    for name, ask in (
+        ("models", browser.models.list),
+        ("more keys", browser.realtime.client_secrets.create),
+        ("too long", lambda: client.realtime.client_secrets.create(expires_after={"seconds": 7201})),
+        ("conversation", lambda: client.realtime.client_secrets.create(session={"type": "realtime"})),
+    ):
+        try:
+            ask()
+        except openai.APIStatusError as error:
+            found[name] = [type(error).__name__, error.code, error.param]
+    return found
+
+
 def main(base_url: str, path: str, key: str) -> dict[str, Any]:
     client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=0)
     with client.realtime.connect(extra_query=QUERY) as connection:
         found: dict[str, Any] = {"manual": manual(connection, path)}
     found |= asyncio.run(asynchronous(base_url, path, key))
+    found["ephemeral"] = ephemeral(client, base_url, path)
     try:
         with openai.OpenAI(base_url=base_url, api_key="wrong").realtime.connect(extra_query=QUERY):
             found["wrong key"] = "accepted"
