@@ -28,6 +28,7 @@ ROOTS: dict[str, type[Any]] = {
     "lexicon": commands.LexiconConfig,
     "average": commands.AverageConfig,
     "tune": commands.TuneConfig,
+    "export": commands.ExportConfig,
     "card": commands.CardConfig,
     "push": commands.PushConfig,
     "pull": commands.PullConfig,
