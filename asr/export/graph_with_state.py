@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from asr.acoustic.onnx_export import export_streaming_onnx
 from asr.export.network_source import ExportedNetwork, NetworkSource, refuse_bidirectional
 from asr.settings.export import ExportTarget
@@ -17,10 +19,10 @@ def build(source: NetworkSource) -> ExportedNetwork:
     """
     refuse_bidirectional(source, ExportTarget.onnx_stream)
     settings = source.settings
-    graphs = {
-        "model.onnx": export_streaming_onnx(source.weights, settings, **source.widths),
-        "model.int8.onnx": export_streaming_onnx(source.weights, settings, **source.widths, quantized=True),
-    }
+    export = partial(
+        export_streaming_onnx, source.weights, settings, mels=source.mels, symbols=source.symbols, phones=source.phones
+    )
+    graphs = {"model.onnx": export(), "model.int8.onnx": export(quantized=True)}
     return ExportedNetwork(
         files=graphs,
         main_file="model.onnx",
@@ -30,10 +32,12 @@ def build(source: NetworkSource) -> ExportedNetwork:
   divided into blocks, the results are the same.
 
 The input `frames`, float32 (batch, frames, {source.mels}), takes blocks of normalised log-mel frames, a multiple of
-{settings.subsampling} at a time. All other inputs are the state: zeros before the first block, then the outputs `next_...` of the block
-before. The output is `log_probs`, float32 (batch, steps, symbols), natural log-probabilities. The output for a step
-comes {settings.delay_steps} steps late (`delay_steps` in the card): the first so many steps mean nothing, and after the last frame come
-as many steps of zeros.
+{settings.subsampling} at a time. All other inputs are the state: zeros before the first block, then the outputs
+`next_...` of the block before.
+
+The output is `log_probs`, float32 (batch, steps, symbols), natural log-probabilities. The output for a step comes
+{settings.delay_steps} steps late (`delay_steps` in the card): the first so many steps mean nothing, and after the last
+frame come as many steps of zeros.
 """,
         packages=["onnxruntime"],
         imports=["import onnxruntime"],

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from asr.export.network_source import ExportedNetwork, NetworkSource
-from asr.export.tensorflow_module import import_tensorflow, save_module
+from asr.export.tensorflow_module import Inputs, import_tensorflow, save_module
 from asr.export.tensorflow_network import TensorflowNetwork, block_states
-
-Inputs = Mapping[str, tuple[list[int | None], str]]
 
 _IMPORTS = ["from ai_edge_litert.interpreter import Interpreter"]
 _PACKAGES = ["ai-edge-litert"]
@@ -53,8 +51,8 @@ def _windows(source: NetworkSource) -> ExportedNetwork:
 | `frames` | float32 (1, {frames}, {source.mels}) | normalised log-mel frames, completed with zeros |
 | `frame_counts` | int32 (1,) | frames that are none of these zeros |
 
-The output is `log_probs`, float32 (1, {frames // stride}, symbols), natural log-probabilities; the steps after the last frame mean
-nothing. A longer recording is divided into windows, best where nobody speaks.
+The output is `log_probs`, float32 (1, {frames // stride}, symbols), natural log-probabilities; the steps after the last
+frame mean nothing. A longer recording is divided into windows, best where nobody speaks.
 """,
         packages=_PACKAGES,
         imports=_IMPORTS,
@@ -90,10 +88,12 @@ def _blocks(source: NetworkSource) -> ExportedNetwork:
         main_file="model.tflite",
         interface=f"""\
 {_FILES}
-The input `frames`, float32 (1, {frames}, {source.mels}), takes a block of normalised log-mel frames. All other inputs are the state:
-zeros before the first block, then the outputs `next_...` of the block before. The output is `log_probs`, float32
-(1, {steps}, symbols), natural log-probabilities. The output for a step comes {source.settings.delay_steps} steps late (`delay_steps` in the card):
-the first so many steps mean nothing, and after the last frame come as many steps of zeros.
+The input `frames`, float32 (1, {frames}, {source.mels}), takes a block of normalised log-mel frames. All other inputs
+are the state: zeros before the first block, then the outputs `next_...` of the block before.
+
+The output is `log_probs`, float32 (1, {steps}, symbols), natural log-probabilities. The output for a step comes
+{source.settings.delay_steps} steps late (`delay_steps` in the card): the first so many steps mean nothing, and after
+the last frame come as many steps of zeros.
 """,
         packages=_PACKAGES,
         imports=_IMPORTS,

@@ -1,9 +1,15 @@
 """Log-mel frames for an exported model, with NumPy alone, from the files card.json and features.npz beside this one."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 SMALLEST_DEVIATION = 0.1  # a band that varies less, as in digital silence, is not scaled to deviation 1
 
@@ -11,7 +17,7 @@ SMALLEST_DEVIATION = 0.1  # a band that varies less, as in digital silence, is n
 class LogMel:
     """Turns samples into normalised frames: of a whole recording by a call, of a stream by `push`."""
 
-    def __init__(self, folder=Path(__file__).parent):
+    def __init__(self, folder: str | Path = Path(__file__).parent) -> None:
         self.card = json.loads((Path(folder) / "card.json").read_text("utf-8"))
         arrays = np.load(Path(folder) / "features.npz", allow_pickle=False)
         self.matrix, self.mean, self.deviation = (arrays.get(name) for name in ("matrix", "mean", "deviation"))
@@ -25,7 +31,7 @@ class LogMel:
         self.before = self.fft_size // 2 - (self.fft_size - self.window_samples) // 2
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Begin another stream."""
         self.waiting, self.pushed, self.made = np.zeros(self.before, np.float32), 0, 0
         if self.settings["normalization"] == "running":
@@ -35,18 +41,18 @@ class LogMel:
             self.prior = np.concatenate([[1.0], mean, squares]) * frames
             self.sums, self.position = np.zeros_like(self.prior), 0
 
-    def __call__(self, samples):
-        """The frames [shape=(1 + samples // hop, mels)] of a recording, float32 samples of one channel, full scale 1."""
+    def __call__(self, samples: Array) -> Array:
+        """The frames [shape=(1 + samples // hop, mels)] of a recording: samples of one channel, full scale 1."""
         self.reset()
         return self.normalize(self._take(samples, last=True))
 
-    def push(self, samples, last=False):
+    def push(self, samples: Array, last: bool = False) -> Array:
         """The frames that are complete with these samples of a stream; `last` completes the others with zeros."""
         if self.settings["normalization"] == "utterance":
             raise ValueError("this model normalises by the whole recording: call the object instead")
         return self.normalize(self._take(samples, last))
 
-    def _take(self, samples, last):
+    def _take(self, samples: Array, last: bool) -> Array:
         samples = np.asarray(samples, np.float32)
         self.pushed += len(samples)
         self.waiting = np.concatenate([self.waiting, samples])
@@ -61,9 +67,10 @@ class LogMel:
         spectrum = np.fft.rfft(views * self.window, n=self.fft_size, axis=1)
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
         self.waiting, self.made = self.waiting[count * self.hop :], self.made + count
-        return np.log(np.maximum(power @ self.matrix.T, np.float32(self.settings["log_floor"])))
+        frames: Array = np.log(np.maximum(power @ self.matrix.T, np.float32(self.settings["log_floor"])))
+        return frames
 
-    def normalize(self, frames):
+    def normalize(self, frames: Array) -> Array:
         """Shift and scale frames as the model was trained."""
         kind = self.settings["normalization"]
         if kind == "none" or not len(frames):
@@ -74,9 +81,10 @@ class LogMel:
             mean, deviation = self.mean, self.deviation
         else:
             mean, deviation = self._running_statistics(frames)
-        return ((frames - mean) / np.maximum(deviation, SMALLEST_DEVIATION)).astype(np.float32)
+        normalized: Array = ((frames - mean) / np.maximum(deviation, SMALLEST_DEVIATION)).astype(np.float32)
+        return normalized
 
-    def _running_statistics(self, frames):
+    def _running_statistics(self, frames: Array) -> tuple[Array, Array]:
         """Of each frame and those before it, which fade in steps of a second; digital silence does not count."""
         hop_seconds = self.settings["hop_seconds"]
         second = max(1, round(1 / hop_seconds))

@@ -94,6 +94,6 @@ def refuse_bidirectional(source: NetworkSource, target: ExportTarget) -> None:
     """
     if source.settings.bidirectional:
         raise ConfigError(
-            f"to={target}: {source.name} is bidirectional: every step depends on all later ones, so there is no state to "
-            "carry; to=onnx exports it, and `asr train model=causal` trains a model that runs in blocks"
+            f"to={target}: {source.name} is bidirectional: every step depends on all later ones, so there is no state "
+            "to carry; to=onnx exports it, and `asr train model=causal` trains a model that runs in blocks"
         )

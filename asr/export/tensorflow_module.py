@@ -14,6 +14,9 @@ from asr.packages import require_packages
 
 FOLDER = "saved_model"
 
+Inputs = Mapping[str, tuple[list[int | None], str]]
+"""shape and type of each input by name"""
+
 
 def build(source: NetworkSource) -> ExportedNetwork:
     """The files of the SavedModel.
@@ -30,7 +33,7 @@ def build(source: NetworkSource) -> ExportedNetwork:
     def log_probs(frames: Any, frame_counts: Any) -> dict[str, Any]:
         return {"log_probs": network.whole(frames, frame_counts)}
 
-    shapes = {"frames": ([None, None, source.mels], "float32"), "frame_counts": ([None], "int32")}
+    shapes: Inputs = {"frames": ([None, None, source.mels], "float32"), "frame_counts": ([None], "int32")}
     files = saved_model_files(log_probs, shapes, list(variables.values()))
     return ExportedNetwork(
         files={f"{FOLDER}/{path}": content for path, content in files.items()},
@@ -72,9 +75,7 @@ def import_tensorflow(purpose: str) -> Any:
     return tensorflow
 
 
-def saved_model_files(
-    function: Callable[..., Any], inputs: Mapping[str, tuple[list[int | None], str]], variables: list[Any]
-) -> dict[str, bytes]:
+def saved_model_files(function: Callable[..., Any], inputs: Inputs, variables: list[Any]) -> dict[str, bytes]:
     """The files of a SavedModel, by path.
 
     Parameters
@@ -93,9 +94,7 @@ def saved_model_files(
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept}
 
 
-def save_module(
-    function: Callable[..., Any], inputs: Mapping[str, tuple[list[int | None], str]], variables: list[Any], folder: str
-) -> None:
+def save_module(function: Callable[..., Any], inputs: Inputs, variables: list[Any], folder: str) -> None:
     """Write a SavedModel with one signature; arguments as for `saved_model_files`."""
     import tensorflow
 

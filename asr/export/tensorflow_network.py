@@ -1,4 +1,4 @@
-"""Builds the acoustic network of TensorFlow operations, from its weights alone: neither Keras nor its back end is needed.
+"""Builds the acoustic network of TensorFlow operations, from its weights alone and without Keras.
 
 It runs whole utterances, or blocks of one utterance with carried state, as `asr.acoustic.onnx_export` does. LiteRT
 converts its functions: so matrices have two axes, and shapes are fixed where the caller's are.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from asr.acoustic import network
 from asr.acoustic.cells import CELLS
@@ -310,8 +307,3 @@ _STEPS: Mapping[Cell, Callable[[Any, Any, Any, Sequence[Any]], Sequence[Any]]] =
     Cell.gru: _gru_step,
 }
 """the next states from the products of the input and of the states, as in `asr.acoustic.rnn_kernels.cell_steps`"""
-
-
-def as_arrays(weights: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
-    """Weights as constants of a function."""
-    return {name: np.ascontiguousarray(array) for name, array in weights.items()}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from asr.acoustic.onnx_export import export_onnx
 from asr.export.network_source import ExportedNetwork, NetworkSource
 
 
 def build(source: NetworkSource) -> ExportedNetwork:
     """The graph with weights in float32, and the quantised one that bundles of bidirectional models have."""
-    graphs = {
-        "model.onnx": export_onnx(source.weights, source.settings, **source.widths),
-        "model.int8.onnx": export_onnx(source.weights, source.settings, **source.widths, quantized=True),
-    }
+    export = partial(
+        export_onnx, source.weights, source.settings, mels=source.mels, symbols=source.symbols, phones=source.phones
+    )
+    graphs = {"model.onnx": export(), "model.int8.onnx": export(quantized=True)}
     return ExportedNetwork(
         files=graphs,
         main_file="model.onnx",
