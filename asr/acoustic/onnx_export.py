@@ -4,7 +4,8 @@ A quantised graph for whole utterances keeps the weights of the large products a
 column, and quantises the activations at run time (dynamic quantisation). The scale of activations is taken over one
 whole call, so such a graph runs one utterance a call.
 
-A quantised graph with carried state keeps the same integers, and computes in float32 with what they stand for: an activation has no scale that could depend on how a stream is divided into blocks.
+A quantised graph with carried state keeps the same integers, and computes in float32 with what they stand for: an
+activation has no scale that could depend on how a stream is divided into blocks.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ class Bundle:
         from asr.acoustic.onnx_export import export_onnx
 
         mels = self.log_mel.settings.mels
-        graph = export_onnx(self.weights(), self.model, mels=mels, **self._widths)
+        graph = export_onnx(self.weights(), self.model, quantized=False, mels=mels, **self._widths)
         return OnnxEngine(graph, self.model, mels=mels, symbols=self._width, name=str(self.path / _GRAPH))
 
     def causal_engine(self) -> CausalAcousticModel:
@@ -234,7 +234,7 @@ class Bundle:
         from asr.acoustic.onnx_export import export_streaming_onnx
 
         mels = self.log_mel.settings.mels
-        graph = export_streaming_onnx(self.weights(), self.model, mels=mels, **self._widths)
+        graph = export_streaming_onnx(self.weights(), self.model, quantized=False, mels=mels, **self._widths)
         name = f"{self.path}: the graph with carried state"
         return OnnxStreamingEngine(graph, self.model, mels=mels, symbols=self._width, name=name)
 

@@ -10,7 +10,7 @@ from asr.settings.export import ExportTarget
 
 
 def build(source: NetworkSource) -> ExportedNetwork:
-    """The graph with weights in float32, and with weights of 8 bits, as bundles of causal models have it.
+    """The graph with weights in float32, and with weights of 7 bits, as bundles of causal models have it.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def build(source: NetworkSource) -> ExportedNetwork:
         main_file="model.onnx",
         interface=f"""\
 - `model.onnx`: weights in float32.
-- `model.int8.onnx`: weights of 8 bits, a quarter of the size. Products are computed in float32: however a stream is
+- `model.int8.onnx`: weights of 7 bits, a quarter of the size. Products are computed in float32: however a stream is
   divided into blocks, the results are the same.
 
 The input `frames`, float32 (batch, frames, {source.mels}), takes blocks of normalised log-mel frames, a multiple of

@@ -107,13 +107,14 @@ class Row:
     def __str__(self) -> str:
         fits = "".join(f"{'yes' if fits else 'no':>5}" for fits in self.fits.values())
         cost = f"{self.megabytes:>7.1f} MB{self.memory_mb:>7.0f} MB{fits}{self.start_core_seconds:>8.2f} s"
-        return f"{self.label:<28}{cost}{self.speed:>9.0f} x{percent(self.wer):>9}  {interval_text(Interval(**self.interval))}"
+        errors = f"{percent(self.wer):>9}  {interval_text(Interval(**self.interval))}"
+        return f"{self.label:<28}{cost}{self.speed:>9.0f} x{errors}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--systems", nargs="+", default=["tiny", "tiny/onnx", "tiny/litert", "en"])
+    parser.add_argument("--systems", nargs="*", default=["tiny", "tiny/onnx", "tiny/litert", "en"])
     parser.add_argument("--sphinx", help="an interpreter that has pocketsphinx and soundfile")
     parser.add_argument("--utterances", type=int, default=100, help="of the manifest, spread over it")
     parser.add_argument("--clip", type=Path, help="recording of the start; default: the one nearest to 10 seconds")
@@ -312,15 +313,15 @@ def limited(megabytes: int) -> Iterator[Callable[[], None] | None]:
 
 
 def wav_files(manifest: Path, count: int, folder: Path) -> tuple[Path, list[Path]]:
-    """A part of a manifest, and its recordings as WAV files that are called by their identifiers."""
+    """A part of a manifest, and its recordings as WAV files, numbered."""
     everything = read_manifest(manifest).utterances
     chosen = everything[:: max(1, len(everything) // count)][:count]
     rows, paths = [], []
-    for utterance in chosen:
+    for number, utterance in enumerate(chosen):
         samples = load_audio(utterance.audio, sample_rate=RATE)
-        path = folder / f"{utterance.id}.wav"
+        path = folder / f"{number}.wav"
         soundfile.write(path, np.clip(samples, -1, 1), RATE, subtype="PCM_16")
-        row = {"audio_filepath": str(path), "duration": len(samples) / RATE, "text": utterance.text, "id": utterance.id}
+        row = {"audio_filepath": str(path), "duration": len(samples) / RATE, "text": utterance.text, "id": path.stem}
         rows.append(json.dumps(row))
         paths.append(path)
     part = folder / "part.jsonl"

@@ -111,14 +111,19 @@ def test_a_causal_model_runs_in_blocks_and_as_a_whole(causal, tmp_path, monkeypa
 
 
 @pytest.mark.slow  # TensorFlow is imported, and converts graphs
-def test_litert_runs_a_causal_model_in_blocks(causal, tmp_path, monkeypatch, capsys):
-    check_litert(causal, tmp_path / "out", monkeypatch, capsys)
+def test_litert_runs_a_causal_model_in_blocks(tmp_path, monkeypatch, capsys):
+    """Matrices of fewer than 1024 weights would stay in float32."""
+    bundle = make_bundle(tmp_path / "bundle", units=40, projection=40)
+    check_litert(bundle, tmp_path / "out", monkeypatch, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{"cell": Cell.gru, "lookahead": 0, "kernel": 1}, {"front_end": FrontEnd.stack, "subsampling": 3, "kernel": 5}],
+    [
+        {"cell": Cell.gru, "lookahead": 0, "kernel": 1, "units": 40},
+        {"front_end": FrontEnd.stack, "subsampling": 3, "units": 40},
+    ],
     ids=["gru", "stack"],
 )
 def test_litert_runs_other_networks(tmp_path, monkeypatch, capsys, changes):
