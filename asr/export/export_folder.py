@@ -17,7 +17,7 @@ from asr.acoustic.outputs import output_slices
 from asr.bundle import Bundle
 from asr.errors import ConfigError
 from asr.export.network_source import ExportedNetwork, NetworkSource
-from asr.export.table import TARGETS
+from asr.export.targets import TARGETS
 from asr.files import check_folder, folder_written_atomically
 from asr.packages import asr_version
 from asr.settings.export import ExportShapes, ExportTarget
