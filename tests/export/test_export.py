@@ -79,14 +79,15 @@ def run_lines(folder: Path, samples, monkeypatch, capsys, *, frames=None, file: 
     return names["log_probs"], capsys.readouterr().out.rstrip("\n")
 
 
-def check_parity(bundle: Bundle, folder: Path, monkeypatch, capsys, *, recordings=RECORDINGS, atol=1e-4) -> None:
+def check_parity(bundle: Bundle, folder: Path, monkeypatch, capsys, *, recordings=RECORDINGS) -> None:
     """The same log-probabilities from the same frames, and the same text from the recording."""
     exact = bundle.engine(EngineKind.onnx_float32)
     for samples in recordings:
         frames = bundle.log_mel(samples)
         expected = exact.run(frames)
         found, text = run_lines(folder, samples, monkeypatch, capsys, frames=frames)
-        np.testing.assert_allclose(found, expected, atol=atol)
+        # Random weights give log-probabilities of -60, of which float32 has no more digits.
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
         wanted = decode_greedy(expected[:, : bundle.alphabet.size], bundle.alphabet).text.strip()
         assert text == wanted
         assert run_lines(folder, samples, monkeypatch, capsys)[1] == wanted
