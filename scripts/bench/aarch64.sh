@@ -40,6 +40,7 @@ exec qemu-aarch64 -L $folder/root -0 $folder/python-aarch64 $folder/root/usr/bin
 END
 chmod +x python-aarch64
 
+engine=${ENGINE:-onnx}
 failed=0
 # Decoded here: decoders of lossy formats differ in the last digits from processor to processor.
 mkdir -p wav
@@ -48,9 +49,9 @@ for sample in ${SAMPLES:-"$repository"/data/samples/*.opus}; do
     "$python" -c 'import sys, soundfile; soundfile.write(sys.argv[2], *soundfile.read(sys.argv[1]), subtype="PCM_16")' \
         "$sample" "$wav"
     sample=$wav
-    here=$(PYTHONPATH=$repository "$python" -m asr transcribe "$sample" bundle=tiny workers=1)
+    here=$(PYTHONPATH=$repository "$python" -m asr transcribe "$sample" bundle=tiny workers=1 "engine=$engine")
     there=$(PYTHONHOME=$folder/root/usr PYTHONPATH=$repository:$folder/site-$version timeout 1800 ./python-aarch64 \
-        -m asr transcribe "$sample" bundle=tiny workers=1 "engine=${ENGINE:-onnx}" timeout=600)
+        -m asr transcribe "$sample" bundle=tiny workers=1 "engine=$engine" timeout=600)
     if [ "$here" = "$there" ]; then
         echo "same text: $(basename "$sample")"
     else
