@@ -5,7 +5,7 @@
 #     sh scripts/bench/aarch64.sh FOLDER           (needs the network the first time; a transcript takes minutes)
 #
 # FOLDER gets a Debian for aarch64, of which only Python and the C library are used, and the packages of `asr` for that
-# processor. ONNX Runtime is the newest version that starts under the emulator of Debian 12 (1.32.0 ends at its import);
+# processor. ONNX Runtime is 1.24.4, because 1.32.0 ends at its import under the emulator of Debian 12;
 # ONNXRUNTIME=1.20.1 chooses another. PYTHON is the interpreter of this machine, QEMU_CPU the emulated processor.
 set -eu
 
