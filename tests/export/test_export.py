@@ -79,7 +79,7 @@ def run_lines(folder: Path, samples, monkeypatch, capsys, *, frames=None, file: 
     return names["log_probs"], capsys.readouterr().out.rstrip("\n")
 
 
-def check_parity(bundle: Bundle, folder: Path, monkeypatch, capsys, *, recordings=RECORDINGS) -> None:
+def check_parity(bundle: Bundle, folder: Path, monkeypatch, capsys, *, recordings=RECORDINGS, atol=1e-4) -> None:
     """The same log-probabilities from the same frames, and the same text from the recording."""
     exact = bundle.engine(EngineKind.onnx_float32)
     for samples in recordings:
@@ -87,7 +87,7 @@ def check_parity(bundle: Bundle, folder: Path, monkeypatch, capsys, *, recording
         expected = exact.run(frames)
         found, text = run_lines(folder, samples, monkeypatch, capsys, frames=frames)
         # Random weights give log-probabilities of -60, of which float32 has no more digits.
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=atol)
         wanted = decode_greedy(expected[:, : bundle.alphabet.size], bundle.alphabet).text.strip()
         assert text == wanted
         assert run_lines(folder, samples, monkeypatch, capsys)[1] == wanted
@@ -129,7 +129,8 @@ def test_litert_runs_a_causal_model_in_blocks(tmp_path, monkeypatch, capsys):
 )
 def test_litert_runs_other_networks(tmp_path, monkeypatch, capsys, changes):
     bundle = make_bundle(tmp_path / "bundle", **changes)
-    check_litert(bundle, tmp_path / "out", monkeypatch, capsys, recordings=RECORDINGS[:1])
+    # Large random weights amplify the rounding of sums in another order.
+    check_litert(bundle, tmp_path / "out", monkeypatch, capsys, recordings=RECORDINGS[:1], atol=1e-3)
 
 
 @pytest.mark.slow
@@ -145,12 +146,12 @@ def test_litert_runs_a_bidirectional_model_over_windows(tiny, tmp_path, monkeypa
     np.testing.assert_allclose(found, np.concatenate([exact.run(piece) for piece in pieces]), atol=1e-4)
 
 
-def check_litert(bundle, folder, monkeypatch, capsys, *, shapes=None, recordings=RECORDINGS):
+def check_litert(bundle, folder, monkeypatch, capsys, *, shapes=None, recordings=RECORDINGS, atol=1e-4):
     pytest.importorskip("ai_edge_litert", reason="pip install 'asr[litert]'")
     from ai_edge_litert.interpreter import Interpreter
 
     export_bundle(bundle, folder, to=ExportTarget.litert, shapes=shapes)
-    check_parity(bundle, folder, monkeypatch, capsys, recordings=recordings)
+    check_parity(bundle, folder, monkeypatch, capsys, recordings=recordings, atol=atol)
     frames = bundle.log_mel(recordings[0])
     exact, _ = run_lines(folder, recordings[0], monkeypatch, capsys, frames=frames)
     small, _ = run_lines(folder, recordings[0], monkeypatch, capsys, frames=frames, file="model.int8.tflite")
