@@ -113,6 +113,11 @@ class Tensors:
             return np.zeros(shape, dtype)
         return np.frombuffer(self._content, dtype, count, self._start + begin).reshape(shape)
 
+    def release(self) -> None:
+        """Give back the memory of what was read of the file so far: reading it again is as before."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._content.madvise(mmap.MADV_DONTNEED)
+
     def check_content(self) -> None:
         """Compare all arrays with the digest in the header.
 

@@ -42,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "recognition": {"acoustic", "audio", "bundle", "decoding"},
     "sharing": {"bundle", "evaluation"},
     "cluster": {"audio", "bundle", "recognition", "writers"},
+    "export": {"acoustic", "bundle"},
     "tuning": {"decoding", "evaluation", "pronunciation", "recognition"},
     "serving": {"audio", "bundle", "corpus", "decoding", "recognition", "writers"},
     "training": {
@@ -82,7 +83,7 @@ HOMES = {
         *KERNELS,
         "training/",
     ),
-    "tensorflow": (*KERNELS, "acoustic/dataset.py", "training/devices.py", "cli/training_run.py"),
+    "tensorflow": (*KERNELS, "acoustic/dataset.py", "training/devices.py", "cli/training_run.py", "export/"),
     "torch": (*KERNELS, "training/devices.py", "training/distributed.py"),
     "jax": KERNELS,
     "numba": KERNELS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ class AcousticModel(Protocol):
         """
 
 
+@runtime_checkable
 class CausalAcousticModel(AcousticModel, Protocol):
     """A model whose steps depend on few later frames, so that it can run while the utterance is being spoken."""
 

@@ -2,7 +2,8 @@
 
     bundle.json              format number, settings of features, text and model, provenance, measured error rates, and
                              the digests of all other files
-    model.onnx               the graph that transcription runs, with weights of 7 bits
+    model.onnx               the graph that transcription runs, with integer weights: of a causal model the graph with
+                             carried state, which live recognition runs, too
     weights.safetensors      the weights, float16; in a compact bundle those of the large products in 7 bits, and there
                              is no model.onnx: the graph is made of the weights when it is needed
     statistics.safetensors   the mel matrix, the normalisation of features, the symbols' priors, the calibration of
@@ -40,7 +41,7 @@ from asr.acoustic.network import describe_network, weight_shapes
 from asr.acoustic.outputs import decoded_output, output_slices, output_widths
 from asr.acoustic.quantize import names_of_large_products, quantize_columns
 from asr.acoustic.runtime import AcousticModel, CausalAcousticModel
-from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine
+from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine, load_onnx
 from asr.audio.features import LogMel
 from asr.bundle.arrays import Arrays, check_digest, open_npz, open_tensors
 from asr.bundle.card import checked_confidence, checked_priors, read_card, write_card
@@ -179,6 +180,11 @@ class Bundle:
         """Of the output layers over characters and over phones."""
         return {"symbols": self.alphabet.size, "phones": self.phones.size if self.phones else 0}
 
+    @property
+    def _width(self) -> int:
+        """Of all output layers together."""
+        return sum(output_widths(self.model, **self._widths).values())
+
     def output_for(self, decoder: DecoderConfig) -> slice:
         """Where the output layer that a decoder reads lies on the last axis of the model's log-probabilities."""
         return output_slices(self.model, **self._widths)[decoded_output(self.model, decoder)]
@@ -202,38 +208,51 @@ class Bundle:
             from asr.acoustic.runtimes.keras_network import KerasEngine
 
             return KerasEngine(self.keras_model(), self.model, phones=self._widths["phones"])
+        if kind is EngineKind.onnx:
+            return self._graph()
+        from asr.acoustic.onnx_export import export_onnx
+
         mels = self.log_mel.settings.mels
-        if kind is EngineKind.onnx_float32 or self.is_compact:
-            from asr.acoustic.onnx_export import export_onnx
-
-            quantized = kind is EngineKind.onnx
-            graph = export_onnx(self.weights(), self.model, mels=mels, **self._widths, quantized=quantized)
-        else:
-            graph = _read_checked(self.path / _GRAPH, self.digests)
-            if self.path.parent != _shipped_folder():  # whose graph comes with this code
-                from asr.acoustic.onnx_check import check_graph
-
-                check_graph(graph, str(self.path / _GRAPH))
-        width = sum(output_widths(self.model, **self._widths).values())
-        return OnnxEngine(graph, self.model, mels=mels, symbols=width, name=str(self.path / _GRAPH))
+        graph = export_onnx(self.weights(), self.model, quantized=False, mels=mels, **self._widths)
+        return OnnxEngine(graph, self.model, mels=mels, symbols=self._width, name=str(self.path / _GRAPH))
 
     def causal_engine(self) -> CausalAcousticModel:
-        """A causal model for live recognition: it runs block by block and carries its state, in float32.
+        """A causal model for live recognition: it runs block by block and carries its state.
+
+        It runs the bundle's graph, with the results of `engine`. Causal bundles of earlier versions have a graph for
+        whole utterances only: for them, one with carried state and weights in float32 is made on the spot.
 
         Raises
         ------
         ValueError
             If the model is bidirectional.
         BundleError
-            If its weights are damaged.
+            If its graph or weights are damaged.
         """
+        if not self.model.bidirectional and isinstance(engine := self._graph(), OnnxStreamingEngine):
+            return engine
         from asr.acoustic.onnx_export import export_streaming_onnx
 
         mels = self.log_mel.settings.mels
-        graph = export_streaming_onnx(self.weights(), self.model, mels=mels, **self._widths)
-        width = sum(output_widths(self.model, **self._widths).values())
+        graph = export_streaming_onnx(self.weights(), self.model, quantized=False, mels=mels, **self._widths)
         name = f"{self.path}: the graph with carried state"
-        return OnnxStreamingEngine(graph, self.model, mels=mels, symbols=width, name=name)
+        return OnnxStreamingEngine(graph, self.model, mels=mels, symbols=self._width, name=name)
+
+    def _graph(self) -> OnnxEngine | OnnxStreamingEngine:
+        """The graph of the bundle, examined and loaded; made of its weights, if it is compact."""
+        mels, name = self.log_mel.settings.mels, str(self.path / _GRAPH)
+        if self.is_compact:
+            from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
+
+            export = export_onnx if self.model.bidirectional else export_streaming_onnx
+            graph = export(self.weights(), self.model, mels=mels, **self._widths, quantized=True)
+        else:
+            graph = _read_checked(self.path / _GRAPH, self.digests)
+            if self.path.parent != _shipped_folder():  # whose graph comes with this code
+                from asr.acoustic.onnx_check import check_graph
+
+                check_graph(graph, name)
+        return load_onnx(graph, self.model, mels=mels, symbols=self._width, name=name)
 
     def keras_model(self) -> Any:
         """The model as a `keras.Model`, on the Keras back end in use (see `asr.acoustic.build_model`).
@@ -437,7 +456,7 @@ def save_bundle(
     OSError
         If the folder cannot be written; an older bundle is then left as it was.
     """
-    from asr.acoustic.onnx_export import export_onnx
+    from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
 
     check_bundle_output(path, overwrite=overwrite)
 
@@ -451,7 +470,8 @@ def save_bundle(
     else:
         # The graph is made of what is kept.
         rounded = {name: array.astype(np.float32) for name, array in kept.items()}
-        contents[_GRAPH] = export_onnx(rounded, model, **widths, quantized=True)
+        export = export_onnx if model.bidirectional else export_streaming_onnx
+        contents[_GRAPH] = export(rounded, model, **widths, quantized=True)
     contents[_WEIGHTS] = pack_tensors(kept, {})
     if decoder is not None and decoder.lm is not None:
         contents[_LANGUAGE] = _language_content(typed_path(decoder.lm))

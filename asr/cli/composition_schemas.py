@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import typing
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -28,6 +28,7 @@ ROOTS: dict[str, type[Any]] = {
     "lexicon": commands.LexiconConfig,
     "average": commands.AverageConfig,
     "tune": commands.TuneConfig,
+    "export": commands.ExportConfig,
     "card": commands.CardConfig,
     "push": commands.PushConfig,
     "pull": commands.PullConfig,
@@ -56,14 +57,13 @@ def walk_keys(settings: Any, prefix: str = "") -> list[Key]:
     """All settings of a dataclass and of those within it, with the docstring under each field."""
     kind = type(settings)
     types = typing.get_type_hints(decoding.BeamSettings if kind is decoding.AutoConfig else kind)
-    helps = _field_docs(typing.cast(Any, kind))
     keys = []
     for name in _in_order_of_help(kind):
         value = getattr(settings, name)
         if is_dataclass(value):
             keys += walk_keys(value, f"{prefix}{name}.")
         else:
-            keys.append(Key(prefix + name, types[name], value, helps.get(name, "")))
+            keys.append(Key(prefix + name, types[name], value, partial(_field_doc, kind, name)))
     return keys
 
 
@@ -72,6 +72,10 @@ def _in_order_of_help(kind: type[Any]) -> list[str]:
     names = [one.name for one in fields(kind)]
     shared = {one.name for base in kind.__bases__ if is_dataclass(base) for one in fields(base)}
     return sorted(names, key=lambda name: (name != "bundle", name in shared if shared != set(names) else False))
+
+
+def _field_doc(kind: type[Any], name: str) -> str:
+    return _field_docs(typing.cast(Any, kind)).get(name, "")
 
 
 @cache

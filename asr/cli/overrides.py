@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -31,7 +31,13 @@ class Key:
     name: str
     kind: Any
     default: Any
-    help: str
+    read_help: Callable[[], str]
+    """reads the source of its class, which takes long: only help does"""
+
+    @property
+    def help(self) -> str:
+        """What it means, in a sentence or two."""
+        return self.read_help()
 
     @property
     def is_text(self) -> bool:

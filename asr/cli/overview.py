@@ -14,6 +14,7 @@ COMMANDS = {
     "lexicon": "make a pronunciation lexicon of the words of texts, manifests and language models",
     "tune": "find the decoder settings with the lowest error rate",
     "info": "describe a model bundle",
+    "export": "export a model for other programs: ONNX, LiteRT, TensorFlow",
     "card": "write the model card of a bundle",
     "push": "copy a bundle to a folder, a Git remote or the Hugging Face hub",
     "pull": "copy a bundle from there, verified",

@@ -188,21 +188,28 @@ def make_pronunciation_scorer(
         from_model = dictionary.words
     else:
         from_model = [word for word in model.words if word not in SPECIAL_WORDS]
-    wanted = {*from_model, *(listed or []), *(word for phrase in hotwords for word in phrase.split())}
-    if lacking := sorted(wanted.difference(dictionary.words)):
-        g2p = None if settings.g2p is None else G2p.load(typed_path(settings.g2p))
-        found = look_up(lacking, dictionary.pronunciations, g2p)
-        dictionary = dictionary.extended({word: one.pronunciations for word, one in found.items()})
-    if model is not None and from_model:
-        known = len(set(from_model).intersection(dictionary.words))
-        if known < _LEAST_SPELLABLE * len(from_model):
-            raise LanguageModelError(
-                path, f"has pronunciations of {known} of the language model's {len(from_model)} words"
-            )
+    more = [*(listed or []), *(word for phrase in hotwords for word in phrase.split())]
+    if model is not None and not more and list(from_model) == list(dictionary.words):
+        # A lexicon that was made for the language model: nothing is to be looked up, which takes a tenth of a second.
+        wanted = None
+    else:
+        wanted = {*from_model, *more}
+        if lacking := sorted(wanted.difference(dictionary.words)):
+            g2p = None if settings.g2p is None else G2p.load(typed_path(settings.g2p))
+            found = look_up(lacking, dictionary.pronunciations, g2p)
+            dictionary = dictionary.extended({word: one.pronunciations for word, one in found.items()})
+        if model is not None and from_model:
+            known = len(set(from_model).intersection(dictionary.words))
+            if known < _LEAST_SPELLABLE * len(from_model):
+                raise LanguageModelError(
+                    path, f"has pronunciations of {known} of the language model's {len(from_model)} words"
+                )
     spelled, owners = dictionary.numbers(phones), dictionary.owners
-    kept = np.array([word in wanted for word in dictionary.words])[owners]
+    if wanted is not None:
+        kept = np.array([word in wanted for word in dictionary.words])[owners]
+        spelled, owners = spelled[kept], owners[kept]
     return _lexicon_scorer(
-        dictionary.words, owners[kept], spelled[kept], settings, model, hotwords,
+        dictionary.words, owners, spelled, settings, model, hotwords,
         initial=phones.initial, symbols=phones.size, open_vocabulary=False,
     )  # fmt: skip
 
@@ -388,7 +395,11 @@ def _unigrams(words: Sequence[str], model: NgramModel | None) -> tuple[npt.NDArr
     """The number of each word in the language model, and its unigram probability: its weight in a lexicon."""
     if model is None:
         return np.full(len(words), UNKNOWN, np.int64), np.zeros(len(words))
-    numbers = np.array([model.numbers.get(word, UNKNOWN) for word in words], np.int64)
+    first = len(SPECIAL_WORDS)
+    if len(words) == len(model.words) - first and list(words) == list(model.words[first:]):
+        numbers = np.arange(first, len(model.words))
+    else:
+        numbers = np.array([model.numbers.get(word, UNKNOWN) for word in words], np.int64)
     return numbers, np.exp(np.asarray(model.log_probs[0][:], np.float64))[numbers]
 
 

@@ -97,16 +97,18 @@ def build_tree(
     levels: list[tuple[IntArray, IntArray]] = []
     ends = np.full(len(spelled), NOT_FOUND, np.int64)
     summed: list[npt.NDArray[Any]] = [np.array([weights.sum()])]
-    above, start = np.zeros(len(spelled), np.int64), 1
+    # The sequences that are long enough, and the place of each one's node in the level above.
+    left, above, start = np.arange(len(spelled)), np.zeros(len(spelled), np.int64), 1
     for depth in range(1, spelled.shape[1] + 1):
-        long_enough = lengths >= depth
-        new = long_enough & (shared < depth)
+        long_enough = lengths[left] >= depth
+        left, above = left[long_enough], above[long_enough]
+        new = shared[left] < depth
         here = np.cumsum(new) - 1
-        levels.append((above[new], spelled[new, depth - 1]))
+        levels.append((above[new], spelled[left[new], depth - 1]))
         count = int(new.sum())
-        summed.append(np.bincount(here[long_enough], weights=weights[long_enough], minlength=count))
-        ending = lengths == depth
-        ends[ending] = start + here[ending]
+        summed.append(np.bincount(here, weights=weights[left], minlength=count))
+        ending = lengths[left] == depth
+        ends[left[ending]] = start + here[ending]
         above, start = here, start + count
     return levels, ends, np.concatenate(summed)
 

@@ -188,7 +188,7 @@ def check_words(path: str | Path, words: Iterable[str]) -> None:
     LanguageModelError
         If there is no word but the special ones.
     """
-    if not set(words) - {*SPECIAL_WORDS, SPACE_WORD}:
+    if {*SPECIAL_WORDS, SPACE_WORD}.issuperset(words):  # which ends at the first other word
         raise LanguageModelError(
             path,
             f"has no words but {', '.join(SPECIAL_WORDS)}: make it again (`asr lm TEXT`; min_count=1 keeps rare words)",

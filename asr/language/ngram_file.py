@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,14 @@ def load_ngram(path: str | Path, *, whole: bool = False) -> NgramModel:
     OSError
         If it cannot be opened.
     """
-    header, arrays = _read(path, whole=whole)
+    header, arrays, release = _read(path, whole=whole)
 
     def numbers(name: str) -> Numbers:
         if f"{name}/codes" in arrays:
             codes, values = arrays[f"{name}/codes"], arrays[f"{name}/values"]
             if len(codes) and int(codes.max()) >= len(values):
                 raise LanguageModelError(path, f"its array {name} is damaged")
+            release()
             return Quantized(codes, values)
         return arrays[name]
 
@@ -150,6 +151,7 @@ def load_ngram(path: str | Path, *, whole: bool = False) -> NgramModel:
             values = level.values if isinstance(level, Quantized) else level
             if not np.isfinite(values).all() or (name == "log_probs" and values.max(initial=0) > 1e-5):
                 raise LanguageModelError(path, f"its array {name} holds impossible values")
+            release()
     inner = 1 + sum(model.counts[:-1])
     fits = (
         list(model.counts) == header["counts"]
@@ -161,8 +163,10 @@ def load_ngram(path: str | Path, *, whole: bool = False) -> NgramModel:
         and trie.first[0] == 1
         and trie.first[-1] == len(trie.labels)
         and bool((trie.first[1:] >= trie.first[:-1]).all())
-        and int(trie.labels.max()) < len(words)
     )
+    release()
+    fits = fits and int(trie.labels.max()) < len(words)
+    release()
     if not fits:
         raise LanguageModelError(path, "its parts do not fit together; make it again with `asr lm`")
     check_words(path, words)
@@ -174,15 +178,18 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     return dict(_read(path)[0].get("provenance", {}))
 
 
-def _read(path: str | Path, *, whole: bool = False) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """The description of a model, and its arrays."""
+def _read(
+    path: str | Path, *, whole: bool = False
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]], Callable[[], None]]:
+    """The description of a model; its arrays; and what gives back the memory of their parts that were read."""
     with open(path, "rb") as file:
         if file.read(len(_MAGIC)) == _MAGIC:
-            return _read_format_1(path)
+            return *_read_format_1(path), lambda: None
     try:
         tensors = Tensors(path)
         if whole:
             tensors.check_content()
+            tensors.release()
         header = tensors.description
         if header.get("kind") != _KIND:
             raise LanguageModelError(path, "not a language model that `asr lm` wrote")
@@ -196,7 +203,7 @@ def _read(path: str | Path, *, whole: bool = False) -> tuple[dict[str, Any], dic
         raise LanguageModelError(path, str(error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise LanguageModelError(path, f"its header is damaged ({error})") from error
-    return header, arrays
+    return header, arrays, tensors.release
 
 
 def _check_header(path: str | Path, header: Mapping[str, Any]) -> None:

@@ -15,6 +15,11 @@ IntArray = npt.NDArray[np.integer[Any]]
 ROOT = 0
 NOT_FOUND = -1
 
+# The keys of a large trie take as long to make as so many calls of `find` take longer without them, and 8 bytes a node.
+_CALLS_WITHOUT_KEYS = 4096
+_SMALL = 1 << 17
+_NODES_AT_ONCE = 1 << 16
+
 
 @dataclass(frozen=True)
 class Trie:
@@ -63,6 +68,9 @@ class Trie:
         int64 [shape=(queries,)]
             The child of each node along its label, or `NOT_FOUND`.
         """
+        if "_keys" not in self.__dict__ and len(self.labels) > _SMALL and self._calls < _CALLS_WITHOUT_KEYS:
+            self.__dict__["_calls"] += 1
+            return self._find_by_bisection(nodes, labels)
         wanted = nodes * self._span + labels
         found = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
         known = (self._keys[found] == wanted) & (nodes != NOT_FOUND) & (labels < self._span)
@@ -76,6 +84,26 @@ class Trie:
         return table
 
     @cached_property
+    def _calls(self) -> int:
+        """Calls of `find` so far that made no keys."""
+        return 0
+
+    def _find_by_bisection(self, nodes: IntArray, labels: IntArray) -> npt.NDArray[np.int64]:
+        """As `find`, among the children of each node: it needs no memory, and twice the time of a search by keys."""
+        asked = np.flatnonzero((nodes != NOT_FOUND) & (nodes < len(self.first) - 1))
+        wanted = labels[asked]
+        low, end = self.first[nodes[asked]].astype(np.int64), self.first[nodes[asked] + 1].astype(np.int64)
+        # All children before `low` have smaller labels; a step of each power of two moves it as far as that holds.
+        for power in reversed(range(int((end - low).max(initial=0)).bit_length())):
+            further = low + (1 << power)
+            moves = (further <= end) & (self.labels[np.minimum(further, end) - 1] < wanted)
+            low = np.where(moves, further, low)
+        is_there = (low < end) & (self.labels[np.minimum(low, len(self.labels) - 1)] == wanted)
+        found = np.full(len(nodes), NOT_FOUND, np.int64)
+        found[asked[is_there]] = low[is_there]
+        return found
+
+    @cached_property
     def _span(self) -> int:
         return int(self.labels.max()) + 1
 
@@ -84,7 +112,9 @@ class Trie:
         """Parent and label of every node but the root as one number, ascending; for a trie of the root alone, a -1."""
         if len(self.labels) == 1:
             return np.array([-1])
-        parents = np.repeat(np.arange(len(self.first) - 1, dtype=np.int64), np.diff(self.first))
-        parents *= self._span
-        parents += self.labels[1:]
-        return parents
+        keys, inner = np.empty(len(self.labels) - 1, np.int64), len(self.first) - 1
+        for start in range(0, inner, _NODES_AT_ONCE):  # so that there is no second array of that size
+            first = self.first[start : start + _NODES_AT_ONCE + 1].astype(np.int64)
+            parents = np.repeat(np.arange(start, start + len(first) - 1), np.diff(first))
+            keys[first[0] - 1 : first[-1] - 1] = parents * self._span + self.labels[first[0] : first[-1]]
+        return keys

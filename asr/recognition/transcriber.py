@@ -133,7 +133,8 @@ class Transcriber:
         normalization = self.bundle.log_mel.settings.normalization
         if self.bundle.model.bidirectional or normalization is Normalization.utterance:
             return None
-        return self.bundle.causal_engine()
+        # The bundle's own graph is loaded once.
+        return self.engine if isinstance(self.engine, CausalAcousticModel) else self.bundle.causal_engine()
 
     @property
     def step_seconds(self) -> float:

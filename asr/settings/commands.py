@@ -10,6 +10,7 @@ from asr.settings.augment import AugmentConfig
 from asr.settings.checks import LARGEST_SEED, ConfigEnum, at_least, between, check_settings, require
 from asr.settings.corpus import DataConfig
 from asr.settings.decoding import AutoConfig, DecoderConfig
+from asr.settings.export import ExportShapes, ExportTarget
 from asr.settings.features import FeatureConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.live import LiveConfig
@@ -555,6 +556,22 @@ class PushConfig(CardConfig):
         super().__post_init__()
         if self.output is not None:
             raise ConfigError("output is for `asr card`; `asr push BUNDLE DESTINATION` writes README.md there")
+
+
+@dataclass(kw_only=True)
+class ExportConfig(Messages):
+    """`asr export`."""
+
+    bundle: str = "en"
+    """the model: the name of a shipped bundle, or the path of a bundle's folder: ./NAME, runs/mine/best"""
+    to: ExportTarget = ExportTarget.onnx
+    """what to export to: onnx, onnx_stream, litert or saved_model"""
+    output_dir: str | None = None
+    """folder to write; null is BUNDLE-TARGET in the working directory. An older export there is replaced, nothing
+    else"""
+    license: str | None = None
+    """licence of the model, for its card; null is what the bundle records"""
+    shapes: ExportShapes = field(default_factory=ExportShapes)
 
 
 @dataclass(kw_only=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -99,6 +100,32 @@ def test_blocks_of_any_sizes_give_the_log_probabilities_of_the_whole(rng, settin
                 log_probs, state = streaming.step(block, state, last=number == len(blocks))
                 results.append(log_probs)
             np.testing.assert_allclose(np.concatenate(results), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", Cell)
+def test_a_quantised_graph_with_carried_state_computes_in_float32_whatever_the_blocks(rng, cell):
+    """It equals the graph in float32 of what these stand for, and blocks are invisible."""
+    settings = small(bidirectional=False, lookahead=2, cell=cell, units=64, projection=48)
+    weights = read_weights(build(settings))
+    export = partial(export_streaming_onnx, settings=settings, mels=MELS, symbols=SYMBOLS)
+    content, exact = export(weights, quantized=True), export(weights)
+    check_graph(content, "causal.onnx")
+    assert len(content) < 0.4 * len(exact)  # of a network this small, much is no weight of a large product
+    rounded = dict(weights)
+    for name, array in weights.items():
+        if (name.endswith("kernel") and "recurrent" in name and "context" not in name) or "projection/kernel" in name:
+            scale = np.abs(array).max(axis=-2, keepdims=True) / 64
+            rounded[name] = (np.rint(array / scale) * scale).astype(np.float32)
+    assert any(np.abs(rounded[name] - weights[name]).max() > 1e-4 for name in weights)
+    quantized = OnnxStreamingEngine(content, settings, mels=MELS, symbols=SYMBOLS, name="causal.onnx")
+    expected = OnnxStreamingEngine(export(rounded), settings, mels=MELS, symbols=SYMBOLS, name="causal.onnx")
+    frames = rng.standard_normal((61, MELS)).astype(np.float32)
+    np.testing.assert_allclose(quantized.run(frames), expected.run(frames), atol=1e-5)
+    state, results = None, []
+    for number, block in enumerate(np.split(frames, [1, 9, 30]), start=1):
+        log_probs, state = quantized.step(block, state, last=number == 4)
+        results.append(log_probs)
+    np.testing.assert_allclose(np.concatenate(results), quantized.run(frames), atol=1e-5)
 
 
 def test_a_step_comes_as_soon_as_its_frames_are_there(rng):

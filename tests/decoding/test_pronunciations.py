@@ -11,11 +11,12 @@ import pytest
 
 from asr.acoustic.outputs import log_softmax
 from asr.decoding import BeamDecoder
+from asr.decoding.assembly import _unigrams
 from asr.decoding.context import IMPOSSIBLE
 from asr.decoding.pronunciation_scorer import spell_words
 from asr.errors import ConfigError
 from asr.language.arpa import read_arpa
-from asr.language.ngram import NgramModel
+from asr.language.ngram import SPECIAL_WORDS, UNKNOWN, NgramModel
 from asr.pronunciation.g2p import G2p, G2pSettings
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.decoding import BeamConfig
@@ -287,3 +288,28 @@ def test_a_listed_word_that_the_language_model_lacks_is_written_without_a_penalt
     )
     assert "toot" not in plain
     assert listed == "to toot to"
+
+
+def test_words_of_the_language_model_in_its_order_have_the_numbers_that_a_look_up_gives(model):
+    """A lexicon that was made for its language model needs no look-up; any other order, or one word more, does."""
+    words = list(model.words[len(SPECIAL_WORDS) :])
+    for order in (words, words[::-1], [*words, "unheard"], words[1:]):
+        numbers, weights = _unigrams(order, model)
+        assert numbers.tolist() == [model.numbers.get(word, UNKNOWN) for word in order]
+        np.testing.assert_allclose(weights, np.exp(model.log_probs[0][numbers]), rtol=1e-6)
+
+
+def test_a_lexicon_of_the_words_of_the_language_model_gives_the_scores_of_any_other(model, tmp_path, rng):
+    """In the order of the language model nothing is looked up; a hot word without weight changes that, and no text."""
+    path = tmp_path / "lexicon.txt"
+    words = [word for word in model.words if word not in SPECIAL_WORDS]
+    ways = {word: LEXICON[word] for word in words}
+    path.write_text("".join(f"{word} {' '.join(one)}\n" for word, some in ways.items() for one in some))
+    plain = replace(EVERYTHING, pronunciations=str(path), n_best=50)
+    other = replace(plain, hotwords=["two:0"])
+    log_probs = random_log_probs(rng, 5)
+    found = [
+        BeamDecoder(LETTERS, settings, model=model, phones=PHONES).decode([log_probs])[0] for settings in (plain, other)
+    ]
+    assert [one.text for one in found[0]] == [one.text for one in found[1]]
+    np.testing.assert_allclose([one.score for one in found[0]], [one.score for one in found[1]], atol=1e-9)

@@ -26,6 +26,30 @@ def build(paths: set[tuple[int, ...]]) -> tuple[Trie, dict[tuple[int, ...], int]
 
 
 @given(PATHS)
+def test_a_search_without_keys_finds_the_same(paths):
+    trie, nodes = build(paths)
+    inside = np.array([NOT_FOUND, *nodes.values()]).repeat(6)
+    labels = np.tile(np.arange(6), len(nodes) + 1)
+    np.testing.assert_array_equal(trie._find_by_bisection(inside, labels), trie.find(inside, labels))
+
+
+def test_the_keys_of_a_large_trie_are_made_when_they_save_time(monkeypatch):
+    """In parts, which give what one part gives."""
+    monkeypatch.setattr("asr.language.trie._SMALL", 10)
+    monkeypatch.setattr("asr.language.trie._CALLS_WITHOUT_KEYS", 2)
+    monkeypatch.setattr("asr.language.trie._NODES_AT_ONCE", 3)
+    trie, nodes = build({(a, b, c) for a in range(4) for b in range(a) for c in range(b + 1)})
+    asked = np.array(list(nodes.values())).repeat(4), np.tile(np.arange(4), len(nodes))
+    found = []
+    for _ in range(3):
+        assert "_keys" not in trie.__dict__
+        found.append(trie.find(*asked))
+    assert (np.diff(trie._keys) > 0).all()
+    assert len(trie._keys) == len(trie.labels) - 1
+    assert [one.tolist() for one in found] == [trie.find(*asked).tolist()] * 3
+
+
+@given(PATHS)
 def test_every_child_is_found_and_nothing_else(paths):
     trie, nodes = build(paths)
     asked = [(node, label) for node in [NOT_FOUND, *nodes.values()] for label in range(5)]

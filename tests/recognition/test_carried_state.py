@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 
 from asr import AutoConfig, ConfigError, GreedyConfig, LiveConfig, Session, Transcriber, load_bundle
 from asr.acoustic.network import weight_shapes
+from asr.acoustic.onnx_export import export_onnx
 from asr.audio.features import LogMel
 from asr.audio.load import load_audio
 from asr.bundle import Bundle, save_bundle
 from asr.recognition.carried_state import CarriedState
 from asr.recognition.sliding_window import SampleBuffer
 from asr.settings.features import FeatureConfig, Normalization
-from asr.settings.model import ModelConfig
+from asr.settings.model import EngineKind, ModelConfig
 from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
 
@@ -154,6 +158,30 @@ def test_the_text_of_a_causal_model_is_final_without_a_second_pass(transcriber, 
             settled = event.text[: event.settled] if event.type == "partial" else ""
             most = max(most, len(settled))
     assert most > 0
+
+
+def test_files_and_streams_run_one_graph(bundle, transcriber, speech):
+    """That of the bundle: integers of 7 bits and their scales, so that live and whole give the same numbers."""
+    assert transcriber.causal_engine is transcriber.engine
+    frames = bundle.log_mel(speech)
+    np.testing.assert_array_equal(bundle.engine().run(frames), bundle.causal_engine().run(frames))
+    exact = bundle.engine(EngineKind.onnx_float32).run(frames)
+    assert 0 < np.abs(np.exp(bundle.engine().run(frames)) - np.exp(exact)).mean() < 0.02
+
+
+def test_a_causal_bundle_of_an_earlier_version_streams_too(bundle, speech, tmp_path):
+    """Its graph runs whole utterances only, so one with carried state is made of its weights."""
+    old = shutil.copytree(bundle.path, tmp_path / "old")
+    graph = export_onnx(bundle.weights(), bundle.model, mels=16, symbols=ALPHABET.size)
+    (old / "model.onnx").write_bytes(graph)
+    card = json.loads((old / "bundle.json").read_bytes())
+    card["digests"]["model.onnx"] = sha256(graph).hexdigest()
+    (old / "bundle.json").write_text(json.dumps(card), "utf-8")
+    read = load_bundle(old)
+    frames = read.log_mel(speech)
+    np.testing.assert_allclose(read.causal_engine().run(frames), read.engine().run(frames), atol=2e-4)
+    with Transcriber(read) as transcriber:
+        assert transcriber.causal_engine is not transcriber.engine
 
 
 def test_another_bundle_decodes_complete_segments_again(transcriber, speech):

@@ -20,13 +20,33 @@ from asr.settings.model import ModelConfig
 _STREAMING = "a causal model's graph with carried state"
 
 
+def load_onnx(
+    graph: bytes, settings: ModelConfig, *, mels: int, symbols: int, name: str
+) -> OnnxEngine | OnnxStreamingEngine:
+    """Load a graph of either kind: one for whole utterances, or one with carried state.
+
+    Parameters
+    ----------
+    graph, settings, mels, symbols, name
+        As for `OnnxEngine`.
+
+    Raises
+    ------
+    BundleError
+        If ONNX Runtime cannot load the graph, or the graph does not take such frames and give so many symbols.
+    """
+    session = Graph(graph, name)
+    kind = OnnxEngine if "frame_counts" in session.inputs else OnnxStreamingEngine
+    return kind(session, settings, mels=mels, symbols=symbols, name=name)
+
+
 class OnnxEngine:
     """A loaded graph for whole utterances. It runs in the caller's thread; several threads may call it.
 
     Parameters
     ----------
-    graph : bytes
-        An ONNX file as `export_onnx` makes it.
+    graph : bytes or Graph
+        An ONNX file as `export_onnx` makes it, or one that is loaded.
     settings : ModelConfig
     mels, symbols : int > 0
         Width of a frame and of the whole output.
@@ -39,8 +59,8 @@ class OnnxEngine:
         If ONNX Runtime cannot load the graph, or the graph does not take such frames and give so many symbols.
     """
 
-    def __init__(self, graph: bytes, settings: ModelConfig, *, mels: int, symbols: int, name: str) -> None:
-        self._graph, self._settings = _Graph(graph, name), settings
+    def __init__(self, graph: bytes | Graph, settings: ModelConfig, *, mels: int, symbols: int, name: str) -> None:
+        self._graph, self._settings = Graph.loaded(graph, name), settings
         self._graph.check_shapes(mels, symbols)
         if self._graph.inputs.keys() != {"frames", "frame_counts"} or self._graph.outputs.keys() != {"log_probs"}:
             raise BundleError(f"{name}: not a graph for whole utterances, from frames and frame_counts to log_probs")
@@ -75,8 +95,8 @@ class OnnxStreamingEngine:
 
     Parameters
     ----------
-    graph : bytes
-        An ONNX file as `export_streaming_onnx` makes it.
+    graph : bytes or Graph
+        An ONNX file as `export_streaming_onnx` makes it, or one that is loaded.
     settings : ModelConfig
     mels, symbols : int > 0
         Width of a frame and of the whole output.
@@ -105,8 +125,8 @@ class OnnxStreamingEngine:
     (2, 29)
     """
 
-    def __init__(self, graph: bytes, settings: ModelConfig, *, mels: int, symbols: int, name: str) -> None:
-        self._graph, self._settings, self._mels, self._symbols = _Graph(graph, name), settings, mels, symbols
+    def __init__(self, graph: bytes | Graph, settings: ModelConfig, *, mels: int, symbols: int, name: str) -> None:
+        self._graph, self._settings, self._mels, self._symbols = Graph.loaded(graph, name), settings, mels, symbols
         self._graph.check_shapes(mels, symbols)
         shapes = {name: shape for name, shape in self._graph.inputs.items() if name != "frames"}
         carried = {name: shape for name, shape in self._graph.outputs.items() if name != "log_probs"}
@@ -147,7 +167,7 @@ class OnnxStreamingEngine:
         return log_probs[before.late :], _OnnxState(waiting, tensors, max(0, before.late - steps))
 
 
-class _Graph:
+class Graph:
     """A session of ONNX Runtime, with messages that name the graph."""
 
     def __init__(self, content: bytes, name: str) -> None:
@@ -163,6 +183,11 @@ class _Graph:
             raise BundleError(f"{name}: ONNX Runtime cannot load the graph ({_first_line(error)})") from error
         self.inputs: dict[str, list[Any]] = {one.name: one.shape for one in self._session.get_inputs()}
         self.outputs: dict[str, list[Any]] = {one.name: one.shape for one in self._session.get_outputs()}
+
+    @classmethod
+    def loaded(cls, graph: bytes | Graph, name: str) -> Graph:
+        """A graph as it is, or loaded from the content of a file."""
+        return graph if isinstance(graph, Graph) else cls(graph, name)
 
     def check_shapes(self, mels: int, symbols: int) -> None:
         """Raise BundleError unless the graph takes frames of `mels` bands and gives `symbols` log-probabilities."""
