@@ -32,7 +32,6 @@ ROOMS: dict[str, set[str]] = {
     "corpus": {"audio"},
     "pronunciation": set(),
     "language": set(),
-    "punctuation": set(),
     "acoustic": {"audio", "corpus"},
     "punctuation": {"acoustic"},
     "decoding": {"language", "pronunciation"},
