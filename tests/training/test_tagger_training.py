@@ -155,9 +155,9 @@ def test_a_second_language_is_learned_from_a_small_text(tmp_path: Path) -> None:
     assert min(scores.full_stop, scores.comma, scores.question_mark, scores.case) > 0.9
     tagger = Tagger.load(tmp_path / "run" / TAGGER)
     assert tagger.language == "de"
-    words = "der mann malt das haus aber er liebt auch die katze warum sucht die frau den garten".split()  # noqa: SIM905
+    words = "der mann malt das haus aber er liebt auch die katze warum sucht der hund das fenster".split()  # noqa: SIM905
     text = " ".join(one.text for one in TextWriter(tagger).tokens(words))
-    assert text == "Der Mann malt das Haus, aber er liebt auch die Katze. Warum sucht die Frau den Garten?"
+    assert text == "Der Mann malt das Haus, aber er liebt auch die Katze. Warum sucht der Hund das Fenster?"
     tags = tagger.tag(words)
     assert tags.marks[-1] == QUESTION_MARK
     assert tags.cases[1] == CAPITAL
