@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"audio", "corpus"},
     "recognition": {"acoustic", "audio", "bundle", "decoding"},
     "sharing": {"bundle", "evaluation"},
-    "cluster": {"audio", "bundle", "recognition", "writers"},
+    "cluster": {"audio", "bundle", "punctuation", "recognition", "writers"},
     "tuning": {"decoding", "evaluation", "pronunciation", "recognition"},
     "serving": {"audio", "bundle", "corpus", "decoding", "punctuation", "recognition", "writers"},
     "training": {
