@@ -34,7 +34,7 @@ OPERATORS = frozenset(
         *_DENSE,
         *_QUANTIZED,
         *("Add", "Concat", "Conv", "Div", "Gather", "LayerNormalization", "Less", "LogSoftmax", "Pad", "Range", "Relu"),
-        *("Reshape", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Where"),
+        *("ReduceSum", "Reshape", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze", "Where"),
         *(cell.onnx_operator for cell in CELLS.values()),
         *(cell.onnx_quantized_operator for cell in CELLS.values() if cell.onnx_quantized_operator),
     ]

@@ -11,8 +11,10 @@
     language.lm              the language model, if the bundle has one
     pronunciations.npz       the pronunciation lexicon, if it decodes phones
     g2p.npz                  the model that predicts the phones of words which the lexicon lacks
+    punctuation.onnx         the model that predicts punctuation and capitals, if the bundle has one
 
-Language model, lexicon and G2P model may be those of a bundle that ships: the card names it under `shared`.
+Language model, lexicon, G2P model and the model of punctuation may be those of a bundle that ships: the card names it
+under `shared`.
 
 A bundle is data, and may come from anywhere: its files are bounded in size, its settings checked one by one, its arrays
 plain, and its graph is examined before it runs. Digests show files of another bundle and damaged ones. What is large
@@ -54,6 +56,7 @@ from asr.packages import require_keras
 from asr.pronunciation.g2p import G2p
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
+from asr.punctuation.tagger import Tagger
 from asr.settings.decoding import BeamConfig, DecoderConfig
 from asr.settings.features import FeatureConfig, Normalization
 from asr.settings.model import EngineKind, ModelConfig
@@ -62,15 +65,22 @@ from asr.tensors import header_digest, pack_tensors
 from asr.text.alphabet import Alphabet
 
 _JSON, _GRAPH, _LANGUAGE, _PRONUNCIATIONS = "bundle.json", "model.onnx", "language.lm", "pronunciations.npz"
-_G2P = "g2p.npz"
+_G2P, _PUNCTUATION = "g2p.npz", "punctuation.onnx"
 _WEIGHTS, _STATISTICS = "weights.safetensors", "statistics.safetensors"
 _ARRAYS = "arrays.npz"
 """of format 1"""
-BUNDLE_FILES = (_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _LANGUAGE, _PRONUNCIATIONS, _G2P, _ARRAYS)
+BUNDLE_FILES = (_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _LANGUAGE, _PRONUNCIATIONS, _G2P, _PUNCTUATION, _ARRAYS)
 """what a bundle may consist of"""
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
-_LARGEST = {_JSON: 10 << 20, _GRAPH: 1 << 30, _PRONUNCIATIONS: 1 << 28, _G2P: 1 << 28, _ARRAYS: 1 << 30}
-_SHARABLE = (_LANGUAGE, _PRONUNCIATIONS, _G2P)
+_LARGEST = {
+    _JSON: 10 << 20,
+    _GRAPH: 1 << 30,
+    _PRONUNCIATIONS: 1 << 28,
+    _G2P: 1 << 28,
+    _PUNCTUATION: 1 << 28,
+    _ARRAYS: 1 << 30,
+}
+_SHARABLE = (_LANGUAGE, _PRONUNCIATIONS, _G2P, _PUNCTUATION)
 _SCALES = ".scales"
 """ends the names of the scales of weights that are kept as integers"""
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
@@ -143,6 +153,38 @@ class Bundle:
         names = (_WEIGHTS if self.is_compact else _GRAPH, _STATISTICS) if self.digests else (_GRAPH, _ARRAYS)
         digests = [self.digests.get(name) or sha256((self.path / name).read_bytes()).hexdigest() for name in names]
         return sha256(" ".join([*digests, repr(self.log_mel.settings)]).encode()).hexdigest()
+
+    @property
+    def has_tagger(self) -> bool:
+        """Whether it has a model that predicts punctuation and capitals."""
+        return _PUNCTUATION in self.digests
+
+    def tagger(self) -> Tagger | None:
+        """The model that predicts punctuation and capitals; None if it has none.
+
+        Raises
+        ------
+        BundleError
+            If its file is damaged, or is not one that `asr train-text` could have written.
+        """
+        content = self.tagger_content()
+        if content is None:
+            return None
+        name = str(self.path / _PUNCTUATION)
+        if self.path.parent != _shipped_folder():  # whose graph comes with this code
+            from asr.acoustic.onnx_check import check_graph
+
+            check_graph(content, name)
+        try:
+            return Tagger(content, name)
+        except LanguageModelError as error:
+            raise BundleError(str(error)) from error
+
+    def tagger_content(self) -> bytes | None:
+        """The file of that model; None if it has none."""
+        if not self.has_tagger:
+            return None
+        return _read_checked(_location(self.path, _PUNCTUATION, self.shared), self.digests)
 
     def verify(self) -> None:
         """Compare the digests of all its files with those in its card, reading all of each file.
@@ -316,7 +358,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     files = [_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS, _GRAPH]
     files += [_GRAPH] * (_GRAPH in card.digests)
     files += [_LANGUAGE] * card.has_language_model + [_PRONUNCIATIONS] * card.has_pronunciations
-    files += [_G2P] * card.has_g2p
+    files += [_G2P] * card.has_g2p + [_PUNCTUATION] * (_PUNCTUATION in card.digests)
     _check_shared(path, card.shared)
     for name in files:
         if not _location(path, name, card.shared).is_file():
@@ -418,6 +460,7 @@ def save_bundle(
     decoder: BeamConfig | None = None,
     priors: Sequence[float] = (),
     confidence: Mapping[str, Calibration] | None = None,
+    tagger: bytes | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
     compact: bool = False,
@@ -439,6 +482,8 @@ def save_bundle(
         How often the model says each symbol, the blank first; empty where that is unknown.
     confidence : mapping of str to Calibration, optional
         By the kind of decoder.
+    tagger : bytes, optional
+        The file of a model that predicts punctuation and capitals.
     provenance, error_rates : mappings, optional
         Anything JSON can hold.
     compact : bool
@@ -480,6 +525,9 @@ def save_bundle(
     if decoder is not None and decoder.g2p is not None:
         G2p.load(typed_path(decoder.g2p))  # which refuses any other file
         contents[_G2P] = typed_path(decoder.g2p).read_bytes()
+    if tagger is not None:
+        Tagger(tagger, "tagger")  # which refuses any other file
+        contents[_PUNCTUATION] = tagger
     digests = {name: _digest(name, content) for name, content in contents.items()}
     owned = load_bundle(share).digests if share else {}
     shared = {name: share for name in _SHARABLE if share and name in digests and digests[name] == owned.get(name)}
@@ -538,6 +586,7 @@ def copy_bundle(
     decoder: BeamConfig | None = None,
     priors: Sequence[float] | None = None,
     confidence: Mapping[str, Calibration] | None = None,
+    tagger: bytes | None = None,
     provenance: Mapping[str, Any] | None = None,
     error_rates: Mapping[str, Any] | None = None,
     compact: bool | None = None,
@@ -560,6 +609,7 @@ def copy_bundle(
         decoder=source.decoder if decoder is None else decoder,
         priors=source.priors if priors is None else priors,
         confidence=source.confidence if confidence is None else confidence,
+        tagger=source.tagger_content() if tagger is None else tagger,
         provenance=source.provenance if provenance is None else provenance,
         error_rates=source.error_rates if error_rates is None else error_rates,
         compact=source.is_compact and weights is None if compact is None else compact,

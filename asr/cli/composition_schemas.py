@@ -25,6 +25,7 @@ ROOTS: dict[str, type[Any]] = {
     "evaluate": commands.EvaluateConfig,
     "doctor": commands.DoctorConfig,
     "lm": commands.LmConfig,
+    "train-text": commands.TrainTextConfig,
     "lexicon": commands.LexiconConfig,
     "average": commands.AverageConfig,
     "tune": commands.TuneConfig,

@@ -94,7 +94,7 @@ def _run(arguments: list[str]) -> int:
         raise ConfigError(f"there is no command {name!r}; {hint}")
     if "--version" in arguments[1:]:
         return _run(["--version"])
-    code: int = import_module(f"asr.cli.{name}").run(arguments[1:])
+    code: int = import_module(f"asr.cli.{name.replace('-', '_')}").run(arguments[1:])
     return code
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "doctor": "check recordings and texts for faults before training",
     "evaluate": "measure error rates on transcribed recordings",
     "lm": "train a language model on texts, or adapt one, for decoding",
+    "train-text": "train a model that predicts punctuation and capitals, on texts",
     "lexicon": "make a pronunciation lexicon of the words of texts, manifests and language models",
     "tune": "find the decoder settings with the lowest error rate",
     "info": "describe a model bundle",

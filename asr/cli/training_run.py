@@ -62,7 +62,7 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
 def train_run(settings: TrainConfig, watch: Callable[[EpochRecord], object] | None = None) -> TrainingResult:
     """Train, after the checks of the folder that need neither Keras nor its back end: these take seconds to import."""
     check_run_folder(Path(settings.run_dir or ""))
-    _import_keras("asr train")
+    import_keras("asr train")
     from asr.training.run import train
 
     return train(settings, watch=watch)
@@ -70,7 +70,7 @@ def train_run(settings: TrainConfig, watch: Callable[[EpochRecord], object] | No
 
 def find_rate(settings: TrainConfig) -> RateCurve:
     """Plot the loss against the learning rate, as `lr_finder=true` asks for."""
-    _import_keras("asr train")
+    import_keras("asr train")
     from asr.training.rate_finder import find_learning_rate
 
     return find_learning_rate(settings)
@@ -78,13 +78,13 @@ def find_rate(settings: TrainConfig) -> RateCurve:
 
 def average_run(run_dir: str, epochs: str) -> Average:
     """Average epochs of a run; see `asr.training.average.average_epochs`."""
-    _import_keras("asr average")
+    import_keras("asr average")
     from asr.training.average import average_epochs
 
     return average_epochs(run_dir, epochs)
 
 
-def _import_keras(command: str) -> None:
+def import_keras(command: str) -> None:
     """Import Keras and its back end without the messages that they print."""
     require_training(command)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -14,7 +14,14 @@ from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
 from asr.cli.inputs import Found, Recording, find_recordings
-from asr.cli.transcript_outputs import finished_transcript, format_transcript, local_outputs, settings_digest, shard_of
+from asr.cli.transcript_outputs import (
+    finished_transcript,
+    format_transcript,
+    local_outputs,
+    settings_digest,
+    shard_of,
+    text_writer_of,
+)
 from asr.errors import AudioError, ConfigError, OutputError, printable
 from asr.files import obstacle, typed_path
 from asr.remote import is_url
@@ -23,6 +30,7 @@ from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
+    from asr.punctuation.text_writer import TextWriter
     from asr.recognition.finished import Journal, Source
     from asr.recognition.transcriber import Transcriber
     from asr.text.transcript import Transcript
@@ -46,6 +54,7 @@ EXAMPLES = """\
   find /archive -name '*.opus' | asr transcribe files_from=- output_dir=texts shard=3/20
   asr transcribe call.wav channel=2 bundle=runs/mine/best
   asr transcribe film.mkv track=2 format=srt
+  asr transcribe interview.mp3 written=plain
   asr transcribe s3://bucket/calls output_dir=s3://bucket/texts cluster=auto
 """
 
@@ -87,11 +96,13 @@ def _transcribe(files: Sequence[str], settings: TranscribeConfig, scratch: Path)
             engine=load_engine(bundle, settings.engine),
             readers=readers,
         )
+        writer = text_writer_of(settings, bundle)
         failed = len(found.problems)
         if settings.output_dir or settings.beside:
-            failed += _into_files(found.recordings, settings, transcriber)
+            failed += _into_files(found.recordings, settings, transcriber, writer)
         else:
-            failed += _to_stdout(shard_of(found.recordings, settings.shard), settings, transcriber, alone=found.alone)
+            shard = shard_of(found.recordings, settings.shard)
+            failed += _to_stdout(shard, settings, transcriber, writer, alone=found.alone)
     finally:
         readers.close()
     return _exit_code(failed, found, settings)
@@ -146,7 +157,12 @@ def _check_format(settings: TranscribeConfig, count: int, *, alone: bool) -> Non
 
 
 def _to_stdout(
-    recordings: Sequence[Recording], settings: TranscribeConfig, transcriber: Transcriber, *, alone: bool
+    recordings: Sequence[Recording],
+    settings: TranscribeConfig,
+    transcriber: Transcriber,
+    writer: TextWriter | None,
+    *,
+    alone: bool,
 ) -> int:
     """Print transcripts; returns the number of failures."""
     from tqdm import tqdm
@@ -158,7 +174,7 @@ def _to_stdout(
         if isinstance(result, AudioError):
             failed += 1
             continue
-        result = finished_transcript(result, recording, settings)
+        result = finished_transcript(result, recording, settings, writer)
         if settings.format is TranscriptFormat.json:
             objects.append(transcript_object(result, recording.id))
             continue
@@ -199,7 +215,9 @@ class _Job:
     source: Source | None
 
 
-def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, transcriber: Transcriber) -> int:
+def _into_files(
+    recordings: Sequence[Recording], settings: TranscribeConfig, transcriber: Transcriber, writer: TextWriter | None
+) -> int:
     """Write one file per recording; returns the number of failures."""
     from asr.recognition.finished import Journal
 
@@ -212,7 +230,7 @@ def _into_files(recordings: Sequence[Recording], settings: TranscribeConfig, tra
         if isinstance(result, AudioError):
             failed += 1
             continue
-        text = format_transcript(finished_transcript(result, recording, settings), recording, settings)
+        text = format_transcript(finished_transcript(result, recording, settings, writer), recording, settings)
         if journal.write_text(job.output, text, job.source):
             done += 1
         else:

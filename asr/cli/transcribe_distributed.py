@@ -55,7 +55,9 @@ def _start(
     if top is not None and not is_url(top):
         top = str(typed_path(top).absolute())
     recognizer = Recognizer.of(bundle, settings.decoder, settings, name=settings.bundle)
-    job = TranscriptionJob(recognizer, settings.format, settings.mark_below, top, fingerprint, settings.overwrite)
+    punctuation = None if settings.punctuation is None else str(typed_path(settings.punctuation).absolute())
+    marks = settings.mark_below, settings.written, punctuation
+    job = TranscriptionJob(recognizer, settings.format, *marks, top, fingerprint, settings.overwrite)
     contents = shared_folder_check(settings.cluster, None if top is None or is_url(top) else Path(top))
     return recognizer_start(
         "asr.cluster.transcribe_work:make_transcription",

@@ -16,6 +16,7 @@ from asr.settings.commands import TranscribeConfig
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
+    from asr.punctuation.text_writer import TextWriter
     from asr.text.transcript import Transcript
 
 Item = TypeVar("Item")
@@ -54,9 +55,23 @@ def transcript_path(recording: Recording) -> str:
     return str(recording.path) if recording.segment else recording.shown
 
 
-def finished_transcript(result: Transcript, recording: Recording, settings: TranscribeConfig) -> Transcript:
-    """A transcript with the name of its recording and its doubtful words marked."""
+def text_writer_of(settings: TranscribeConfig, bundle: Bundle) -> TextWriter | None:
+    """What writes the text for people; None where the words stay plain."""
+    from asr.punctuation.text_writer import load_text_writer
+    from asr.writers.table import shows_written
+
+    if not shows_written(settings.format):
+        return None
+    return load_text_writer(bundle.tagger, settings.written, settings.punctuation)
+
+
+def finished_transcript(
+    result: Transcript, recording: Recording, settings: TranscribeConfig, writer: TextWriter | None
+) -> Transcript:
+    """A transcript with the name of its recording, its written form, and its doubtful words marked."""
     result = replace(result, path=transcript_path(recording))
+    if writer is not None:
+        result = writer.write(result)
     return result if settings.mark_below is None else result.mark_doubtful(settings.mark_below)
 
 
@@ -77,9 +92,9 @@ def settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
     for name in _WITHOUT_EFFECT:
         del kept[name]
     kept["kind"] = type(settings.decoder).__name__
-    # The content of a language model or a word list may have changed under the same name.
-    for name in ("lm", "lexicon", "hotwords_file"):
-        path = kept["decoder"].get(name)
+    # The content of a model or a word list may have changed under the same name.
+    for name in ("lm", "lexicon", "hotwords_file", "punctuation"):
+        path = kept["decoder"].get(name) or kept.get(name)
         if path is not None and typed_path(path).exists():
             status = typed_path(path).stat()
             kept[name] = [status.st_size, status.st_mtime_ns]

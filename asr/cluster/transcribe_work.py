@@ -9,10 +9,11 @@ from asr.cluster.dispatch import Attempt
 from asr.cluster.output_store import open_store
 from asr.cluster.work_recording import Copies, Recognizer, WorkRecording, shown_error
 from asr.errors import AudioError
+from asr.punctuation.text_writer import load_text_writer
 from asr.recognition.finished import Source
-from asr.settings.transcripts import TranscriptFormat
+from asr.settings.transcripts import TranscriptFormat, WrittenForm
 from asr.text.transcript import Transcript
-from asr.writers.table import write
+from asr.writers.table import shows_written, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class TranscriptionJob:
     recognizer: Recognizer
     format: TranscriptFormat
     mark_below: float | None
+    written: WrittenForm
+    punctuation: str | None
+    """a model that is used instead of the bundle's"""
     output_top: str | None
     """folder or URL; None for outputs beside the recordings"""
     settings: str
@@ -65,6 +69,7 @@ def make_transcription(job: TranscriptionJob) -> Callable[[Attempt], Transcript 
     transcriber = job.recognizer.transcriber(bundle, job.recognizer.readers())
     store = open_store(job.output_top, settings=job.settings, overwrite=job.overwrite)
     copies = Copies()
+    writer = load_text_writer(bundle.tagger, job.written, job.punctuation) if shows_written(job.format) else None
 
     def transcribe(attempt: Attempt) -> Transcript | Written:
         item: TranscriptionItem = attempt.request
@@ -76,6 +81,8 @@ def make_transcription(job: TranscriptionJob) -> Callable[[Attempt], Transcript 
         except AudioError as error:
             raise shown_error(error, item.recording) from None
         result = replace(result, path=item.path)
+        if writer is not None:
+            result = writer.write(result)
         if job.mark_below is not None:
             result = result.mark_doubtful(job.mark_below)
         if item.output is None:

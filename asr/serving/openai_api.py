@@ -106,9 +106,10 @@ async def _transcribe(
 ) -> Transcript:
     """Transcribe a recording, unless its client goes or the server ends."""
     try:
-        return await unless_stopped(
+        transcript = await unless_stopped(
             service.stop, request, service.pool.transcribe(path, options, on_segment=on_segment)
         )
+        return await _written(transcript, service)
     except AudioError as error:
         # Without the path, which is ours.
         message = f"The recording cannot be read: {error.reason}."
@@ -125,6 +126,13 @@ async def _transcribe(
     except WorkerEndedError as error:
         _log.error("a worker ended: %s", error)
         raise crashed() from None
+
+
+async def _written(transcript: Transcript, service: Service) -> Transcript:
+    """The transcript as people write it, if the server writes so."""
+    if service.text_writer is None:
+        return transcript
+    return (await asyncio.to_thread(service.text_writer.write, transcript)).to_read
 
 
 def _answer(transcript: Transcript, wanted: TranscriptionRequest, service: Service) -> Response:
@@ -147,7 +155,7 @@ def _json_answer(transcript: Transcript, wanted: TranscriptionRequest) -> dict[s
 async def _events(
     service: Service, request: Request, path: Path, wanted: TranscriptionRequest, options: RecordingOptions
 ) -> AsyncGenerator[bytes]:
-    """The messages of a stream: the text as it becomes final, then the whole."""
+    """The messages of a stream: the text as it becomes final, in plain words, then the whole as it is written."""
     pieces: asyncio.Queue[DecodedStretch | None] = asyncio.Queue()
     job = asyncio.ensure_future(_transcribe(service, request, path, options, pieces.put_nowait))
     job.add_done_callback(lambda _: pieces.put_nowait(None))

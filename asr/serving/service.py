@@ -12,6 +12,7 @@ from asr.audio.readers import Limits
 from asr.bundle import Bundle, is_bundle_name
 from asr.decoding.assembly import hotword_weights
 from asr.files import typed_path
+from asr.punctuation.text_writer import make_text_writer
 from asr.recognition.pool import Pool
 from asr.serving.client_secrets import ClientSecrets
 from asr.serving.corrections import Corrections
@@ -62,6 +63,9 @@ class Service:
             self.corrections.make_folder()
         limits = Limits(hours=self.settings.limits.hours, timeout=self.settings.timeout)
         self.aligner = Aligner(AlignerSettings(str(self.bundle.path.absolute()), limits))
+
+        self.text_writer = make_text_writer(self.bundle.tagger(), self.settings.written)
+        """what writes the texts of recordings for people; None where they stay plain"""
 
         self.created = int((self.bundle.path / "bundle.json").stat().st_mtime)
         """when the model was made, in seconds since 1970"""

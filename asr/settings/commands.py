@@ -16,9 +16,10 @@ from asr.settings.language import LanguageUnit
 from asr.settings.live import LiveConfig
 from asr.settings.model import EngineKind, ModelConfig
 from asr.settings.serving import LimitsConfig
+from asr.settings.tagger import TaggerConfig, TaggerTrainingConfig, TextBatchConfig
 from asr.settings.text import AlphabetConfig, AlphabetUnit, NormalizerConfig, Numbers
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
-from asr.settings.transcripts import LiveFormat, TranscriptFormat
+from asr.settings.transcripts import LiveFormat, TranscriptFormat, WrittenForm
 
 # Of the second output, where a model has one: some CTC keeps the blank probabilities stable.
 _MMI_WEIGHT = 0.9
@@ -207,6 +208,12 @@ class TranscribeConfig(RecognitionJob):
     """do one part of the job: 3/20 is the third of twenty parts, each for its own process or machine"""
     mark_below: float | None = field(default=None, metadata=between(0.0, 1.0))
     """mark words whose confidence is lower as [word?]; a share, such as 0.5"""
+    written: WrittenForm = WrittenForm.full
+    """how txt, srt, vtt and tsv are written: full (capitals, punctuation, numbers in digits), punctuated (numbers in
+    words) or plain (the words as they are recognised, as ctm, stm and textgrid always have them; json has both). A
+    model without punctuation writes plain words"""
+    punctuation: str | None = None
+    """a model of `asr train-text` that is used instead of the bundle's"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -311,6 +318,9 @@ class ServeConfig(Messages):
     """seconds without progress after which a recording is abandoned"""
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
+    written: WrittenForm = WrittenForm.punctuated
+    """how answers for recordings are written: punctuated (capitals and punctuation), full (numbers in digits, too) or
+    plain (the words as they are recognised). A model without punctuation writes plain words, and so do live streams"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -436,6 +446,23 @@ class LmConfig(Messages):
         super().__post_init__()
         if self.text_weight is not None and self.base is None:
             raise ConfigError("text_weight is for adapting a language model: it needs base, base=en for instance")
+
+
+@dataclass(kw_only=True)
+class TrainTextConfig(Messages):
+    """`asr train-text`."""
+
+    run_dir: str | None = None
+    """folder of the run; null makes runs/<date>-<time>. An interrupted run resumes when its folder is given, with the
+    same texts and settings"""
+    language: str = "en"
+    """code of the language of the texts: numbers are written in digits by its rules"""
+    pauses: list[str] = field(default_factory=list)
+    """json files that `asr align` wrote for texts with punctuation: pauses in training are drawn from theirs; without
+    any, from those of English audiobooks"""
+    network: TaggerConfig = field(default_factory=TaggerConfig)
+    batches: TextBatchConfig = field(default_factory=TextBatchConfig)
+    training: TaggerTrainingConfig = field(default_factory=TaggerTrainingConfig)
 
 
 @dataclass(kw_only=True)

@@ -19,6 +19,14 @@ class TranscriptFormat(ConfigEnum):
     textgrid = "textgrid"
 
 
+class WrittenForm(ConfigEnum):
+    """How text for people is written."""
+
+    plain = "plain"
+    punctuated = "punctuated"
+    full = "full"
+
+
 class LiveFormat(ConfigEnum):
     """The output format of live recognition."""
 

@@ -62,6 +62,9 @@ class Transcript:
     """seconds from the start of the recording to the transcribed segment; None for a whole recording"""
     notes: tuple[str, ...] = ()
     """warnings about how the recording was read: which of several audio tracks, for example"""
+    written: Transcript | None = None
+    """the same as people write it, with capitals and punctuation and perhaps numbers in digits; None where no model
+    predicts them. Its words have the same times"""
 
     @property
     def spaces(self) -> list[str]:
@@ -79,6 +82,11 @@ class Transcript:
             Segment(cue.start, cue.end, cue.text, cue.lines, self.words[cue.first : cue.last])
             for cue in cut_cues(self.words, self.spaces)
         )
+
+    @property
+    def to_read(self) -> Transcript:
+        """The transcript for people: as it is written, if that is known."""
+        return self if self.written is None else self.written
 
     def mark_doubtful(self, below: float) -> Transcript:
         """The same transcript with words of a lower confidence in brackets, with a question mark.
@@ -98,4 +106,5 @@ class Transcript:
             for word in self.words
         )
         text = "".join(space + word.text for space, word in zip(self.spaces, words, strict=True))
-        return replace(self, words=words, text=text)
+        written = None if self.written is None else self.written.mark_doubtful(below)
+        return replace(self, words=words, text=text, written=written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asr.files import write_atomically
@@ -56,6 +56,34 @@ def draw_curves(path: Path, history: Sequence[EpochRecord], *, loss_name: str, d
     errors.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for axes, heading in ((loss, title), (errors, f"Validation error, {decoder_label}")):
         axes.set_title(textwrap.fill(heading, 58), fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_atomically(path, buffer.getvalue())
+
+
+def draw_tagger_curves(path: Path, history: Sequence[EpochRecord], scores: Sequence[Mapping[str, float]]) -> None:
+    """Loss and F1 scores of a tagger by epoch, as a PNG; nothing is drawn of an empty history."""
+    if not history:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [record.epoch for record in history]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, f1 = figure.subplots(1, 2)
+    loss.plot(epochs, [record.train_loss or math.nan for record in history], ".-", label="training (with errors)")
+    loss.plot(epochs, [record.valid_loss or math.nan for record in history], ".-", label="validation")
+    loss.set(xlabel="epoch", ylabel="nats per word", ylim=(0, None))
+    for name in scores[0]:
+        f1.plot(epochs, [one[name] for one in scores], ".-", label=name.replace("_", " "))
+    f1.set(xlabel="epoch", ylim=(0, 1))
+    for axes, heading in ((loss, "Loss"), (f1, "F1 on validation texts")):
+        axes.set_title(heading, fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)

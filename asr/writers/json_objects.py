@@ -12,7 +12,8 @@ from asr.writers.writer import Context, Writer
 def transcript_object(transcript: Transcript, name: str | None = None) -> dict[str, Any]:
     """A transcript as a JSON object; times in seconds, the score a natural log-probability.
 
-    The segments are the subtitles that srt and vtt show. With the id that a manifest gave the recording, the object is
+    Text, segments and words are plain; `written` has them as srt and vtt show them, with capitals and punctuation,
+    where a model predicts these. With the id that a manifest gave the recording, the object is
     a row that `asr evaluate hypotheses=` joins to the manifest.
     """
     result: dict[str, Any] = {} if name is None else {"id": name}
@@ -23,6 +24,17 @@ def transcript_object(transcript: Transcript, name: str | None = None) -> dict[s
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
         "score": round(transcript.score, 4),
+        **_parts(transcript),
+    }
+    if transcript.written is not None:
+        result["written"] = {"text": transcript.written.text, **_parts(transcript.written)}
+    if transcript.alternatives:
+        result["alternatives"] = list(transcript.alternatives)
+    return result
+
+
+def _parts(transcript: Transcript) -> dict[str, Any]:
+    return {
         "segments": [{"start": one.start, "end": one.end, "text": one.text} for one in transcript.segments],
         "words": [
             {"text": word.text, "start": word.start, "end": word.end}
@@ -30,9 +42,6 @@ def transcript_object(transcript: Transcript, name: str | None = None) -> dict[s
             for word in transcript.words
         ],
     }
-    if transcript.alternatives:
-        result["alternatives"] = list(transcript.alternatives)
-    return result
 
 
 def json_text(value: Any, *, indent: int | None) -> str:

@@ -11,4 +11,4 @@ def _txt(transcript: Transcript, context: Context) -> str:
     return one_line(transcript.text) + "\n"
 
 
-WRITERS = {"txt": Writer(_txt, ".txt", appendable=True)}
+WRITERS = {"txt": Writer(_txt, ".txt", appendable=True, for_people=True)}

@@ -61,4 +61,8 @@ def _clock(seconds: float, point: str) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
 
 
-WRITERS = {"srt": Writer(_srt, ".srt"), "vtt": Writer(_vtt, ".vtt"), "tsv": Writer(_tsv, ".tsv")}
+WRITERS = {
+    "srt": Writer(_srt, ".srt", for_people=True),
+    "vtt": Writer(_vtt, ".vtt", for_people=True),
+    "tsv": Writer(_tsv, ".tsv", for_people=True),
+}

@@ -23,6 +23,11 @@ WRITERS: dict[TranscriptFormat, Writer] = {
 """every output format"""
 
 
+def shows_written(kind: TranscriptFormat) -> bool:
+    """Whether a format has the text as people write it, alone or beside the plain words."""
+    return WRITERS[kind].for_people or kind in (TranscriptFormat.json, TranscriptFormat.jsonl)
+
+
 def write(
     transcript: Transcript,
     format: TranscriptFormat | str,  # noqa: A002 (as the setting of the commands is called)
@@ -68,7 +73,7 @@ def write(
     except ValueError:
         names = ", ".join(one.value for one in TranscriptFormat)
         raise ConfigError(f"format={format!r}: there is no such output format; use one of {names}") from None
-    return writer.write(transcript, Context(name, channel))
+    return writer.write(transcript.to_read if writer.for_people else transcript, Context(name, channel))
 
 
 def output_paths(names: Sequence[Path], kind: TranscriptFormat, folder: Path) -> list[Path]:

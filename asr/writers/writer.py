@@ -32,3 +32,5 @@ class Writer:
     """of file names"""
     appendable: bool = False
     """whether the contents for several recordings, one after the other, are a valid document"""
+    for_people: bool = False
+    """whether the text is written with capitals and punctuation; programs that count words get plain ones"""

@@ -15,7 +15,7 @@ from ..conftest import oracle
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["tr"], ["transcribe", "train"]),
+        (["tr"], ["transcribe", "train", "train-text"]),
         (["transcribe", "decoder=greedy", "deco"], ["decoder="]),
         (["transcribe", "decoder="], ["decoder=auto", "decoder=beam", "decoder=greedy"]),
         (["transcribe", "decoder=beam", "decoder.b"], ["decoder.beam_width="]),
@@ -47,7 +47,7 @@ def test_every_shell_gets_its_script(asr_command, shell):
     ("line", "expected"),
     [
         ("asr transcribe decoder=b", ["beam"]),
-        ("asr tra", ["transcribe", "train"]),
+        ("asr tra", ["transcribe", "train", "train-text"]),
         ("asr train model.dep", ["model.depth="]),
         ("asr transcribe no", ["notes with space.wav"]),
         ("asr transcribe output_dir=no", ["notes with space.wav"]),

@@ -39,7 +39,7 @@ def no_work(monkeypatch) -> None:
     monkeypatch.setattr("asr.bundle.load_bundle", work)
     monkeypatch.setattr("asr.language.ngram_training.tokenize", work)
     monkeypatch.setattr("asr.doctor.examination.examine", work)
-    monkeypatch.setattr("asr.cli.training_run._import_keras", work)
+    monkeypatch.setattr("asr.cli.training_run.import_keras", work)
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def written_commands() -> list[tuple[str, str, str]]:
         text = path.read_text("utf-8").replace("\\\n", " ")
         text = re.sub(r"^\$ asr .*\nasr: error: .*$", "", text, flags=re.MULTILINE)  # examples of what is refused
         for match in re.finditer(
-            r"\basr (train|transcribe|listen|evaluate|doctor|lm|tune|align)\b([^\n`\"#|)]*)", text
+            r"\basr (train-text|train|transcribe|listen|evaluate|doctor|lm|tune|align)\b([^\n`\"#|)]*)", text
         ):
             for key in re.findall(r"(?<![\w.=/,\[])([a-z_][\w./]*)=", match[2]):
                 found.add((path.name, match[1], key))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.text.segments import LINE_CHARACTERS, LINES, LONGEST_SECONDS, display_width
+from asr.text.segments import LINE_CHARACTERS, LINES, LONGEST_SECONDS, cut_cues, display_width
 from asr.text.transcript import Segment, Transcript, Word
 from asr.text.words import cut_words
 
@@ -154,3 +154,13 @@ def test_an_hour_of_single_characters_takes_no_time():
     started = time.process_time()
     make_segments([Word("ก", 0.08 * place, 0.08 * place + 0.04) for place in range(10_000)], separator="")
     assert time.process_time() - started < 10
+
+
+def test_subtitles_end_with_sentences_and_clauses_where_nothing_else_decides() -> None:
+    """Two sentences that fit one subtitle only in part: the cut lies between them, and not in the middle."""
+    texts = [*["word"] * 9, "over.", *["then"] * 4, "here,", *["and"] * 9, "done."]
+    words = [Word(text, 0.25 * place, 0.25 * place + 0.24) for place, text in enumerate(texts)]
+    cues = cut_cues(words, [" "] * len(words))
+    assert cues[0].text.endswith("over.")
+    plain = [Word(word.text.rstrip(".,"), word.start, word.end) for word in words]
+    assert not cut_cues(plain, [" "] * len(words))[0].text.endswith("over")

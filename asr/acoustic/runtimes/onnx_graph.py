@@ -171,14 +171,9 @@ class Graph:
     """A session of ONNX Runtime, with messages that name the graph."""
 
     def __init__(self, content: bytes, name: str) -> None:
-        onnxruntime = _import_onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # errors are raised anyway
         self._name = name
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = open_session(content)
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
             raise BundleError(f"{name}: ONNX Runtime cannot load the graph ({_first_line(error)})") from error
         self.inputs: dict[str, list[Any]] = {one.name: one.shape for one in self._session.get_inputs()}
@@ -213,6 +208,16 @@ class Graph:
         if result.shape != (steps, self._symbols):
             raise BundleError(f"{self._name}: the graph does not give a step for every {settings.subsampling} frames")
         return result
+
+
+def open_session(content: bytes) -> Any:
+    """A session of ONNX Runtime for a graph, which runs in the caller's thread; its errors are any `Exception`."""
+    onnxruntime = _import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors are raised anyway
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _import_onnxruntime() -> Any:

@@ -1,0 +1,301 @@
+"""Training data of the tagger: texts as arrays, cut into windows, with errors as a recogniser makes them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.errors import ConfigError
+from asr.files import open_decompressed, write_atomically
+from asr.punctuation.word_numbers import PAUSE_CLASSES, Features
+from asr.punctuation.written_tags import (
+    COMMA,
+    NO_BREAK,
+    NO_MARK,
+    PARAGRAPH,
+    UNKNOWN_CASE,
+    Spellings,
+    WrittenWord,
+    read_documents,
+    tag_paragraphs,
+)
+from asr.settings.tagger import TaggerConfig, TextBatchConfig
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int32]
+
+IGNORED = 255
+"""as a target: no loss"""
+_NEIGHBOURS = 8
+_GROUP = 40
+TRAIN, VALID, TEST = "train", "valid", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class TextCorpus:
+    """Documents as arrays; all [shape=(words,)] but `starts`."""
+
+    types: list[str]
+    """the distinct words, the most frequent first"""
+    words: Ints
+    """places in `types`"""
+    marks: Bytes
+    cases: Bytes
+    breaks: Bytes
+    starts: Ints
+    """[shape=(documents + 1,)] where each document begins, and the end of the last"""
+
+    def document(self, number: int) -> slice:
+        return slice(int(self.starts[number]), int(self.starts[number + 1]))
+
+    @property
+    def documents(self) -> int:
+        return len(self.starts) - 1
+
+
+def part_of(document: Sequence[Sequence[WrittenWord]], held_out: float) -> str:
+    """Whether a document is for training, validation or tests, by a hash of its beginning."""
+    beginning = " ".join(one.written for paragraph in document[:5] for one in paragraph)
+    share = int.from_bytes(hashlib.sha256(beginning.encode("utf-8")).digest()[:4], "big") / 2**32
+    return VALID if share < held_out else TEST if share < 2 * held_out else TRAIN
+
+
+def read_parts(paths: Iterable[str | Path], held_out: float) -> dict[str, list[list[list[WrittenWord]]]]:
+    """The documents of texts by part: training, validation and test."""
+    parts: dict[str, list[list[list[WrittenWord]]]] = {TRAIN: [], VALID: [], TEST: []}
+    for path in paths:
+        with Path(path).open("rb") as file:
+            lines = io.TextIOWrapper(open_decompressed(file), encoding="utf-8", errors="replace")
+            for document in read_documents(lines):
+                parts[part_of(document, held_out)].append(document)
+    if not parts[TRAIN]:
+        raise ConfigError(
+            "the texts hold no document to train on: one paragraph a line, an empty line between documents"
+        )
+    return parts
+
+
+def make_corpus(documents: Sequence[list[list[WrittenWord]]], spellings: Spellings) -> TextCorpus:
+    """Documents as arrays."""
+    tagged = [tag_paragraphs(document, spellings) for document in documents]
+    counts = Counter(word for one in tagged for word in one.words)
+    types = [word for word, _ in sorted(counts.items(), key=lambda one: (-one[1], one[0]))]
+    places = {word: place for place, word in enumerate(types)}
+    lengths = [len(one.words) for one in tagged]
+    return TextCorpus(
+        types,
+        np.array([places[word] for one in tagged for word in one.words], np.int32),
+        np.concatenate([one.marks for one in tagged]),
+        np.concatenate([one.cases for one in tagged]),
+        np.concatenate([one.breaks for one in tagged]),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+    )
+
+
+def make_features(corpus: TextCorpus, settings: TaggerConfig) -> Features:
+    """Numbers of the most frequent words and of pieces."""
+    return Features(corpus.types[: settings.vocabulary], settings.buckets)
+
+
+def save_corpus(path: Path, corpus: TextCorpus) -> None:
+    """Write a corpus as plain arrays."""
+    content = io.BytesIO()
+    arrays = {name: getattr(corpus, name) for name in ("words", "marks", "cases", "breaks", "starts")}
+    np.savez(content, types=np.frombuffer("\n".join(corpus.types).encode("utf-8"), np.uint8), **arrays)
+    write_atomically(path, content.getvalue())
+
+
+def load_corpus(path: Path) -> TextCorpus:
+    """Read what `save_corpus` wrote."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        types = arrays["types"].tobytes().decode("utf-8").split("\n")
+        return TextCorpus(types, *(arrays[name] for name in ("words", "marks", "cases", "breaks", "starts")))
+
+
+def confusions(types: Sequence[str]) -> Ints:
+    """For each word, words of about its length that begin or end alike [shape=(words, 8)].
+
+    A plain model of a recogniser's substitutions: the most frequent of the words that share the first two or the last
+    three letters, of a length that differs by at most two.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, word in enumerate(types):
+        for key in (f"<{word[:2]}", f"{word[-3:]}>"):
+            members = groups.setdefault(key, [])
+            if len(members) < _GROUP:
+                members.append(place)
+    rng = np.random.default_rng(0)
+    table = np.empty((len(types), _NEIGHBOURS), np.int32)
+    for place, word in enumerate(types):
+        near = [
+            one
+            for key in (f"<{word[:2]}", f"{word[-3:]}>")
+            for one in groups[key]
+            if one != place and abs(len(types[one]) - len(word)) <= 2
+        ]
+        table[place] = [near[one] for one in rng.integers(0, len(near), _NEIGHBOURS)] if near else place
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class TextBatch:
+    """Windows of text."""
+
+    features: Ints
+    """[shape=(rows, words, SLOTS)]"""
+    pauses: Ints
+    """[shape=(rows, words)] classes of the pauses behind the words"""
+    counts: Ints
+    """[shape=(rows,)] words of each row"""
+    targets: Ints
+    """[shape=(rows, words, 3)] marks, cases, breaks; `IGNORED` without loss"""
+
+
+class TextFeed:
+    """Batches of the windows of a corpus, the same for the same seed.
+
+    Parameters
+    ----------
+    corpus : TextCorpus
+    features : Features
+    settings : TextBatchConfig
+    pause_shares : float array [shape=(5, PAUSE_CLASSES)]
+        How often each class of pause is behind a word: without a mark, with a comma, with another mark, at the end of
+        a sentence, at the end of a paragraph.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        corpus: TextCorpus,
+        features: Features,
+        settings: TextBatchConfig,
+        *,
+        pause_shares: npt.NDArray[np.float64],
+        seed: int,
+    ) -> None:
+        self._corpus, self._settings, self._seed = corpus, settings, seed
+        self._features = features.of_words(corpus.types)
+        self._confusions = confusions(corpus.types) if settings.noise else None
+        self._pauses = np.cumsum(pause_shares, axis=1)
+        self._pauses[:, -1] = 1.0
+
+    def batches(self, epoch: int) -> list[tuple[Ints, int]]:
+        """The windows of an epoch by batch: first words and ends [shape=(rows, 2)], and the width of the batch."""
+        settings, rng = self._settings, np.random.default_rng((self._seed, epoch))
+        short = rng.random(self._corpus.documents) < settings.short_share
+        plan: list[tuple[Ints, int]] = []
+        for width, chosen in ((settings.window, ~short), (settings.short_window, short)):
+            rows = [self._windows(int(number), width, rng) for number in np.flatnonzero(chosen)]
+            if not rows:
+                continue
+            windows = np.concatenate(rows)
+            windows = windows[rng.permutation(len(windows))]
+            size = max(1, settings.words // width)
+            plan += [(windows[start : start + size], width) for start in range(0, len(windows), size)]
+        return [plan[place] for place in rng.permutation(len(plan))]
+
+    def _windows(self, number: int, width: int, rng: np.random.Generator) -> Ints:
+        """Windows of a document: half of them begin with a sentence, most end with one."""
+        part = self._corpus.document(number)
+        first = part.start - int(rng.integers(0, width))
+        starts = np.arange(first, part.stop, width)
+        ends = np.minimum(starts + width, part.stop)
+        starts = np.maximum(starts, part.start)
+        is_end = self._corpus.breaks[part] != NO_BREAK
+        after = np.concatenate([[part.start], np.flatnonzero(is_end) + 1 + part.start])  # where sentences begin
+        next_start = np.maximum(starts, after[np.minimum(np.searchsorted(after, starts), len(after) - 1)])
+        last_end = after[np.searchsorted(after, ends, side="right") - 1]
+        starts = np.where((rng.random(len(starts)) < 0.5) & (next_start < ends - 1), next_start, starts)
+        ends = np.where((rng.random(len(starts)) < 0.75) & (last_end > starts + 1), last_end, ends)
+        kept = ends > starts
+        return np.stack([starts[kept], ends[kept]], axis=1).astype(np.int32)
+
+    def batch(self, windows: Ints, width: int, *, seed: tuple[int, ...], clean: bool = False) -> TextBatch:
+        """The arrays of a batch; `clean` leaves out noise and pauses."""
+        rng, settings = np.random.default_rng(seed), self._settings
+        rows = len(windows)
+        words = np.zeros((rows, width), np.int32)
+        targets = np.full((rows, width, 3), IGNORED, np.int32)
+        counts = np.zeros(rows, np.int32)
+        for row, (start, end) in enumerate(windows):
+            part = slice(int(start), int(end))
+            some = self._corpus.words[part]
+            tags = np.stack([self._corpus.marks[part], self._corpus.cases[part], self._corpus.breaks[part]], axis=1)
+            if not clean and settings.noise and rng.random() < 0.5:
+                some, tags = self._with_errors(some, tags, rng.uniform(0, settings.noise), rng)
+            counts[row] = len(some)
+            words[row, : len(some)], targets[row, : len(some)] = some, tags
+        targets[..., 1] = np.where(targets[..., 1] == UNKNOWN_CASE, IGNORED, targets[..., 1])
+        features = self._features[words]
+        inside = np.arange(width)[None, :] < counts[:, None]
+        pauses = np.zeros((rows, width), np.int32)
+        if not clean:
+            pauses = np.where(inside & (rng.random(rows) < settings.pauses)[:, None], self._drawn(targets, rng), 0)
+            # Words of the vocabulary are seldom known by their pieces alone, unless some are hidden.
+            features[..., 0] = np.where(rng.random(words.shape) < 0.03, 0, features[..., 0])
+        features = np.where(inside[..., None], features, 0)
+        return TextBatch(features, pauses.astype(np.int32), counts, targets)
+
+    def _drawn(self, targets: Ints, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        kinds = pause_kinds(targets[..., 0], targets[..., 2])
+        return np.asarray((rng.random(kinds.shape)[..., None] > self._pauses[kinds]).sum(axis=-1), np.int64)
+
+    def _with_errors(
+        self, words: Ints, tags: npt.NDArray[np.uint8], rate: float, rng: np.random.Generator
+    ) -> tuple[Ints, npt.NDArray[np.uint8]]:
+        """Substitutions and deletions, three to one; the tags behind a deleted word go to the one before it."""
+        assert self._confusions is not None
+        drawn = rng.random(len(words))
+        substituted = drawn < 0.75 * rate
+        words = np.where(substituted, self._confusions[words, rng.integers(0, _NEIGHBOURS, len(words))], words)
+        deleted = (drawn >= 0.75 * rate) & (drawn < rate)
+        deleted[0] = False
+        if deleted.any():
+            tags = tags.copy()
+            for place in np.flatnonzero(deleted)[::-1]:
+                for column, none in ((0, NO_MARK), (2, NO_BREAK)):
+                    if tags[place, column] != none:
+                        tags[place - 1, column] = tags[place, column]
+            words, tags = words[~deleted], tags[~deleted]
+        return words, tags
+
+
+def pause_kinds(marks: npt.NDArray[np.integer], breaks: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Kinds of places by which pauses differ: no mark, comma, other mark, end of a sentence, end of a paragraph."""
+    kinds = np.where(marks == NO_MARK, 0, np.where(marks == COMMA, 1, 2))
+    kinds = np.where(breaks == NO_BREAK, kinds, np.where(breaks == PARAGRAPH, 4, 3))
+    return np.where(marks == IGNORED, 0, kinds).astype(np.int64)
+
+
+PAUSE_KINDS = 5
+assert PAUSE_CLASSES == 9  # `measured_pauses` and the default below have as many columns
+DEFAULT_PAUSE_SHARES = np.array(
+    [
+        [0, 0.86, 0.05, 0.04, 0.02, 0.01, 0.01, 0.005, 0.005],
+        [0, 0.28, 0.06, 0.12, 0.18, 0.18, 0.12, 0.04, 0.02],
+        [0, 0.10, 0.04, 0.08, 0.16, 0.24, 0.24, 0.10, 0.04],
+        [0, 0.04, 0.02, 0.05, 0.12, 0.23, 0.30, 0.16, 0.08],
+        [0, 0.03, 0.01, 0.03, 0.08, 0.18, 0.30, 0.23, 0.14],
+    ]
+)
+
+
+def validation_windows(corpus: TextCorpus, width: int, words: int) -> Iterator[tuple[int, int]]:
+    """Windows of so many words, in order."""
+    left = words
+    for number in range(corpus.documents):
+        part = corpus.document(number)
+        for start in range(part.start, part.stop, width):
+            if left <= 0:
+                return
+            end = min(start + width, part.stop)
+            left -= end - start
+            yield start, end

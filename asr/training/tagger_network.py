@@ -1,0 +1,102 @@
+"""The network of the tagger in Keras, its loss, and its weights by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from asr.acoustic.initializers import Drawn
+from asr.acoustic.keras_layers import Dropout
+from asr.acoustic.rnn import Recurrent
+from asr.punctuation.tagger_shapes import PAUSE_WIDTH, recurrent_name
+from asr.punctuation.word_numbers import PAUSE_CLASSES, SLOTS
+from asr.punctuation.written_tags import BREAKS, CASES, MARKS, WIDTH
+from asr.settings.model import Cell
+from asr.settings.tagger import TaggerConfig
+from asr.training.tagger_data import IGNORED
+
+_PARTS = (len(MARKS), CASES, BREAKS)
+
+
+@keras.saving.register_keras_serializable("asr")
+class SumOfPieces(keras.layers.Layer):  # type: ignore[misc]
+    """Adds up the vectors of a word and of its pieces: (batch, words, slots, width) to (batch, words, width)."""
+
+    def call(self, inputs: Any) -> Any:
+        return ops.sum(inputs, axis=2)
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return (*inputs_shape[:2], inputs_shape[3])
+
+
+def build_tagger(settings: TaggerConfig, *, size: int, dropout: float = 0.0) -> keras.Model:
+    """The network with fresh weights.
+
+    Parameters
+    ----------
+    settings : TaggerConfig
+    size : int > 0
+        How many words and pieces have a vector.
+    dropout : float
+
+    Returns
+    -------
+    keras.Model
+        From `[features, pauses, counts]`, int32 [shape=(batch, words, SLOTS)], [shape=(batch, words)] and
+        [shape=(batch,)], to logits [shape=(batch, words, WIDTH)].
+    """
+    features = keras.Input((None, SLOTS), name="features", dtype="int32")
+    pauses = keras.Input((None,), name="pauses", dtype="int32")
+    counts = keras.Input((), name="counts", dtype="int32")
+    vectors = keras.layers.Embedding(size, settings.embedding, name="pieces")(features)
+    x = SumOfPieces(name="words")(vectors)
+    x = keras.layers.Concatenate(name="inputs")(
+        [x, keras.layers.Embedding(PAUSE_CLASSES, PAUSE_WIDTH, name="pauses_embedding")(pauses)]
+    )
+    x = Dropout(dropout, name="dropout_0")(x)
+    for number in range(1, settings.depth + 1):
+        x = Recurrent(Cell.lstm, units=settings.units, directions=2, name=recurrent_name(number))(x, counts)
+        x = Dropout(dropout, name=f"dropout_{number}")(x)
+    # In float32 whatever the precision of the rest, as the loss is.
+    x = keras.layers.Dense(WIDTH, kernel_initializer=Drawn("glorot_uniform"), dtype="float32", name="tags")(x)
+    return keras.Model([features, pauses, counts], x, name="tagger")
+
+
+def tagger_weights(network: keras.Model) -> dict[str, npt.NDArray[np.float32]]:
+    """The weights, by the names of `asr.punctuation.tagger_shapes.weight_shapes`."""
+    layers = {layer.name: layer for layer in network.layers}
+
+    def read(variable: Any) -> npt.NDArray[np.float32]:
+        return np.array(ops.convert_to_numpy(variable), np.float32)
+
+    weights = {
+        "pieces": read(layers["pieces"].embeddings),
+        "pauses": read(layers["pauses_embedding"].embeddings),
+        "tags/kernel": read(layers["tags"].kernel),
+        "tags/bias": read(layers["tags"].bias),
+    }
+    for name, layer in layers.items():
+        if isinstance(layer, Recurrent):
+            for part in ("kernel", "recurrent_kernel", "bias"):
+                weights[f"{name}/{part}"] = read(getattr(layer, part))
+    return weights
+
+
+def tag_loss(y_true: Any, y_pred: Any) -> Any:
+    """The sum of the cross entropies of mark, case and break, in nats per word with a mark."""
+    y_true, y_pred = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
+    total: Any = 0.0
+    first = 0
+    for column, width in enumerate(_PARTS):
+        target = y_true[..., column]
+        kept = target != IGNORED
+        log_probs = ops.log_softmax(y_pred[..., first : first + width], axis=-1)
+        one_hot = ops.one_hot(ops.where(kept, target, 0), width, dtype="float32")
+        nats = -ops.sum(log_probs * one_hot, axis=-1)
+        total = total + ops.sum(ops.where(kept, nats, 0.0))
+        first += width
+    return total / ops.maximum(1.0, ops.cast(ops.sum(ops.cast(y_true[..., 0] != IGNORED, "int32")), "float32"))

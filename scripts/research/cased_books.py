@@ -1,0 +1,128 @@
+"""Writes books as text for `asr train-text`: one paragraph a line, an empty line between books.
+
+    python scripts/research/cased_books.py SNAPSHOT BOOKS.txt.xz OUT.txt.xz
+
+SNAPSHOT is a copy of the repository LuEE-C/FewShotAuthorClassificationMetaLearning (public-domain books of Project
+Gutenberg). BOOKS.txt.xz holds known sentences in plain words, one a line, from the middle of each book that may be
+used; of each such book the stretch between its first and its last known sentence is written. Books without known
+sentences, such as those that LibriSpeech's development and test sets read, are written with `--others`, whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import re
+import subprocess
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from asr.files import write_atomically
+
+_SENTENCE_END = re.compile("(?<=[.!?])[\"')\\]\u201d\u2019]*\\s+")
+_LONG = 8
+"""words of a sentence that is hardly in two books by chance"""
+_KNOWN_SHARE = 0.4
+_TITLES = {"Mr": "Mister", "Mrs": "Missus", "Dr": "Doctor", "St": "Saint", "Messrs": "Messieurs"}
+"""as transcripts of speech spell them"""
+_TITLE = re.compile(r"\b(Mrs?|Dr|St|Messrs)\b\.?(?=\s+[A-Z])")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("snapshot", type=Path)
+    parser.add_argument("books", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--others", action="store_true", help="write the books without known sentences")
+    arguments = parser.parse_args()
+    with lzma.open(arguments.books, "rt") as lines:
+        known = {hash(line.rstrip("\n")) for line in lines}
+    books: list[str] = []
+    for text in tqdm(_texts(arguments.snapshot), unit="book", disable=None):
+        paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", text)]
+        stretch = known_stretch(paragraphs if arguments.others else _middle(paragraphs), known)
+        if (stretch is None) == arguments.others:
+            chosen = [clean for one in (stretch or paragraphs) if (clean := clean_paragraph(one))]
+            if chosen:
+                books.append("\n".join(chosen) + "\n")
+    content = lzma.compress("\n".join(books).encode("utf-8"), preset=1)
+    write_atomically(arguments.output, content)
+    print(f"{len(books)} books, {sum(len(one.split()) for one in books):,} words")
+
+
+def _texts(snapshot: Path) -> Iterator[str]:
+    git = ["git", f"--git-dir={snapshot / '.git' if (snapshot / '.git').is_dir() else snapshot}"]
+    listed = subprocess.run(
+        [*git, "ls-tree", "-r", "HEAD", "Gutenberg/txt"], capture_output=True, text=True, check=True
+    )
+    blobs = [line.split()[2] for line in listed.stdout.splitlines()]
+    with subprocess.Popen([*git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin
+        assert cat.stdout
+        for blob in blobs:
+            cat.stdin.write(blob.encode() + b"\n")
+            cat.stdin.flush()
+            head = cat.stdout.readline().split()
+            if head[-1] != b"missing":  # a snapshot lacks its largest files
+                yield cat.stdout.read(int(head[2]) + 1)[:-1].decode("utf-8", "replace").replace("\r\n", "\n")
+        cat.stdin.close()
+
+
+def _middle(paragraphs: list[str], characters: int = 120_000) -> list[str]:
+    """The middle of a book, twice as much as the known sentences are from."""
+    surplus = (sum(map(len, paragraphs)) - characters) // 2
+    first, last = 0, len(paragraphs)
+    for step in (1, -1):
+        left = surplus
+        while left > 0:
+            left -= len(paragraphs[first if step == 1 else last - 1])
+            first, last = (first + 1, last) if step == 1 else (first, last - 1)
+    return paragraphs[first:last]
+
+
+def plain_words(text: str) -> str:
+    """A sentence as the file of known sentences spells it."""
+    text = unicodedata.normalize("NFKD", text.replace("\u2019", "'")).encode("ascii", "ignore").decode().lower()
+    text = re.sub(r"[^a-z' ]", " ", text.replace("-", " "))
+    return " ".join(re.sub(r"(^|\s)'+|'+(\s|$)", " ", text).split())
+
+
+def known_stretch(paragraphs: list[str], known: set[int]) -> list[str] | None:
+    """The paragraphs from the first with a known sentence to the last; None where too few of them are known."""
+    places, found = [], []
+    for place, paragraph in enumerate(paragraphs):
+        for sentence in _SENTENCE_END.split(paragraph.replace("_", "")):
+            if sentence.count(" ") + 1 >= _LONG and not any(map(str.isdigit, sentence)):
+                places.append(place)
+                found.append(hash(plain_words(sentence)) in known)
+    hits = [place for place, one in zip(places, found, strict=True) if one]
+    if len(hits) < 20:
+        return None
+    # A tenth at each end may be there by chance, such as a verse that many books quote.
+    low, high = hits[len(hits) // 50], hits[-1 - len(hits) // 50]
+    inside = [one for place, one in zip(places, found, strict=True) if low <= place <= high]
+    return paragraphs[low : high + 1] if sum(inside) > _KNOWN_SHARE * len(inside) else None
+
+
+def clean_paragraph(paragraph: str) -> str:
+    """A paragraph of prose without notes and sentences with digits; empty for headings, tables and the like."""
+    text = unicodedata.normalize(
+        "NFKD", paragraph.replace("\u2019", "'").replace("\u2018", "'").replace("\u2014", "--")
+    )
+    text = text.replace("\u201c", '"').replace("\u201d", '"').encode("ascii", "ignore").decode()
+    text = re.sub(r"\[[^\]]*\]", " ", text.replace("_", "").replace("*", " "))
+    text = _TITLE.sub(lambda match: _TITLES[match[1]], text)
+    sentences = re.split(r"(?<=[.!?])(?=[\"')]*\s)", text)
+    kept = "".join(one for one in sentences if not re.search(r"[\d|<>=+@#$%^{}~/\\]", one))
+    text = re.sub(r"(?<=\w[.!?])(?=\"?[A-Z])", " ", kept)
+    letters = sum(map(str.isalpha, text))
+    if letters < 2 or sum(map(str.isupper, text)) > 0.4 * letters or not re.search(r"[.!?:;,\-][\"')]*$", text):
+        return ""
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The tagger at run time: its file, its windows, and the equality with Keras."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from asr.acoustic.onnx_check import check_graph
+from asr.errors import ConfigError, LanguageModelError
+from asr.punctuation.tagger import CONTEXT, HEADER, STEP, Tagger, TaggerHeader, choose_tags
+from asr.punctuation.tagger_export import export_tagger
+from asr.punctuation.word_numbers import SLOTS, UNKNOWN, Features, pause_classes
+from asr.punctuation.written_tags import FULL_STOP, MARKS, NO_BREAK, SENTENCE, WIDTH
+
+from .conftest import VOCABULARY, random_weights
+
+
+def some_words(count: int, seed: int = 0) -> tuple[list[str], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    names = [*VOCABULARY, "xylophone", "Ann's", "z\u00fcrich", "x"]
+    return [names[one] for one in rng.integers(0, len(names), count)], rng.uniform(0, 1.5, count)
+
+
+@pytest.mark.parametrize("count", [0, 1, STEP, STEP + CONTEXT, STEP + CONTEXT + 1, 3 * STEP + 7])
+def test_any_cut_of_the_input_gives_the_same_tags(tagger: Tagger, count: int) -> None:
+    words, pauses = some_words(count)
+    whole = tagger.tag(words, pauses)
+    assert len(whole) == count
+    rng = np.random.default_rng(count)
+    for _ in range(4):
+        cuts = sorted({0, count, *rng.integers(0, count + 1, int(rng.integers(0, 9))).tolist()})
+        stream = tagger.stream()
+        parts = [stream.push(words[a:b], pauses[a:b]) for a, b in pairwise(cuts)]
+        parts.append(stream.push([], [], last=True))
+        for name in ("marks", "cases", "breaks"):
+            np.testing.assert_array_equal(
+                np.concatenate([getattr(one, name) for one in parts]), getattr(whole, name), err_msg=str(cuts)
+            )
+
+
+def test_words_are_tagged_as_soon_as_their_window_is_complete(tagger: Tagger) -> None:
+    words, _ = some_words(STEP + CONTEXT)
+    stream = tagger.stream()
+    assert len(stream.push(words[:-1])) == 0
+    assert len(stream.push(words[-1:])) == STEP
+
+
+def test_words_far_away_do_not_matter(tagger: Tagger) -> None:
+    words, pauses = some_words(4 * STEP)
+    before = tagger.tag(words, pauses)
+    after = tagger.tag([*words[: 3 * STEP], *["the"] * STEP], pauses)
+    np.testing.assert_array_equal(before.marks[: 2 * STEP], after.marks[: 2 * STEP])
+
+
+def test_the_graph_gives_what_keras_gives(header: TaggerHeader) -> None:
+    """But for the rounding of weights and activations."""
+    from asr.training.tagger_network import build_tagger, tagger_weights
+
+    network = build_tagger(header.settings, size=header.features.size)
+    weights = tagger_weights(network)
+    words, pauses = some_words(60)
+    features, classes = header.features.of_words(word.lower() for word in words), pause_classes(pauses)
+    expected = np.asarray(network.predict_on_batch([features[None], classes[None], np.array([60], np.int32)]))[0]
+    found = Tagger(export_tagger(weights, header), "fresh").logits(features, classes)
+    assert found.shape == expected.shape == (60, WIDTH)
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_a_full_stop_ends_a_sentence_and_nothing_else_does() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (5000, WIDTH)).astype(np.float32)
+    tags = choose_tags(logits)
+    assert ((tags.breaks != NO_BREAK) | (tags.marks != FULL_STOP)).all()
+    assert {MARKS[one] for one in tags.marks[tags.breaks != NO_BREAK]} == {".", "?", "!"}
+    certain = np.full((1, WIDTH), -9, np.float32)
+    certain[0, [FULL_STOP, len(MARKS), len(MARKS) + 4 + SENTENCE]] = 9
+    tags = choose_tags(certain)
+    assert (tags.marks[0], tags.cases[0], tags.breaks[0]) == (FULL_STOP, 0, SENTENCE)
+
+
+def test_any_spelling_has_numbers() -> None:
+    features = Features(("the",), 10)
+    rows = features.of_words(["the", "thesaurus", "\u6f22", "x", ""])
+    assert rows.shape == (5, SLOTS)
+    assert rows[:, 0].tolist() == [1, *[UNKNOWN] * 4]
+    assert rows[:, 1:].min() >= 2
+    assert rows.max() < features.size
+
+
+def test_classes_of_pauses() -> None:
+    assert pause_classes([np.nan, 0.0, 0.05, 0.2, 9.0]).tolist() == [0, 1, 2, 4, 8]
+
+
+def test_a_file_survives_and_damage_is_one_line(tagger_content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "punctuation.onnx"
+    path.write_bytes(tagger_content)
+    assert Tagger.load(path).header.vocabulary == VOCABULARY
+    check_graph(tagger_content, "tagger")
+    for content in (b"", b"nonsense", tagger_content[: len(tagger_content) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(LanguageModelError, match="no model that predicts punctuation"):
+            Tagger.load(path)
+    with pytest.raises(LanguageModelError, match="no such file"):
+        Tagger.load(tmp_path / "none.onnx")
+
+
+def test_a_spelling_that_is_another_word_is_refused(tagger_content: bytes) -> None:
+    model = onnx.load_from_string(tagger_content)
+    for one in model.metadata_props:
+        if one.key == HEADER:
+            one.value = json.dumps(json.loads(one.value) | {"mixed": {"ann": "Bob"}})
+    with pytest.raises(LanguageModelError, match="another word"):
+        Tagger(model.SerializeToString(), "changed")
+
+
+def test_weights_of_another_shape_are_refused(header: TaggerHeader) -> None:
+    weights = random_weights(header.settings, header.features.size)
+    with pytest.raises(ConfigError, match="tags/bias"):
+        export_tagger(weights | {"tags/bias": np.zeros(3, np.float32)}, header)

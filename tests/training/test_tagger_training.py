@@ -1,0 +1,171 @@
+"""Training of the tagger: its data, exact resumption, and a second language."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asr.errors import ConfigError, OutputError
+from asr.punctuation.tagger import Tagger
+from asr.punctuation.text_writer import TextWriter
+from asr.punctuation.word_numbers import SLOTS, UNKNOWN
+from asr.punctuation.written_tags import CAPITAL, FULL_STOP, NO_BREAK, QUESTION_MARK, Spellings, read_documents
+from asr.settings.commands import TrainTextConfig
+from asr.settings.tagger import TaggerConfig, TaggerTrainingConfig, TextBatchConfig
+from asr.training.tagger_data import (
+    DEFAULT_PAUSE_SHARES,
+    IGNORED,
+    TextFeed,
+    make_corpus,
+    make_features,
+    part_of,
+)
+
+NOUNS = "Hund Katze Haus Baum Kind Frau Mann Stadt Garten Tisch Fenster Vogel".split()  # noqa: SIM905
+VERBS = "sieht findet kennt sucht liebt malt".split()  # noqa: SIM905
+
+
+def german(documents: int, seed: int = 1) -> str:
+    """Sentences whose marks follow from their words: questions begin with a question word, "aber" follows a comma."""
+    rng = random.Random(seed)
+
+    def sentence() -> str:
+        subject, thing, other = (rng.choice(NOUNS) for _ in range(3))
+        verb, second = rng.choice(VERBS), rng.choice(VERBS)
+        return rng.choice(
+            [
+                f"Der {subject} {verb} das {thing}.",
+                f"Warum {verb} der {subject} das {thing}?",
+                f"Der {subject} {verb} das {thing}, aber er {second} auch die {other}.",
+            ]
+        )
+
+    return "\n\n".join("\n".join(" ".join(sentence() for _ in range(6)) for _ in range(8)) for _ in range(documents))
+
+
+def settings(run_dir: Path, **changes: object) -> TrainTextConfig:
+    return TrainTextConfig(
+        run_dir=str(run_dir),
+        language="de",
+        network=TaggerConfig(vocabulary=60, buckets=200, embedding=16, units=16, depth=1),
+        batches=TextBatchConfig(words=400, window=40, short_window=10, noise=0.05, held_out=0.1),
+        training=TaggerTrainingConfig(**{"epochs": 2, "learning_rate": 0.02, "warmup_steps": 5} | changes),  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture(scope="module")
+def feed() -> TextFeed:
+    documents = list(read_documents(german(12).splitlines()))
+    corpus = make_corpus(documents, Spellings.count(documents))
+    features = make_features(corpus, TaggerConfig(vocabulary=20, buckets=50))
+    return TextFeed(
+        corpus,
+        features,
+        TextBatchConfig(words=400, window=40, short_window=10, noise=0.3),
+        pause_shares=DEFAULT_PAUSE_SHARES,
+        seed=1,
+    )
+
+
+def test_an_epoch_has_nearly_every_word_once_and_is_the_same_again(feed: TextFeed) -> None:
+    plan = feed.batches(0)
+    windows = np.concatenate([rows for rows, _ in plan])
+    assert all((rows[:, 1] - rows[:, 0] <= width).all() and (rows[:, 1] > rows[:, 0]).all() for rows, width in plan)
+    words = len(feed._corpus.words)
+    covered = np.zeros(words, int)
+    for start, end in windows:
+        covered[start:end] += 1
+    assert covered.max() == 1
+    assert covered.mean() > 0.8  # the rest are parts of sentences at the edges of windows
+    again = feed.batches(0)
+    assert all(np.array_equal(one[0], two[0]) for one, two in zip(plan, again, strict=True))
+
+
+def test_batches_are_padded_invisibly_and_depend_on_the_seed_alone(feed: TextFeed) -> None:
+    rows, width = feed.batches(0)[0]
+    batch, again = (feed.batch(rows, width, seed=(1, 2, 3)) for _ in range(2))
+    assert batch.features.shape == (*batch.pauses.shape, SLOTS)
+    for name in ("features", "pauses", "counts", "targets"):
+        np.testing.assert_array_equal(getattr(batch, name), getattr(again, name))
+    outside = np.arange(width)[None, :] >= batch.counts[:, None]
+    assert (batch.features[outside] == UNKNOWN).all()
+    assert (batch.pauses[outside] == 0).all()
+    assert (batch.targets[outside] == IGNORED).all()
+    assert (batch.targets[~outside][:, 0] != IGNORED).all()
+
+
+def test_deleted_words_leave_their_marks_behind(feed: TextFeed) -> None:
+    """As many ends of sentences as before, but for those behind neighbouring deleted words."""
+    rng = np.random.default_rng(0)
+    words = np.arange(1000, dtype=np.int32) % 20
+    tags = np.zeros((1000, 3), np.uint8)
+    tags[9::10] = FULL_STOP, 0, 1
+    changed, after = feed._with_errors(words, tags, 0.4, rng)
+    assert 850 < len(changed) < 950
+    assert (changed != words[: len(changed)]).mean() > 0.2
+    assert (after[:, 2] != NO_BREAK).sum() == 100
+
+
+def test_documents_are_held_out_by_their_content() -> None:
+    documents = list(read_documents(german(300).splitlines()))
+    parts = [part_of(one, 0.1) for one in documents]
+    assert parts == [part_of(one, 0.1) for one in documents]
+    assert 15 <= parts.count("valid") <= 45
+    assert 15 <= parts.count("test") <= 45
+
+
+@pytest.mark.slow
+def test_a_stopped_training_resumes_exactly_and_writes_the_same_model(tmp_path: Path) -> None:
+    from asr.training.stop import StopRequest
+    from asr.training.tagger_run import TAGGER, train_tagger
+
+    (tmp_path / "text.txt").write_text(german(20))
+    texts = [tmp_path / "text.txt"]
+    assert train_tagger(texts, settings(tmp_path / "whole"), StopRequest()) is not None
+    stop = StopRequest()
+
+    def stop_at(step: int, share: float, loss: float) -> None:
+        if step == 9:
+            stop.signal = 15
+
+    assert train_tagger(texts, settings(tmp_path / "parts"), stop, on_step=stop_at) is None
+    assert train_tagger(texts, settings(tmp_path / "parts"), StopRequest()) is not None
+    whole, parts = (Tagger.load(tmp_path / name / TAGGER) for name in ("whole", "parts"))
+    words = "warum sieht der hund das haus".split()  # noqa: SIM905
+    features = whole.header.features.of_words(words)
+    pauses = np.zeros(len(words), np.int32)
+    np.testing.assert_allclose(whole.logits(features, pauses), parts.logits(features, pauses), atol=1e-4)
+    with pytest.raises(ConfigError, match=r"training\.epochs is 2 there and 3 here"):
+        train_tagger(texts, settings(tmp_path / "parts", epochs=3), StopRequest())
+    with pytest.raises(OutputError, match="holds no run"):
+        train_tagger(texts, settings(tmp_path), StopRequest())
+
+
+@pytest.mark.slow
+def test_a_second_language_is_learned_from_a_small_text(tmp_path: Path) -> None:
+    from asr.training.stop import StopRequest
+    from asr.training.tagger_run import TAGGER, train_tagger
+
+    (tmp_path / "text.txt").write_text(german(80))
+    scores = train_tagger([tmp_path / "text.txt"], settings(tmp_path / "run", epochs=6), StopRequest())
+    assert scores is not None
+    assert min(scores.full_stop, scores.comma, scores.question_mark, scores.case) > 0.9
+    tagger = Tagger.load(tmp_path / "run" / TAGGER)
+    assert tagger.language == "de"
+    words = "der mann malt das haus aber er liebt auch die katze warum sucht der hund das fenster".split()  # noqa: SIM905
+    text = " ".join(one.text for one in TextWriter(tagger).tokens(words))
+    assert text == "Der Mann malt das Haus, aber er liebt auch die Katze. Warum sucht der Hund das Fenster?"
+    tags = tagger.tag(words)
+    assert tags.marks[-1] == QUESTION_MARK
+    assert tags.cases[1] == CAPITAL
+
+
+def test_no_documents_to_train_on_is_a_plain_error(tmp_path: Path) -> None:
+    from asr.training.tagger_data import read_parts
+
+    (tmp_path / "text.txt").write_text("\n\n")
+    with pytest.raises(ConfigError, match="an empty line between documents"):
+        read_parts([tmp_path / "text.txt"], 0.1)
