@@ -1,14 +1,17 @@
 """The files of a model as the page loads them: a description in JSON, and arrays that JavaScript maps.
 
     model.json       what a bundle's card says, as far as the page needs it, and the list of the other files
-    graph.bin        the network, for ONNX Runtime Web
+    graph.bin        the network, for ONNX Runtime Web: that of a causal model carries its state, for live recognition
     statistics.bin   the mel matrix, the normalisation of features, the priors of symbols
     language.bin     the language model, if the decoder has one
     lexicon.bin      words as paths of phones or pieces, if it decodes those
-    streaming.bin    the network that carries its state, of a causal model, for live recognition
 
 All but the first are compressed by gzip, which browsers unpack themselves: many hosts of static files send them as they
 are. Arrays are in the format of safetensors. Nothing is lost: the numbers are those of the bundle.
+
+The graph has the weights in float32, not the integers of the bundle's own graph. WebAssembly runs both equally fast, and
+a graph of integers has other texts on every kind of processor: it rounds each frame to 256 values, so that a difference
+in the seventh digit becomes one in the third.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.acoustic.onnx_export import export_streaming_onnx
+from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
 from asr.bundle import Bundle
 from asr.decoding.assembly import load_language_model, make_piece_scorer, make_pronunciation_scorer, reads_words
 from asr.decoding.decoder import decoder_kind, describe_decoder
@@ -41,7 +44,9 @@ FORMAT = 1
 DESCRIPTION = "model.json"
 # A node of a trie with more children than this has their number in an array of its own.
 _MOST_COUNTED = 255
-# Two kinds of settings that nobody can change on a page.
+# Bytes of a number of the graph, and of the graph's length before them.
+_PLANES, _LENGTH_BYTES = 4, 8
+# What the page has no files for.
 _UNUSED = ("hotwords", "hotwords_file", "lexicon")
 
 
@@ -83,7 +88,7 @@ def model_files(bundle: Bundle, decoder: DecoderConfig | None = None) -> ModelFi
         decoder = decoder.resolve(bundle.decoder)
     if unused := [name for name in _UNUSED if getattr(decoder, name, None)]:
         raise ConfigError(f"the page has no decoder.{unused[0]}: leave it out")
-    contents: dict[str, bytes] = {"graph.bin": bundle.graph()}
+    contents: dict[str, bytes] = {"graph.bin": _graph(bundle)}
     card = _card(bundle, decoder)
     statistics: Arrays = {
         name: np.asarray(array, np.float32)
@@ -95,11 +100,8 @@ def model_files(bundle: Bundle, decoder: DecoderConfig | None = None) -> ModelFi
             statistics["priors"] = np.array(bundle.priors, np.float64)
         _add_decoder(contents, card, bundle, decoder)
     contents["statistics.bin"] = pack_tensors(statistics, {})
-    if not bundle.model.bidirectional and bundle.log_mel.settings.normalization is not Normalization.utterance:
-        contents["streaming.bin"] = _streaming_graph(bundle)
-        card["delay_steps"] = bundle.model.delay_steps
     packed = {name: gzip.compress(content, 9, mtime=0) for name, content in contents.items()}
-    card["files"] = {name: {"bytes": len(content)} for name, content in packed.items()}
+    card["files"] = {name: len(content) for name, content in packed.items()}
     text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return ModelFiles({DESCRIPTION: text.encode(), **packed}, card["decoder_name"])
 
@@ -116,7 +118,8 @@ def _card(bundle: Bundle, decoder: DecoderConfig) -> dict[str, Any]:
         "language": None,
         "features": {name: getattr(features, name) for name in kept} | {"normalization": features.normalization.name},
         "subsampling": bundle.model.subsampling,
-        "bidirectional": bundle.model.bidirectional,
+        "carries_state": _carries_state(bundle),
+        "delay_steps": bundle.model.delay_steps,
         "alphabet": {"symbols": list(alphabet.symbols), "pieces": isinstance(alphabet, PieceAlphabet)},
         "output": [output.start, output.stop],
         "confidence": None if calibration is None else list(calibration.weights),
@@ -153,11 +156,20 @@ def _add_decoder(contents: dict[str, bytes], card: dict[str, Any], bundle: Bundl
         contents["lexicon.bin"] = pack_tensors(_lexicon_arrays(lexicon, model), {})
 
 
-def _streaming_graph(bundle: Bundle) -> bytes:
-    phones = bundle.phones.size if bundle.phones else 0
-    return export_streaming_onnx(
-        bundle.weights(), bundle.model, mels=bundle.log_mel.settings.mels, symbols=bundle.alphabet.size, phones=phones
-    )
+def _carries_state(bundle: Bundle) -> bool:
+    """Whether the network can run block by block: it needs no later steps, and its frames no later frames."""
+    return not bundle.model.bidirectional and bundle.log_mel.settings.normalization is not Normalization.utterance
+
+
+def _graph(bundle: Bundle) -> bytes:
+    """The graph in float32. The first bytes of all numbers come first, then the second ones: weights that differ in
+    their low bytes alone are shorter so, compressed."""
+    widths = {"symbols": bundle.alphabet.size, "phones": bundle.phones.size if bundle.phones else 0}
+    export = export_streaming_onnx if _carries_state(bundle) else export_onnx
+    graph = export(bundle.weights(), bundle.model, mels=bundle.log_mel.settings.mels, **widths)
+    rest = -len(graph) % _PLANES
+    planes = np.frombuffer(graph + bytes(rest), np.uint8).reshape(-1, _PLANES).T
+    return len(graph).to_bytes(_LENGTH_BYTES, "little") + planes.tobytes()
 
 
 def _language_arrays(model: NgramModel) -> Arrays:

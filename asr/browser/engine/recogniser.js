@@ -2,7 +2,7 @@
 
 import { confidences } from "./confidence.js";
 import { BeamDecoder, GreedyDecoder } from "./decoders.js";
-import { Frames, LogMel } from "./features.js";
+import { LogMel } from "./features.js";
 import { PathLexicon, WordLexicon } from "./lexicons.js";
 import { NgramModel } from "./ngram.js";
 import { CharacterScorer, PathScorer, WordScorer } from "./scorers.js";
@@ -133,32 +133,3 @@ function makeBeamDecoder(card, alphabet, model, arrays, files) {
   }
   return new BeamDecoder(alphabet, decoder, options);
 }
-
-// Runs a graph for whole utterances by ONNX Runtime Web.
-export class Network {
-  constructor(runtime, session) {
-    [this.runtime, this.session] = [runtime, session];
-  }
-
-  static async load(runtime, graph) {
-    return new Network(runtime, await runtime.InferenceSession.create(new Uint8Array(graph), { executionProviders: ["wasm"], graphOptimizationLevel: "all" }));
-  }
-
-  async run(frames) {
-    const { Tensor } = this.runtime;
-    const { log_probs: output } = await this.session.run({
-      frames: new Tensor("float32", frames.values, [1, frames.count, frames.width]),
-      frame_counts: new Tensor("int32", Int32Array.of(frames.count), [1]),
-    });
-    const [, steps, symbols] = output.dims;
-    const result = new LogProbs(steps, symbols, Float32Array.from(output.data));
-    output.dispose?.();
-    return result;
-  }
-
-  async release() {
-    await this.session.release();
-  }
-}
-
-export { Frames };

@@ -1,7 +1,7 @@
 // Files of a model: downloading, unpacking, and arrays in the format of safetensors (asr/tensors.py).
 
 const TYPES = { U8: Uint8Array, U16: Uint16Array, U32: Uint32Array, F32: Float32Array, F64: Float64Array };
-const LENGTH_BYTES = 8;
+const LENGTH_BYTES = 8, PLANES = 4;
 
 // The arrays of a file by name, as typed arrays.
 export function readTensors(buffer) {
@@ -26,6 +26,16 @@ export async function unpack(bytes) {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
+}
+
+// A graph whose bytes are stored apart by their place in a number; the first eight bytes are its length.
+export function joinPlanes(buffer) {
+  const length = Number(new DataView(buffer).getBigUint64(0, true)), planes = new Uint8Array(buffer, LENGTH_BYTES);
+  const numbers = planes.length / PLANES, graph = new Uint8Array(planes.length);
+  for (let plane = 0; plane < PLANES; plane++) {
+    for (let number = 0; number < numbers; number++) graph[number * PLANES + plane] = planes[plane * numbers + number];
+  }
+  return graph.subarray(0, length);
 }
 
 // Download a file and unpack it; `onBytes` gets the number of bytes of each part.

@@ -1,12 +1,12 @@
-// The page: the key, files that are dropped or chosen, the list of transcripts, the commands that learn from corrections.
+// The page: the key, recordings, the microphone, the commands that learn from corrections.
 
 import { key, request } from "./api.js";
-import { Card } from "./card.js";
+import { Recordings } from "./recordings.js";
 import { setUpSpeaking } from "./speak.js";
 
 const find = (id) => document.getElementById(id);
-const cards = [], queue = [];
-let settings = null, isWorking = false;
+let settings = null;
+const recordings = new Recordings({ settings: () => settings, isOpen: () => !find("inputs").hidden, onSaved: showSummary });
 
 // --- the start, and the key
 
@@ -70,10 +70,10 @@ function open() {
   find("inputs").hidden = false;
   if (!isOpen) {
     isOpen = true;
-    setUpSpeaking({ sampleRate: settings.sample_rate, onRecording: addSpoken, onProblem: checkKey });
+    setUpSpeaking({ sampleRate: settings.sample_rate, onRecording: (...spoken) => recordings.addSpoken(...spoken), onProblem: checkKey });
   }
   if (settings.saves_corrections) showSaved();
-  work();
+  recordings.work();
 }
 
 // After a WebSocket was refused: the browser does not say why.
@@ -81,73 +81,8 @@ async function checkKey() {
   if (settings.needs_key && !(await isKeyRight().catch(() => true))) askForKey("The server does not know this key any more.");
 }
 
-// --- files
-
-function add(file, name) {
-  const card = new Card(file, name, settings, { onAgain: again, onRemove: remove, onSaved: showSummary, onChange: () => {} });
-  cards.unshift(card);
-  find("cards").prepend(card.element);
-  find("transcripts").hidden = false;
-  return card;
-}
-
-function addFiles(files) {
-  // The first of several is at the top, and is the first to be recognised.
-  for (const card of [...files].reverse().map((file) => add(file, file.name)).reverse()) queue.push(card);
-  work();
-}
-
-function addSpoken(file, name, transcript) {
-  const card = add(file, name);
-  if (transcript) card.show(transcript);
-  else again(card);
-}
-
-function again(card) {
-  queue.push(card);
-  work();
-}
-
-function remove(card) {
-  card.element.remove();
-  cards.splice(cards.indexOf(card), 1);
-  if (queue.includes(card)) queue.splice(queue.indexOf(card), 1);
-  find("transcripts").hidden = !cards.length;
-  find("files").focus();
-}
-
-// One after the other: a server shares its time among its users, not among the files of one.
-async function work() {
-  if (isWorking || find("inputs").hidden) return;
-  isWorking = true;
-  while (queue.length) await queue.shift().recognise();
-  isWorking = false;
-}
-
-find("files").addEventListener("change", (event) => {
-  addFiles(event.target.files);
-  event.target.value = "";
-});
-
-let depth = 0;
-const hasFiles = (event) => event.dataTransfer?.types.includes("Files") && !find("inputs").hidden;
-addEventListener("dragenter", (event) => {
-  if (!hasFiles(event)) return;
-  depth++;
-  document.body.classList.add("dropping");
-});
-addEventListener("dragleave", (event) => {
-  if (hasFiles(event) && --depth <= 0) document.body.classList.remove("dropping");
-});
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault(); // or the browser would leave the page for the file
-  depth = 0;
-  document.body.classList.remove("dropping");
-  if (hasFiles(event)) addFiles(event.dataTransfer.files);
-});
 addEventListener("beforeunload", (event) => {
-  if (settings?.saves_corrections && cards.some((card) => card.isUnsaved)) event.preventDefault();
+  if (settings?.saves_corrections && recordings.cards.some((card) => card.isUnsaved)) event.preventDefault();
 });
 
 // --- corrections
