@@ -22,6 +22,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "browser_page",
     "fault_table",
     "import_graph",
     "notebook",

@@ -1,6 +1,6 @@
 // Recognises speech while it is spoken, as asr/recognition/session.py does: samples in, events out.
 
-import { Frames } from "./features.js";
+import { Frames, roundHalfEven } from "./features.js";
 import { milliseconds } from "./recogniser.js";
 import { bestSum, LogProbs, SILENCE_PEAK } from "./windows.js";
 
@@ -76,8 +76,8 @@ class SlidingWindow {
   constructor(recogniser) {
     this.recogniser = recogniser;
     this.stream = new StreamFrames(recogniser.logMel);
-    this.left = Math.max(1, Math.round(LEFT_SECONDS / recogniser.stepSeconds));
-    this.right = Math.round(RIGHT_SECONDS / recogniser.stepSeconds);
+    this.left = Math.max(1, roundHalfEven(LEFT_SECONDS / recogniser.stepSeconds));
+    this.right = roundHalfEven(RIGHT_SECONDS / recogniser.stepSeconds);
     this.#frames = new Frames(0, recogniser.logMel.mels);
   }
 
@@ -249,7 +249,7 @@ export class Session {
   }
 
   steps(seconds) {
-    return Math.max(1, Math.round(seconds / this.recogniser.stepSeconds));
+    return Math.max(1, roundHalfEven(seconds / this.recogniser.stepSeconds));
   }
 
   push(samples) {

@@ -1,6 +1,8 @@
 // Cuts recordings of any length into overlapping windows, and joins the model's outputs for them: as
 // asr/recognition/windows.py does, so that the texts are the same.
 
+import { roundHalfEven } from "./features.js";
+
 const WHOLE_SECONDS = 35, SHORTEST_SECONDS = 5, LONGEST_SECONDS = 10, OVERLAP_SECONDS = 1;
 const QUIET_SECONDS = 0.2;
 export const SILENCE_PEAK = 1e-4;
@@ -151,8 +153,8 @@ export class Stitcher {
   #first = 0;
 
   constructor(stepSeconds) {
-    this.shortest = Math.round(SHORTEST_STRETCH_SECONDS / stepSeconds);
-    this.longest = Math.round(LONGEST_STRETCH_SECONDS / stepSeconds);
+    this.shortest = roundHalfEven(SHORTEST_STRETCH_SECONDS / stepSeconds);
+    this.longest = roundHalfEven(LONGEST_STRETCH_SECONDS / stepSeconds);
   }
 
   // The next window's log-probabilities, null if it is silent; yields the stretches that are complete.

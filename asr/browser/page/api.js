@@ -14,16 +14,15 @@ export class RequestError extends Error {
 const UNREADABLE = 415; // the status for what would be refused again
 const worker = new Worker(new URL("../engine/worker.js", import.meta.url), { type: "module" });
 const waiting = new Map();
-let count = 0, rate = 16000;
-let lastSpeed = null;
+let count = 0, rate = 16000, last = null;
 
 worker.addEventListener("message", ({ data }) => waiting.get(data.id)?.(data));
 worker.addEventListener("error", (event) => {
   for (const tell of waiting.values()) tell({ type: "error", message: event.message || "The recogniser cannot be started." });
 });
 
-// Ask the worker for something; `onMessage` gets its messages. A promise of the last one.
-function ask(type, details, { last, onMessage = () => {}, transfer = [], signal = null }) {
+// Ask the worker for something; `onMessage` gets its messages. A promise of the one that ends it, `until`.
+function ask(type, details, { until, onMessage = () => {}, transfer = [], signal = null }) {
   const id = ++count;
   return new Promise((resolve, reject) => {
     const settle = (call, value) => {
@@ -33,7 +32,7 @@ function ask(type, details, { last, onMessage = () => {}, transfer = [], signal 
     waiting.set(id, (message) => {
       if (message.type === "error") settle(reject, new RequestError(message.message));
       else if (message.type === "aborted") settle(reject, new DOMException("", "AbortError"));
-      else if (message.type === last) settle(resolve, message);
+      else if (message.type === until) settle(resolve, message);
       else onMessage(message);
     });
     signal?.addEventListener("abort", () => worker.postMessage({ type: "abort", id }));
@@ -44,23 +43,24 @@ function ask(type, details, { last, onMessage = () => {}, transfer = [], signal 
 // Load a model; `onProgress` gets the bytes that are loaded, and all.
 export async function loadModel(name, runtimeBytes, onProgress) {
   const base = new URL(`models/${encodeURIComponent(name)}/`, document.baseURI).href;
-  const { card } = await ask("load", { base, runtimeBytes }, { last: "loaded", onMessage: ({ loaded, total }) => onProgress(loaded, total) });
+  const { card } = await ask("load", { base, runtimeBytes }, { until: "loaded", onMessage: ({ loaded, total }) => onProgress(loaded, total) });
   rate = card.rate;
   return card;
 }
 
-// How many times faster than it is spoken the last recording was recognised.
-export const speed = () => lastSpeed;
+// The seconds of the recording that was recognised last, and those that it took.
+export const lastRun = () => last;
 
 // `onText` gets the text so far and the second that it reaches.
 export async function transcribe(file, name, { onUpload, onText, signal }) {
   onUpload(1);
+  last = null;
   const samples = (await openWav(file)) ? null : await decode(file);
   signal.throwIfAborted();
   const { result, seconds } = await ask("transcribe", samples ? { samples } : { file }, {
-    last: "done", signal, transfer: samples ? [samples.buffer] : [], onMessage: ({ text, seconds: end }) => onText(text, end),
+    until: "done", signal, transfer: samples ? [samples.buffer] : [], onMessage: ({ text, seconds: end }) => onText(text, end),
   });
-  lastSpeed = result.duration / seconds;
+  last = { duration: result.duration, seconds };
   return result;
 }
 

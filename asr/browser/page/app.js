@@ -1,6 +1,6 @@
 // The page: which model, samples to begin with, recordings, the microphone. All of it happens in this browser.
 
-import { loadModel, speed } from "./api.js";
+import { lastRun, loadModel } from "./api.js";
 import { Recordings } from "./recordings.js";
 import { setUpSpeaking } from "./speak.js";
 
@@ -52,7 +52,8 @@ async function open(name) {
     return;
   }
   find("loading").hidden = true;
-  find("model").textContent = `By the model ${name} (${card.decoder}), in this browser.`;
+  find("model").textContent = `By the model ${name}, in this browser.`;
+  find("model").title = card.decoder;
   settings = { model: name, language: model.language, sample_rate: card.rate, saves_corrections: false };
   for (const one of inputs()) one.disabled = false;
   if (!isSpeakingSetUp) setUpSpeaking({ sampleRate: card.rate, onRecording: (...spoken) => recordings.addSpoken(...spoken), onProblem: () => {} });
@@ -94,9 +95,11 @@ function sampleButton({ file, title }, place) {
 }
 
 function showSpeed(card) {
-  const facts = card.element.querySelector(".facts"), times = speed();
-  if (!times || card.element.classList.contains("failed") || !facts.textContent) return;
-  facts.textContent = `${facts.textContent.split(" · ")[0]} · ${times < 10 ? times.toFixed(1) : Math.round(times)} × real time`;
+  const { element } = card, run = lastRun(), facts = element.querySelector(".facts");
+  if (!run || element.classList.contains("failed") || element.querySelector(".tools").hidden) return;
+  [element.dataset.duration, element.dataset.seconds] = [run.duration, run.seconds];
+  const times = run.duration / run.seconds;
+  facts.textContent += ` · ${times < 10 ? times.toFixed(1) : Math.round(times)} × real time`;
 }
 
 start();
