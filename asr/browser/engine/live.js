@@ -8,7 +8,7 @@ import { bestSum, LogProbs, SILENCE_PEAK } from "./windows.js";
 const INTERVAL_SECONDS = 0.12, LEFT_SECONDS = 3, RIGHT_SECONDS = 0.64, BEAM_WIDTH = 64;
 const SENTENCE_END_SECONDS = 0.45, SENTENCE_END_LOG_PROB = -2.5, SILENCE_SECONDS = 0.7, LONGEST_SECONDS = 20;
 const SHORT_PAUSE_SECONDS = 0.3, PATIENCE_SECONDS = 10;
-const LEAD_SECONDS = 0.5, EMPTY_SECONDS = 3, KEPT_SECONDS = 1, COMPLETE_SECONDS = 0.1, QUIET_SECONDS = 0.2;
+const LEAD_SECONDS = 0.5, EMPTY_SECONDS = 3, KEPT_SECONDS = 1, COMPLETE_SECONDS = 0.1, QUIET_SECONDS = 0.1;
 const RESTART_SECONDS = 1; // of digital silence, after which a causal model begins again
 
 // The latest samples of a stream, by their position in it.
@@ -142,7 +142,7 @@ class CarriedState {
     } else {
       final = await this.#step(block, isLast);
       // For the steps after it, as if the stream ended here.
-      if (!isLast) ahead = this.recogniser.layer((await this.recogniser.network.step(this.#waiting, this.#state, true)).logProbs);
+      if (!isLast) ahead = this.recogniser.layer((await this.recogniser.network.step(this.none, this.#state, true)).logProbs);
     }
     const output = { firstStep: this.#nextStep, logProbs: LogProbs.join([final, ahead]), final: final.steps };
     this.#nextStep += final.steps;
