@@ -40,6 +40,7 @@ ROOMS: dict[str, set[str]] = {
     "writers": set(),
     "evaluation": {"audio", "corpus"},
     "recognition": {"acoustic", "audio", "bundle", "decoding"},
+    "browser": {"acoustic", "bundle", "decoding", "language"},
     "sharing": {"bundle", "evaluation"},
     "cluster": {"audio", "bundle", "punctuation", "recognition", "writers"},
     "export": {"acoustic", "bundle"},

@@ -52,10 +52,7 @@ def main() -> int:
         wait(page, "document.body.dataset.model !== undefined")
         if arguments.model:
             page.locator("#models").select_option(arguments.model)
-            wait(
-                page,
-                f"document.body.dataset.model === {arguments.model!r} && document.querySelector('#loading').hidden",
-            )
+            wait(page, f"document.body.dataset.model === {arguments.model!r}")
         ready = processor_seconds()
         model = page.evaluate("document.body.dataset.model")
         print(f"model {model}: ready after {time.monotonic() - began:.1f} s, {ready - before:.1f} processor seconds")

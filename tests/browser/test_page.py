@@ -135,6 +135,7 @@ def test_files_give_the_texts_of_python_with_their_times(written, opened, write_
     paths.append(write_audio("long.wav", np.resize(speech, LONG_SECONDS * RATE), rate=RATE))
     transcripts = python_transcripts("tiny", paths)
     with opened(written) as page:
+        page.context.set_offline(True)  # what it needs is there
         check(recognise(page, *paths), transcripts)
         for kind in ("txt", "srt", "vtt", "json"):
             with page.expect_download() as waiting:

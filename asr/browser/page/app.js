@@ -33,11 +33,11 @@ async function start() {
 // Load a model. What is chosen meanwhile waits for it.
 async function open(name) {
   const model = site.models.find((one) => one.name === name), bar = find("load-progress");
-  find("loading").hidden = false;
-  find("loading").classList.remove("failed");
+  find("model-state").classList.remove("failed");
   settings = null;
+  delete document.body.dataset.model;
   for (const one of inputs()) one.disabled = true;
-  bar.hidden = false;
+  bar.classList.remove("done");
   bar.removeAttribute("value");
   find("load-status").textContent = `Loading the model ${name}.`;
   let card;
@@ -51,7 +51,8 @@ async function open(name) {
     fail(`The model cannot be loaded. ${error.message}`);
     return;
   }
-  find("loading").hidden = true;
+  bar.classList.add("done");
+  find("load-status").textContent = "Ready.";
   find("model").textContent = `By the model ${name}, in this browser.`;
   find("model").title = card.decoder;
   settings = { model: name, language: model.language, sample_rate: card.rate, saves_corrections: false };
@@ -65,9 +66,8 @@ async function open(name) {
 const inputs = () => document.querySelectorAll("#record, #files, #models, #sample-list button");
 
 function fail(message) {
-  find("loading").hidden = false;
-  find("loading").classList.add("failed");
-  find("load-progress").hidden = true;
+  find("model-state").classList.add("failed");
+  find("load-progress").classList.add("done");
   find("load-status").textContent = message;
 }
 
