@@ -166,9 +166,10 @@ def _carries_state(bundle: Bundle) -> bool:
 def _graph(bundle: Bundle) -> bytes:
     """The graph in float32. The first bytes of all numbers come first, then the second ones: weights that differ in
     their low bytes alone are shorter so, compressed."""
-    widths = {"symbols": bundle.alphabet.size, "phones": bundle.phones.size if bundle.phones else 0}
+    phones = bundle.phones.size if bundle.phones else 0
     export = export_streaming_onnx if _carries_state(bundle) else export_onnx
-    graph = export(bundle.weights(), bundle.model, mels=bundle.log_mel.settings.mels, **widths)
+    mels, symbols = bundle.log_mel.settings.mels, bundle.alphabet.size
+    graph = export(bundle.weights(), bundle.model, mels=mels, symbols=symbols, phones=phones)
     rest = -len(graph) % _PLANES
     planes = np.frombuffer(graph + bytes(rest), np.uint8).reshape(-1, _PLANES).T
     return len(graph).to_bytes(_LENGTH_BYTES, "little") + planes.tobytes()
