@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the models that ship: language model, lexicon, five legs of `en`, `tiny`; tunes them and measures them.
+# Makes the models that ship: language model, lexicon, five legs of `en`, `tiny`, `live`; tunes them and measures them.
 #
 #   scripts/research/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
 #
@@ -64,3 +64,9 @@ asr train experiment=tiny run_dir="$output/tiny-run" "$@"
 [ -e "$output/tiny" ] ||
     python "$scripts/build_pretrained.py" "$output/tiny-run" "$output/tiny" "$held_out" --recipe tiny \
         --report "$output/tiny-report"
+
+asr train experiment=live_student training.teacher="$output/en" run_dir="$output/live-run" "$lexicon" "$@"
+[ -e "$output/live" ] ||
+    python "$scripts/build_pretrained.py" "$output/live-run" "$output/live" "$held_out" --recipe live_student --compact --share en \
+        --lm "$output/en/language.lm" --pronunciations "$output/en/pronunciations.npz" --g2p "$output/en/g2p.npz" \
+        --beam-width 128 --trials 32 --report "$output/live-report"
