@@ -303,12 +303,12 @@ def test_ids_that_no_file_can_be_called_cost_themselves(tiny_bundle, place, odd)
 
     recordings = [Recording(SAMPLE, str(SAMPLE), inside(f"{one}.opus"), one) for one in (odd, "good")]
     settings = TranscribeConfig(output_dir=str(place / "out"), decoder=GreedyConfig(), format=TranscriptFormat.ctm)
-    assert _into_files(recordings, settings, Transcriber(load_bundle(tiny_bundle), decoder=GreedyConfig())) == 1
+    assert _into_files(recordings, settings, Transcriber(load_bundle(tiny_bundle), decoder=GreedyConfig()), None) == 1
     assert (place / "out" / "good.ctm").is_file()
     # ... and where the output is beside the recording, the id is only in its content.
     settings = TranscribeConfig(beside=True, decoder=GreedyConfig(), format=TranscriptFormat.jsonl)
     recordings = [Recording(place / "talk.opus", "talk.opus", Path("talk.opus"), odd)]
-    assert _into_files(recordings, settings, Transcriber(load_bundle(tiny_bundle), decoder=GreedyConfig())) == 0
+    assert _into_files(recordings, settings, Transcriber(load_bundle(tiny_bundle), decoder=GreedyConfig()), None) == 0
     assert json.loads((place / "talk.jsonl").read_text())["id"] == odd
 
 

@@ -106,11 +106,11 @@ def cluster() -> Iterator[RayCluster]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory) -> Path:
-    """A hundred recordings of two seconds."""
+    """Three hundred recordings of eight seconds: enough that no worker is done before it is lost."""
     folder = tmp_path_factory.mktemp("recordings")
     speech = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in sorted(SAMPLES.glob("*.opus"))])
-    for number in range(100):
-        soundfile.write(folder / f"{number:03d}.wav", np.roll(speech, -7919 * number)[: 2 * 16000], 16000)
+    for number in range(300):
+        soundfile.write(folder / f"{number:03d}.wav", np.roll(speech, -7919 * number)[: 8 * 16000], 16000)
     return folder
 
 
@@ -162,7 +162,7 @@ def test_losses_of_workers_nodes_and_drivers_change_nothing(cluster, recordings,
     assert texts(folder) == wanted
     assert not list(folder.glob("*.part"))
     again = run(*arguments)
-    assert "100 were there already" in again.stderr
+    assert "300 were there already" in again.stderr
 
 
 def test_a_failure_is_named_with_its_node(cluster, tmp_path):
@@ -176,21 +176,6 @@ def test_a_failure_is_named_with_its_node(cluster, tmp_path):
     host = cluster.address.partition(":")[0]
     (line,) = (line for line in outcome.stderr.splitlines() if "broken.wav" in line)
     assert f"({host}" in line
-
-
-def test_nodes_with_other_code_are_refused(cluster, tmp_path):
-    """The driver is a copy of the package with one more line."""
-    shutil.copytree(REPOSITORY / "asr", tmp_path / "asr")
-    shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
-    with (tmp_path / "asr" / "slices.py").open("a") as file:
-        file.write("# changed\n")
-    done = subprocess.run(
-        command("transcribe", SAMPLES, "bundle=tiny", f"cluster={cluster.address}"),
-        capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "no node of the cluster can be used" in done.stderr
-    assert "install the same on all" in done.stderr
 
 
 def test_tables_of_recordings_are_transcribed_by_ray_data(cluster, tmp_path):
@@ -213,5 +198,5 @@ def test_tables_of_recordings_are_transcribed_by_ray_data(cluster, tmp_path):
     plain = run("transcribe", *paths, "bundle=tiny")
     for line, path in zip(plain.stdout.splitlines(), paths, strict=True):
         assert table.loc[path.stem, "text"] == line.partition("\t")[2]
-    assert "cannot be" in table.loc["broken", "error"] or "no " in table.loc["broken", "error"]
+    assert "not audio in any known format" in table.loc["broken", "error"]
     assert not table.loc["broken", "text"]

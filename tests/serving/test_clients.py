@@ -90,7 +90,7 @@ def test_openais_client_raises_its_own_errors(found):
         "model": ("NotFoundError", "model_not_found"),
         "audio": ("BadRequestError", "invalid_audio"),
         "stream": ("BadRequestError", "invalid_audio"),
-        "format": ("BadRequestError", "invalid_value"),
+        "format": ("BadRequestError", "unsupported_value"),
         "translation": ("BadRequestError", "unsupported_operation"),
         "key": ("AuthenticationError", "invalid_api_key"),
         "large": ("APIStatusError", "file_too_large"),
