@@ -63,7 +63,7 @@ def add_page(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.add_config_value("browser_page_bundles", ["tiny"], "")
+    app.add_config_value("browser_page_bundles", ["en", "tiny"], "")
     app.add_config_value("browser_page_required", False, "")
     app.connect("build-finished", add_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
