@@ -30,11 +30,14 @@ _PLURAL = {str: "texts", int: "whole numbers", float: "numbers"}
 
 
 def sections() -> dict[str, type[Any]]:
-    """The settings that commands share, by the name that opens their keys."""
+    """The settings that commands share, by the name that opens their keys; where those of a command are others of the
+    same name, by the command and the name."""
     found: dict[str, type[Any]] = {}
-    for kind in composition_schemas.ROOTS.values():
+    for command, kind in composition_schemas.ROOTS.items():
         for name, inner in _nested(kind):
-            found.setdefault(name, inner)
+            if found.setdefault(name, inner) is not inner:
+                name = f"{command}.{name}"
+                found[name] = inner
             for within, innermost in _nested(inner):
                 found.setdefault(f"{name}.{within}", innermost)
     return found
@@ -83,12 +86,13 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
 
     def _command(self, name: str, kind: type[Any]) -> nodes.section:
         body = self._list(name, kind)
-        nested = [inner for inner, _ in _nested(kind)]
+        listed = sections()
+        nested = [inner if listed[inner] is one else f"{name}.{inner}" for inner, one in _nested(kind)]
         if nested:
             also = nodes.paragraph("", "Also: ")
             for number, inner in enumerate(nested):
                 also += [nodes.Text(", ")] if number else []
-                key = nodes.literal("", f"{inner}.*")
+                key = nodes.literal("", f"{inner.removeprefix(f'{name}.')}.*")
                 also += nodes.reference("", "", key, internal=True, refid=f"settings-{inner}")
             also += nodes.Text(".")
             body.append(also)
@@ -113,7 +117,8 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
             anchor = f"{prefix}.{key.name}"
             facts = [type_in_words(key.kind), bounds_in_words(bounds[key.name]), f"default {shown_value(key.default)}"]
             term = nodes.term("", "", ids=[anchor], names=[anchor])
-            term += [nodes.literal("", f"{anchor if dotted else key.name}=", classes=["key"]), nodes.Text(" ")]
+            typed = anchor.partition(".")[2] if anchor.partition(".")[0] in composition_schemas.ROOTS else anchor
+            term += [nodes.literal("", f"{typed if dotted else key.name}=", classes=["key"]), nodes.Text(" ")]
             term += nodes.inline("", " · ".join(fact for fact in facts if fact), classes=["facts"])
             self.state.document.note_explicit_target(term)
             items += nodes.definition_list_item("", term, nodes.definition("", _paragraph(key.help)))
