@@ -41,8 +41,15 @@ def causal(tmp_path_factory) -> Bundle:
         np.full(mels, 3, np.float32),
     )
     path = tmp_path_factory.mktemp("bundles") / "causal"
+    # Compact, as `live` is: the weights that the page reads are then those of Python's graph with carried state.
     save_bundle(
-        path, weights=weights, log_mel=log_mel, normalizer=tiny.normalizer, alphabet=tiny.alphabet, model=settings
+        path,
+        weights=weights,
+        log_mel=log_mel,
+        normalizer=tiny.normalizer,
+        alphabet=tiny.alphabet,
+        model=settings,
+        compact=True,
     )
     return load_bundle(path)
 
