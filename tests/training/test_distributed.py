@@ -144,7 +144,10 @@ def test_two_ranks_reach_the_weights_of_one_after_fifty_steps(trained, name):
 
 @pytest.mark.slow
 def test_a_run_is_resumed_with_another_number_of_ranks(trained):
-    assert losses(trained / "mixed")[:20] == losses(trained / "ctc.2")[:20]
+    mixed, two = (losses(trained / name)[:20] for name in ("mixed", "ctc.2"))
+    assert [row[:2] for row in mixed] == [row[:2] for row in two]
+    # Sums in another order differ in their last digits.
+    np.testing.assert_allclose([float(row[2]) for row in mixed], [float(row[2]) for row in two], rtol=1e-5)
     assert largest_difference(trained / "mixed", trained / "ctc.1") < 1e-5
 
 
