@@ -172,7 +172,7 @@ class _Distribution:
         if not own:
             return True
         others = max(len(self.begun), self.workers.expected)
-        if len(self.waiting) < others:  # the last ones are for whoever is free first
+        if len(self.waiting) < others:  # the last items go to the workers that finish first
             return False
         if len(own) < _AHEAD:
             return True

@@ -186,7 +186,7 @@ def _client_secret(service: Service) -> Schema:
         "operationId": "createClientSecret",
         "summary": "An ephemeral key",
         "description": "A key for a browser or a device, with which it can open `ws /v1/realtime` until it expires, "
-        "and do nothing else. Whoever has an API key makes it.",
+        "and do nothing else. Creating one needs an API key.",
         "requestBody": _json_body({"session": session, "expires_after": _expiry()}),
         "responses": {"200": _json("The key, and its session.", ref("ClientSecret"))}
         | errors(400, 404, 408, 413, 429, 500, 503),

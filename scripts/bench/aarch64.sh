@@ -6,7 +6,8 @@
 #
 # FOLDER gets a Debian for aarch64, of which only Python and the C library are used, and the packages of `asr` for that
 # processor. ONNX Runtime is 1.24.4, because 1.32.0 ends at its import under the emulator of Debian 12;
-# ONNXRUNTIME=1.20.1 chooses another. PYTHON is the interpreter of this machine, QEMU_CPU the emulated processor.
+# ONNXRUNTIME=1.20.1 chooses another. PYTHON is the interpreter of this machine, QEMU_CPU the emulated processor,
+# MIRROR the mirror of Debian (by default that of debootstrap).
 set -eu
 
 folder=$(realpath -m "${1:?names no folder}")
@@ -18,7 +19,7 @@ mkdir -p "$folder"
 cd "$folder"
 
 if [ ! -e root/usr/bin/python3.11 ]; then
-    debootstrap --foreign --arch=arm64 --variant=minbase --include=python3 bookworm root http://deb.debian.org/debian
+    debootstrap --foreign --arch=arm64 --variant=minbase --include=python3 bookworm root ${MIRROR:+"$MIRROR"}
     # The second stage would run as many programs under emulation as there are packages: unpacked files are enough.
     for package in root/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" root; done
 fi
