@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
 from asr.cli.inputs import Found, Recording, find_recordings
 from asr.cli.transcript_outputs import (
+    PrintedTranscripts,
     finished_transcript,
     format_transcript,
     local_outputs,
@@ -22,11 +22,10 @@ from asr.cli.transcript_outputs import (
     shard_of,
     text_writer_of,
 )
-from asr.errors import AudioError, ConfigError, OutputError, printable
+from asr.errors import AudioError, ConfigError, OutputError
 from asr.files import obstacle, typed_path
 from asr.remote import is_url
 from asr.settings.commands import TranscribeConfig
-from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -165,26 +164,13 @@ def _to_stdout(
     alone: bool,
 ) -> int:
     """Print transcripts; returns the number of failures."""
-    from tqdm import tqdm
-
-    from asr.writers.json_objects import json_text, transcript_object
-
-    objects, failed = [], 0
+    printed, failed = PrintedTranscripts(settings, alone=alone), 0
     for recording, result in _results(recordings, transcriber):
         if isinstance(result, AudioError):
             failed += 1
             continue
-        result = finished_transcript(result, recording, settings, writer)
-        if settings.format is TranscriptFormat.json:
-            objects.append(transcript_object(result, recording.id))
-            continue
-        text = printable(format_transcript(result, recording, settings))
-        if settings.format is TranscriptFormat.txt and not alone:
-            text = f"{recording.shown}\t{text}"
-        tqdm.write(text, file=sys.stdout, end="")
-        sys.stdout.flush()
-    if objects:
-        print(json_text(objects[0] if alone else objects, indent=2), end="")
+        printed.add(finished_transcript(result, recording, settings, writer), recording)
+    printed.finish()
     return failed
 
 

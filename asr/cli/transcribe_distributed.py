@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,16 @@ from typing import TYPE_CHECKING
 from asr.cli.distributed import common_folders, in_order, is_over_machines, reason_of, run_items, shared_folder_check
 from asr.cli.inputs import Found, Recording
 from asr.cli.transcript_outputs import (
-    format_transcript,
+    PrintedTranscripts,
     relative_outputs,
     settings_digest,
     shard_of,
     transcript_path,
 )
-from asr.errors import AudioError, ConfigError, OutputError, WorkerEndedError, printable
+from asr.errors import AudioError, ConfigError, OutputError, WorkerEndedError
 from asr.files import typed_path
 from asr.remote import is_url
 from asr.settings.commands import TranscribeConfig
-from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -81,10 +79,7 @@ def _item(recording: Recording, output: str | None = None, source: object = None
 
 def _to_stdout(recordings: Sequence[Recording], settings: TranscribeConfig, bundle: Bundle, *, alone: bool) -> int:
     """Print transcripts in the order of the recordings; returns the number of failures."""
-    from tqdm import tqdm
-
     from asr.cluster.dispatch import Item
-    from asr.writers.json_objects import json_text, transcript_object
 
     items = [Item(_item(one), one.bytes_on_disk) for one in recordings]
     results: Iterator[Done] = run_items(
@@ -94,7 +89,7 @@ def _to_stdout(recordings: Sequence[Recording], settings: TranscribeConfig, bund
         workers=settings.workers,
         seconds=lambda result: result.duration,
     )
-    objects, failed = [], 0
+    printed, failed = PrintedTranscripts(settings, alone=alone), 0
     for recording, done in zip(recordings, in_order(results, len(items)), strict=True):
         if isinstance(done.result, Exception):
             _log.error("%s: %s", recording.shown, reason_of(done.result, done.node))
@@ -103,16 +98,8 @@ def _to_stdout(recordings: Sequence[Recording], settings: TranscribeConfig, bund
         result: Transcript = done.result
         for note in result.notes:
             _log.warning("%s: %s", recording.shown, note)
-        if settings.format is TranscriptFormat.json:
-            objects.append(transcript_object(result, recording.id))
-            continue
-        text = printable(format_transcript(result, recording, settings))
-        if settings.format is TranscriptFormat.txt and not alone:
-            text = f"{recording.shown}\t{text}"
-        tqdm.write(text, file=sys.stdout, end="")
-        sys.stdout.flush()
-    if objects:
-        print(json_text(objects[0] if alone else objects, indent=2), end="")
+        printed.add(result, recording)
+    printed.finish()
     return failed
 
 

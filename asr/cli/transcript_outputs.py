@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.inputs import Recording
+from asr.errors import printable
 from asr.files import typed_path
 from asr.settings.commands import TranscribeConfig
+from asr.settings.transcripts import TranscriptFormat
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -103,3 +106,33 @@ def settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
         if file.is_file():
             digest.update(hashlib.blake2b(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+class PrintedTranscripts:
+    """Transcripts on standard output; those in JSON are one document, printed at the end."""
+
+    def __init__(self, settings: TranscribeConfig, *, alone: bool) -> None:
+        self._settings, self._alone = settings, alone
+        self._objects: list[dict[str, Any]] = []
+
+    def add(self, transcript: Transcript, recording: Recording) -> None:
+        """Print a transcript, or keep it for the document."""
+        from tqdm import tqdm
+
+        from asr.writers.json_objects import transcript_object
+
+        if self._settings.format is TranscriptFormat.json:
+            self._objects.append(transcript_object(transcript, recording.id))
+            return
+        text = printable(format_transcript(transcript, recording, self._settings))
+        if self._settings.format is TranscriptFormat.txt and not self._alone:
+            text = f"{recording.shown}\t{text}"
+        tqdm.write(text, file=sys.stdout, end="")
+        sys.stdout.flush()
+
+    def finish(self) -> None:
+        """Print the document."""
+        from asr.writers.json_objects import json_text
+
+        if self._objects:
+            print(json_text(self._objects[0] if self._alone else self._objects, indent=2), end="")
