@@ -38,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "doctor": {"audio", "corpus", "acoustic"},
     "bundle": {"acoustic", "audio", "decoding", "language", "pronunciation", "punctuation"},
     "writers": set(),
-    "evaluation": {"audio", "corpus"},
+    "evaluation": {"audio", "corpus", "punctuation"},
     "recognition": {"acoustic", "audio", "bundle", "decoding"},
     "browser": {"acoustic", "bundle", "decoding", "language"},
     "sharing": {"bundle", "evaluation"},

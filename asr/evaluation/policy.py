@@ -76,11 +76,14 @@ class ScoringPolicy:
         File of regular expressions and their replacements, `pattern => replacement`, one per line.
     synonyms : str, optional
         File of words and phrases that count as equal, one group per line, separated by commas.
+    numbers : str, optional
+        Language whose numbers are read: a text in figures then scores exactly as the words that it was written from.
 
     Raises
     ------
     ConfigError
-        If a file cannot be read, or one of its lines is invalid: the message names it.
+        If a file cannot be read, or one of its lines is invalid: the message names it. If numbers cannot be read in
+        that language, or with this normaliser.
 
     Notes
     -----
@@ -93,12 +96,15 @@ class ScoringPolicy:
     "the colour's grey"
     >>> ScoringPolicy(NormalizerConfig(), english=True)("The colour's GREY, uh, forty two.")
     'the color is gray 42'
+    >>> ScoringPolicy(NormalizerConfig(), numbers="en")("It costs $25, on May 4.")
+    'it costs twenty five dollars on may fourth'
     """
 
     normalizer: NormalizerConfig
     english: bool = False
     rules: str | None = None
     synonyms: str | None = None
+    numbers: str | None = None
     counts: dict[str, dict[str, RuleCount]] = field(default_factory=dict, init=False)
     """by side (references, hypotheses) and rule"""
 
@@ -106,6 +112,8 @@ class ScoringPolicy:
         keep = self.normalizer.keep
         # Before the English rules, which match words by their letters.
         self._steps = [Rule("invisible characters", _by_words(partial(remove_invisible, keep=keep)))]
+        if self.numbers:
+            self._steps += _number_rules(self.numbers, self.normalizer, removes_brackets=self.english)
         self._steps += [*(_english_rules() if self.english else []), *_basic_rules(self.normalizer)]
         self._steps += _user_rules(self.rules) if self.rules else []
         self._steps += _synonym_rules(self.synonyms) if self.synonyms else []
@@ -136,6 +144,7 @@ class ScoringPolicy:
         parts = ["none" if plain else "basic"]
         if self.english:
             parts = [*([] if plain else parts), f"English ({_LIBRARY} {metadata.version(_LIBRARY)})"]
+        parts += [f"numbers ({self.numbers})"] if self.numbers else []
         parts += [f"{Path(one).name} (sha256 {_digest(one)})" for one in (self.rules, self.synonyms) if one]
         return " + ".join(parts)
 
@@ -189,6 +198,33 @@ def _by_words(change: Callable[[str], str]) -> Change:
     return apply
 
 
+_BRACKETS = (r"[<\[][^>\]]*[>\]]", r"\(([^)]+?)\)")
+
+
+def _number_rules(language: str, normalizer: NormalizerConfig, *, removes_brackets: bool) -> list[Rule]:
+    """Numbers as words, in texts with figures and without.
+
+    They are read before all rules that change words or marks: what these rules are given is then the same for both texts.
+    """
+    if not (normalizer.lowercase and normalizer.strip_punctuation):
+        raise ConfigError(
+            "numbers: needs normalizer=standard: in texts with figures, capitals and marks are other ones"
+        )
+    from asr.punctuation.numbers.reading import NumberReader
+
+    unicode = replace(normalizer, lowercase=False, strip_punctuation=False)
+    reader = NumberReader(language, lambda piece: normalize_text(piece, normalizer).split())
+
+    def read(text: str) -> str:
+        return " ".join(reader(normalize_text(text, unicode)))
+
+    rules = [Rule(f"numbers ({language})", _by_words(read))]
+    if removes_brackets:
+        brackets = [(re.compile(pattern), "") for pattern in _BRACKETS]
+        rules.insert(0, Rule("english: brackets", partial(_substitute, replacements=brackets)))
+    return rules
+
+
 def _english_rules() -> list[Rule]:
     """Whisper's rules in their order, in four groups that are counted separately."""
     from whisper_normalizer.english import EnglishTextNormalizer, remove_symbols_and_diacritics
@@ -196,7 +232,7 @@ def _english_rules() -> list[Rule]:
     library = EnglishTextNormalizer()
 
     def clean(text: str) -> tuple[str, int]:
-        patterns = (r"[<\[][^>\]]*[>\]]", r"\(([^)]+?)\)", library.ignore_patterns)
+        patterns = (*_BRACKETS, library.ignore_patterns)
         return _substitute(text.lower(), [(re.compile(pattern), "") for pattern in patterns])
 
     contractions = [(re.compile(pattern), other) for pattern, other in library.replacers.items()]

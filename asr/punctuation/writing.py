@@ -125,4 +125,6 @@ def _capitalised(word: str) -> str:
 def _marked(text: str, mark: int) -> str:
     if mark == DASH:
         return f"{text} \u2013"
-    return text if mark == NO_MARK else text + MARKS[mark]
+    if mark == NO_MARK or (mark == FULL_STOP and text.endswith(".")):  # 9 p.m.
+        return text
+    return text + MARKS[mark]

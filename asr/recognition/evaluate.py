@@ -326,6 +326,7 @@ class _Options(TypedDict, total=False):
     decoder: DecoderConfig | None
     normalizer: NormalizerConfig | Literal["none", "standard"]
     english: bool
+    numbers: str | None
     slice_by: Sequence[str]
     title: str | None
 
@@ -345,6 +346,7 @@ def evaluate(
     decoder: DecoderConfig | None = None,
     normalizer: NormalizerConfig | Literal["none", "standard"] = "standard",
     english: bool = False,
+    numbers: str | None = None,
     slice_by: Sequence[str] = (),
     title: str | None = None,
 ) -> EvaluationReport | SetsReport:
@@ -364,6 +366,8 @@ def evaluate(
         "none" only normalises the Unicode form, white space and invisible characters.
     english : bool
         Also treat contractions, numbers, fillers and British spellings as equal, as OpenAI's Whisper is scored.
+    numbers : str, optional
+        Language in which numbers are read on both sides ("en"): figures then count as the words that they stand for.
     slice_by : sequence of str
         Fields of the manifests to slice by, besides those of few values, which are found.
     title : str, optional
@@ -407,7 +411,8 @@ def evaluate(
 
     def report(utterances: Sequence[Utterance], names: Sequence[str], title: str | None) -> EvaluationReport:
         systems = run_systems(utterances, [candidate], RecognitionJob())
-        policy, log_mel = ScoringPolicy(policy_settings, english=english), candidate.bundle.log_mel
+        policy = ScoringPolicy(policy_settings, english=english, numbers=numbers)
+        log_mel = candidate.bundle.log_mel
         return make_report(
             utterances, systems, policy, references=names, title=title, slice_by=slice_by, log_mel=log_mel
         )

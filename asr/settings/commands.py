@@ -377,6 +377,9 @@ class EvaluateConfig(RecognitionJob):
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     english: bool = False
     """also normalise contractions, numbers, fillers and British spellings, as OpenAI's Whisper is scored"""
+    numbers: str | None = None
+    """language in which numbers are read, on both sides: en (or da, de, es, fr, it, nl, pt); texts in figures then score
+    exactly as the words that `asr transcribe` wrote them from. null leaves figures as they are"""
     scoring_rules: str | None = None
     """file of `regular expression => replacement`, one per line, applied to references and hypotheses"""
     synonyms: str | None = None

@@ -151,15 +151,10 @@ def test_a_text_may_be_cut_where_no_number_word_is_near(before, after):
 POLICY = ScoringPolicy(NormalizerConfig(), english=True)
 
 
-def test_the_scoring_policy_takes_both_sides_to_one_text_but_for_the_listed_kinds():
-    """Whisper's normaliser: what it reads in another way is counted by kind in docs/numbers.md."""
+def test_the_page_gives_the_number_of_cases_that_whispers_normaliser_alone_reads_in_another_way():
     cases = [*CASES, *HELD_OUT]
-    unequal = Counter(kind for spoken, text, kind in cases if POLICY(spoken) != POLICY(text))
-    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
-    kinds = Counter(case[2] for case in cases)
-    assert {kind: (int(count), int(other)) for kind, count, other in rows} == {
-        kind: (kinds[kind], unequal[kind]) for kind in kinds
-    }
+    unequal = sum(POLICY(spoken) != POLICY(text) for spoken, text, _ in cases)
+    assert f"takes {unequal} of the {len(cases)} cases to another text" in " ".join(PAGE.read_text("utf-8").split())
 
 
 @given(st.integers(10, 10**9))
