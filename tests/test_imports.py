@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "bundle": {"acoustic", "audio", "decoding", "language", "pronunciation", "punctuation"},
     "writers": set(),
     "evaluation": {"audio", "corpus", "punctuation"},
-    "recognition": {"acoustic", "audio", "bundle", "decoding"},
+    "recognition": {"acoustic", "audio", "bundle", "decoding", "punctuation"},
     "browser": {"acoustic", "bundle", "decoding", "language"},
     "sharing": {"bundle", "evaluation"},
     "cluster": {"audio", "bundle", "punctuation", "recognition", "writers"},

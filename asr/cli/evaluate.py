@@ -34,9 +34,10 @@ Measures word and character error rates: of a bundle on the recordings of some m
 texts of another system (JSON lines, .ctm, .trn, .txt); references may be manifests, .trn, .stm, .ctm or .txt. Errors
 are pooled over all utterances, with 95 % intervals; against=[...] compares systems. References and hypotheses are
 normalised first (normalizer=standard: lower case, no punctuation; normalizer=none: as they are; english=true:
-contractions, numbers and spellings too; numbers=en: numbers in figures as the words that they stand for). Every utterance counts: an id missing on either side is refused, and a
-recording that cannot be read counts as an empty text, with exit code 1. output_dir=FOLDER writes report.html, a page
-to read, listen and search, and the same data as JSON, text, Markdown and tables.
+contractions, numbers and spellings too; numbers=en: figures as the words that they stand for). Every utterance counts:
+an id missing on either side is refused, and a recording that cannot be read counts as an empty text, with exit code 1.
+output_dir=FOLDER writes report.html, a page to read, listen and search, and the same data as JSON, text, Markdown and
+tables.
 """
 EXAMPLES = """\
   asr evaluate test.jsonl

@@ -45,6 +45,7 @@ EXAMPLES = """\
   ffmpeg -loglevel error -i rtsp://camera/audio -f wav - | asr listen -
   arecord -q -t raw -f S16_LE -r 16000 | asr listen - rate=16000
   asr listen endpoint.silence_seconds=1.5
+  asr listen written=plain
 """
 _ENDPOINT = "endpoint."
 # Seconds of waiting audio from which a warning is given, if recognition is slower than speech.
@@ -72,6 +73,7 @@ def run(arguments: Sequence[str]) -> int:
 def _listen(split: Arguments, settings: ListenConfig) -> int:
     from asr.bundle import load_bundle
     from asr.cli.live_output import check_output, open_outputs
+    from asr.punctuation.text_writer import load_text_writer
     from asr.recognition.session import Session
     from asr.recognition.transcriber import Transcriber
 
@@ -81,9 +83,10 @@ def _listen(split: Arguments, settings: ListenConfig) -> int:
         check_output(output, overwrite=settings.overwrite)
     bundle = load_bundle(settings.bundle)
     warn_of_unused_model(bundle, settings.decoder)
+    writer = load_text_writer(bundle.tagger, settings.written, settings.punctuation)
     engine = load_engine(bundle, settings.engine)
     with Transcriber(bundle, decoder=settings.decoder, workers=settings.workers, engine=engine) as transcriber:
-        session = Session(transcriber, live=settings.live)
+        session = Session(transcriber, live=settings.live, writer=writer)
         _warm_up(transcriber)
         with open_outputs(settings.format, output, overwrite=settings.overwrite) as outputs:
             if not split.files:

@@ -44,7 +44,7 @@ class TerminalOutput:
         if isinstance(event, Partial):
             self._text.show(event.text, event.settled)
         elif isinstance(event, Final):
-            self._text.finish(event.text)
+            self._text.finish(event.to_read.text)
 
 
 class LineOutput:
@@ -76,7 +76,7 @@ class LineOutput:
 
 
 def _text(event: LiveEvent) -> str:
-    return one_line(event.text) + "\n" if isinstance(event, Final) else ""
+    return one_line(event.to_read.text) + "\n" if isinstance(event, Final) else ""
 
 
 def _json(event: LiveEvent) -> str:
@@ -99,7 +99,8 @@ class _Subtitles:
 
 def segments_of(final: Final) -> Sequence[Segment]:
     """The subtitles of a segment of speech. Each ends before the next one can begin."""
-    segments = Transcript("", final.text, final.end - final.start, 0.0, final.words, ()).segments
+    shown = final.to_read
+    segments = Transcript("", shown.text, final.end - final.start, 0.0, shown.words, ()).segments
     return [replace(one, end=min(one.end, max(final.end, one.words[-1].end))) for one in segments]
 
 

@@ -204,7 +204,7 @@ _BRACKETS = (r"[<\[][^>\]]*[>\]]", r"\(([^)]+?)\)")
 def _number_rules(language: str, normalizer: NormalizerConfig, *, removes_brackets: bool) -> list[Rule]:
     """Numbers as words, in texts with figures and without.
 
-    They are read before all rules that change words or marks: what these rules are given is then the same for both texts.
+    They are read before all rules that change words or marks: these rules are then given the same of both texts.
     """
     if not (normalizer.lowercase and normalizer.strip_punctuation):
         raise ConfigError(

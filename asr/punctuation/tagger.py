@@ -109,6 +109,10 @@ class Tags:
     def __len__(self) -> int:
         return len(self.marks)
 
+    def behind(self, first: int) -> Tags:
+        """Those from a word on."""
+        return Tags(*(getattr(self, one)[first:] for one in self.__slots__))
+
     def joined(self, other: Tags) -> Tags:
         """These tags and those of the words behind."""
         return Tags(*(np.concatenate([getattr(self, one), getattr(other, one)]) for one in self.__slots__))

@@ -48,9 +48,12 @@ class TextWriter:
     def tokens(self, words: Sequence[str], pauses: npt.ArrayLike | None = None) -> list[Written]:
         """Words of a whole text as they are written; pauses as for `Tagger.tag`."""
         lower = [word.lower() for word in words]
-        numbers = self._numbers(lower) if self._numbers else ()
         tags = self.tagger.tag(lower, pauses)
-        return write_words(lower, tags, self.tagger.header.spellings, numbers=numbers)
+        return write_words(lower, tags, self.tagger.header.spellings, numbers=self.numbers(lower))
+
+    def numbers(self, words: Sequence[str]) -> Sequence[NumberSpan]:
+        """The numbers that are written in digits, of words in lower case; none where they stay words."""
+        return self._numbers(words) if self._numbers else ()
 
 
 def make_text_writer(tagger: Tagger | None, form: WrittenForm) -> TextWriter | None:

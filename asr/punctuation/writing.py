@@ -104,6 +104,21 @@ def write_words(
     return written
 
 
+def numbers_behind(numbers: Sequence[NumberSpan], first: int) -> list[NumberSpan]:
+    """Numbers of a text as those of the text from one of its words on.
+
+    A number that began before that word is left out: the words that it still has stay words.
+    """
+    return [_Span(one.start - first, one.end - first, one.text) for one in numbers if one.start >= first]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start: int
+    end: int
+    text: str
+
+
 _FINAL = frozenset({FULL_STOP, QUESTION_MARK, EXCLAMATION_MARK})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -59,6 +60,15 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenText:
+    """The text of a segment as people write it."""
+
+    text: str
+    words: tuple[Word, ...]
+    """as they are written, with the times of the words that they stand for"""
+
+
+@dataclass(frozen=True, slots=True)
 class Final:
     """The text of a segment, which no later event changes."""
 
@@ -71,22 +81,35 @@ class Final:
     end: float
     words: tuple[Word, ...]
     """with their times in seconds from the start of the stream, and confidences if the bundle has them"""
+    written: WrittenText | None = None
+    """the same with capitals and punctuation, and perhaps numbers in digits; None where no model predicts them"""
+
+    @property
+    def to_read(self) -> WrittenText:
+        """The text for people: as it is written, if that is known."""
+        return WrittenText(self.text, self.words) if self.written is None else self.written
 
     def to_json(self) -> dict[str, Any]:
         """The event for JSON."""
-        words = [
-            {"text": word.text, "start": word.start, "end": word.end}
-            | ({} if word.confidence is None else {"confidence": word.confidence})
-            for word in self.words
-        ]
-        return {
+        event = {
             "type": self.type,
             "segment": self.segment,
             "text": self.text,
             "start": self.start,
             "end": self.end,
-            "words": words,
+            "words": _words(self.words),
         }
+        if self.written is not None:
+            event["written"] = {"text": self.written.text, "words": _words(self.written.words)}
+        return event
+
+
+def _words(words: Sequence[Word]) -> list[dict[str, Any]]:
+    return [
+        {"text": word.text, "start": word.start, "end": word.end}
+        | ({} if word.confidence is None else {"confidence": word.confidence})
+        for word in words
+    ]
 
 
 LiveEvent = SpeechStarted | SpeechEnded | Partial | Final

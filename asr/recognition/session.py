@@ -12,9 +12,11 @@ import numpy.typing as npt
 from asr.audio.load import Samples, StreamResampler
 from asr.bundle import Bundle
 from asr.errors import ConfigError
+from asr.punctuation.text_writer import TextWriter
 from asr.recognition.carried_state import CarriedState
 from asr.recognition.endpointing import Endpointer
 from asr.recognition.live_events import Final, LiveEvent, Partial, SpeechEnded, SpeechStarted
+from asr.recognition.live_writing import LiveWriter
 from asr.recognition.partial_text import PartialText
 from asr.recognition.pipeline import check_samples
 from asr.recognition.segment_search import SegmentSearch
@@ -49,6 +51,8 @@ class Session:
     decoder : DecoderConfig, optional
         The bundle's own by default; a `Transcriber` has its own.
     live : LiveConfig, optional
+    writer : TextWriter, optional
+        Attaches to every final event its text as people write it.
 
     Raises
     ------
@@ -89,7 +93,9 @@ class Session:
         sample_rate: int | None = None,
         decoder: DecoderConfig | None = None,
         live: LiveConfig | None = None,
+        writer: TextWriter | None = None,
     ) -> None:
+        self._writer = None if writer is None else LiveWriter(writer)
         self._transcriber = bundle if isinstance(bundle, Transcriber) else shared_transcriber(bundle, decoder)
         self._live = live or LiveConfig()
         self._decoder = self._transcriber.stretch_decoder
@@ -248,7 +254,8 @@ class Session:
                 yield SpeechStarted(round(first * self._step_seconds, 3))
             times = round(begin * self._step_seconds, 3), round(min(cut * self._step_seconds, self.position), 3)
             yield SpeechEnded(words[-1].end)
-            yield Final(self._segment, text, *times, words)
+            final = Final(self._segment, text, *times, words)
+            yield final if self._writer is None else self._writer.write(final)
             self._segment += 1
         self._search, self._shown = search.after(cut), _Shown()
 

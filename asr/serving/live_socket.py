@@ -8,6 +8,7 @@ the last events follow before the connection closes. A stream that is refused, o
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -18,6 +19,8 @@ from starlette.websockets import WebSocket
 from asr.audio.load import Samples
 from asr.audio.raw_samples import decode_pcm
 from asr.errors import AudioError
+from asr.recognition.live_events import Final, LiveEvent
+from asr.recognition.live_writing import LiveWriter
 from asr.recognition.pool_session import StreamOptions
 from asr.serving.live_streams import ClientGoneError, LiveStream, decode_samples, live_stream
 from asr.serving.messages import Fields, read_object
@@ -68,6 +71,7 @@ class _Recogniser:
         self._default_rate = service.bundle.log_mel.settings.sample_rate
         self._socket, self._stream = socket, stream
         self._format = _FORMATS[0]
+        self._writer = None if service.text_writer is None else LiveWriter(service.text_writer)
 
     async def run(self, query: dict[str, Any]) -> None:
         """Send events until the client ends the stream, or has to be refused."""
@@ -109,12 +113,17 @@ class _Recogniser:
     async def _push(self, content: bytes) -> None:
         decode = decode_pcm if self._format == "s16le" else _decode_floats
         async for event in self._stream.push(decode_samples(decode, content)):
-            await self._socket.send(event.to_json())
+            await self._send(event)
 
     async def _finish(self) -> None:
         if self._stream.is_begun:
             for event in await self._stream.finish():
-                await self._socket.send(event.to_json())
+                await self._send(event)
+
+    async def _send(self, event: LiveEvent) -> None:
+        if isinstance(event, Final) and self._writer is not None:
+            event = await asyncio.to_thread(self._writer.write, event)
+        await self._socket.send(event.to_json())
 
 
 def _is_end(fields: Fields) -> bool:

@@ -109,7 +109,7 @@ async def _transcribe(
         transcript = await unless_stopped(
             service.stop, request, service.pool.transcribe(path, options, on_segment=on_segment)
         )
-        return await _written(transcript, service)
+        return await service.written(transcript)
     except AudioError as error:
         # Without the path, which is ours.
         message = f"The recording cannot be read: {error.reason}."
@@ -126,13 +126,6 @@ async def _transcribe(
     except WorkerEndedError as error:
         _log.error("a worker ended: %s", error)
         raise crashed() from None
-
-
-async def _written(transcript: Transcript, service: Service) -> Transcript:
-    """The transcript as people write it, if the server writes so."""
-    if service.text_writer is None:
-        return transcript
-    return (await asyncio.to_thread(service.text_writer.write, transcript)).to_read
 
 
 def _answer(transcript: Transcript, wanted: TranscriptionRequest, service: Service) -> Response:

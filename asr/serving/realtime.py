@@ -200,7 +200,6 @@ class _Client:
                     f"{_TRANSCRIPTION}.failed", item_id=item, content_index=0, error=error.to_json()["error"]
                 )
                 raise
-            await self._send_deltas()
             await self._send_completed(self._stream.seconds)
             return
         for event in await self._stream.finish():
@@ -237,12 +236,15 @@ class _Client:
                 if self._is_withdrawn:
                     await self._send_completed(0.0)
             case Final():
-                await self._send_deltas()
                 await self._send_completed(event.end - event.start)
 
-    async def _send_deltas(self) -> None:
-        """Send the final texts of the item, each for itself."""
+    async def _send_deltas(self, written: str) -> None:
+        """Send what was not sent of the item: as it is written if nothing was, else its words, each segment for itself.
+        Text that was sent stays, and settled words have neither capitals nor marks."""
         join = self._service.bundle.alphabet.join
+        if not self._sent and self._service.text_writer is not None:
+            await self._send_delta(written)
+            return
         for count in range(1, len(self._texts) + 1):
             await self._send_delta(join(self._texts[:count]))
 
@@ -253,8 +255,9 @@ class _Client:
             await self._send(f"{_TRANSCRIPTION}.delta", item_id=self._item, content_index=0, delta=delta)
 
     async def _send_completed(self, seconds: float) -> None:
-        text = self._service.bundle.alphabet.join(self._texts)
-        logprobs = {"logprobs": word_logprobs(text, self._words)} if LOGPROBS in self.session.include else {}
+        text, words = await self._service.written_words(self._service.bundle.alphabet.join(self._texts), self._words)
+        await self._send_deltas(text)
+        logprobs = {"logprobs": word_logprobs(text, words)} if LOGPROBS in self.session.include else {}
         await self._send(
             f"{_TRANSCRIPTION}.completed",
             item_id=self._item,

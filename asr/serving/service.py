@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from asr.serving.stopping import Stop
 from asr.settings.checks import shown
 from asr.settings.commands import ServeConfig
 from asr.settings.decoding import AutoConfig, BeamConfig, BeamSettings, DecoderConfig
+from asr.text.transcript import Transcript, Word
 
 _SHIPPED_LANGUAGE = "en"
 """that the bundles that ship write"""
@@ -65,7 +67,7 @@ class Service:
         self.aligner = Aligner(AlignerSettings(str(self.bundle.path.absolute()), limits))
 
         self.text_writer = make_text_writer(self.bundle.tagger(), self.settings.written)
-        """what writes the texts of recordings for people; None where they stay plain"""
+        """what writes texts for people; None where they stay plain"""
 
         self.created = int((self.bundle.path / "bundle.json").stat().st_mtime)
         """when the model was made, in seconds since 1970"""
@@ -86,6 +88,17 @@ class Service:
     def is_full(self) -> bool:
         """Whether the audio that waits would take longer than `limits.wait_seconds`."""
         return self.pool.load.wait_seconds > self.settings.limits.wait_seconds
+
+    async def written(self, transcript: Transcript) -> Transcript:
+        """A transcript as people write it, if the server writes so."""
+        if self.text_writer is None:
+            return transcript
+        return (await asyncio.to_thread(self.text_writer.write, transcript)).to_read
+
+    async def written_words(self, text: str, words: Sequence[Word]) -> tuple[str, Sequence[Word]]:
+        """The text of a turn, and its words, as people write them, if the server writes so."""
+        shown = await self.written(Transcript("", text, 0.0, 0.0, tuple(words), ()))
+        return shown.text, shown.words
 
     def refuse_if_stopping(self) -> None:
         """Refuse a new request where the server ends.

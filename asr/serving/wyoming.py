@@ -28,6 +28,7 @@ from asr.serving.service import Service
 from asr.serving.stopping import StoppingError, unless_begun
 from asr.serving.transcription_request import TranscriptionRequest, hotwords
 from asr.serving.web_sockets import idle
+from asr.text.transcript import Word
 
 _log = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class _Client:
         self._request = TranscriptionRequest()
         self._texts: list[str] = []
         """of this stream, so far"""
+        self._words: list[Word] = []
 
     async def run(self, *, is_full: bool) -> None:
         """Answer until the client is done."""
@@ -165,6 +167,7 @@ class _Client:
     async def _transcribe(self, samples_format: AudioFormat, first: bytes) -> None:
         """Recognise the samples of a stream, and send the text."""
         request, self._request, self._texts = self._request, TranscriptionRequest(), []
+        self._words = []
         async with live_stream(self._service, _PROTOCOL, ANYONE, self._writer.transport) as stream:
             decoder = self._service.decoder(hotwords(request, self._service))
             await stream.begin(StreamOptions(decoder=decoder, sample_rate=samples_format.rate))
@@ -177,7 +180,7 @@ class _Client:
                 await self._take(event)
             if not self._texts:
                 await self._send("transcript-start", {"language": self._service.language})
-            text = self._service.bundle.alphabet.join(self._texts)
+            text, _ = await self._service.written_words(self._service.bundle.alphabet.join(self._texts), self._words)
             await self._send("transcript", {"text": text, "language": self._service.language})
             await self._send("transcript-stop", {})
 
@@ -206,6 +209,7 @@ class _Client:
                 await self._send("transcript-start", {"language": self._service.language})
             before = join(self._texts)
             self._texts.append(event.text)
+            self._words += event.words
             await self._send("transcript-chunk", {"text": join(self._texts).removeprefix(before)})
 
     async def _next(self) -> tuple[str, Fields, bytes]:

@@ -263,6 +263,11 @@ class ListenConfig(Messages):
     """the microphone: its number, or a part of its name; null is the system's default"""
     devices: bool = False
     """list the microphones, and stop"""
+    written: WrittenForm = WrittenForm.full
+    """how text, vtt and srt are written: full (capitals, punctuation, numbers in digits), punctuated (numbers in words)
+    or plain (the words as they are recognised; jsonl has both). A model without punctuation writes plain words"""
+    punctuation: str | None = None
+    """a model of `asr train-text` that is used instead of the bundle's"""
     engine: EngineKind = EngineKind.onnx
     """onnx (weights of 7 bits), onnx_float32 (two to three times slower) or keras (the slowest)"""
     workers: int = field(default=0, metadata=at_least(0, at_most=1024))
@@ -319,8 +324,8 @@ class ServeConfig(Messages):
     decoder: DecoderConfig = field(default_factory=AutoConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
     written: WrittenForm = WrittenForm.punctuated
-    """how answers for recordings are written: punctuated (capitals and punctuation), full (numbers in digits, too) or
-    plain (the words as they are recognised). A model without punctuation writes plain words, and so do live streams"""
+    """how answers are written: punctuated (capitals and punctuation), full (numbers in digits, too) or plain (the words
+    as they are recognised). A model without punctuation writes plain words; so does the protocol of Vosk"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -378,7 +383,7 @@ class EvaluateConfig(RecognitionJob):
     english: bool = False
     """also normalise contractions, numbers, fillers and British spellings, as OpenAI's Whisper is scored"""
     numbers: str | None = None
-    """language in which numbers are read, on both sides: en (or da, de, es, fr, it, nl, pt); texts in figures then score
+    """language in which numbers are read, on both sides: en, da, de, es, fr, it, nl or pt; texts in figures then score
     exactly as the words that `asr transcribe` wrote them from. null leaves figures as they are"""
     scoring_rules: str | None = None
     """file of `regular expression => replacement`, one per line, applied to references and hypotheses"""
@@ -463,6 +468,9 @@ class TrainTextConfig(Messages):
     pauses: list[str] = field(default_factory=list)
     """json files that `asr align` wrote for texts with punctuation: pauses in training are drawn from theirs; without
     any, from those of English audiobooks"""
+    confusions: str | None = None
+    """confusions.csv of `asr evaluate ... output_dir=FOLDER`: errors in training are drawn from the errors of this
+    recogniser; null, and for words without errors there, takes words that are spelled alike"""
     network: TaggerConfig = field(default_factory=TaggerConfig)
     batches: TextBatchConfig = field(default_factory=TextBatchConfig)
     training: TaggerTrainingConfig = field(default_factory=TaggerTrainingConfig)

@@ -27,6 +27,7 @@ POLICIES = {
     "english": ScoringPolicy(NormalizerConfig(), english=True, numbers="en"),
 }
 SPELLINGS = Spellings({"mcdonald": "McDonald"}, frozenset({"b"}), frozenset({"mr", "no"}))
+GROWING, MARKED = "past ninety point fifty thousandth", "at nine p m he'd been"
 WORDS = [*NEAR_NUMBERS, "mr", "mcdonald", "i'm", "he'd", "been", "it's", "got", "colour", "um", "na\u00efve"]
 
 
@@ -51,8 +52,8 @@ TAGGED = st.lists(
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 @given(TAGGED)
-@example([(word, (0, 0, 0)) for word in "past ninety point fifty thousandth".split()])
-@example([(word, (FULL_STOP, 1, SENTENCE)) for word in "at nine p m he'd been".split()])
+@example([(word, (0, 0, 0)) for word in GROWING.split()])
+@example([(word, (FULL_STOP, 1, SENTENCE)) for word in MARKED.split()])
 def test_a_written_text_is_normalised_to_what_its_words_are_normalised_to(policy, tagged):
     words = [word for word, _ in tagged]
     assert policy(as_text(words, tags_of([tags for _, tags in tagged]))) == policy(" ".join(words))
@@ -61,7 +62,7 @@ def test_a_written_text_is_normalised_to_what_its_words_are_normalised_to(policy
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_so_are_all_cases_in_one_text(policy):
     spoken = [case[0].split() for case in (*SPOKEN, *HELD_OUT)]
-    for words in (*spoken, sum(spoken, [])):
+    for words in (*spoken, [word for case in spoken for word in case]):
         ends = [(FULL_STOP, 1, SENTENCE) if place % 7 == 0 else (0, 0, NO_BREAK) for place in range(len(words))]
         assert policy(as_text(words, tags_of(ends))) == policy(" ".join(words))
 
@@ -76,13 +77,17 @@ def test_so_are_those_of_other_languages(language, spoken, written):
     ("text", "words"),
     [
         ("At 9:05 p.m., on May 4, 1984: 5%!", "at nine oh five p m on may fourth nineteen eighty four five percent"),
-        ("$1,001.01; \u00a35; $2.5 million", "one thousand and one dollars and one cent five pounds two point five million dollars"),
-        ("a $10 bill", "a ten dollar bill"),
+        ("$1,001.01; \u00a35", "one thousand and one dollars and one cent five pounds"),
+        ("a $10 bill; $2.5 million", "a ten dollar bill two point five million dollars"),
         ("in 2006, 2,006 people", "in two thousand and six two thousand and six people"),
-        ("in 1066 B.C., in 1900, the 1980s and the 80s", "in ten sixty six b c in nineteen hundred the nineteen eighties and the eighties"),
-        ("555-1234 or 1-800-555-0199", "five five five one two three four or one eight oh oh five five five oh one nine nine"),
-        ("the 21st, the 1,023rd, a 20-minute walk", "the twenty first the one thousand and twenty third a twenty minute walk"),
-        ("24/7, 0.5, 3.2.1, 221B, 007", "twenty four seven zero point five three point two point one two hundred and twenty one b zero zero seven"),
+        ("in 1066 B.C., in 1900", "in ten sixty six b c in nineteen hundred"),
+        ("the 1980s and the 80s", "the nineteen eighties and the eighties"),
+        ("555-1234", "five five five one two three four"),
+        ("1-800-555-0199", "one eight oh oh five five five oh one nine nine"),
+        ("the 21st, the 1,023rd", "the twenty first the one thousand and twenty third"),
+        ("a 20-minute walk, 24/7", "a twenty minute walk twenty four seven"),
+        ("0.5, 3.2.1", "zero point five three point two point one"),
+        ("221B, 007", "two hundred and twenty one b zero zero seven"),
         ("they march 10 miles", "they march ten miles"),
         ("\"Twenty-five,\" he said (well-known).", "twenty five he said well known"),
     ],

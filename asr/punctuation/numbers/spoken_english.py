@@ -55,7 +55,7 @@ def say_english(tokens: Sequence[str], plain: Spelling) -> list[str]:
     Examples
     --------
     >>> " ".join(say_english("At 9:30 p.m. on May 4, 1984 it cost $2.50!".split(), str.split))
-    'At nine thirty p m on may fourth nineteen eighty four it cost two dollars and fifty cents'
+    'At nine thirty p m on May fourth nineteen eighty four it cost two dollars and fifty cents'
     """
     words: list[str] = []
     bare = [_EDGES.sub("", token.lower()) for token in tokens]

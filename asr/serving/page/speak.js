@@ -23,7 +23,7 @@ class LiveStream {
       this.#socket.onmessage = ({ data }) => {
         const event = JSON.parse(data);
         if (event.type === "partial") onPartial(event);
-        else if (event.type === "final") onFinal(shifted(event, offset));
+        else if (event.type === "final") onFinal(shifted({ ...event, ...event.written }, offset));
         else if (event.type === "error") problem = event.error.message;
       };
       this.#socket.onopen = () => {
