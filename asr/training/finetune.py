@@ -101,6 +101,19 @@ def kept_decoder(bundle: Bundle | None, alphabet: Alphabet, phones: PhoneSet | N
     return None if bundle.decoder.pronunciations is not None and bundle.phones != phones else bundle.decoder
 
 
+def kept_tagger(bundle: Bundle | None, alphabet: Alphabet) -> bytes | None:
+    """The model of punctuation that a model which began from a bundle takes over from it; None if it has none.
+
+    Parameters
+    ----------
+    bundle : Bundle or None
+        None for a model that began from random weights.
+    alphabet
+        Of the new model: one with other symbols writes another language.
+    """
+    return bundle.tagger_content() if bundle is not None and bundle.alphabet == alphabet else None
+
+
 def initial_weights(
     bundle: Bundle, fresh: Mapping[str, npt.NDArray[np.float32]], alphabet: Alphabet, phones: PhoneSet | None = None
 ) -> tuple[dict[str, npt.NDArray[np.float32]], str]:

@@ -23,7 +23,7 @@ from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.engine import Engine
 from asr.training.epoch_record import EpochRecord, best_epochs
 from asr.training.examples import Examples, Prepared
-from asr.training.finetune import kept_decoder
+from asr.training.finetune import kept_decoder, kept_tagger
 from asr.training.preflight import Corpus
 from asr.training.provenance import git_state
 from asr.training.run_folder import CHECKPOINTS, EPOCHS, NON_FINITE, epoch_file
@@ -133,7 +133,7 @@ class Saver:
             The epochs whose weights these are the mean of, if they are.
         """
         corpus, settings, init = self._corpus, self._settings, self._init
-        # A model that is fine-tuned or taught keeps the decoder and language model of the bundle that it learnt from.
+        # A model that is fine-tuned or taught keeps decoder, language model and punctuation of what it learnt from.
         source = init or self._teacher
         decoder = kept_decoder(source, corpus.alphabet, corpus.phones)
         provenance: dict[str, Any] = {
@@ -168,6 +168,7 @@ class Saver:
             model=settings.model,
             decoder=decoder,
             priors=source.priors if source and source.alphabet == corpus.alphabet and source.decoder == decoder else (),
+            tagger=kept_tagger(source, corpus.alphabet),
             provenance=provenance,
             error_rates={", ".join(self._valid_names): rates},
             overwrite=True,  # within the folder of the run, where a damaged bundle may be

@@ -27,6 +27,7 @@ from asr.punctuation.written_tags import (
     tag_paragraphs,
 )
 from asr.settings.tagger import TaggerConfig, TextBatchConfig
+from asr.training.recogniser_errors import Confusions, RecogniserErrors, delete_words
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
@@ -170,6 +171,8 @@ class TextFeed:
         How often each class of pause is behind a word: without a mark, with a comma, with another mark, at the end of
         a sentence, at the end of a paragraph.
     seed : int
+    errors : Confusions, optional
+        Of a recogniser: errors are drawn from these, and for words that have none there from a plain model.
     """
 
     def __init__(
@@ -180,10 +183,17 @@ class TextFeed:
         *,
         pause_shares: npt.NDArray[np.float64],
         seed: int,
+        errors: Confusions | None = None,
     ) -> None:
         self._corpus, self._settings, self._seed = corpus, settings, seed
-        self._features = features.of_words(corpus.types)
         self._confusions = confusions(corpus.types) if settings.noise else None
+        self._errors: RecogniserErrors | None = None
+        types = corpus.types
+        if errors is not None and self._confusions is not None:
+            types = [*types, *sorted(errors.words.difference(types))]
+            frequencies = np.bincount(corpus.words, minlength=len(types))
+            self._errors = RecogniserErrors(errors, types, frequencies, self._confusions)
+        self._features = features.of_words(types)
         self._pauses = np.cumsum(pause_shares, axis=1)
         self._pauses[:, -1] = 1.0
 
@@ -231,6 +241,7 @@ class TextFeed:
             tags = np.stack([self._corpus.marks[part], self._corpus.cases[part], self._corpus.breaks[part]], axis=1)
             if not clean and settings.noise and rng.random() < 0.5:
                 some, tags = self._with_errors(some, tags, rng.uniform(0, settings.noise), rng)
+                some, tags = some[:width], tags[:width]
             counts[row] = len(some)
             words[row, : len(some)], targets[row, : len(some)] = some, tags
         targets[..., 1] = np.where(targets[..., 1] == UNKNOWN_CASE, IGNORED, targets[..., 1])
@@ -251,21 +262,14 @@ class TextFeed:
     def _with_errors(
         self, words: Ints, tags: npt.NDArray[np.uint8], rate: float, rng: np.random.Generator
     ) -> tuple[Ints, npt.NDArray[np.uint8]]:
-        """Substitutions and deletions, three to one; the tags behind a deleted word go to the one before it."""
+        """Counted errors; without any, substitutions and deletions, three to one."""
+        if self._errors is not None:
+            return self._errors.apply(words, tags, rate, rng)
         assert self._confusions is not None
         drawn = rng.random(len(words))
         substituted = drawn < 0.75 * rate
         words = np.where(substituted, self._confusions[words, rng.integers(0, _NEIGHBOURS, len(words))], words)
-        deleted = (drawn >= 0.75 * rate) & (drawn < rate)
-        deleted[0] = False
-        if deleted.any():
-            tags = tags.copy()
-            for place in np.flatnonzero(deleted)[::-1]:
-                for column, none in ((0, NO_MARK), (2, NO_BREAK)):
-                    if tags[place, column] != none:
-                        tags[place - 1, column] = tags[place, column]
-            words, tags = words[~deleted], tags[~deleted]
-        return words, tags
+        return delete_words(words, tags, (drawn >= 0.75 * rate) & (drawn < rate))
 
 
 def pause_kinds(marks: npt.NDArray[np.integer], breaks: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

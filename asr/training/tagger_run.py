@@ -41,6 +41,7 @@ from asr.settings.yaml_text import from_yaml, to_yaml
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.curves import draw_tagger_curves
 from asr.training.epoch_record import EpochRecord
+from asr.training.recogniser_errors import Confusions, read_confusions
 from asr.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
@@ -112,6 +113,8 @@ class TaggerTraining:
     network, batches, training : settings
     pause_shares : float array
         As `TextFeed` takes them.
+    errors : Confusions, optional
+        As `TextFeed` takes them.
     """
 
     def __init__(
@@ -125,9 +128,10 @@ class TaggerTraining:
         batches: TextBatchConfig,
         training: TaggerTrainingConfig,
         pause_shares: npt.NDArray[np.float64],
+        errors: Confusions | None = None,
     ) -> None:
         self.run_dir, self._training, self._batches = run_dir, training, batches
-        self._feed = TextFeed(corpus, features, batches, pause_shares=pause_shares, seed=training.seed)
+        self._feed = TextFeed(corpus, features, batches, pause_shares=pause_shares, seed=training.seed, errors=errors)
         self._valid = valid
         self._valid_feed = TextFeed(
             valid, features, TextBatchConfig(noise=0.0), pause_shares=pause_shares, seed=training.seed
@@ -356,6 +360,7 @@ def train_tagger(
     """
     run_dir = typed_path(settings.run_dir or "")
     _check_folder(run_dir, settings)
+    errors = read_confusions(settings.confusions) if settings.confusions else None
     with locked(run_dir), disk_errors_explained(run_dir):
         parts = read_parts(texts, settings.batches.held_out)
         spellings = Spellings.count(parts[TRAIN])
@@ -374,6 +379,7 @@ def train_tagger(
             batches=settings.batches,
             training=settings.training,
             pause_shares=shares,
+            errors=errors,
         )
         training.run(stop, on_step=on_step)
         if not training.finished:

@@ -143,11 +143,12 @@ def test_a_training_starts_from_a_bundle_and_logs_it(tiny_bundle, tmp_path):
     assert now["symbols/kernel"].shape[1] == made.alphabet.size
 
 
-def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_path):
+def test_the_decoder_and_punctuation_go_along_unless_the_alphabet_changes(tiny_bundle, tmp_path):
     save_ngram(tmp_path / "pets.lm", train_model(SENTENCES))
     source = load_bundle(tiny_bundle)
     decoder = BeamConfig(lm=str(tmp_path / "pets.lm"), beam_width=4, prior_weight=0.3)
-    copy_bundle(source, tmp_path / "with-lm", decoder=decoder, priors=[1 / source.alphabet.size] * source.alphabet.size)
+    priors, tagger = [1 / source.alphabet.size] * source.alphabet.size, load_bundle("en").tagger_content()
+    copy_bundle(source, tmp_path / "with-lm", decoder=decoder, priors=priors, tagger=tagger)
     manifests = smoke_manifests(tmp_path, train=3, valid=2)
     data = DataConfig(train=[str(manifests["train"])], valid=[str(manifests["valid"])])
     settings = TrainConfig(data=data, training=TrainingConfig(epochs=1), init=str(tmp_path / "with-lm"))
@@ -157,7 +158,8 @@ def test_the_decoder_goes_along_unless_the_alphabet_changes(tiny_bundle, tmp_pat
     same, other = (load_bundle(tmp_path / folder / "last") for folder in ("same", "other"))
     assert same.decoder == replace(decoder, lm=str(tmp_path / "same" / "last" / "language.lm"))
     assert same.priors == load_bundle(tmp_path / "with-lm").priors
-    assert (other.decoder, other.priors) == (None, ())
+    assert same.tagger_content() == tagger
+    assert (other.decoder, other.priors, other.tagger()) == (None, (), None)
     # The report decodes as the bundle will be used, and so does the validation by which the epoch is chosen.
     beam = "beam of 4, language model language.lm"
     for folder, label, used in (("same", beam, decoder), ("other", "greedy", GreedyConfig())):
