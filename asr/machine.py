@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -28,6 +29,30 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         return os.cpu_count() or 1
+
+
+# Of glibc's malloc.h: parameters of mallopt, and what they are set to. Its own limits rise with what a program frees,
+# and every thread has a heap of its own, which keeps the largest size that it ever had.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_HEAP_LIMITS = {_M_ARENA_MAX: 1, _M_TRIM_THRESHOLD: 128 << 10, _M_MMAP_THRESHOLD: 256 << 10}
+
+
+def return_freed_memory() -> bool:
+    """Have the C library return freed memory to the system soon, for processes that run for weeks with many threads.
+
+    Call it before the threads start. Programs that free and allocate large blocks all the time get slower.
+
+    Returns
+    -------
+    bool
+        Whether that is possible here: it is where the C library is glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    accepted = [mallopt(parameter, value) for parameter, value in _HEAP_LIMITS.items()]
+    return all(one == 1 for one in accepted)
 
 
 @dataclass(frozen=True, slots=True)

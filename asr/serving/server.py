@@ -19,6 +19,7 @@ from asr.audio.readers import Limits
 from asr.bundle import Bundle
 from asr.errors import ConfigError
 from asr.files import typed_path
+from asr.machine import return_freed_memory
 from asr.recognition.pool import Pool
 from asr.serving import wyoming
 from asr.serving.app import make_app
@@ -63,6 +64,7 @@ def serve(bundle: Bundle, settings: ServeConfig, *, announce: Callable[[str], ob
         keys = Keys.read(typed_path(settings.keys_file), most_requests=settings.limits.requests_per_key)
     check_access(settings.host, keys)
     _allow_files(settings.limits.connections)
+    return_freed_memory()
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen(settings.host, settings.port)))
         wyoming_listener = None
