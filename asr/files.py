@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from asr.errors import OutputError
+from asr.errors import ConfigError, OutputError
 
 _LONGEST_NAME = 255
 """longest file name of common file systems, in bytes"""
@@ -32,6 +32,10 @@ _STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 _LEFTOVER = re.compile(r"\.asr-(?P<key>[0-9a-f]{8})-[0-9a-f]{8}\.(?:part|old)")
 _OLD_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{1,8}\.(?:part|old)", re.DOTALL)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+_URL = re.compile(r"(?P<kind>[a-z][a-z0-9+.-]*)://.*", re.DOTALL)
+# A page on the web is no place for outputs, has no folders, and may be anything.
+_WEB = frozenset({"http", "https", "ftp", "rtsp", "rtmp", "ws", "wss"})
 
 Foreign = Callable[[Path], str | None]
 """Describes an entry of a folder that this program did not write; None if the folder may be removed."""
@@ -507,12 +511,28 @@ def _reason(error: OSError) -> str:
     return f"cannot be written ({error.strerror or error})"
 
 
+def is_url(name: str) -> bool:
+    """Whether a name is the URL of a remote place that `asr.remote` reads; web addresses are not."""
+    match = _URL.fullmatch(name)
+    return match is not None and match["kind"] not in _WEB
+
+
 def typed_path(name: str | Path) -> Path:
     """A path as typed in a setting: `~` and `~/...` mean the home folder, any other name is literal.
 
     A shell does not expand `output_dir=~/texts`. `~name` is literal, since it may be the name of a file.
+
+    Raises
+    ------
+    ConfigError
+        If it is a URL: what takes one, too, asks `is_url` first.
     """
     text = os.fspath(name)
+    if is_url(text):
+        raise ConfigError(
+            f"{text}: a file or folder of this machine is wanted here, not a URL: copy what is there first (`asr pull "
+            f"URL FOLDER` copies a bundle), or write into a folder and copy that"
+        )
     return Path(os.path.expanduser(text) if text == "~" or text.startswith("~/") else text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import posixpath
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -14,11 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from asr.errors import AudioError, ConfigError, OutputError
+from asr.files import is_url as is_url
 from asr.packages import require_packages
 
-_URL = re.compile(r"(?P<kind>[a-z][a-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
-# A page on the web is no place for outputs, has no folders, and may be anything.
-_WEB = frozenset({"http", "https", "ftp", "rtsp", "rtmp", "ws", "wss"})
 # Where a file appears when all of it has arrived. Elsewhere it is written beside and renamed.
 _ATOMIC = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss"})
 
@@ -37,12 +35,6 @@ class RemoteFile:
     def name(self) -> str:
         """The last part of its URL."""
         return PurePosixPath(self.url).name
-
-
-def is_url(name: str) -> bool:
-    """Whether a name is the URL of a remote place that this module reads; web addresses are not."""
-    match = _URL.fullmatch(name)
-    return match is not None and match["kind"] not in _WEB
 
 
 def list_files(url: str) -> list[RemoteFile]:
@@ -153,6 +145,12 @@ def write_file(url: str, content: bytes) -> None:
             raise
     except Exception as error:
         raise OutputError(url, f"cannot be written ({_reason(error)})") from error
+
+
+def joined(folder: str, name: str) -> str:
+    """The URL of a file whose name is relative to a folder."""
+    kind, _, path = folder.partition("://")
+    return f"{kind}://{posixpath.normpath(f'{path}/{name}')}"
 
 
 def list_names(url: str) -> dict[str, int]:

@@ -23,7 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "machine": set(),
     "packages": {"errors"},
     "processes": set(),
-    "remote": {"errors", "packages"},
+    "remote": {"errors", "files", "packages"},
     "slices": set(),
     "tensors": set(),
     "settings": {"errors"},

@@ -102,10 +102,13 @@ def bucket() -> Iterator[dict[str, str]]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     code = f"""
+import json
 import fsspec
 store = fsspec.filesystem("s3")
 store.mkdir("speech")
 store.put({[str(path) for path in sorted(SAMPLES.glob("*.opus"))[:2]]!r}, "speech/in/deep/")
+rows = [{{"audio_filepath": "in/" + path.partition("/in/")[2], "text": "a word"}} for path in store.find("speech/in")]
+store.pipe_file("speech/test.jsonl", "".join(json.dumps(row) + "\\n" for row in rows).encode())
 """
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | environment)
     yield environment
@@ -141,3 +144,31 @@ for path in sorted(store.find("speech/texts")):
     refused = run(*places, "channel=1")
     assert refused.returncode == 2
     assert "of another bundle or with other settings" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["evaluate"], ["doctor"], ["align", "format=jsonl"]])
+def test_a_manifest_in_an_object_store_is_used_where_it_is(bucket, command):
+    settings = ["workers=1", *(["bundle=tiny"] if command[0] != "doctor" else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", "asr", *command, "s3://speech/test.jsonl", *settings],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | bucket,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    refused = subprocess.run(
+        [sys.executable, "-m", "asr", command[0], "s3://speech/test.jsonl", "output_dir=s3://speech/report"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | bucket,
+    )
+    assert refused.returncode == 2
+    assert "s3:" not in os.listdir(REPOSITORY)
+    assert "Traceback" not in refused.stderr
+    assert "not a URL: copy" in refused.stderr

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from asr.audio.readers import Limits, Readers
@@ -18,7 +19,8 @@ from asr.cli.command import load_engine, settings_or_answer
 from asr.cli.inputs import Recording, is_pipe, keep_stream
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import AlignmentError, AsrError, AudioError, ConfigError, OutputError, printable
-from asr.files import output_error, typed_path
+from asr.files import is_url, output_error, typed_path
+from asr.remote import RemoteFile, read_file
 from asr.settings.commands import AlignConfig
 from asr.settings.transcripts import TranscriptFormat
 
@@ -41,6 +43,7 @@ EXAMPLES = """\
   asr align chapter.mp3 chapter.txt format=srt > chapter.srt
   asr align chapter.mp3 chapter.txt cut_dir=utterances min_score=0.3
   asr align books.jsonl cut_dir=utterances cluster=auto
+  asr align s3://bucket/chapter.mp3 s3://bucket/chapter.txt format=srt
   asr align train.jsonl format=jsonl > scores.jsonl
 """
 
@@ -61,7 +64,9 @@ class _Task:
     @property
     def path(self) -> str:
         """The recording's name in outputs."""
-        return str(self.recording.path) if self.recording.segment else self.recording.shown
+        if self.recording.segment is None:
+            return self.recording.shown
+        return str(self.recording.path) if self.recording.remote is None else self.recording.remote.url
 
     @property
     def offset(self) -> float | None:
@@ -96,22 +101,37 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig)
 def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]:
     """The alignments to make, and the faulty lines of manifests."""
     if all(Path(name).suffix.lower() in MANIFEST_SUFFIXES for name in files):
-        readings = [read_manifest(name) for name in files]
+        readings = [read_manifest(name, remote=True) for name in files]
         tasks = [_Task(Recording.of(one), one.text or "") for reading in readings for one in reading.utterances]
         return tasks, [problem for reading in readings for problem in reading.problems]
     if len(files) != 2:
         raise ConfigError("name a recording and its text, or manifests; `asr align --help` shows examples")
     audio, text = files
     try:
-        content = sys.stdin.buffer.read() if text == "-" else Path(text).read_bytes()
+        content = _content(text)
         words = content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{text}: the text cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{text}: not a text in UTF-8 (name the recording first, then its text)") from error
+    if is_url(audio) and not os.path.lexists(audio):
+        name = Path(PurePosixPath(audio).name)
+        return [_Task(Recording(name, audio, name, remote=RemoteFile(audio, 0, 0)), words)], []
     is_stream = is_pipe(Path(audio))
     recording = keep_stream(audio, scratch) if is_stream else Recording(Path(audio), audio, Path(Path(audio).name))
     return [_Task(recording, words)], []
+
+
+def _content(name: str) -> bytes:
+    """The content of a text: of a file, a URL or standard input."""
+    if name == "-":
+        return sys.stdin.buffer.read()
+    if not is_url(name) or os.path.lexists(name):
+        return Path(name).read_bytes()
+    try:
+        return read_file(name)
+    except AudioError as error:
+        raise ConfigError(f"{name}: the text cannot be read ({error.reason})") from error
 
 
 def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
@@ -120,7 +140,7 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
     from asr.writers.table import write
 
     total, journal = len(tasks), Journal(overwrite=settings.overwrite)
-    if settings.cluster is not None:
+    if settings.cluster is not None or any(task.recording.remote for task in tasks):
         return _exit_code(_distribute(tasks, settings, journal), total)
     pairs = _without_obstacles(tasks, settings, journal)
     tasks = [task for task, _ in pairs]

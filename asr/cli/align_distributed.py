@@ -119,14 +119,17 @@ def _item(task: AlignTask, fingerprint: str) -> AlignmentItem:
     digest = hashlib.blake2b(f"{fingerprint}\n{task.text}".encode("utf-8", "surrogatepass"), digest_size=16)
     segment = recording.segment
     return AlignmentItem(
-        WorkRecording.of(recording.audio, recording.shown),
+        WorkRecording.remote(recording.remote.url, recording.shown, segment)
+        if recording.remote
+        else WorkRecording.of(recording.audio, recording.shown),
         task.text,
         task.path,
         recording.id,
         segment.offset if segment else None,
         None if task.output is None else Path(os.path.abspath(task.output)),
         None if task.cut_folder is None else Path(os.path.abspath(task.cut_folder)),
-        Source.of(recording.path, digest.hexdigest(), segment.span if segment else ""),
+        # A remote recording is aligned again: whether it has changed is not known.
+        None if recording.remote else Source.of(recording.path, digest.hexdigest(), segment.span if segment else ""),
     )
 
 
@@ -144,7 +147,7 @@ def _start(tasks: Sequence[AlignTask], settings: AlignConfig, cutting: CutSettin
         "asr.cluster.align_work:make_alignment",
         AlignmentJob(recognizer, settings.format, cutting, settings.overwrite),
         recognizer,
-        shared=common_folders([one.recording.path for one in tasks]),
+        shared=common_folders([one.recording.path for one in tasks if one.recording.remote is None]),
         contents=contents,
     )
 

@@ -15,7 +15,9 @@ from asr.machine import available_cores
 
 if TYPE_CHECKING:
     from asr.cluster.dispatch import Done, Item, Workers
+    from asr.cluster.work_recording import WorkRecording
     from asr.cluster.worker_start import WorkerStart
+    from asr.corpus.manifest import Utterance
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +99,16 @@ def common_folders(paths: Sequence[Path]) -> list[Path]:
         return []
     common = os.path.commonpath(folders)
     return [Path(folders[0] if common == os.sep else common)]
+
+
+def work_of(utterance: Utterance) -> WorkRecording:
+    """The recording of an utterance, for a worker."""
+    from asr.audio.segment import split_source
+    from asr.cluster.work_recording import WorkRecording
+
+    if utterance.url is None:
+        return WorkRecording.of(utterance.audio, str(utterance.audio_path))
+    return WorkRecording.remote(utterance.url, utterance.url, split_source(utterance.audio)[1])
 
 
 def size_of(path: Path) -> int:

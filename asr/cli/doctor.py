@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer, with_init
 from asr.errors import ConfigError, ManifestError, OutputError
-from asr.files import OutputJournal, output_error, typed_path
+from asr.files import OutputJournal, is_url, output_error, typed_path
 from asr.packages import require_packages
 from asr.settings.commands import DoctorConfig
 from asr.settings.features import Normalization
@@ -40,6 +40,7 @@ EXAMPLES = """\
   asr doctor train.jsonl output_dir=checkup
   asr doctor data.train=train.jsonl data.valid=valid.jsonl model=small
   asr doctor train.jsonl cluster=auto
+  asr doctor s3://bucket/corpus/train.jsonl output_dir=checkup
   asr doctor train.jsonl augment=robust --show-augmented examples
 """
 _SHOW = "--show-augmented"
@@ -100,7 +101,8 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
     from asr.doctor.examination import examine
     from asr.doctor.findings_report import format_table, write_report
 
-    elsewhere = partial(_measure, settings) if settings.cluster is not None else None
+    is_elsewhere = settings.cluster is not None or any(map(is_url, manifests))
+    elsewhere = partial(_measure, settings) if is_elsewhere else None
     diagnosis = examine(settings, parts=manifests, workers=settings.workers, measure=elsewhere)
     _refuse_what_is_no_manifest(diagnosis)
     print(format_table(diagnosis))
@@ -123,14 +125,13 @@ def _examine(manifests: Sequence[str], settings: DoctorConfig) -> int:
 
 def _measure(settings: DoctorConfig, utterances: Sequence[Utterance]) -> Iterator[Sound | AudioError]:
     """The measures of recordings, by processes here or on other machines."""
-    from asr.cli.distributed import common_folders, in_order, reason_of, run_items, size_of
+    from asr.cli.distributed import common_folders, in_order, reason_of, run_items, size_of, work_of
     from asr.cluster.dispatch import Item
-    from asr.cluster.work_recording import WorkRecording
     from asr.cluster.worker_start import WorkerStart
     from asr.errors import AudioError
 
-    paths = [one.audio_path for one in utterances]
-    items = [Item(WorkRecording.of(one.audio, str(one.audio_path)), size_of(one.audio_path)) for one in utterances]
+    paths = [one.audio_path for one in utterances if one.url is None]
+    items = [Item(work_of(one), size_of(one.audio_path)) for one in utterances]
     start = WorkerStart("asr.cluster.measure_work:make_measuring", None, tuple(common_folders(paths)))
     found = run_items(
         items,
@@ -139,10 +140,10 @@ def _measure(settings: DoctorConfig, utterances: Sequence[Utterance]) -> Iterato
         workers=settings.workers,
         seconds=lambda sound: float(sound.seconds),
     )
-    for path, done in zip(paths, in_order(found, len(items)), strict=True):
+    for one, done in zip(utterances, in_order(found, len(items)), strict=True):
         is_measured = not isinstance(done.result, Exception)
         is_plain = is_measured or isinstance(done.result, AudioError)
-        yield done.result if is_plain else AudioError(path, reason_of(done.result, done.node))
+        yield done.result if is_plain else AudioError(one.url or one.audio_path, reason_of(done.result, done.node))
 
 
 def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:

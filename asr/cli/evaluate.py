@@ -44,6 +44,7 @@ EXAMPLES = """\
   asr evaluate test.jsonl bundle=runs/mine/best against=[greedy] output_dir=report
   asr evaluate test.jsonl hypotheses=other_system.ctm against=[third.jsonl] english=true
   asr evaluate test.jsonl cluster=auto output_dir=report
+  asr evaluate s3://bucket/corpus/test.jsonl output_dir=report
   asr evaluate references.txt hypotheses=hypotheses.txt
   asr evaluate references.stm hypotheses=words.ctm
   asr evaluate test.jsonl bundle=runs/new/best baseline=report/report.json max_regression=0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from asr.cli.distributed import common_folders, in_order, reason_of, run_items, size_of
+from asr.cli.distributed import common_folders, in_order, reason_of, run_items, size_of, work_of
 from asr.errors import AudioError
 from asr.settings.commands import EvaluateConfig
 
@@ -22,10 +22,10 @@ def recognize_elsewhere(settings: EvaluateConfig) -> Elsewhere:
     ) -> Iterator[UtteranceResult | AudioError]:
         from asr.cluster.dispatch import Item
         from asr.cluster.evaluate_work import EvaluationJob
-        from asr.cluster.work_recording import Recognizer, WorkRecording, recognizer_start
+        from asr.cluster.work_recording import Recognizer, recognizer_start
 
-        paths = [one.audio_path for one in utterances]
-        items = [Item(WorkRecording.of(one.audio, str(one.audio_path)), size_of(one.audio_path)) for one in utterances]
+        paths = [one.audio_path for one in utterances if one.url is None]
+        items = [Item(work_of(one), size_of(one.audio_path)) for one in utterances]
         recognizers = tuple(Recognizer.of(one.bundle, one.decoder, settings, name=one.bundle_name) for one in group)
         start = recognizer_start(
             "asr.cluster.evaluate_work:make_recognition",
@@ -40,9 +40,9 @@ def recognize_elsewhere(settings: EvaluateConfig) -> Elsewhere:
             workers=settings.workers,
             seconds=lambda result: float(result.seconds),
         )
-        for path, done in zip(paths, in_order(found, len(items)), strict=True):
+        for one, done in zip(utterances, in_order(found, len(items)), strict=True):
             if isinstance(done.result, Exception) and not isinstance(done.result, AudioError):
-                yield AudioError(path, reason_of(done.result, done.node))
+                yield AudioError(one.url or one.audio_path, reason_of(done.result, done.node))
             else:
                 yield done.result
 

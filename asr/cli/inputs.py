@@ -43,6 +43,10 @@ class Recording:
         """The recording of a manifest's line."""
         path, audio = utterance.audio_path, utterance.audio
         segment = audio if isinstance(audio, AudioSegment) else None
+        if utterance.url is not None:
+            remote = RemoteFile(utterance.url, 0, 0)  # asking for the size of each would take longer than its use saves
+            name = inside(utterance.id + path.suffix)
+            return cls(Path(path.name), utterance.shown, name, utterance.id, segment, remote=remote)
         return cls(path, str(audio), inside(utterance.id + path.suffix), utterance.id, segment)
 
     @property

@@ -224,7 +224,7 @@ def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
     with tqdm(total=_count_bytes(files), desc="reading", unit="B", unit_scale=True, disable=None, leave=False) as bar:
         for name in files:
             if Path(name).suffix.lower() in MANIFEST_SUFFIXES:
-                reading = read_manifest(Path(name))
+                reading = read_manifest(name)
                 if reading.problems:
                     raise ManifestError(reading.problems)
                 yield from (normalize_text(one.text or "", settings.normalizer) for one in reading.utterances)

@@ -68,7 +68,7 @@ def run_planned(
 
     for one in candidates:
         warn_of_unused_model(one.bundle, one.decoder)
-    if settings.cluster is not None:
+    if settings.cluster is not None or any(one.url for one in utterances):
         from asr.cli.evaluate_distributed import recognize_elsewhere
 
         options["elsewhere"] = recognize_elsewhere(settings)

@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
             if getattr(settings.decoder, name, None) not in (None, [], FROM_BUNDLE):
                 raise ConfigError(f"a bundle does not store decoder.{name}: leave it out, or leave output out")
     _check_outputs(settings)
-    reading = read_manifests([Path(name) for name in split.files])
+    reading = read_manifests(split.files)
     if reading.problems:
         raise ManifestError(reading.problems)
     return _tune(reading.utterances, settings)

@@ -113,6 +113,11 @@ class WorkRecording:
             return cls(place, shown, exists=exists)
         return cls(place, shown, segment.offset, segment.duration, exists)
 
+    @classmethod
+    def remote(cls, url: str, shown: str, segment: AudioSegment | None = None) -> WorkRecording:
+        """That of a URL."""
+        return cls(url, shown) if segment is None else cls(url, shown, segment.offset, segment.duration)
+
     def source(self, path: Path) -> AudioSource:
         """What to read, of a local file."""
         return path if self.offset is None else AudioSegment(path, self.offset, self.duration)

@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from asr.audio.segment import AudioSegment, is_address
-from asr.errors import ManifestError
-from asr.files import write_atomically
+from asr.errors import AudioError, ManifestError
+from asr.files import is_url, write_atomically
+from asr.remote import joined, read_file
 
 # Text has no zero bytes; recordings have some near the beginning.
 _LOOKED_AT = 4096
@@ -50,11 +51,18 @@ class Utterance:
     """every further key of the line"""
     offset: float | None = None
     """seconds from the start of the recording to the segment; None for the whole recording"""
+    url: str | None = None
+    """of the recording, if it is in a remote place: then `audio_path` is a name, and no file"""
 
     @property
     def audio(self) -> Path | AudioSegment:
         """The recording, or the segment of it, to read."""
         return self.audio_path if self.offset is None else AudioSegment(self.audio_path, self.offset, self.duration)
+
+    @property
+    def shown(self) -> str:
+        """The recording, or the segment of it, in messages."""
+        return str(self.audio) if self.url is None else str(self.audio).replace(str(self.audio_path), self.url, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,8 @@ def utterance_id(row: Mapping[str, Any]) -> str:
     """
     if row.get("id") is not None:
         return str(row["id"])
-    path, offset = PurePosixPath(str(row["audio_filepath"])), row.get("offset")
+    audio, offset = str(row["audio_filepath"]), row.get("offset")
+    path = PurePosixPath(audio.partition("://")[2] if is_url(audio) else audio)
     name = str(path.with_suffix("")) if path.name else str(path)
     return f"{name}@{str(float(offset)).removesuffix('.0')}" if offset and _is_seconds(offset) else name
 
@@ -87,9 +96,10 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
     ManifestError
         If the file cannot be read at all, or has no lines.
     """
-    path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_file(str(path)) if is_url(str(path)) else Path(path).read_bytes()
+    except AudioError as error:
+        raise ManifestError([str(error)]) from error
     except FileNotFoundError:
         raise ManifestError([f"{path}: no such manifest (working directory: {Path.cwd()})"]) from None
     except IsADirectoryError:
@@ -127,7 +137,7 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
     return rows, problems
 
 
-def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestReading:
+def read_manifest(path: str | Path, *, text_required: bool = True, remote: bool = False) -> ManifestReading:
     """Read a manifest, collecting all problems instead of stopping at the first.
 
     Parameters
@@ -135,6 +145,9 @@ def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestRe
     path : str or Path
     text_required : bool
         Whether a line without `text` is a problem.
+    remote : bool
+        Whether the manifest, and recordings, may be in remote places, named by URL. Recordings of such a manifest are
+        named relative to it, or by URL.
 
     Returns
     -------
@@ -146,12 +159,13 @@ def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestRe
     ManifestError
         If the file cannot be read at all, or has no lines.
     """
-    path = Path(path)
+    if not remote and is_url(str(path)):
+        raise ManifestError([f"{path}: this command reads manifests and recordings from folders: copy them first"])
     rows, problems = read_rows(path)
     utterances: list[Utterance] = []
     first_seen: dict[str, str] = {}
     for where, row in rows:
-        problem = _problem(row, text_required)
+        problem = _problem(row, text_required, remote=remote, is_remote=is_url(str(path)))
         if problem:
             problems.append(f"{where}: {problem}")
             continue
@@ -160,23 +174,32 @@ def read_manifest(path: str | Path, *, text_required: bool = True) -> ManifestRe
             problems.append(f"{where}: the id {name!r} is already used by {first_seen[name]}")
             continue
         first_seen[name] = where
+        url = _url(str(path), row["audio_filepath"])
         known = {"audio_filepath", "text", "duration", "offset", "id", "speaker"}
         utterances.append(
             Utterance(
                 id=name,
-                audio_path=path.parent / row["audio_filepath"],
+                audio_path=Path(path).parent / row["audio_filepath"] if url is None else Path(url),
                 text=row.get("text"),
                 duration=None if row.get("duration") is None else float(row["duration"]),
                 speaker=None if row.get("speaker") is None else str(row["speaker"]),
                 where=where,
                 other={key: value for key, value in row.items() if key not in known},
                 offset=None if row.get("offset") is None else float(row["offset"]),
+                url=url,
             )
         )
     return ManifestReading(utterances, problems)
 
 
-def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True) -> ManifestReading:
+def _url(manifest: str, audio: str) -> str | None:
+    """The URL of a recording; None if it is a file."""
+    if is_url(audio):
+        return audio
+    return joined(manifest.rpartition("/")[0], audio) if is_url(manifest) else None
+
+
+def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True, remote: bool = False) -> ManifestReading:
     """Read several manifests as `read_manifest` does; an unreadable file is one more problem.
 
     Ids are kept distinct within each manifest, not across them.
@@ -185,7 +208,7 @@ def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True) -
     problems: list[str] = []
     for path in paths:
         try:
-            reading = read_manifest(path, text_required=text_required)
+            reading = read_manifest(path, text_required=text_required, remote=remote)
         except ManifestError as error:
             problems += error.problems
         else:
@@ -194,13 +217,15 @@ def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True) -
     return ManifestReading(utterances, problems)
 
 
-def _problem(row: Mapping[str, Any], text_required: bool) -> str | None:
+def _problem(row: Mapping[str, Any], text_required: bool, *, remote: bool, is_remote: bool) -> str | None:
     audio = row.get("audio_filepath")
     if audio is None:
         return "audio_filepath is missing"
     if not isinstance(audio, str) or not PurePosixPath(audio).name:
         return f"audio_filepath must be the name of a file, not {_shortened(audio)}"
-    if is_address(audio):
+    if is_remote and audio.startswith("/"):
+        return f"audio_filepath is a path, {audio!r}: in a remote manifest it is relative to it, or a URL"
+    if is_address(audio) and not (remote and is_url(audio)):
         return f"audio_filepath is an address, {audio!r}: download the recording, and name the file"
     text = row.get("text")
     if text is None and text_required:
@@ -270,8 +295,8 @@ def manifest_content(utterances: Iterable[Utterance], folder: Path) -> bytes:
     folder = folder.resolve()
     lines = []
     for utterance in utterances:
-        audio = utterance.audio_path.resolve()
-        row: dict[str, Any] = {"audio_filepath": os.path.relpath(audio, folder)}
+        audio = utterance.url or os.path.relpath(utterance.audio_path.resolve(), folder)
+        row: dict[str, Any] = {"audio_filepath": audio}
         if utterance.duration is not None:
             row["duration"] = round(utterance.duration, 3)
         if utterance.offset is not None:

@@ -128,7 +128,8 @@ def examine(
     workers : int
         Processes that read recordings; 0 for one a processor core.
     measure : callable, optional
-        Measures the recordings of utterances, in order, elsewhere than in this process: with `listen`.
+        Measures the recordings of utterances, in order, elsewhere than in this process: with `listen`. Manifests and
+        recordings may then be named by URL.
 
     Returns
     -------
@@ -142,7 +143,7 @@ def examine(
         If a part is to be held out of a single recording.
     """
     quarantine, quarantine_faults = _read_quarantine(settings.data.quarantine)
-    read, faults = _read_parts(settings, parts)
+    read, faults = _read_parts(settings, parts, remote=measure is not None)
     faults += quarantine_faults
     everything = [one for part in read for one in part.utterances]
     banned = _in_quarantine(everything, quarantine)
@@ -193,7 +194,7 @@ def _read_quarantine(paths: Iterable[str]) -> tuple[dict[Place, set[str]], list[
     found = [typed_path(path) for path in paths]
     # Nothing was suspicious, or everything was good after all.
     lists = [path for path in found if not path.is_file() or path.stat().st_size]
-    reading = read_manifests(lists, text_required=False)
+    reading = read_manifests(lists, text_required=False, remote=True)
     ids: dict[Place, set[str]] = defaultdict(set)
     for one in reading.utterances:
         ids[_place(one)].add(one.id)
@@ -213,7 +214,9 @@ def _in_quarantine(utterances: Sequence[Utterance], quarantine: Mapping[Place, s
     }
 
 
-def _read_parts(settings: ExperimentConfig, parts: Sequence[str | Path]) -> tuple[list[Part], list[Fault]]:
+def _read_parts(
+    settings: ExperimentConfig, parts: Sequence[str | Path], *, remote: bool
+) -> tuple[list[Part], list[Fault]]:
     sides: list[tuple[str, list[str | Path], bool]]
     if parts:
         sides = [(str(path), [path], True) for path in parts]
@@ -225,7 +228,7 @@ def _read_parts(settings: ExperimentConfig, parts: Sequence[str | Path]) -> tupl
             raise ConfigError("data.train names no manifest: give data.train=FILE, or experiment=NAME for a recipe")
     read, faults = [], []
     for name, manifests, trained in sides:
-        reading = read_manifests(manifests)
+        reading = read_manifests(manifests, remote=remote)
         faults += [_line_fault(problem) for problem in reading.problems]
         utterances = [
             replace(one, text=normalize_text(one.text or "", settings.normalizer)) for one in reading.utterances
@@ -267,7 +270,8 @@ def _examine_utterance(
 ) -> tuple[Utterance, list[Fault]]:
     """An utterance with its true duration, and its faults."""
     if isinstance(found, AudioError):
-        kind = "unreadable" if os.path.exists(utterance.audio_path) else "missing"
+        is_there = utterance.url is not None or os.path.exists(utterance.audio_path)
+        kind = "unreadable" if is_there else "missing"
         return utterance, [Fault(kind, utterance.where, str(found), utterance)]
     faults = list(_sound_faults(utterance, found, settings)) if isinstance(found, Sound) else []
     seconds = found.seconds if isinstance(found, Sound) else found
@@ -278,7 +282,7 @@ def _examine_utterance(
 
 def _sound_faults(utterance: Utterance, sound: Sound, settings: ExperimentConfig) -> Iterator[Fault]:
     def fault(kind: str, message: str) -> Fault:
-        return Fault(kind, utterance.where, f"{utterance.audio}: {message}", utterance)
+        return Fault(kind, utterance.where, f"{utterance.shown}: {message}", utterance)
 
     if sound.loudest_db < _SILENT_DB:
         if utterance.text:  # silence without a text is what it should be
@@ -300,7 +304,7 @@ def _sound_faults(utterance: Utterance, sound: Sound, settings: ExperimentConfig
 def _duration_faults(utterance: Utterance, seconds: float) -> Iterator[Fault]:
     stated = utterance.duration
     if stated is not None and abs(seconds - stated) > max(_DURATION_SECONDS, _DURATION_SHARE * stated):
-        message = f"{utterance.audio}: lasts {seconds:.2f} s, the manifest has {stated:.2f} s"
+        message = f"{utterance.shown}: lasts {seconds:.2f} s, the manifest has {stated:.2f} s"
         yield Fault("duration", utterance.where, message, utterance)
 
 
@@ -319,10 +323,10 @@ def _label_faults(utterance: Utterance, part: Part, alphabet: Alphabet, settings
         yield fault("characters", f"label {text!r} ({utterance.id}) has {names}, not in the alphabet{remedy}")
         return
     if part.trained and seconds > data.max_seconds:
-        yield fault("too_long", f"{utterance.audio}: {seconds:.1f} s, more than data.max_seconds")
+        yield fault("too_long", f"{utterance.shown}: {seconds:.1f} s, more than data.max_seconds")
         return
     if part.trained and seconds < data.min_seconds:
-        yield fault("too_short", f"{utterance.audio}: {seconds:.2f} s, less than data.min_seconds")
+        yield fault("too_short", f"{utterance.shown}: {seconds:.2f} s, less than data.min_seconds")
         return
     label, speeds = alphabet.encode(text), settings.augment.speeds if part.trained else [1.0]
     fitting = fitting_speeds(label, seconds, speeds, settings.features, settings.model)
@@ -366,7 +370,7 @@ def _pace_faults(utterances: Sequence[Utterance]) -> Iterator[Fault]:
             yield Fault(
                 "pace",
                 utterance.where,
-                f"{utterance.audio}: {utterance.duration:.2f} s for {len(utterance.text or '')} characters, where "
+                f"{utterance.shown}: {utterance.duration:.2f} s for {len(utterance.text or '')} characters, where "
                 f"{likely:.1f} s are usual here ({utterance.id}: {_shortened(utterance.text or '')!r})",
                 utterance,
             )
@@ -410,7 +414,7 @@ def _duplicates(parts: Sequence[Part], sounds: Mapping[str, Sound]) -> Iterator[
             )
             first = by_audio.setdefault(audio, one)
             if first is not one:
-                message = f"{one.audio}: the same audio as {first.id} ({first.where})"
+                message = f"{one.shown}: the same audio as {first.id} ({first.where})"
                 yield Fault("duplicate_audio", one.where, message, one)
             text = one.text or ""
             if len(text.split()) < _SENTENCE_WORDS:
@@ -434,11 +438,11 @@ def _shared(parts: Sequence[Part], sounds: Mapping[str, Sound]) -> Iterator[Faul
             same = [*(other for other in neighbours if _overlap(one, other)), *seen_audio.get("".join(digest), [])]
             earlier = same[0] if same else None
             if earlier:
-                message = f"{one.audio} is also in the training set ({earlier.where})"
+                message = f"{one.shown} is also in the training set ({earlier.where})"
                 yield Fault("shared_recording", one.where, message, one)
             elif neighbours:
                 message = (
-                    f"{one.audio}: another segment of the recording is in the training set ({neighbours[0].where})"
+                    f"{one.shown}: another segment of the recording is in the training set ({neighbours[0].where})"
                 )
                 yield Fault("shared_speaker", one.where, message, one)
             elif one.speaker and one.speaker in seen_speakers:

@@ -275,7 +275,7 @@ def _page(diagnosis: Diagnosis, folder: Path) -> str:
 
 def _relative(fault: Fault, folder: Path) -> str | None:
     """The address of the recording, relative to the page, if it can be played."""
-    if fault.utterance is None or fault.kind in {"missing", "unreadable"}:
+    if fault.utterance is None or fault.utterance.url or fault.kind in {"missing", "unreadable"}:
         return None
     from urllib.parse import quote
 

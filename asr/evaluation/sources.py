@@ -29,6 +29,7 @@ from asr.evaluation.nist import (
     words_of_segments,
 )
 from asr.evaluation.subtitle_cues import read_cues
+from asr.files import is_url
 from asr.text.transcript import Word
 from asr.text.words import has_cut_words, join_words
 
@@ -139,7 +140,7 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
         suffix = Path(path).suffix.lower()
         if suffix not in (".trn", ".stm", ".ctm", ".txt"):
             _check_json_lines(path, as_references=True)
-            reading = read_manifests([path])
+            reading = read_manifests([path], remote=True)
             utterances += reading.utterances
             problems += reading.problems if reading.utterances else _summarised_json(path, reading.problems)
             continue
@@ -432,6 +433,8 @@ def _summarised_json(path: str, problems: list[str]) -> list[str]:
 
 def _text_lines(path: str, *, as_references: bool = False) -> list[tuple[str, str]]:
     """The lines of a text file, each with its `file:line`."""
+    if is_url(path):
+        raise ManifestError([f"{path}: only manifests are read by URL: copy this file, and name the copy"])
     try:
         content = Path(path).read_text("utf-8-sig")
     except OSError as error:
