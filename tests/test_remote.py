@@ -105,7 +105,7 @@ def bucket() -> Iterator[dict[str, str]]:
 import json
 import fsspec
 store = fsspec.filesystem("s3")
-store.mkdir("speech")
+store.makedirs("speech", exist_ok=True)  # the server keeps its buckets while this process runs
 store.put({[str(path) for path in sorted(SAMPLES.glob("*.opus"))[:2]]!r}, "speech/in/deep/")
 rows = [{{"audio_filepath": "in/" + path.partition("/in/")[2], "text": "a word"}} for path in store.find("speech/in")]
 store.pipe_file("speech/test.jsonl", "".join(json.dumps(row) + "\\n" for row in rows).encode())
