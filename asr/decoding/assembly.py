@@ -187,9 +187,9 @@ def make_pronunciation_scorer(
     elif model is None:
         from_model = dictionary.words
     else:
-        from_model = [word for word in model.words if word not in SPECIAL_WORDS]
+        from_model = model.words[len(SPECIAL_WORDS) :]
     more = [*(listed or []), *(word for phrase in hotwords for word in phrase.split())]
-    if model is not None and not more and list(from_model) == list(dictionary.words):
+    if model is not None and not more and from_model == dictionary.words:
         # A lexicon that was made for the language model: nothing is to be looked up, which takes a tenth of a second.
         wanted = None
     else:

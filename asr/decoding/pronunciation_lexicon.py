@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.language.lexicon import LARGEST_TABLE, build_tree
+from asr.language.lexicon import LARGEST_TABLE, build_tree, sort_rows
 from asr.language.trie import NOT_FOUND, ROOT, Trie
 
 Ints = npt.NDArray[np.int64]
@@ -67,8 +67,7 @@ class PronunciationLexicon:
         initial : bool [shape=(symbols,)]
         """
         of_owner = np.asarray(weights, np.float64)[owners]
-        # By phones; of homophones, the most probable comes first.
-        sorting = np.lexsort([-of_owner, *phones.T[::-1]])
+        sorting = sort_rows(phones, of_owner)  # of homophones, the most probable comes first
         levels, ends, weight = build_tree(phones[sorting], of_owner[sorting])
         by_node = sorting[np.argsort(ends, kind="stable")]
         first = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=len(weight)))])

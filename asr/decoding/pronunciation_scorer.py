@@ -119,7 +119,9 @@ class PronunciationScorer:
         self._partial = np.zeros(len(lexicon.weight) + 1)
         if model is not None:
             unknown = float(model.log_probs[0][UNKNOWN]) + unknown_score
-            total = np.logaddexp(np.log(np.maximum(lexicon.weight, 1e-300)), unknown if open_vocabulary else -np.inf)
+            total = np.log(np.maximum(lexicon.weight, 1e-300))
+            if open_vocabulary:
+                total = np.logaddexp(total, unknown)
             self._partial[:-1] = weight * np.minimum(total, 0)
             self._partial[ROOT], self._partial[NOT_FOUND] = 0, weight * unknown
         self._counts = np.append(lexicon.counts, 0)

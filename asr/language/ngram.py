@@ -90,7 +90,7 @@ class NgramModel:
     @cached_property
     def numbers(self) -> dict[str, int]:
         """The number of each word."""
-        return {word: number for number, word in enumerate(self.words)}
+        return dict(zip(self.words, range(len(self.words)), strict=True))
 
     @cached_property
     def _starts(self) -> tuple[int, ...]:

@@ -91,9 +91,9 @@ class PackedDictionary:
             If the set lacks a phone.
         """
         initial = np.array([0, *(phones.encode((phone,))[0] for phone in self.phones)], np.int32)
-        numbers = initial[self.sequences]
-        inside = numbers[:, 1:]
-        inside[inside > 0] += len(phones.phones)
+        inside = initial + np.where(initial > 0, np.int32(len(phones.phones)), np.int32(0))
+        numbers: npt.NDArray[np.int32] = np.take(inside, self.sequences)
+        numbers[:, 0] = initial[self.sequences[:, 0]]
         return numbers
 
     def to_bytes(self) -> bytes:
