@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,6 +42,9 @@ def _has_quick_xla() -> bool:
 
 if _has_quick_xla():
     os.environ.setdefault("XLA_FLAGS", _QUICK_XLA)
+
+# The environment of trainings whose back end is not what is tested: PyTorch starts soonest and compiles nothing.
+QUICK_BACKEND = {"KERAS_BACKEND": "torch"} if find_spec("torch") and "KERAS_BACKEND" not in os.environ else {}
 
 REQUIRE_ORACLES = bool(os.environ.get("REQUIRE_ORACLES"))
 """Continuous integration sets this: what the tests compare with must be there, and one commit has one result."""

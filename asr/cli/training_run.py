@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from asr.cli.console import quiet_native_libraries
 from asr.files import typed_path
 from asr.machine import describe_machine, processor_features
-from asr.packages import is_installed, require_training
+from asr.packages import require_training
 from asr.settings.commands import TrainConfig
 from asr.training.run_folder import check_run_folder, check_settings_unchanged, flat_settings, read_settings
 
@@ -90,9 +90,6 @@ def import_keras(command: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_compiled_programs()
     with quiet_native_libraries():
-        if is_installed("tensorflow"):  # Keras imports it on any back end, and then its messages would be seen
-            import tensorflow  # noqa: F401
-
         import asr.training.engine  # noqa: F401
 
 

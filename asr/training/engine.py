@@ -24,6 +24,7 @@ from asr.settings.training import Precision
 from asr.training.batch_shares import BatchShare
 from asr.training.devices import Devices, GuardedOptimizer, resolve_precision, trace_once
 from asr.training.distributed import Ranks
+from asr.training.seeds import set_seeds
 
 # The largest float16 is 65,504: the loss is scaled so that small gradients do not vanish, and the scale is raised again
 # after this many steps.
@@ -84,7 +85,7 @@ class Engine:
         self._outputs = output_slices(settings.model, symbols=symbols, phones=phones)
         self._devices = Devices(training.devices, training.precision)
         keras.utils.clear_session()
-        keras.utils.set_random_seed(training.seed)
+        set_seeds(training.seed)
         with self._devices.scope(), _precision(training.precision):
             self.model = build_model(settings.model, mels=settings.features.mels, symbols=symbols, phones=phones)
             freeze_layers(self.model, settings.frozen_layers)

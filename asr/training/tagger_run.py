@@ -51,6 +51,7 @@ from asr.training.run_folder import (
     flat_settings,
     locked,
 )
+from asr.training.seeds import set_seeds
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import (
     DEFAULT_PAUSE_SHARES,
@@ -137,7 +138,7 @@ class TaggerTraining:
             valid, features, TextBatchConfig(noise=0.0), pause_shares=pause_shares, seed=training.seed
         )
         keras.utils.clear_session()
-        keras.utils.set_random_seed(training.seed)
+        set_seeds(training.seed)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy("mixed_bfloat16" if training.bfloat16 else "float32")
         try:

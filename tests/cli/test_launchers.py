@@ -6,6 +6,7 @@ import csv
 
 import pytest
 
+from ..conftest import QUICK_BACKEND
 from .test_sweep import SMALL, data, start  # noqa: F401
 
 LAUNCHERS = {
@@ -21,7 +22,7 @@ def test_a_launcher_trains_the_runs_of_a_sweep(data, tmp_path, launcher):  # noq
     package, settings = LAUNCHERS[launcher]
     pytest.importorskip(f"hydra_plugins.{package}")
     command = [*data, *SMALL, "training.epochs=1", "--multirun", "training.seed=1,2", f"hydra/launcher={launcher}"]
-    process = start([*command, *settings, "hydra.sweep.dir=s"], tmp_path)
+    process = start([*command, *settings, "hydra.sweep.dir=s"], tmp_path, QUICK_BACKEND)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     with (tmp_path / "s" / "sweep.csv").open() as file:

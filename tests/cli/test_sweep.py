@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..conftest import oracle_module, smoke_manifests
+from ..conftest import QUICK_BACKEND, oracle_module, smoke_manifests
 
 SMALL = [
     "model=small", "model.depth=1", "model.units=8", "model.projection=8", "model.channels=2", "features.mels=16",
@@ -138,7 +138,7 @@ def test_a_study_shows_what_it_tries(asr_command):
 def test_a_study_goes_on_stops_bad_trials_early_and_draws_a_picture(data, tmp_path):
     command = [*data, *SMALL, "training.epochs=3", "--multirun", *STUDY, RATE, "model.cell=lstm,gru"]
     command += ["hydra.sweeper.pruner_trials=1", "hydra.sweeper.pruner_epochs=0"]
-    process = start([*command, "hydra.sweeper.n_trials=3"], tmp_path)
+    process = start([*command, "hydra.sweeper.n_trials=3"], tmp_path, QUICK_BACKEND)
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("runs/study-*/1/history.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -152,7 +152,7 @@ def test_a_study_goes_on_stops_bad_trials_early_and_draws_a_picture(data, tmp_pa
     assert not (folder / "1" / "sweep_run.json").exists()
     assert (folder / "study.png").read_bytes().startswith(b"\x89PNG")
 
-    process = start([*command, "hydra.sweeper.n_trials=4"], tmp_path)
+    process = start([*command, "hydra.sweeper.n_trials=4"], tmp_path, QUICK_BACKEND)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "the study resumes after 1 trials" in err
@@ -167,7 +167,9 @@ def test_a_study_goes_on_stops_bad_trials_early_and_draws_a_picture(data, tmp_pa
         epochs = (folder / Path(row["run_dir"]).name / "history.jsonl").read_text().count("\n")
         assert epochs < 3 if row["stopped_early"] else epochs == 3
 
-    other = start([*command, "hydra.sweeper.n_trials=4", f"hydra.sweep.dir={folder}", "training.seed=2"], tmp_path)
+    other = start(
+        [*command, "hydra.sweeper.n_trials=4", f"hydra.sweep.dir={folder}", "training.seed=2"], tmp_path, QUICK_BACKEND
+    )
     _, err = other.communicate(timeout=120)
     assert other.returncode == 2
     assert "holds a study of other settings" in err
@@ -178,7 +180,7 @@ def test_a_study_trains_side_by_side(data, tmp_path):
     oracle_module("hydra_plugins.hydra_joblib_launcher")
     command = [*data, *SMALL, "training.epochs=1", "--multirun", *STUDY, RATE, "hydra.sweeper.n_trials=2"]
     command += ["hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=s"]
-    process = start(command, tmp_path)
+    process = start(command, tmp_path, QUICK_BACKEND)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out.startswith("best of 2 trials")

@@ -16,7 +16,7 @@ import soundfile
 
 from asr.bundle import load_bundle
 
-from ..conftest import REPOSITORY, SMOKE, oracle, oracle_module
+from ..conftest import QUICK_BACKEND, REPOSITORY, SMOKE, oracle, oracle_module
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,8 @@ def run_tutorial(name: str, folder: Path, replaced: dict[str, str] | None = None
     plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder, env=plain | {"PATH": path}, capture_output=True, text=True, check=False, timeout=1500,
+        cwd=folder, env=plain | QUICK_BACKEND | {"PATH": path}, timeout=1500,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

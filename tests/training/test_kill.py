@@ -17,7 +17,7 @@ import pytest
 
 from asr.bundle import load_bundle
 
-from ..conftest import smoke_manifests
+from ..conftest import QUICK_BACKEND, smoke_manifests
 from .test_run import VOLATILE, losses
 
 KILLS = 10
@@ -27,7 +27,8 @@ EPOCHS = 25
 def start(settings: list[str], run_dir: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "asr", "train", *settings, f"run_dir={run_dir}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=os.environ | QUICK_BACKEND | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
 
 
