@@ -89,7 +89,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Trainings first: they are the longest files, and the last of them would leave all other processes idle."""
-    items.sort(key=lambda item: not any("train" in part for part in item.path.parts[-2:]))
+    items.sort(key=lambda item: not any("train" in part or "tutorial" in part for part in item.path.parts[-2:]))
 
 
 def oracle(program: str) -> Path:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,10 +30,11 @@ sys.exit(code)
 """
 
 
-def train(backend: str, *settings: str) -> None:
+def train(backend: str, compiled: Path, *settings: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, backend, *settings],
-        capture_output=True, text=True, check=False, env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"KERAS_BACKEND": backend, "ASR_COMPILED_DIR": str(compiled)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
@@ -47,7 +49,7 @@ def test_every_back_end_trains_the_same_model_and_goes_on_with_the_runs_of_the_o
     ]  # fmt: skip
     runs = {backend: tmp_path / backend for backend in BACKENDS}
     for backend, run_dir in runs.items():
-        train(backend, *settings, f"run_dir={run_dir}")
+        train(backend, tmp_path / "compiled", *settings, f"run_dir={run_dir}")
     first, *others = (np.array([float(row[2]) for row in losses(run_dir)]) for run_dir in runs.values())
     assert len(first) == 4
     for other in others:
@@ -62,7 +64,7 @@ def test_every_back_end_trains_the_same_model_and_goes_on_with_the_runs_of_the_o
     for backend, (owner, run_dir) in zip(BACKENDS[1:] + BACKENDS[:1], runs.items(), strict=True):
         before = losses(run_dir)
         sorted((run_dir / "checkpoints").iterdir())[-1].unlink()
-        train(backend, f"run_dir={run_dir}")
+        train(backend, tmp_path / "compiled", f"run_dir={run_dir}")
         after = losses(run_dir)
         assert after[:2] == before[:2]
         again, wanted = (np.array([float(row[2]) for row in rows]) for rows in (after, before))
