@@ -43,8 +43,13 @@ def _has_quick_xla() -> bool:
 if _has_quick_xla():
     os.environ.setdefault("XLA_FLAGS", _QUICK_XLA)
 
-# The environment of trainings whose back end is not what is tested: PyTorch starts soonest and compiles nothing.
-QUICK_BACKEND = {"KERAS_BACKEND": "torch"} if find_spec("torch") and "KERAS_BACKEND" not in os.environ else {}
+# The environment of trainings whose back end is not what is tested: PyTorch starts soonest and compiles nothing. Its
+# threads would wait for each other in a loop beside other tests.
+QUICK_BACKEND = (
+    {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
+    if find_spec("torch") and "KERAS_BACKEND" not in os.environ
+    else {}
+)
 
 REQUIRE_ORACLES = bool(os.environ.get("REQUIRE_ORACLES"))
 """Continuous integration sets this: what the tests compare with must be there, and one commit has one result."""
@@ -144,12 +149,16 @@ def _missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def smoke_manifests(folder: Path, *, train: int, valid: int, name: str = "{part}.jsonl") -> dict[str, Path]:
-    """Manifests in a folder, with paths that hold anywhere, of the first of the smoke recipe's utterances."""
+def smoke_manifests(
+    folder: Path, *, train: int, valid: int, name: str = "{part}.jsonl", shortest: bool = False
+) -> dict[str, Path]:
+    """Manifests in a folder, with paths that hold anywhere, of the smoke recipe's first or shortest utterances."""
     manifests = {}
     for part, count in (("train", train), ("valid", valid)):
-        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()[:count]]
-        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows]
+        rows = [json.loads(line) for line in (SMOKE / f"{part}.jsonl").read_text().splitlines()]
+        if shortest:
+            rows.sort(key=lambda row: row["duration"])
+        rows = [row | {"audio_filepath": str(SMOKE / row["audio_filepath"])} for row in rows[:count]]
         manifests[part] = write_rows(folder / name.format(part=part), rows)
     return manifests
 

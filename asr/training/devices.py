@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -266,3 +267,21 @@ def _check_torch(precision: Precision) -> None:
             f"training.precision={precision}: PyTorch has no LSTM of that type for this processor ({error}); "
             "use training.precision=float32"
         ) from error
+
+
+def set_seeds(seed: int) -> None:
+    """Seed Python, NumPy and the back end, as `keras.utils.set_random_seed` does.
+
+    On PyTorch and JAX, that function of Keras imports TensorFlow where it is installed, which takes seconds. Keras's
+    own generator is left: `keras.utils.clear_session` resets it.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        keras.utils.set_random_seed(seed)
+        return
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    if backend == "torch":
+        import torch
+
+        torch.manual_seed(seed)

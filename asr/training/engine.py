@@ -22,9 +22,8 @@ from asr.corpus.batching import Batch, collate
 from asr.settings.commands import TrainConfig
 from asr.settings.training import Precision
 from asr.training.batch_shares import BatchShare
-from asr.training.devices import Devices, GuardedOptimizer, resolve_precision, trace_once
+from asr.training.devices import Devices, GuardedOptimizer, resolve_precision, set_seeds, trace_once
 from asr.training.distributed import Ranks
-from asr.training.seeds import set_seeds
 
 # The largest float16 is 65,504: the loss is scaled so that small gradients do not vanish, and the scale is raised again
 # after this many steps.

@@ -40,6 +40,7 @@ from asr.settings.tagger import TaggerConfig, TaggerTrainingConfig, TextBatchCon
 from asr.settings.yaml_text import from_yaml, to_yaml
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.curves import draw_tagger_curves
+from asr.training.devices import set_seeds
 from asr.training.epoch_record import EpochRecord
 from asr.training.recogniser_errors import Confusions, read_confusions
 from asr.training.run_folder import (
@@ -51,7 +52,6 @@ from asr.training.run_folder import (
     flat_settings,
     locked,
 )
-from asr.training.seeds import set_seeds
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import (
     DEFAULT_PAUSE_SHARES,

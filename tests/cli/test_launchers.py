@@ -1,4 +1,4 @@
-"""Sweeps by the launchers of Hydra that are installed, each on this machine."""
+"""Sweeps by the launchers of Hydra that are installed, each on this machine; joblib's is in test_train.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ..conftest import QUICK_BACKEND
 from .test_sweep import SMALL, data, start  # noqa: F401
 
 LAUNCHERS = {
-    "joblib": ("hydra_joblib_launcher", []),
     "submitit_local": ("hydra_submitit_launcher", ["hydra.launcher.cpus_per_task=1"]),
     "ray": ("hydra_ray_launcher", []),
 }

@@ -138,7 +138,7 @@ def test_a_study_shows_what_it_tries(asr_command):
 def test_a_study_goes_on_stops_bad_trials_early_and_draws_a_picture(data, tmp_path):
     command = [*data, *SMALL, "training.epochs=3", "--multirun", *STUDY, RATE, "model.cell=lstm,gru"]
     command += ["hydra.sweeper.pruner_trials=1", "hydra.sweeper.pruner_epochs=0"]
-    process = start([*command, "hydra.sweeper.n_trials=3"], tmp_path, QUICK_BACKEND)
+    process = start([*command, "hydra.sweeper.n_trials=3"], tmp_path)
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("runs/study-*/1/history.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -152,7 +152,7 @@ def test_a_study_goes_on_stops_bad_trials_early_and_draws_a_picture(data, tmp_pa
     assert not (folder / "1" / "sweep_run.json").exists()
     assert (folder / "study.png").read_bytes().startswith(b"\x89PNG")
 
-    process = start([*command, "hydra.sweeper.n_trials=4"], tmp_path, QUICK_BACKEND)
+    process = start([*command, "hydra.sweeper.n_trials=4"], tmp_path)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "the study resumes after 1 trials" in err

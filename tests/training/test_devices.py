@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from asr.errors import ConfigError
 from asr.settings.training import Precision
-from asr.training.devices import Devices
+from asr.training.devices import Devices, set_seeds
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
@@ -39,3 +41,20 @@ def test_more_devices_than_there_are_is_an_error_with_their_number():
     else:
         with pytest.raises(ConfigError, match=r"training\.devices=99, but .* finds \d+ on this machine"):
             Devices(99, Precision.float32)
+
+
+def drawn() -> list[Any]:
+    """A number of each generator that layers of ours or of Keras draw from."""
+    dropout = keras.random.uniform((3,), seed=keras.random.SeedGenerator())
+    own = keras.random.normal((3,))
+    return [random.random(), np.random.random(), *map(keras.ops.convert_to_numpy, (dropout, own))]  # noqa: NPY002
+
+
+def test_the_numbers_that_are_drawn_are_those_after_keras_function():
+    results = []
+    for seed_all in (keras.utils.set_random_seed, set_seeds):
+        keras.utils.clear_session()
+        seed_all(11)
+        results.append(drawn())
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
