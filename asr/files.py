@@ -34,7 +34,7 @@ _OLD_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{1,8}\.(?:part|old)", re.D
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 _URL = re.compile(r"(?P<kind>[a-z][a-z0-9+.-]*)://.*", re.DOTALL)
-# A page on the web is no place for outputs, has no folders, and may be anything.
+# A web address is not a place for outputs, cannot be listed, and may be anything.
 _WEB = frozenset({"http", "https", "ftp", "rtsp", "rtmp", "ws", "wss"})
 
 Foreign = Callable[[Path], str | None]
@@ -525,13 +525,13 @@ def typed_path(name: str | Path) -> Path:
     Raises
     ------
     ConfigError
-        If it is a URL: what takes one, too, asks `is_url` first.
+        If it is a URL, or a web address. What takes URLs too asks `is_url` first.
     """
     text = os.fspath(name)
-    if is_url(text):
+    if _URL.fullmatch(text):
         raise ConfigError(
-            f"{text}: a file or folder of this machine is wanted here, not a URL: copy what is there first (`asr pull "
-            f"URL FOLDER` copies a bundle), or write into a folder and copy that"
+            f"{text}: a file or folder of this machine is wanted here, not a URL: copy what is there into a folder and "
+            "name the copy, or write into a folder and copy that (`asr pull` copies bundles from Git and hf://)"
         )
     return Path(os.path.expanduser(text) if text == "~" or text.startswith("~/") else text)
 

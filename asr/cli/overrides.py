@@ -178,13 +178,13 @@ def for_hydra(override: TypedOverride, key: Key | None, *, multirun: bool) -> st
 
 def quote(key: Key, value: str, *, multirun: bool) -> str:
     """A value quoted for Hydra's grammar: file names may have any character, interpolations may have commas."""
-    if multirun and _FUNCTION.fullmatch(value) and not typed_path(value).exists():
+    if multirun and _FUNCTION.fullmatch(value) and not _exists(value):
         return value
     if key.is_text:
         if _is_quoted(value):
             return value
         optional = without_none(key.kind) is not key.kind
-        several = multirun and "," in value and not typed_path(value).exists()
+        several = multirun and "," in value and not _exists(value)
         parts = split_commas(value) if several else [value]
         return ",".join(part if (part == "null" and optional) or _is_quoted(part) else _quoted(part) for part in parts)
     if is_interpolation(value):
@@ -192,7 +192,7 @@ def quote(key: Key, value: str, *, multirun: bool) -> str:
     if key.is_text_list:
         if multirun and value.startswith("[") and len(lists := split_commas(value)) > 1:
             return ",".join(quote(key, one, multirun=False) for one in lists)
-        if typed_path(value).exists() or not value.startswith("["):
+        if _exists(value) or not value.startswith("["):
             return f"[{value if _is_quoted(value) else _quoted(value)}]"
         parts = split_commas(value.removeprefix("[").removesuffix("]"))
         return "[" + ",".join(part if _is_quoted(part) else _quoted(part) for part in parts if part) + "]"
@@ -268,12 +268,17 @@ def _parser() -> OverridesParser:
     return OverridesParser.create()
 
 
+def _exists(value: str) -> bool:
+    """Whether a value is the name of a file or folder; a URL, which some settings take, is not."""
+    return "://" not in value and typed_path(value).exists()
+
+
 def _is_quoted(value: str) -> bool:
     return len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
 
 
 def _quoted(value: str) -> str:
-    is_file = "${" in value and typed_path(value).exists()
+    is_file = "${" in value and _exists(value)
     if "${" in value and not is_file and "'" in value and '"' not in value and not value.endswith("\\"):
         return f'"{value}"'  # OmegaConf would find the backslash before a quote in an interpolation
     # In Hydra's grammar a backslash escapes only a quote, or a backslash before one.

@@ -142,6 +142,8 @@ def test_interpolations_work_on_the_command_line_with_commas_inside(monkeypatch)
         ("data.train=[${oc.env:ASR_NOT_SET,a.jsonl},b.jsonl]", "data.train", ["a.jsonl", "b.jsonl"]),
         ("data.train=${data.valid}", "data.train", []),
         ("augment.speeds=${oc.decode:'[0.5,1.0]'}", "augment.speeds", [0.5, 1.0]),
+        ("run_dir=s3://runs/${training.seed}", "run_dir", "s3://runs/1"),
+        ("data.train=s3://bucket/a.jsonl", "data.train", ["s3://bucket/a.jsonl"]),
     ):
         assert yaml_value(compose("train", override), name) == expected, override
 

@@ -56,7 +56,7 @@ def test_a_remote_manifest_that_is_missing_is_one_problem(manifest):
         read_manifest(f"file://{manifest.parent}/none.jsonl", remote=True)
 
 
-@pytest.mark.parametrize("name", ["s3://bucket/report", "memory://report"])
+@pytest.mark.parametrize("name", ["s3://bucket/report", "memory://report", "https://example.org/report"])
 def test_where_a_path_is_wanted_a_url_is_refused(name):
     with pytest.raises(ConfigError, match="not a URL: copy"):
         typed_path(name)
