@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import SMOKE, oracle_module, smoke_manifests, write_rows
+from ..conftest import QUICK_BACKEND, SMOKE, oracle_module, smoke_manifests, write_rows
 
 SMALL = [
     "model=small", "model.depth=1", "model.units=8", "model.projection=8", "model.channels=2", "features.mels=16",
@@ -31,10 +31,11 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "asr", "train", *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=QUICK_BACKEND | os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(data, tmp_path):
     run_dir = tmp_path / "my run"
     arguments = [*data, *SMALL, "training.epochs=400", f"run_dir={run_dir}"]
@@ -83,6 +84,7 @@ def test_settings_that_changed_are_named_when_a_run_is_taken_up(asr_command, dat
     assert "best epoch 1" in outcome.out
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_written_down_in_conf_trains_every_run_and_sorts_them(data, tmp_path):
     # In a process of its own: Hydra's logging closes handlers that pytest holds.
     arguments = [*data, *SMALL, "training.epochs=1", "training.workers=0", "--multirun", "sweep=seeds"]
@@ -104,6 +106,7 @@ def test_a_sweep_that_is_written_down_in_conf_trains_every_run_and_sorts_them(da
     assert not (tmp_path / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_side_by_side_and_a_failed_run_does_not_end_it(data, tmp_path):
     oracle_module("hydra_plugins.hydra_joblib_launcher")
     sweep = ["--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep"]
