@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.arguments import Arguments
 from asr.cli.console import configure_logging, quiet_native_libraries
+from asr.cli.plain_settings import plain_settings
 from asr.errors import ConfigError
 from asr.settings.commands import ExperimentConfig
 from asr.settings.decoding import BeamConfig, DecoderConfig
@@ -50,23 +51,25 @@ def settings_or_answer(
     ConfigError
         For a setting that cannot be used, a flag of another command, or if no file is named.
     """
-    from asr.cli.composition import Composer
-    from asr.settings.yaml_text import to_yaml
-
     if "--multirun" in split.flags:
         raise ConfigError("--multirun is for `asr train`")
-    with Composer.from_arguments(command, split) as composer:
-        if "--help" in split.flags:
-            from asr.cli.help import command_help
+    settings = plain_settings(command, split)
+    if settings is None:
+        from asr.cli.composition import Composer
+        from asr.settings.yaml_text import to_yaml
 
-            print(command_help(composer, usage=usage, text=text, examples=examples, choices=choices))
+        with Composer.from_arguments(command, split) as composer:
+            if "--help" in split.flags:
+                from asr.cli.help import command_help
+
+                print(command_help(composer, usage=usage, text=text, examples=examples, choices=choices))
+                return None
+            if show_composition(composer, split):
+                return None
+            settings = composer.compose(split.overrides)
+        if "--show-config" in split.flags:
+            print(to_yaml(settings), end="")
             return None
-        if show_composition(composer, split):
-            return None
-        settings = composer.compose(split.overrides)
-    if "--show-config" in split.flags:
-        print(to_yaml(settings), end="")
-        return None
     if files_required and not split.files:
         raise ConfigError(f"no file is named; `asr {command} --help` shows examples")
     configure_logging(settings.log, split.flags)

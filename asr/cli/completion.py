@@ -91,8 +91,8 @@ def complete(words: Sequence[str]) -> int:
 def suggestions(words: Sequence[str]) -> list[str]:
     """The completions of the last of the words that follow `asr`."""
     from asr.cli.composition import Composer
-    from asr.cli.composition_schemas import ROOTS
     from asr.cli.overview import COMMANDS
+    from asr.cli.roots import ROOTS
 
     *before, word = words or [""]
     if not before:

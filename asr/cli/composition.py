@@ -27,10 +27,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from asr.cli.arguments import Arguments, did_you_mean
 from asr.cli.composition_checks import check_overrides, refuse_with_recipe
 from asr.cli.composition_errors import FAILURES, describe_error, locate
-from asr.cli.composition_files import OWN_FOLDER, RECIPE, ConfigFiles, conf_dir, own_folders, read_recipe
-from asr.cli.composition_schemas import ROOTS, declared_keys, register_schemas, walk_keys
+from asr.cli.composition_files import OWN_FOLDER, RECIPE, ConfigFiles, own_folders, read_recipe
+from asr.cli.composition_schemas import declared_keys, register_schemas, walk_keys
 from asr.cli.hydra_settings import refuse_hydra_setting
 from asr.cli.overrides import SEARCH_PATH, Key, TypedOverride, flat, for_hydra, read_override, search_path
+from asr.cli.roots import ROOTS, conf_dir
 from asr.errors import ConfigError
 from asr.settings.yaml_text import first_line, to_settings
 

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from asr.cli.arguments import did_you_mean
-from asr.cli.composition_schemas import GROUP_SCHEMAS, ROOTS, describe_type
+from asr.cli.composition_schemas import describe_type
 from asr.cli.overrides import Key, TypedOverride, flat, for_hydra, parse_value, shown_value, single_values
+from asr.cli.roots import GROUP_SCHEMAS, ROOTS
 from asr.errors import ConfigError
 from asr.settings.checks import shown
 from asr.settings.yaml_text import first_line

@@ -18,8 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from asr.cli.arguments import did_you_mean
 from asr.cli.composition_files import shown_path
-from asr.cli.composition_schemas import ROOTS, declared_keys, describe_type
+from asr.cli.composition_schemas import declared_keys, describe_type
 from asr.cli.overrides import Key, flat, read_override
+from asr.cli.roots import ROOTS
 from asr.errors import ConfigError
 from asr.settings.checks import shown
 from asr.settings.yaml_text import first_line, parse_yaml, syntax_problem

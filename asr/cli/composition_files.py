@@ -12,30 +12,15 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
 from asr.cli.arguments import did_you_mean
+from asr.cli.roots import FOLDER_VARIABLE
 from asr.errors import ConfigError
 from asr.files import typed_path
 from asr.settings.yaml_text import parse_yaml, place_of
 
-FOLDER_VARIABLE = "ASR_CONFIG_DIR"
 OWN_FOLDER = "own folder"
 """the provider, in Hydra's search path, of the user's own folders"""
 RECIPE = "_file_"
 """the option of `experiment` that a file of settings becomes"""
-
-
-def conf_dir() -> Path:
-    """The folder of the configuration files: in the package when it is installed, else beside it in the repository.
-
-    Raises
-    ------
-    ConfigError
-        If the installation is incomplete.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise ConfigError(f"the configuration files are missing from {package / 'conf'}: install asr again")
 
 
 def own_folders(named: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The dataclasses of the commands: as schemas for Hydra, and as settings by name with their help."""
+"""The dataclasses of the commands (`roots`): as schemas for Hydra, and as settings by name with their help."""
 
 from __future__ import annotations
 
@@ -10,33 +10,11 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from asr.cli.overrides import Key, without_none
-from asr.settings import commands, decoding
-from asr.settings.checks import KINDS
+from asr.cli.overrides import Key
+from asr.cli.roots import GROUP_SCHEMAS, ROOTS
+from asr.settings import decoding
+from asr.settings.checks import KINDS, without_none
 from asr.settings.sweeps import StudyConfig
-
-ROOTS: dict[str, type[Any]] = {
-    "train": commands.TrainConfig,
-    "transcribe": commands.TranscribeConfig,
-    "listen": commands.ListenConfig,
-    "serve": commands.ServeConfig,
-    "align": commands.AlignConfig,
-    "prepare": commands.PrepareConfig,
-    "evaluate": commands.EvaluateConfig,
-    "doctor": commands.DoctorConfig,
-    "lm": commands.LmConfig,
-    "train-text": commands.TrainTextConfig,
-    "lexicon": commands.LexiconConfig,
-    "average": commands.AverageConfig,
-    "tune": commands.TuneConfig,
-    "export": commands.ExportConfig,
-    "card": commands.CardConfig,
-    "push": commands.PushConfig,
-    "pull": commands.PullConfig,
-}
-"""The settings of each command that has any."""
-GROUP_SCHEMAS: dict[str, dict[str, type[Any]]] = {"decoder": dict(decoding.DECODERS)}
-"""The classes that the options of a group stand for."""
 
 
 @cache

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from asr.cli.arguments import FLAG_VALUES, FLAGS, SHORT_FLAGS
 from asr.cli.composition import Composer
-from asr.cli.composition_schemas import GROUP_SCHEMAS
 from asr.cli.overrides import Key, shown_value
+from asr.cli.roots import GROUP_SCHEMAS
 from asr.settings.decoding import FROM_BUNDLE
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +16,7 @@ from hydra.errors import HydraException
 
 from asr.errors import ConfigError
 from asr.files import typed_path
+from asr.settings.checks import without_none
 
 SEARCH_PATH = "hydra.searchpath"
 _PREFIXES = {OverrideType.CHANGE: "", OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++", OverrideType.DEL: "~"}
@@ -242,12 +242,6 @@ def _end_of_bracket(text: str, start: int) -> int | None:
 def is_interpolation(value: str) -> bool:
     """Whether a value is one interpolation and nothing else."""
     return value.startswith("${") and _end_of_bracket(value, 1) == len(value) - 1
-
-
-def without_none(kind: Any) -> Any:
-    """A declared type without its None."""
-    parts = [part for part in typing.get_args(kind) if part is not type(None)]
-    return parts[0] if type(None) in typing.get_args(kind) and len(parts) == 1 else kind
 
 
 def shown_value(value: Any) -> str:

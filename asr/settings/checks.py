@@ -136,6 +136,12 @@ def shown(value: Any) -> str:
     return _REPR.repr(value)
 
 
+def without_none(kind: Any) -> Any:
+    """A declared type without its None."""
+    parts = [part for part in get_args(kind) if part is not NoneType]
+    return parts[0] if NoneType in get_args(kind) and len(parts) == 1 else kind
+
+
 @cache
 def _types(kind: Any) -> dict[str, Any]:
     types: dict[str, Any] = get_type_hints(kind)
@@ -147,7 +153,7 @@ def _checked(value: Any, kind: Any, bounds: Bounds | None, name: str) -> Any:
     if optional:
         if value is None:
             return None
-        (kind,) = (one for one in get_args(kind) if one is not NoneType)
+        kind = without_none(kind)
     if get_origin(kind) is list:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{name} must be a list, not {shown(value)}")

@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import asr
 from asr import acoustic
-from asr.cli.composition_schemas import ROOTS
+from asr.cli.roots import ROOTS
 from asr.settings.decoding import AutoConfig, BeamConfig
 
 KINDS = ("functions", "classes", "settings", "errors", "modules", "constants", "keras")

@@ -20,8 +20,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from asr.cli import composition_schemas
-from asr.cli.composition_files import conf_dir
 from asr.cli.overrides import shown_value
+from asr.cli.roots import ROOTS, conf_dir
 from asr.settings.checks import Bounds, declared_bounds
 from asr.settings.decoding import BeamConfig, DecoderConfig
 
@@ -33,7 +33,7 @@ def sections() -> dict[str, type[Any]]:
     """The settings that commands share, by the name that opens their keys; where those of a command are others of the
     same name, by the command and the name."""
     found: dict[str, type[Any]] = {}
-    for command, kind in composition_schemas.ROOTS.items():
+    for command, kind in ROOTS.items():
         for name, inner in _nested(kind):
             if found.setdefault(name, inner) is not inner:
                 name = f"{command}.{name}"
@@ -81,7 +81,7 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
     def run(self) -> list[nodes.Node]:
         """The sections."""
         self.env.note_dependency(str(composition_schemas.__file__))
-        made = [self._command(name, kind) for name, kind in composition_schemas.ROOTS.items()]
+        made = [self._command(name, kind) for name, kind in ROOTS.items()]
         return made + [self._section(name, kind) for name, kind in sections().items()]
 
     def _command(self, name: str, kind: type[Any]) -> nodes.section:
@@ -117,7 +117,7 @@ class SettingsReference(SphinxDirective):  # type: ignore[misc]
             anchor = f"{prefix}.{key.name}"
             facts = [type_in_words(key.kind), bounds_in_words(bounds[key.name]), f"default {shown_value(key.default)}"]
             term = nodes.term("", "", ids=[anchor], names=[anchor])
-            typed = anchor.partition(".")[2] if anchor.partition(".")[0] in composition_schemas.ROOTS else anchor
+            typed = anchor.partition(".")[2] if anchor.partition(".")[0] in ROOTS else anchor
             term += [nodes.literal("", f"{typed if dotted else key.name}=", classes=["key"]), nodes.Text(" ")]
             term += nodes.inline("", " · ".join(fact for fact in facts if fact), classes=["facts"])
             self.state.document.note_explicit_target(term)

@@ -12,8 +12,8 @@ from hydra.errors import HydraException
 
 from asr.cli.arguments import split_arguments
 from asr.cli.composition import Composer
-from asr.cli.composition_schemas import ROOTS
 from asr.cli.overrides import chosen_names, is_interpolation, split_commas
+from asr.cli.roots import ROOTS
 from asr.errors import ConfigError
 from asr.settings.model import Cell
 

@@ -16,8 +16,7 @@ from omegaconf import OmegaConf
 
 from asr.cli.completion import suggestions
 from asr.cli.composition import Composer
-from asr.cli.composition_files import conf_dir
-from asr.cli.composition_schemas import ROOTS
+from asr.cli.roots import ROOTS, conf_dir
 from asr.settings.commands import TrainConfig
 from asr.settings.yaml_text import to_yaml
 

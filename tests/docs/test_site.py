@@ -15,7 +15,7 @@ import pytest
 import asr
 import asr.acoustic
 from asr.cli.composition import Composer
-from asr.cli.composition_schemas import ROOTS
+from asr.cli.roots import ROOTS
 
 from ..conftest import REPOSITORY, oracle_module
 

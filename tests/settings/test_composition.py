@@ -8,8 +8,8 @@ from functools import cache
 import pytest
 
 from asr.cli.composition import Composer
-from asr.cli.composition_schemas import ROOTS
 from asr.cli.overrides import Key
+from asr.cli.roots import ROOTS
 from asr.errors import ConfigError
 from asr.settings import yaml_text
 from asr.settings.commands import TrainConfig

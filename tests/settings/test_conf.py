@@ -13,7 +13,7 @@ import yaml
 
 from asr.cli import composition
 from asr.cli.composition import Composer
-from asr.cli.composition_schemas import ROOTS
+from asr.cli.roots import ROOTS
 from asr.errors import ConfigError
 from asr.settings import yaml_text
 from asr.settings.augment import AugmentConfig
@@ -216,7 +216,7 @@ print(*(type(one).__name__ for one in made))
 
 
 def test_the_configuration_is_found_from_the_root_of_the_file_system():
-    code = "from asr.cli.composition_files import conf_dir; print(conf_dir() / 'train.yaml')"
+    code = "from asr.cli.roots import conf_dir; print(conf_dir() / 'train.yaml')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=True)
     assert Path(done.stdout.strip()).is_file()
 
