@@ -271,3 +271,29 @@ import asr
 assert asr.score(["a b"], ["a c"]).words.errors == 1
 """
     python(code)
+
+
+def test_transcribing_a_recording_imports_no_library_that_it_does_not_need():
+    """All libraries of a start with usual settings, and of its reading process: each costs memory and time."""
+    recording = str(SAMPLES / "2086-149214-0001.opus")
+    end = "print('modules', *{name.split('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
+    command = f"""
+import sys
+before = {{*sys.modules, "__mp_main__"}}
+from asr.cli.main import main
+assert main(["transcribe", {recording!r}, "bundle=tiny", "format=json", "workers=1"]) == 0
+{end}
+"""
+    reader = f"""
+import sys
+before = set(sys.modules)
+from asr.audio.reader_process import End, ReadRequest, make_reader
+read = make_reader(None)
+answer = read(ReadRequest({recording!r}, 16000, "mix", None))
+while not isinstance(answer, End):
+    answer = read(None)
+{end}
+"""
+    assert set(python(command).split("modules ")[1].split()) == {"asr", "numpy", "onnxruntime", "tqdm"}
+    read = {name for name in python(reader).split("modules ")[1].split() if not name.startswith("_")}
+    assert read <= {"asr", "numpy", "soundfile", "typing_extensions"}
