@@ -2,6 +2,7 @@
 
     python scripts/bench/small_machines.py dev-clean-heldout.jsonl --utterances 100 --sphinx sphinx/bin/python
     python scripts/bench/small_machines.py data/samples/samples.jsonl --systems en tiny
+    python scripts/bench/small_machines.py data/samples/samples.jsonl --systems en tiny --only-cold-starts
 
 `sphinx/bin/python` is an interpreter with PocketSphinx: `python -m venv sphinx && sphinx/bin/pip install pocketsphinx
 soundfile`. Every recogniser is started anew on one recording, without a limit of memory and with each of several, and
@@ -16,6 +17,9 @@ then transcribes a part of a manifest.
 - speed: seconds of speech in a processor second, from the manifest
 - WER: of the manifest, with its interval
 
+A table of cold starts follows: processor and wall seconds of whole processes, from the command to its end. They are
+medians of several starts, of one program after the other in turn, beside an import of the libraries that a start needs.
+
 An exported model is run by the lines of its README, with integer weights, and decodes greedily. The last line is JSON.
 """
 
@@ -26,12 +30,14 @@ import contextlib
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +57,9 @@ from asr.settings.export import ExportShapes, ExportTarget
 RATE = 16000
 LIMITS = (64, 128, 256)
 LONGEST_SECONDS = 40.0
+LIBRARIES = "import numpy, onnxruntime"
+# Modules are compiled once, as for a user.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 SPHINX = """
 import sys, time, soundfile
@@ -111,6 +120,18 @@ class Row:
         return f"{self.label:<28}{cost}{self.speed:>9.0f} x{errors}"
 
 
+@dataclass
+class ColdStart:
+    """The seconds of a whole process that transcribes one recording."""
+
+    label: str
+    core_seconds: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.label:<28}{self.core_seconds:>8.2f} s{self.seconds:>8.2f} s"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
@@ -118,20 +139,27 @@ def main() -> int:
     parser.add_argument("--sphinx", help="an interpreter that has pocketsphinx and soundfile")
     parser.add_argument("--utterances", type=int, default=100, help="of the manifest, spread over it")
     parser.add_argument("--clip", type=Path, help="recording of the start; default: the one nearest to 10 seconds")
+    parser.add_argument("--cold-starts", type=int, default=9, help="of each, whose median is shown")
+    parser.add_argument("--only-cold-starts", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         manifest, files = wav_files(arguments.manifest, arguments.utterances, folder)
         clip = arguments.clip or min(files, key=lambda path: abs(soundfile.info(path).duration - 10))
         print(f"{len(files)} utterances; the start is that of {soundfile.info(clip).duration:.1f} s of speech")
-        limits = "".join(f"{limit:>5}" for limit in LIMITS)
-        print(f"{'':<28}{'size':>10}{'memory':>10}{limits}{'start':>10}{'speed':>11}{'WER':>9}  95 % interval")
+        names = [*(["pocketsphinx"] if arguments.sphinx else []), *arguments.systems]
         rows = []
-        for name in [*(["pocketsphinx"] if arguments.sphinx else []), *arguments.systems]:
-            for measured in measure(name, arguments.sphinx, manifest, files, clip, folder):
-                print(measured, flush=True)
-                rows.append(asdict(measured))
-    print(json.dumps(rows))
+        if not arguments.only_cold_starts:
+            limits = "".join(f"{limit:>5}" for limit in LIMITS)
+            print(f"{'':<28}{'size':>10}{'memory':>10}{limits}{'start':>10}{'speed':>11}{'WER':>9}  95 % interval")
+            for name in names:
+                for measured in measure(name, arguments.sphinx, manifest, files, clip, folder):
+                    print(measured, flush=True)
+                    rows.append(asdict(measured))
+        print(f"{'cold start':<28}{'processor':>10}{'wall':>10}")
+        starts = cold_starts(names, arguments.sphinx, clip.resolve(), folder, times=arguments.cold_starts)
+        print(*starts, sep="\n")
+    print(json.dumps({"systems": rows, "cold_starts": [asdict(one) for one in starts]}))
     return 0
 
 
@@ -140,7 +168,7 @@ def measure(
 ) -> Iterator[Row]:
     """The rows of a recogniser: of a bundle greedily, and with the decoder that it recommends."""
     if name == "pocketsphinx" or "/" in name:
-        peer = sphinx_peer(str(sphinx), folder) if name == "pocketsphinx" else exported_peer(name, folder)
+        peer = peer_of(name, sphinx, folder)
         report, speed = peer_report(peer, manifest, files, folder)
         yield Row(name, peer.size / 1e6, *start_of_peer(peer, clip), speed, *error_rate(report))
         return
@@ -183,12 +211,18 @@ def read_files(folder: Path, *, with_model: bool) -> list[Path]:
 # Recognisers that are not run by `asr`.
 
 
+def peer_of(name: str, sphinx: str | None, folder: Path) -> Peer:
+    """PocketSphinx, or an exported bundle."""
+    return sphinx_peer(str(sphinx), folder) if name == "pocketsphinx" else exported_peer(name, folder)
+
+
 def sphinx_peer(python: str, folder: Path) -> Peer:
     """PocketSphinx with its own model."""
     size = subprocess.run([python, "-c", SPHINX_SIZE], check=True, capture_output=True, text=True).stdout
     return Peer([python, "-c", SPHINX], folder, int(size))
 
 
+@cache
 def exported_peer(name: str, folder: Path) -> Peer:
     """A bundle as `asr export` writes it: NAME/TARGET."""
     bundle, _, target = name.partition("/")
@@ -232,6 +266,35 @@ def start_of_peer(peer: Peer, clip: Path) -> tuple[float, float, dict[int, bool]
 # Starts.
 
 
+def cold_starts(names: Sequence[str], sphinx: str | None, clip: Path, folder: Path, *, times: int) -> list[ColdStart]:
+    """The median seconds of starts, of one program after the other in turn."""
+    programs: dict[str, tuple[Sequence[str], Path, str]] = {LIBRARIES: ([sys.executable, "-c", LIBRARIES], folder, "")}
+    for name in names:
+        if name == "pocketsphinx" or "/" in name:
+            peer = peer_of(name, sphinx, folder)
+            programs[name] = peer.command, peer.folder, f"{clip}\n"
+        else:
+            command = [sys.executable, "-m", "asr", "transcribe", str(clip), f"bundle={name}"]
+            programs[f"asr transcribe, {name}"] = command, Path.cwd(), ""
+    spent: dict[str, list[tuple[float, float]]] = {label: [] for label in programs}
+    for _ in tqdm(range(times + 1), disable=None):
+        for label, program in programs.items():
+            spent[label].append(seconds_of(*program))
+    # The first starts read files and compile modules that the others find in memory.
+    return [ColdStart(label, *map(statistics.median, zip(*pairs[1:], strict=True))) for label, pairs in spent.items()]
+
+
+def seconds_of(command: Sequence[str], folder: Path, stdin: str) -> tuple[float, float]:
+    """Processor and wall seconds of a program with all its processes."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(
+        command, cwd=folder, input=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+        env=ENVIRONMENT, check=True,
+    )  # fmt: skip
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, seconds
+
+
 def start_of(command: Sequence[str], folder: Path, stdin: str | None) -> tuple[float, float, dict[int, bool]]:
     """Memory in MB, processor seconds, and with which limits a start gives the same text."""
     text, memory, core_seconds = run_once(command, folder, stdin)
@@ -249,7 +312,7 @@ def run_once(
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(
         command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        preexec_fn=enter,
+        env=ENVIRONMENT, preexec_fn=enter,
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
