@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr import ConfigError, OutputError, load_bundle
+from asr import ConfigError, OutputError, load_bundle, score
 from asr.audio.load import load_audio
 from asr.bundle import Bundle
 from asr.cli.main import main
@@ -25,9 +25,10 @@ from asr.settings.export import ExportShapes, ExportTarget
 from asr.settings.features import Normalization
 from asr.settings.model import Cell, EngineKind, FrontEnd
 
-from ..conftest import RATE, SAMPLES
+from ..conftest import RATE, SAMPLES, SHARED_SPEECH
 from ..recognition.test_carried_state import make_bundle
 
+HELD_OUT = SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl"
 RECORDINGS = [load_audio(path, sample_rate=RATE) for path in sorted(SAMPLES.glob("*.opus"))]
 
 
@@ -88,7 +89,7 @@ def check_parity(bundle: Bundle, folder: Path, monkeypatch, capsys, *, recording
         found, text = run_lines(folder, samples, monkeypatch, capsys, frames=frames)
         # Random weights give log-probabilities of -60, of which float32 has no more digits.
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=atol)
-        wanted = decode_greedy(expected[:, : bundle.alphabet.size], bundle.alphabet).text.strip()
+        wanted = greedy_text(bundle, expected)
         assert text == wanted
         assert run_lines(folder, samples, monkeypatch, capsys)[1] == wanted
 
@@ -144,6 +145,33 @@ def test_litert_runs_a_bidirectional_model_over_windows(tiny, tmp_path, monkeypa
     size = -(-round(shapes.window_seconds * 100) // 4) * 4
     pieces = np.split(frames, range(size, len(frames), size))
     np.testing.assert_allclose(found, np.concatenate([exact.run(piece) for piece in pieces]), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HELD_OUT.is_file(), reason=f"needs the recordings of {HELD_OUT.name}, not part of the repository")
+@pytest.mark.parametrize("name", ["tiny", "live"])
+def test_litert_writes_the_same_texts_of_a_hundred_recordings(name, tmp_path, monkeypatch, capsys):
+    """A bidirectional and a causal model, from samples to texts; with integers, the error rate is the same to 2 %."""
+    pytest.importorskip("ai_edge_litert", reason="pip install 'asr[litert]'")
+    rows = [row for row in map(json.loads, HELD_OUT.read_text().splitlines()) if row["duration"] < 12]
+    rows = rows[:: len(rows) // 100][:100]
+    recordings = [load_audio(HELD_OUT.parent / row["audio_filepath"], sample_rate=RATE) for row in rows]
+    bundle, shapes = load_bundle(name), ExportShapes(window_seconds=12.0)
+    export_bundle(bundle, tmp_path / "out", to=ExportTarget.litert, shapes=shapes)
+    exact = bundle.engine(EngineKind.onnx_float32)
+    texts = {"bundle": [greedy_text(bundle, exact.run(bundle.log_mel(samples))) for samples in recordings]}
+    for file in ("model.tflite", "model.int8.tflite"):
+        texts[file] = [
+            run_lines(tmp_path / "out", samples, monkeypatch, capsys, file=file)[1] for samples in recordings
+        ]
+    assert texts["model.tflite"] == texts["bundle"]
+    references = [row["text"].lower() for row in rows]
+    errors = {file: score(references, found).words.errors for file, found in texts.items()}
+    assert errors["model.int8.tflite"] <= 1.02 * errors["bundle"]
+
+
+def greedy_text(bundle: Bundle, log_probs: np.ndarray) -> str:
+    return decode_greedy(log_probs[:, : bundle.alphabet.size], bundle.alphabet).text.strip()
 
 
 def check_litert(bundle, folder, monkeypatch, capsys, *, shapes=None, recordings=RECORDINGS, atol=1e-4):
