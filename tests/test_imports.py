@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "browser": {"acoustic", "bundle", "decoding", "language"},
     "sharing": {"bundle", "evaluation"},
     "cluster": {"audio", "bundle", "punctuation", "recognition", "writers"},
-    "export": {"acoustic", "bundle"},
+    "export": {"acoustic", "browser", "bundle"},
     "tuning": {"decoding", "evaluation", "pronunciation", "recognition"},
     "serving": {"audio", "bundle", "corpus", "decoding", "punctuation", "recognition", "writers"},
     "training": {

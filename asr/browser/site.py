@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from asr.browser.model_files import model_files
@@ -95,7 +96,7 @@ def write_site(
         raise ConfigError(f"the page needs bundles of different names, at least one, not {', '.join(names) or 'none'}")
     ort = web_runtime(runtime)
     wasm = gzip.compress(ort.wasm, 9, mtime=0)
-    with folder_written_atomically(output_dir, foreign=lambda old: _foreign(old, overwrite=overwrite)) as folder:
+    with folder_written_atomically(output_dir, foreign=partial(foreign_to_site, overwrite=overwrite)) as folder:
         for name in _FOLDERS:
             (folder / name).mkdir()
         _write_page(folder)
@@ -169,7 +170,7 @@ is under the Apache License 2.0. The models, in `models/`:
 """
 
 
-def _foreign(folder: Path, *, overwrite: bool) -> str | None:
+def foreign_to_site(folder: Path, *, overwrite: bool = False) -> str | None:
     """What a folder holds besides a page, in words."""
     found = foreign_entry(
         folder,

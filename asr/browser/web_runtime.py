@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -21,7 +22,8 @@ DIGESTS = {
 }
 """SHA-256 of each file"""
 _FOLDER = "package/dist/"
-_HOW = f"fetch it by `npm pack {PACKAGE}@{VERSION}`, and name the file with runtime="
+VARIABLE = "ASR_WEB_RUNTIME"
+_HOW = f"fetch it by `npm pack {PACKAGE}@{VERSION}`, and name the file by {VARIABLE}=FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,16 @@ def web_runtime(source: str | Path | None = None) -> WebRuntime:
     Parameters
     ----------
     source : str or Path, optional
-        The npm package: its .tgz file, or a folder with it unpacked. By default npm downloads it.
+        The npm package: its .tgz file, or a folder with it unpacked. By default the one that the environment variable
+        `ASR_WEB_RUNTIME` names, or npm downloads it.
 
     Raises
     ------
     ConfigError
         If there is no npm to download it, npm fails, the package lacks a file, or a file is of another version.
     """
-    if source is not None:
+    source = source or os.environ.get(VARIABLE)
+    if source:
         return _read(Path(source))
     npm = shutil.which("npm")
     if npm is None:

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from asr.acoustic.outputs import output_slices
+from asr.browser.site import foreign_to_site
 from asr.bundle import Bundle
 from asr.errors import ConfigError
+from asr.export.browser_page import export_page
 from asr.export.network_source import ExportedNetwork, NetworkSource
 from asr.export.targets import TARGETS
 from asr.files import check_folder, folder_written_atomically
@@ -58,12 +60,16 @@ def export_bundle(
     ------
     ConfigError
         If the target cannot run the model, or a package that builds it is missing.
+    BundleError, LanguageModelError
+        If a file of the bundle that the target needs is damaged.
     OutputError
         If there is something else at `folder`.
     OSError
         If the folder cannot be written; an older one is then left as it was.
     """
-    check_export_output(folder)
+    check_export_output(folder, to=to)
+    if to is ExportTarget.web:
+        return export_page(bundle, folder, license_name=license_name)
     exported = TARGETS[to](NetworkSource.of_bundle(bundle, shapes or ExportShapes()))
     files = {
         **exported.files,
@@ -80,9 +86,9 @@ def export_bundle(
     return [Path(folder) / name for name in (*files, CARD)]
 
 
-def check_export_output(folder: str | Path) -> None:
+def check_export_output(folder: str | Path, *, to: ExportTarget) -> None:
     """Refuse, before any work, to write an export over what is none; errors as in `export_bundle`."""
-    check_folder(folder, foreign=_foreign)
+    check_folder(folder, foreign=foreign_to_site if to is ExportTarget.web else _foreign)
 
 
 def _foreign(folder: Path) -> str | None:

@@ -1,4 +1,7 @@
-"""The targets of `asr export`. To add one: a member of `ExportTarget`, a module with `build`, and its line here."""
+"""The targets of `asr export`. To add one: a member of `ExportTarget`, a module with `build`, and its line here.
+
+The target `web` is a page and not a network alone: `browser_page` writes it.
+"""
 
 from __future__ import annotations
 

@@ -603,7 +603,7 @@ class ExportConfig(Messages):
     bundle: str = "en"
     """the model: the name of a shipped bundle, or the path of a bundle's folder: ./NAME, runs/mine/best"""
     to: ExportTarget = ExportTarget.onnx
-    """what to export to: onnx, onnx_stream, litert or saved_model"""
+    """what to export to: onnx, onnx_stream, litert, saved_model or web"""
     output_dir: str | None = None
     """folder to write; null is BUNDLE-TARGET in the working directory. An older export there is replaced, nothing
     else"""

@@ -14,6 +14,7 @@ class ExportTarget(ConfigEnum):
     onnx_stream = "onnx_stream"
     litert = "litert"
     saved_model = "saved_model"
+    web = "web"
 
 
 @dataclass(kw_only=True)

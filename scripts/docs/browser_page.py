@@ -12,7 +12,6 @@ page that says so, unless `browser_page_required` (-D browser_page_required=1) i
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,10 +39,7 @@ _ABSENT = """<!doctype html>
 def make_page(folder: Path, bundles: Sequence[str], *, about: str = "") -> Site:
     """Write the page for some bundles, with samples of the repository; errors as of `write_site`."""
     samples = sorted(SAMPLES.glob("*.opus"))[:_MOST_SAMPLES]
-    runtime = os.environ.get("ASR_WEB_RUNTIME") or None
-    return write_site(
-        [load_bundle(name) for name in bundles], folder, samples=samples, about=about, runtime=runtime, overwrite=True
-    )
+    return write_site([load_bundle(name) for name in bundles], folder, samples=samples, about=about, overwrite=True)
 
 
 def add_page(app: Sphinx, error: Exception | None) -> None:

@@ -17,6 +17,8 @@ import soundfile
 
 from asr import ConfigError, OutputError, load_bundle, score
 from asr.audio.load import load_audio
+from asr.browser import site
+from asr.browser.web_runtime import WebRuntime
 from asr.bundle import Bundle
 from asr.cli.main import main
 from asr.decoding.greedy import decode_greedy
@@ -148,10 +150,10 @@ def test_litert_runs_a_bidirectional_model_over_windows(tiny, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not HELD_OUT.is_file(), reason=f"needs the recordings of {HELD_OUT.name}, not part of the repository")
-@pytest.mark.parametrize("name", ["tiny", "live"])
+@pytest.mark.skipif(not HELD_OUT.is_file(), reason=f"needs the recordings of {HELD_OUT.name}")
+@pytest.mark.parametrize("name", ["tiny", "live", "en"])
 def test_litert_writes_the_same_texts_of_a_hundred_recordings(name, tmp_path, monkeypatch, capsys):
-    """A bidirectional and a causal model, from samples to texts; with integers, the error rate is the same to 2 %."""
+    """Bidirectional models and a causal one, from samples to texts; with integers, the error rate is the same to 2 %."""
     pytest.importorskip("ai_edge_litert", reason="pip install 'asr[litert]'")
     rows = [row for row in map(json.loads, HELD_OUT.read_text().splitlines()) if row["duration"] < 12]
     rows = rows[:: len(rows) // 100][:100]
@@ -263,6 +265,38 @@ def test_only_an_unchanged_export_is_replaced(causal, tmp_path):
     (tmp_path / "other/card.json").write_text("{}")
     with pytest.raises(OutputError, match=r"card\.json"):
         export_bundle(causal, tmp_path / "other", to=ExportTarget.onnx)
+
+
+def test_the_page_in_the_browser_is_an_export_too(tiny, causal, tmp_path, monkeypatch, capsys):
+    """`tests/browser` runs it; here something else is in the place of ONNX Runtime Web."""
+    monkeypatch.setattr(site, "web_runtime", lambda source: WebRuntime(b"export {};", b"wasm"))
+    page, other = tmp_path / "page", tmp_path / "other"
+    for _ in range(2):  # a page replaces a page
+        assert main(["export", "bundle=tiny", "to=web", f"output_dir={page}", "license=mit"]) == 0
+    listed = {line.rpartition("  ")[0] for line in capsys.readouterr().out.splitlines()}
+    assert listed == {str(path) for path in page.rglob("*") if path.is_file()}
+    assert json.loads((page / "models/tiny/model.json").read_bytes())["licences"] == "mit"
+    assert "- tiny: mit\n" in (page / "README.md").read_text()
+    export_bundle(causal, other, to=ExportTarget.web)
+    models = [json.loads((folder / "site.json").read_bytes())["models"][0] for folder in (page, other)]
+    assert [(model["name"], model["language"]) for model in models] == [("tiny", "en"), ("bundle", None)]
+    with pytest.raises(OutputError, match="asr did not write"):
+        export_bundle(tiny, page, to=ExportTarget.onnx)
+    export_bundle(tiny, tmp_path / "graph", to=ExportTarget.onnx)
+    with pytest.raises(OutputError, match="asr did not write"):
+        export_bundle(tiny, tmp_path / "graph", to=ExportTarget.web)
+
+
+def test_without_npm_the_package_for_the_page_can_be_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.delenv("ASR_WEB_RUNTIME", raising=False)
+    command = ["export", "bundle=tiny", "to=web", f"output_dir={tmp_path / 'page'}"]
+    assert main(command) == 2
+    assert "name the file by ASR_WEB_RUNTIME=FILE" in capsys.readouterr().err
+    monkeypatch.setenv("ASR_WEB_RUNTIME", str(tmp_path / "missing.tgz"))
+    assert main(command) == 2
+    assert "missing.tgz: cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
 
 
 @pytest.mark.parametrize("name", ["odd`name", "two\nlines", "#"])
