@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -18,6 +18,8 @@ _TRAINING = ("keras", "librosa", "matplotlib", "numba", "tensorboardX")
 
 def asr_version() -> str:
     """The version of this program; "unknown" for a source tree that is used without being installed."""
+    from importlib import metadata  # which imports 30 modules, for e-mail among others
+
     try:
         return metadata.version("asr")
     except metadata.PackageNotFoundError:

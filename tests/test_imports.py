@@ -294,6 +294,6 @@ while not isinstance(answer, End):
     answer = read(None)
 {end}
 """
-    assert set(python(command).split("modules ")[1].split()) == {"asr", "numpy", "onnxruntime", "tqdm"}
+    assert set(python(command).split("modules ")[1].split()) == {"asr", "numpy", "onnxruntime"}
     read = {name for name in python(reader).split("modules ")[1].split() if not name.startswith("_")}
     assert read <= {"asr", "numpy", "soundfile", "typing_extensions"}

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
+
+
+def _byte_bar(total: int) -> Any:
+    """A bar of tqdm, which is not imported where no bar is shown: None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    # Short work ends before a bar could be read.
+    return tqdm(
+        total=total,
+        disable=None,
+        leave=False,
+        delay=1,
+        bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}, {remaining} left]",
+    )
 
 
 class RecordingsBar:
@@ -18,22 +35,13 @@ class RecordingsBar:
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        from tqdm import tqdm
-
         self._sizes = [max(1, size) for size in sizes]
         self._before = [0]
         for size in self._sizes:
             self._before.append(self._before[-1] + size)
         self._number, self._seconds, self._seconds_before = 0, 0.0, 0.0
         self._started = time.monotonic()
-        # Short work ends before a bar could be read.
-        self._bar: Any = tqdm(
-            total=self._before[-1],
-            disable=None,
-            leave=False,
-            delay=1,
-            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}, {remaining} left]",
-        )
+        self._bar = _byte_bar(self._before[-1])
 
     def __enter__(self) -> RecordingsBar:
         return self
@@ -41,7 +49,8 @@ class RecordingsBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def advance(self, number: int, seconds: float, share: float) -> None:
         """Progress within a recording; arguments as `Transcriber` passes them."""
@@ -56,6 +65,8 @@ class RecordingsBar:
         self._show(number, self._before[number + 1])
 
     def _show(self, number: int, bytes_done: int) -> None:
+        if self._bar is None:
+            return
         hours = (self._seconds_before + self._seconds) / 3600
         speed = 3600 * hours / max(time.monotonic() - self._started, 1e-3)
         files = f"{number + 1} of {len(self._sizes)} files, " if len(self._sizes) > 1 else ""
@@ -73,17 +84,9 @@ class ItemsBar:
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        from tqdm import tqdm
-
         self._sizes = [max(1, size) for size in sizes]
         self._finished, self._seconds, self._started = 0, 0.0, time.monotonic()
-        self._bar: Any = tqdm(
-            total=sum(self._sizes),
-            disable=None,
-            leave=False,
-            delay=1,
-            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}, {remaining} left]",
-        )
+        self._bar = _byte_bar(sum(self._sizes))
 
     def __enter__(self) -> ItemsBar:
         return self
@@ -91,10 +94,13 @@ class ItemsBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def finish(self, number: int, seconds: float) -> None:
         """An item is finished, which has so many seconds of audio."""
+        if self._bar is None:
+            return
         self._finished += 1
         self._seconds += seconds
         speed = self._seconds / max(time.monotonic() - self._started, 1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -44,15 +44,20 @@ def open_standard_streams() -> None:
     )
 
 
+def write_past_bars(text: str, stream: TextIO) -> None:
+    """Write a text without touching the progress bars of tqdm, if it is imported."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(text, file=stream, end="")
+    else:
+        stream.write(text)
+
+
 def say(message: str) -> None:
     """Print a message on standard error; where that cannot be written to, this and all that follow are dropped."""
     try:
-        if "tqdm" in sys.modules:
-            from tqdm import tqdm
-
-            tqdm.write(message, file=sys.stderr)
-        else:
-            print(message, file=sys.stderr)
+        write_past_bars(f"{message}\n", sys.stderr)
         sys.stderr.flush()
     except OSError:
         drop_unwritable()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.inputs import Recording
+from asr.cli.streams import write_past_bars
 from asr.errors import printable
 from asr.files import typed_path
 from asr.settings.commands import TranscribeConfig
@@ -117,8 +118,6 @@ class PrintedTranscripts:
 
     def add(self, transcript: Transcript, recording: Recording) -> None:
         """Print a transcript, or keep it for the document."""
-        from tqdm import tqdm
-
         from asr.writers.json_objects import transcript_object
 
         if self._settings.format is TranscriptFormat.json:
@@ -127,7 +126,7 @@ class PrintedTranscripts:
         text = printable(format_transcript(transcript, recording, self._settings))
         if self._settings.format is TranscriptFormat.txt and not self._alone:
             text = f"{recording.shown}\t{text}"
-        tqdm.write(text, file=sys.stdout, end="")
+        write_past_bars(text, sys.stdout)
         sys.stdout.flush()
 
     def finish(self) -> None:
