@@ -165,7 +165,7 @@ def test_what_is_read_without_hydra_is_what_hydra_composes(command):
 @pytest.mark.parametrize("command", ROOTS)
 def test_of_many_command_lines_too(command):
     draw = random.Random(f"many {command}")
-    lists = [[override(draw, command) for _ in range(draw.randrange(4))] for _ in range(600)]
+    lists = [[override(draw, command) for _ in range(draw.randrange(4))] for _ in range(300)]
     compare(command, lists)
 
 
