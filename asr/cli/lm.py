@@ -20,6 +20,7 @@ from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import ConfigError, LanguageModelError, ManifestError
 from asr.files import check_file, open_decompressed, typed_path, write_atomically
 from asr.settings.commands import LmConfig
+from asr.settings.language import LanguageModelKind
 from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ TEXT = """
 Trains an n-gram language model on texts with one sentence per line, plain or compressed (.gz, .bz2, .xz), or on the
 texts of manifests (.jsonl). They are normalised like training texts. An ARPA file of KenLM or SRILM is converted into
 a file that is smaller and loads at once. With base=en the English language model is adapted to the texts, in seconds:
-give sentences like those that you expect, one per line.
+give sentences like those that you expect, one per line. With kind=lstm an LSTM is trained, for a second pass over what
+the search found; Ctrl-C saves and stops, and the same command with run_dir=FOLDER resumes.
 """
 EXAMPLES = """\
   asr lm books.txt.xz
@@ -41,6 +43,7 @@ EXAMPLES = """\
   asr lm base=en commands.txt
   asr lm base=english.lm commands.txt text_weight=0.3 valid=[valid.jsonl] output=adapted.lm
   asr lm thai.txt unit=characters order=6
+  asr lm kind=lstm books.txt.xz training.minutes=60 valid=[valid.jsonl]
   asr lm 3-gram.arpa.gz output=3-gram.lm
   asr transcribe talk.wav decoder.lm=english.lm
 """
@@ -53,9 +56,13 @@ def run(arguments: Sequence[str]) -> int:
     settings: LmConfig | None = settings_or_answer("lm", split, usage=USAGE, text=TEXT, examples=EXAMPLES)
     if settings is None:
         return 0
+    if settings.kind is LanguageModelKind.lstm:
+        from asr.cli.lm_lstm import run_lstm
+
+        return run_lstm(split.files, settings)
     output = _output(split.files, settings)
     check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)
-    _count_bytes(settings.valid)  # a typo there is reported before the training
+    count_bytes(settings.valid)  # a typo there is reported before the training
     models = [name for name in split.files if name.endswith((".lm", *_ARPA_SUFFIXES))]
     if models and len(split.files) > 1:
         raise ConfigError(f"{models[0]} is a finished model, not a text to train on: name it alone")
@@ -93,7 +100,7 @@ def _train(files: Sequence[str], settings: LmConfig) -> tuple[NgramModel, dict[s
 
     from asr.language.ngram_training import steps_of_training, tokenize, train_ngram
 
-    tokens = tokenize(_sentences(files, settings), settings)
+    tokens = tokenize(sentences_of(files, settings), settings)
     _log.info(_describe(tokens))
     with tqdm(
         total=steps_of_training(settings), bar_format="{desc}: {n}/{total} [{elapsed}]", disable=None, leave=False
@@ -112,7 +119,7 @@ def _adapt(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[
 
     from asr.language.ngram_adaptation import adapt_ngram
 
-    sentences = list(_sentences(files, settings))
+    sentences = list(sentences_of(files, settings))
     with tqdm(bar_format="{desc} [{elapsed}]", disable=None, leave=False) as bar:
         adapted = adapt_ngram(base, sentences, settings, watch=bar.set_description)
     _log.info(_describe(adapted.tokens))
@@ -205,7 +212,7 @@ def _convert(name: str) -> tuple[NgramModel, dict[str, object]]:
         raise LanguageModelError(name, error.strerror or str(error)) from error
 
 
-def _count_bytes(files: Sequence[str]) -> int:
+def count_bytes(files: Sequence[str]) -> int:
     total = 0
     for name in files:
         if Path(name).is_dir():
@@ -217,11 +224,11 @@ def _count_bytes(files: Sequence[str]) -> int:
     return total
 
 
-def _sentences(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
+def sentences_of(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
     """Normalised sentences of some texts, under a progress bar."""
     from tqdm import tqdm
 
-    with tqdm(total=_count_bytes(files), desc="reading", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+    with tqdm(total=count_bytes(files), desc="reading", unit="B", unit_scale=True, disable=None, leave=False) as bar:
         for name in files:
             if Path(name).suffix.lower() in MANIFEST_SUFFIXES:
                 reading = read_manifest(name)
@@ -282,7 +289,7 @@ def _packed(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
 def _perplexity(model: NgramModel, settings: LmConfig) -> str:
     from asr.language.ngram_training import measure_perplexity
 
-    measured = measure_perplexity(model, _sentences(settings.valid, settings))
+    measured = measure_perplexity(model, sentences_of(settings.valid, settings))
     if not measured.words:
         raise ConfigError("valid: it holds no words")
     return (

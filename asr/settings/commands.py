@@ -12,7 +12,7 @@ from asr.settings.corpus import DataConfig
 from asr.settings.decoding import AutoConfig, DecoderConfig
 from asr.settings.export import ExportShapes, ExportTarget
 from asr.settings.features import FeatureConfig
-from asr.settings.language import LanguageUnit
+from asr.settings.language import LanguageModelKind, LanguageUnit, LstmConfig, LstmTrainingConfig
 from asr.settings.live import LiveConfig
 from asr.settings.model import EngineKind, ModelConfig
 from asr.settings.serving import LimitsConfig
@@ -422,6 +422,8 @@ class EvaluateConfig(RecognitionJob):
 class LmConfig(Messages):
     """`asr lm`."""
 
+    kind: LanguageModelKind = LanguageModelKind.ngram
+    """ngram: for the search; lstm: an LSTM over word pieces, for a second pass over the results of the search"""
     base: str | None = None
     """language model to adapt to the texts, or to mix with one other model that is named in their place: the name of a
     bundle that ships with one (en), the path of a bundle's folder, a .lm file, or an ARPA file"""
@@ -445,8 +447,14 @@ class LmConfig(Messages):
     valid: list[str] = field(default_factory=list)
     """held-out texts or manifests on which the perplexity is measured"""
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    network: LstmConfig = field(default_factory=LstmConfig)
+    training: LstmTrainingConfig = field(default_factory=LstmTrainingConfig)
+    run_dir: str | None = None
+    """with kind=lstm: folder of the run; null makes runs/<date>-<time>. An interrupted run resumes when its folder is
+    given, with the same texts and settings"""
     output: str | None = None
-    """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); null names it after the first text"""
+    """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); with kind=lstm as .onnx, or as .npz, which holds the
+    texts in word pieces, for a later training; null names it after the first text"""
     overwrite: bool = False
     """replace a file of that name that is not a language model of `asr lm`"""
 

@@ -1,0 +1,163 @@
+"""`asr lm kind=lstm`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shlex
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr.cli.lm import count_bytes, sentences_of
+from asr.cli.training_run import import_keras
+from asr.errors import ConfigError
+from asr.files import check_file, typed_path
+from asr.settings.commands import LmConfig
+from asr.settings.language import LanguageUnit
+
+if TYPE_CHECKING:
+    from asr.language.piece_text import PieceText
+    from asr.training.language_run import Prediction
+    from asr.training.stop import StopRequest
+
+_log = logging.getLogger(__name__)
+
+_GRAPH, _TEXT = ".onnx", ".npz"
+
+
+def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
+    """Run the command; returns its exit code."""
+    from asr.language.piece_text import is_piece_text, save_piece_text
+
+    if settings.base is not None or settings.unit is not LanguageUnit.words:
+        raise ConfigError("kind=lstm trains a model over words from the start: without base and unit")
+    output = _output(files, settings)
+    count_bytes(settings.valid)  # a typo there is reported before the training
+    if output.suffix == _TEXT:
+        check_file(output, is_ours=is_piece_text, overwrite=settings.overwrite)
+        text = _text(files, settings)
+        save_piece_text(output, text)
+        print(f"{output}: {_describe(text)}, {output.stat().st_size / 1e6:.1f} MB")
+        return 0
+    check_file(output, is_ours=_is_lstm, overwrite=settings.overwrite)
+    if settings.run_dir is None:
+        settings = replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    text = _text(files, settings)
+    _log.info(_describe(text))
+    import_keras("asr lm kind=lstm")
+    from asr.training.stop import StopRequest
+
+    stop = StopRequest()
+    with stop.handling_signals():
+        found = _train(text, settings, stop, output)
+    if found is None:
+        again = shlex.join(["asr", "lm", "kind=lstm", *files, f"run_dir={settings.run_dir}"])
+        _log.warning("stopped and saved; to resume, with the same settings: %s", again)
+        return 143 if stop.signal == signal.SIGTERM else 130
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    print(
+        f"held-out texts: perplexity {found.perplexity:.1f} of a word, on {found.words:,} words in "
+        f"{found.sentences:,} sentences"
+    )
+    if settings.valid:
+        print(_perplexity(output, settings))
+    return 0
+
+
+def _output(files: Sequence[str], settings: LmConfig) -> Path:
+    if settings.output is None:
+        name = Path(files[0]).name
+        return Path(f"{name.partition('.')[0] or 'language-model'}{_GRAPH}")
+    output = typed_path(settings.output)
+    if output.suffix not in (_GRAPH, _TEXT):
+        raise ConfigError(f"output={settings.output}: with kind=lstm, the name must end in {_GRAPH}, or in {_TEXT}")
+    return output
+
+
+def _text(files: Sequence[str], settings: LmConfig) -> PieceText:
+    """The texts in pieces: those of a file that an earlier call wrote, or made of texts."""
+    from tqdm import tqdm
+
+    from asr.language.piece_text import load_piece_text, make_piece_text
+
+    ready = [name for name in files if name.endswith(_TEXT)]
+    if ready:
+        if len(files) > 1:
+            raise ConfigError(f"{ready[0]} holds texts in word pieces: it is trained on alone")
+        text = load_piece_text(typed_path(ready[0]))
+        if text.pieces.count > settings.network.pieces:
+            raise ConfigError(
+                f"{ready[0]} is written in {text.pieces.count} pieces: set network.pieces={text.pieces.count}"
+            )
+        return text
+    provenance = {
+        "texts": [Path(name).name + (f", {times} times" if times > 1 else "") for name, times in Counter(files).items()]
+    }
+    with tqdm(bar_format="{desc} [{elapsed}]", disable=None, leave=False) as bar:
+        return make_piece_text(
+            sentences_of(files, settings),
+            count=settings.network.pieces,
+            held_out=settings.training.held_out,
+            provenance=provenance,
+            watch=bar.set_description,
+        )
+
+
+def _describe(text: PieceText) -> str:
+    held_out = int(text.held_out.sum())
+    return (
+        f"{text.words(text.numbers):,} words in {len(text.numbers):,} word pieces of {text.pieces.count:,} kinds, "
+        f"{held_out:,} of {len(text.held_out):,} sentences held out"
+    )
+
+
+def _is_lstm(path: Path) -> bool:
+    from asr.errors import LanguageModelError
+    from asr.language.neural import NeuralLanguageModel
+
+    try:
+        NeuralLanguageModel.load(path)
+    except LanguageModelError:
+        return False
+    return True
+
+
+def _train(text: PieceText, settings: LmConfig, stop: StopRequest, output: Path) -> Prediction | None:
+    from tqdm import tqdm
+
+    from asr.training.language_run import train_language_model
+
+    shown = "{desc}: {percentage:.1f} % [{elapsed}<{remaining}]{postfix}"
+    with tqdm(total=100, desc="training", bar_format=shown, disable=None) as bar:
+        mean = 0.0
+
+        def show(step: int, share: float, loss: float) -> None:
+            nonlocal mean
+            mean += (loss - mean) / min(step, 100)
+            bar.set_postfix_str(f"step {step}, {mean:.3f} nats a piece", refresh=False)
+            bar.update(min(100.0, 100 * share) - bar.n)
+
+        return train_language_model(text, settings, stop, output=output, on_step=show)
+
+
+def _perplexity(output: Path, settings: LmConfig) -> str:
+    """Of the exported model on the texts of `valid`."""
+    from tqdm import tqdm
+
+    from asr.language.neural import NeuralLanguageModel
+    from asr.language.neural_scoring import score_sentences
+
+    model = NeuralLanguageModel.load(output)
+    sentences = [words for one in sentences_of(settings.valid, settings) if (words := one.split())]
+    if not sentences:
+        raise ConfigError("valid: it holds no words")
+    with tqdm(total=len(sentences), desc="valid", disable=None, leave=False) as bar:
+        scores = score_sentences(model, sentences, watch=bar.update)
+    words = sum(map(len, sentences))
+    perplexity = math.exp(-sum(float(one.sum()) for one in scores) / (words + len(sentences)))
+    return f"perplexity {perplexity:.1f} of a word, on {words:,} words in {len(sentences):,} sentences, none left out"
