@@ -49,7 +49,7 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
         settings = replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     text = _text(files, settings)
     _log.info(_describe(text))
-    import_keras("asr lm kind=lstm")
+    import_keras("asr lm kind=lstm", speech=False)
     from asr.training.stop import StopRequest
 
     stop = StopRequest()
@@ -153,7 +153,7 @@ def _perplexity(output: Path, settings: LmConfig) -> str:
     from asr.language.neural_scoring import score_sentences
 
     model = NeuralLanguageModel.load(output)
-    sentences = [words for one in sentences_of(settings.valid, settings) if (words := one.split())]
+    sentences = [one.split() for one in sentences_of(settings.valid, settings) if one]
     if not sentences:
         raise ConfigError("valid: it holds no words")
     with tqdm(total=len(sentences), desc="valid", disable=None, leave=False) as bar:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from asr.cli.console import quiet_native_libraries
 from asr.files import typed_path
 from asr.machine import describe_machine, processor_features
-from asr.packages import require_training
+from asr.packages import require_keras, require_training
 from asr.settings.commands import TrainConfig
 from asr.training.run_folder import check_run_folder, check_settings_unchanged, flat_settings, read_settings
 
@@ -84,13 +84,16 @@ def average_run(run_dir: str, epochs: str) -> Average:
     return average_epochs(run_dir, epochs)
 
 
-def import_keras(command: str) -> None:
-    """Import Keras and its back end without the messages that they print."""
-    require_training(command)
+def import_keras(command: str, *, speech: bool = True) -> None:
+    """Import Keras and its back end without the messages that they print; `speech` needs what reads recordings, too."""
+    (require_training if speech else require_keras)(command)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_compiled_programs()
     with quiet_native_libraries():
-        import asr.training.engine  # noqa: F401
+        if speech:
+            import asr.training.engine  # noqa: F401
+        else:
+            import keras  # noqa: F401
 
 
 def keep_compiled_programs() -> None:

@@ -26,7 +26,6 @@ from asr.text.pieces import PieceAlphabet
 FORMAT = 1
 HEADER = "asr_language_model"
 """the key of the metadata that holds the header"""
-INPUTS, OUTPUTS = {"predicting", "predicted", "states", "pieces"}, {"log_probs", "next_states"}
 _LARGEST = 1 << 30
 
 Floats = npt.NDArray[np.float32]
@@ -123,7 +122,7 @@ class NeuralLanguageModel:
         inputs = {one.name: one.shape[1:] for one in self._session.get_inputs()}
         state = [settings.depth, 2, settings.units]
         wanted = {"predicting": [settings.units], "predicted": [], "states": state, "pieces": []}
-        if inputs != wanted or {one.name for one in self._session.get_outputs()} != OUTPUTS:
+        if inputs != wanted or {one.name for one in self._session.get_outputs()} != {"log_probs", "next_states"}:
             raise LanguageModelError(name, "is no LSTM language model: its graph has other inputs")
         zeros = np.zeros((1, *state), np.float32)
         self._initial = State(self._step(zeros[:0], [], zeros, np.array([END]))[1])

@@ -48,7 +48,8 @@ class PieceText:
     def part(self, *, held_out: bool) -> npt.NDArray[np.uint16]:
         """The numbers of the sentences that are held out, or of the others."""
         sentence = np.cumsum(self.numbers == END) - (self.numbers == END)
-        return self.numbers[self.held_out[sentence] == held_out]
+        chosen: npt.NDArray[np.uint16] = self.numbers[self.held_out[sentence] == held_out]
+        return chosen
 
     def words(self, numbers: npt.NDArray[np.uint16]) -> int:
         """How many words these numbers hold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -82,17 +82,13 @@ def train_word_pieces(sentences: Sequence[str], count: int) -> WordPieces:
     sample = sentences[:: max(1, len(sentences) // 200_000)]
     characters = Counter(character for line in sample for character in line)
     total = sum(characters.values())
-    frequent = {one for one, times in characters.items() if times * _RARE >= total and times > 1 or total < _RARE}
+    frequent = {one for one, times in characters.items() if total < _RARE or times * _RARE >= total}
 
     def mirrored() -> Iterator[str]:
         for line in sentences[::step]:
             yield "".join(one for one in line if one in frequent)[::-1]
 
-    found = train_pieces(_spaced(mirrored()), count)
+    found = train_pieces(mirrored(), count)
     if not found.word_starts:
         raise ConfigError("kind=lstm needs texts of words with spaces between them")
     return WordPieces(found)
-
-
-def _spaced(lines: Iterable[str]) -> Iterator[str]:
-    yield from lines

@@ -24,10 +24,11 @@ IGNORED = -1
 class PieceVectors(keras.layers.Layer):  # type: ignore[misc]
     """The vectors of the pieces, which the network reads, and which the output is compared with.
 
-    As in A. Vaswani et al., "Attention Is All You Need", 2017, section 3.4, they are small for the output, and read times
-    the square root of their width: with small inputs, the LSTMs learn slowly at first.
+    They are small for the output. The LSTMs read them times the square root of their width, as they would learn slowly
+    at first from small inputs.
 
-    Source: O. Press, L. Wolf, "Using the Output Embedding to Improve Language Models", EACL 2017.
+    Sources: O. Press, L. Wolf, "Using the Output Embedding to Improve Language Models", EACL 2017; A. Vaswani et al.,
+    "Attention Is All You Need", 2017, section 3.4.
     """
 
     def __init__(self, count: int, *, width: int, **kwargs: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import os
 import time
@@ -21,8 +22,8 @@ from keras import ops
 from asr.errors import ConfigError, OutputError
 from asr.files import typed_path, write_atomically
 from asr.language.neural import NeuralHeader
-from asr.language.neural_export import export_language_model
 from asr.language.piece_text import PieceText
+from asr.packages import require_packages
 from asr.settings.commands import LmConfig
 from asr.settings.language import LstmTrainingConfig
 from asr.settings.yaml_text import from_yaml, to_yaml
@@ -32,6 +33,8 @@ from asr.training.language_data import PieceBatch, PieceFeed, first_sentences, s
 from asr.training.language_network import build_language_model, language_model_weights, piece_loss
 from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, disk_errors_explained, flat_settings, locked
 from asr.training.stop import StopRequest
+
+_log = logging.getLogger(__name__)
 
 WEIGHTS = "weights.npz"
 """the weights of a finished run in float32"""
@@ -188,6 +191,11 @@ class LanguageModelTraining:
         progress.history.append(record)
         line = {name: value for name, value in record.as_dict().items() if value is not None}
         lines = [*earlier, line | {"valid_perplexity": found.perplexity}]
+        _log.info(
+            "epoch %d: %d steps in %.0f s, %.3f nats a piece; held-out texts %.3f, perplexity of a word %.1f",
+            *(record.epoch, record.batches, record.train_seconds, record.train_loss or math.nan),
+            *(record.valid_loss, found.perplexity),
+        )
         write_atomically(self.run_dir / HISTORY, "".join(json.dumps(one) + "\n" for one in lines).encode("utf-8"))
         progress.next_epoch()
 
@@ -254,8 +262,12 @@ def train_language_model(
         found = training.validate()
         weights = language_model_weights(training.network)
         content = io.BytesIO()
-        np.savez(content, **weights)
+        np.savez(content, **weights)  # type: ignore[arg-type]  # NumPy's stubs know no other names
         write_atomically(run_dir / WEIGHTS, content.getvalue())
+        purpose = f"{run_dir} is trained and saved; the same command writes {output.name} where it can, but that"
+        require_packages("onnx", extra="train", purpose=purpose)
+        from asr.language.neural_export import export_language_model
+
         provenance = dict(text.provenance) | {
             "words": text.words(text.numbers),
             "trained_pieces": sum(one.utterances for one in training.progress.history) * settings.training.window,
