@@ -23,7 +23,6 @@ from asr.errors import ConfigError, OutputError
 from asr.files import typed_path, write_atomically
 from asr.language.neural import NeuralHeader
 from asr.language.piece_text import PieceText
-from asr.packages import require_packages
 from asr.settings.commands import LmConfig
 from asr.settings.language import LstmTrainingConfig
 from asr.settings.yaml_text import from_yaml, to_yaml
@@ -264,8 +263,7 @@ def train_language_model(
         content = io.BytesIO()
         np.savez(content, **weights)  # type: ignore[arg-type]  # NumPy's stubs know no other names
         write_atomically(run_dir / WEIGHTS, content.getvalue())
-        purpose = f"{run_dir} is trained and saved; the same command writes {output.name} where it can, but that"
-        require_packages("onnx", extra="train", purpose=purpose)
+        # Imported late: the weights are saved, whatever is missing here.
         from asr.language.neural_export import export_language_model
 
         provenance = dict(text.provenance) | {
