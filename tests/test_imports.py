@@ -31,8 +31,8 @@ ROOMS: dict[str, set[str]] = {
     "audio": set(),
     "corpus": {"audio"},
     "pronunciation": set(),
-    "language": set(),
     "acoustic": {"audio", "corpus"},
+    "language": {"acoustic"},
     "punctuation": {"acoustic"},
     "decoding": {"language", "pronunciation"},
     "doctor": {"audio", "corpus", "acoustic"},
@@ -47,8 +47,8 @@ ROOMS: dict[str, set[str]] = {
     "tuning": {"decoding", "evaluation", "pronunciation", "recognition"},
     "serving": {"audio", "bundle", "corpus", "decoding", "punctuation", "recognition", "writers"},
     "training": {
-        *("acoustic", "audio", "bundle", "corpus", "decoding", "doctor", "evaluation", "pronunciation", "punctuation"),
-        "recognition",
+        *("acoustic", "audio", "bundle", "corpus", "decoding", "doctor", "evaluation", "language", "pronunciation"),
+        *("punctuation", "recognition"),
     },
 }
 
@@ -89,7 +89,12 @@ HOMES = {
     "torch": (*KERNELS, "training/devices.py", "training/distributed.py"),
     "jax": KERNELS,
     "numba": KERNELS,
-    "onnx": ("acoustic/onnx_export.py", "acoustic/onnx_check.py", "punctuation/tagger_export.py"),
+    "onnx": (
+        "acoustic/onnx_export.py",
+        "acoustic/onnx_check.py",
+        "language/neural_export.py",
+        "punctuation/tagger_export.py",
+    ),
     "onnxruntime": ("acoustic/runtimes/onnx_graph.py",),
     "librosa": ("audio/features.py",),
     "safetensors": ("tensors.py",),

@@ -7,7 +7,6 @@ import io
 import logging
 import lzma
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,11 @@ from typing import IO, TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import ConfigError, LanguageModelError, ManifestError
-from asr.files import check_file, open_decompressed, typed_path, write_atomically
+from asr.cli.lm_inputs import ARPA_SUFFIXES, count_bytes, load_base, path_of_base, sentences_of
+from asr.errors import ConfigError, LanguageModelError
+from asr.files import check_file, typed_path, write_atomically
 from asr.settings.commands import LmConfig
 from asr.settings.language import LanguageModelKind
-from asr.text.normalize import normalize_text
 
 if TYPE_CHECKING:
     from asr.language.ngram import NgramModel
@@ -47,7 +45,6 @@ EXAMPLES = """\
   asr lm 3-gram.arpa.gz output=3-gram.lm
   asr transcribe talk.wav decoder.lm=english.lm
 """
-_ARPA_SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,14 +60,14 @@ def run(arguments: Sequence[str]) -> int:
     output = _output(split.files, settings)
     check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)
     count_bytes(settings.valid)  # a typo there is reported before the training
-    models = [name for name in split.files if name.endswith((".lm", *_ARPA_SUFFIXES))]
+    models = [name for name in split.files if name.endswith((".lm", *ARPA_SUFFIXES))]
     if models and len(split.files) > 1:
         raise ConfigError(f"{models[0]} is a finished model, not a text to train on: name it alone")
     if models and settings.base is None and models[0].endswith(".lm"):
         raise ConfigError(f"{models[0]} is a finished model: use it as it is, or adapt another one with it (base=en)")
     base = None
     if settings.base is not None:
-        base = _load(settings.base)
+        base = load_base(settings.base)
         model, provenance = (_mix if models else _adapt)(base, split.files, settings)
     else:
         model, provenance = _convert(models[0]) if models else _train(split.files, settings)
@@ -90,8 +87,8 @@ def _output(files: Sequence[str], settings: LmConfig) -> Path:
         name = Path(files[0]).name
         return Path(f"{name.partition('.')[0] or 'language-model'}.lm")
     output = typed_path(settings.output)
-    if not output.name.endswith((".lm", *_ARPA_SUFFIXES)):
-        raise ConfigError(f"output={settings.output}: the name must end in .lm or in {', '.join(_ARPA_SUFFIXES)}")
+    if not output.name.endswith((".lm", *ARPA_SUFFIXES)):
+        raise ConfigError(f"output={settings.output}: the name must end in .lm or in {', '.join(ARPA_SUFFIXES)}")
     return output
 
 
@@ -140,7 +137,7 @@ def _mix(base: NgramModel, files: Sequence[str], settings: LmConfig) -> tuple[Ng
     """Interpolate the base with a finished model."""
     from asr.language.ngram_interpolation import interpolate_ngrams
 
-    weight, other = settings.text_weight, _load(files[0])
+    weight, other = settings.text_weight, load_base(files[0])
     if weight is None:
         raise ConfigError(
             f"{files[0]} is a finished model, for which no weight can be estimated: set one, such as text_weight=0.1"
@@ -173,29 +170,10 @@ def _provenance(files: Sequence[str], tokens: Tokens, settings: LmConfig) -> dic
     }
 
 
-def _model_path(name: str) -> Path:
-    """The file of a language model, given by its bundle or by its own path."""
-    from asr.bundle import load_bundle, shipped_bundles
-
-    path = typed_path(name)
-    if name not in shipped_bundles() and (path.is_file() or name.endswith((".lm", *_ARPA_SUFFIXES))):
-        return path
-    bundle = load_bundle(name)
-    if bundle.decoder is None or bundle.decoder.lm is None:
-        raise ConfigError(f"base={name}: this bundle has no language model; base=en has one, and a .lm file is one")
-    return Path(bundle.decoder.lm)
-
-
-def _load(name: str) -> NgramModel:
-    from asr.decoding.assembly import load_language_model
-
-    return load_language_model(str(_model_path(name)))
-
-
 def _provenance_of(name: str) -> dict[str, object]:
     from asr.language.ngram_file import is_ngram_file, read_provenance
 
-    path = _model_path(name)
+    path = path_of_base(name)
     return {"name": Path(name).name} | (read_provenance(path) if is_ngram_file(path) else {})
 
 
@@ -210,46 +188,6 @@ def _convert(name: str) -> tuple[NgramModel, dict[str, object]]:
             return read_arpa(name, watch=lambda position: bar.update(position - bar.n)), {"arpa": Path(name).name}
     except OSError as error:
         raise LanguageModelError(name, error.strerror or str(error)) from error
-
-
-def count_bytes(files: Sequence[str]) -> int:
-    total = 0
-    for name in files:
-        if Path(name).is_dir():
-            raise LanguageModelError(name, "is a folder; name the texts in it")
-        try:
-            total += os.path.getsize(name)
-        except OSError as error:
-            raise LanguageModelError(name, error.strerror or str(error)) from error
-    return total
-
-
-def sentences_of(files: Sequence[str], settings: LmConfig) -> Iterator[str]:
-    """Normalised sentences of some texts, under a progress bar."""
-    from tqdm import tqdm
-
-    with tqdm(total=count_bytes(files), desc="reading", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        for name in files:
-            if Path(name).suffix.lower() in MANIFEST_SUFFIXES:
-                reading = read_manifest(name)
-                if reading.problems:
-                    raise ManifestError(reading.problems)
-                yield from (normalize_text(one.text or "", settings.normalizer) for one in reading.utterances)
-                bar.update(os.path.getsize(name))
-                continue
-            before = bar.n
-            with open(name, "rb") as raw:
-                try:
-                    for number, line in enumerate(open_decompressed(raw), start=1):
-                        try:
-                            yield normalize_text(line.decode("utf-8"), settings.normalizer)
-                        except UnicodeDecodeError:
-                            raise LanguageModelError(f"{name}:{number}", "this line is not UTF-8 text") from None
-                        if number & 0x3FFF == 0:
-                            bar.update(before + raw.tell() - bar.n)
-                except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-                    raise LanguageModelError(name, f"cannot be read ({error})") from error
-            bar.update(before + os.path.getsize(name) - bar.n)
 
 
 def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[str, object]) -> None:

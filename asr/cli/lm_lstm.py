@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr.cli.lm import count_bytes, sentences_of
+from asr.cli.lm_inputs import count_bytes, load_base, sentences_of
 from asr.cli.training_run import import_keras
 from asr.errors import ConfigError
 from asr.files import check_file, typed_path
@@ -34,10 +34,18 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
     """Run the command; returns its exit code."""
     from asr.language.piece_text import is_piece_text, save_piece_text
 
-    if settings.base is not None or settings.unit is not LanguageUnit.words:
-        raise ConfigError("kind=lstm trains a model over words from the start: without base and unit")
-    output = _output(files, settings)
+    if settings.unit is not LanguageUnit.words or settings.text_weight is not None:
+        raise ConfigError("kind=lstm is for models over words, without text_weight")
+    if settings.base is not None and not settings.valid:
+        raise ConfigError("with kind=lstm, base is the n-gram model to compare with on held-out texts: it needs valid")
     count_bytes(settings.valid)  # a typo there is reported before the training
+    ready = [name for name in files if name.endswith(_GRAPH)]
+    if ready:
+        if len(files) > 1 or not settings.valid:
+            raise ConfigError(f"{ready[0]} is a finished model: name it alone, with valid=[TEXT] to measure it")
+        _measure(Path(ready[0]), settings)
+        return 0
+    output = _output(files, settings)
     if output.suffix == _TEXT:
         check_file(output, is_ours=is_piece_text, overwrite=settings.overwrite)
         text = _text(files, settings)
@@ -65,7 +73,7 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
         f"{found.sentences:,} sentences"
     )
     if settings.valid:
-        print(_perplexity(output, settings))
+        _measure(output, settings)
     return 0
 
 
@@ -145,14 +153,15 @@ def _train(text: PieceText, settings: LmConfig, stop: StopRequest, output: Path)
         return train_language_model(text, settings, stop, output=output, on_step=show)
 
 
-def _perplexity(output: Path, settings: LmConfig) -> str:
-    """Of the exported model on the texts of `valid`."""
+def _measure(path: Path, settings: LmConfig) -> None:
+    """Print the perplexities of an exported model on the texts of `valid`."""
     from tqdm import tqdm
 
     from asr.language.neural import NeuralLanguageModel
-    from asr.language.neural_scoring import score_sentences
+    from asr.language.neural_scoring import compare_with_ngram, score_sentences
 
-    model = NeuralLanguageModel.load(output)
+    model = NeuralLanguageModel.load(path)
+    base = load_base(settings.base) if settings.base is not None else None
     sentences = [one.split() for one in sentences_of(settings.valid, settings) if one]
     if not sentences:
         raise ConfigError("valid: it holds no words")
@@ -160,4 +169,12 @@ def _perplexity(output: Path, settings: LmConfig) -> str:
         scores = score_sentences(model, sentences, watch=bar.update)
     words = sum(map(len, sentences))
     perplexity = math.exp(-sum(float(one.sum()) for one in scores) / (words + len(sentences)))
-    return f"perplexity {perplexity:.1f} of a word, on {words:,} words in {len(sentences):,} sentences, none left out"
+    print(f"perplexity {perplexity:.1f} on {words:,} words in {len(sentences):,} sentences, none left out")
+    if base is None:
+        return
+    found = compare_with_ngram(scores, sentences, base)
+    print(
+        f"without the {100 * found.unknown / found.words:.2f} % of the words that {settings.base} does not know: "
+        f"{path.name} {found.lstm:.1f}, {settings.base} {found.ngram:.1f}, both {found.both:.1f} "
+        f"(weight of the LSTM {found.weight:.2f})"
+    )

@@ -93,7 +93,7 @@ def import_keras(command: str, *, speech: bool = True) -> None:
         if speech:
             import asr.training.engine  # noqa: F401
         else:
-            import keras  # noqa: F401
+            import asr.training.language_network  # noqa: F401
 
 
 def keep_compiled_programs() -> None:

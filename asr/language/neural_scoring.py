@@ -1,14 +1,18 @@
-"""Log-probabilities of the words of whole sentences by an LSTM language model, many sentences at a time."""
+"""How well an LSTM language model predicts whole sentences, alone and interpolated with an n-gram model."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from asr.language.neural import Floats, NeuralLanguageModel, State
+from asr.language.ngram import END, START, UNKNOWN, NgramModel
 
 _ROWS = 128
+_STEPS = 60
 
 
 def score_sentences(
@@ -47,3 +51,48 @@ def score_sentences(
             found[number][-1] = log_prob
         watch(len(some))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Perplexities, for each word and end of a sentence, of the words that an n-gram model knows."""
+
+    words: int
+    """without the ends of sentences"""
+    unknown: int
+    """words among them that the n-gram model does not know, and that are left out of all measures"""
+    lstm: float
+    ngram: float
+    both: float
+    """of the linear interpolation"""
+    weight: float
+    """of the LSTM in it: that of the lowest perplexity on these sentences"""
+
+
+def compare_with_ngram(scores: Sequence[Floats], sentences: Sequence[Sequence[str]], ngram: NgramModel) -> Comparison:
+    """Compare and interpolate the models on some sentences.
+
+    Parameters
+    ----------
+    scores : list of float32 array [shape=(words + 1,)]
+        As `score_sentences` gives them.
+    sentences : sequence of sequences of str
+    ngram : NgramModel
+        Over words.
+    """
+    text = np.array(
+        [number for words in sentences for number in (START, *(ngram.numbers.get(one, UNKNOWN) for one in words), END)],
+        np.int64,
+    )
+    asked = np.flatnonzero(text != START)
+    known = text[asked] != UNKNOWN
+    left = np.concatenate(scores)[known].astype(np.float64)
+    right = ngram.score_running(text)[asked][known]
+    # The weight of the largest likelihood, by expectation maximisation: it has one maximum.
+    weight, ones = 0.5, np.exp(np.minimum(right - left, 700.0))
+    for _ in range(_STEPS):
+        weight = float(np.mean(weight / (weight + (1 - weight) * ones)))
+    both = left + np.log(weight + (1 - weight) * ones)
+    words = sum(map(len, sentences))
+    lstm, alone, mixed = (math.exp(-float(one.mean())) for one in (left, right, both))
+    return Comparison(words, int(np.count_nonzero(~known)), lstm, alone, mixed, weight)

@@ -75,7 +75,8 @@ def make_piece_text(
     count : int
         Of pieces, the end of the sentence included.
     held_out : float
-        Share of the blocks of 500 sentences that are held out, by a hash of each block's first sentence.
+        Share of the blocks of 500 sentences that are held out, by a hash of each block's first sentence; of a text of
+        few blocks, the end.
     provenance : mapping, optional
     watch : callable
         Called with what begins.
@@ -83,12 +84,12 @@ def make_piece_text(
     Raises
     ------
     ConfigError
-        If there are no words, or fewer pieces than characters.
+        If there are fewer than two sentences, or fewer pieces than characters.
     """
     watch("reading")
     lines = [one for one in sentences if one]
-    if not lines:
-        raise ConfigError("the texts hold no words")
+    if len(lines) < 2:
+        raise ConfigError("the texts must hold two sentences at least, one a line: one to train on, one to measure on")
     watch("choosing pieces")
     pieces = train_word_pieces(lines, count - 1)
     watch("writing in pieces")
@@ -105,9 +106,8 @@ def make_piece_text(
                 encoded = known[word] = pieces.encode(word)
             numbers.extend(encoded)
         numbers.append(END)
-    if held.all():  # a text of one block
+    if held.all() or not held.any():  # a text of few blocks: its end
         held[:] = False
-    if not held.any() and len(lines) > 1:
         held[-max(1, int(len(lines) * held_out)) :] = True
     return PieceText(pieces, np.frombuffer(numbers, np.uint16), held, dict(provenance or {}))
 

@@ -29,9 +29,11 @@ class WordPieces:
 
     Examples
     --------
-    >>> pieces = WordPieces(PieceAlphabet(("\u2581", "\u2581gni", "d", "o"), (-4.0, -1.0, -3.0, -3.0)))
-    >>> pieces.encode("doing"), pieces.symbols
-    ((3, 4, 2), ('\u2581', 'ing\u2581', 'd', 'o'))
+    >>> pieces = WordPieces(PieceAlphabet(("\u2581", "\u2581og", "d", "o", "g"), (-4.0, -1.0, -3.0, -3.0, -3.0)))
+    >>> pieces.symbols
+    ('\u2581', 'go\u2581', 'd', 'o', 'g')
+    >>> pieces.encode("go"), pieces.encode("dog")
+    ((2,), (3, 4, 5, 1))
     """
 
     mirrored: PieceAlphabet

@@ -426,7 +426,8 @@ class LmConfig(Messages):
     """ngram: for the search; lstm: an LSTM over word pieces, for a second pass over the results of the search"""
     base: str | None = None
     """language model to adapt to the texts, or to mix with one other model that is named in their place: the name of a
-    bundle that ships with one (en), the path of a bundle's folder, a .lm file, or an ARPA file"""
+    bundle that ships with one (en), the path of a bundle's folder, a .lm file, or an ARPA file. With kind=lstm: the
+    model that the LSTM is compared and interpolated with on `valid`"""
     text_weight: float | None = field(default=None, metadata=between(0.0, 1.0, low_open=True, high_open=True))
     """share of the texts in the adapted model, the base has the rest; null finds the one, up to 0.5, that predicts
     parts of the texts best that are left out"""
