@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from asr.cli.lm_inputs import count_bytes, load_base, sentences_of
 from asr.cli.training_run import import_keras
 from asr.errors import ConfigError
-from asr.files import check_file, typed_path
+from asr.files import check_file, typed_path, write_atomically
 from asr.settings.commands import LmConfig
 from asr.settings.language import LanguageUnit
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_GRAPH, _TEXT = ".onnx", ".npz"
+_MODEL, _TEXT = ".onnx", ".npz"
 
 
 def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
@@ -39,7 +39,7 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
     if settings.base is not None and not settings.valid:
         raise ConfigError("with kind=lstm, base is the n-gram model to compare with on held-out texts: it needs valid")
     count_bytes(settings.valid)  # a typo there is reported before the training
-    ready = [name for name in files if name.endswith(_GRAPH)]
+    ready = [name for name in files if name.endswith(_MODEL)]
     if ready:
         if len(files) > 1 or not settings.valid:
             raise ConfigError(f"{ready[0]} is a finished model: name it alone, with valid=[TEXT] to measure it")
@@ -58,15 +58,18 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
     text = _text(files, settings)
     _log.info(_describe(text))
     import_keras("asr lm kind=lstm", speech=False)
+    from asr.training.language_run import GRAPH
     from asr.training.stop import StopRequest
 
     stop = StopRequest()
     with stop.handling_signals():
-        found = _train(text, settings, stop, output)
+        found = _train(text, settings, stop)
     if found is None:
         again = shlex.join(["asr", "lm", "kind=lstm", *files, f"run_dir={settings.run_dir}"])
         _log.warning("stopped and saved; to resume, with the same settings: %s", again)
         return 143 if stop.signal == signal.SIGTERM else 130
+    check_file(output, is_ours=_is_lstm, overwrite=settings.overwrite)  # it may have been created meanwhile
+    write_atomically(output, (typed_path(str(settings.run_dir)) / GRAPH).read_bytes())
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     print(
         f"held-out texts: perplexity {found.perplexity:.1f} of a word, on {found.words:,} words in "
@@ -80,10 +83,10 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
 def _output(files: Sequence[str], settings: LmConfig) -> Path:
     if settings.output is None:
         name = Path(files[0]).name
-        return Path(f"{name.partition('.')[0] or 'language-model'}{_GRAPH}")
+        return Path(f"{name.partition('.')[0] or 'language-model'}{_MODEL}")
     output = typed_path(settings.output)
-    if output.suffix not in (_GRAPH, _TEXT):
-        raise ConfigError(f"output={settings.output}: with kind=lstm, the name must end in {_GRAPH}, or in {_TEXT}")
+    if output.suffix not in (_MODEL, _TEXT):
+        raise ConfigError(f"output={settings.output}: with kind=lstm, the name must end in {_MODEL}, or in {_TEXT}")
     return output
 
 
@@ -135,7 +138,7 @@ def _is_lstm(path: Path) -> bool:
     return True
 
 
-def _train(text: PieceText, settings: LmConfig, stop: StopRequest, output: Path) -> Prediction | None:
+def _train(text: PieceText, settings: LmConfig, stop: StopRequest) -> Prediction | None:
     from tqdm import tqdm
 
     from asr.training.language_run import train_language_model
@@ -150,7 +153,7 @@ def _train(text: PieceText, settings: LmConfig, stop: StopRequest, output: Path)
             bar.set_postfix_str(f"step {step}, {mean:.3f} nats a piece", refresh=False)
             bar.update(min(100.0, 100 * share) - bar.n)
 
-        return train_language_model(text, settings, stop, output=output, on_step=show)
+        return train_language_model(text, settings, stop, on_step=show)
 
 
 def _measure(path: Path, settings: LmConfig) -> None:

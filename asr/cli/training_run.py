@@ -91,7 +91,7 @@ def import_keras(command: str, *, speech: bool = True) -> None:
     keep_compiled_programs()
     with quiet_native_libraries():
         if speech:
-            import asr.training.engine  # noqa: F401
+            import asr.training.engine
         else:
             import asr.training.language_network  # noqa: F401
 

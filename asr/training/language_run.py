@@ -35,8 +35,8 @@ from asr.training.stop import StopRequest
 
 _log = logging.getLogger(__name__)
 
-WEIGHTS = "weights.npz"
-"""the weights of a finished run in float32"""
+WEIGHTS, GRAPH = "weights.npz", "language_model.onnx"
+"""of a finished run: its weights in float32, and the file that `NeuralLanguageModel` loads"""
 _VALIDATION_PIECES = 16_384
 _MAY_CHANGE = ("run_dir", "log", "output", "overwrite", "valid")
 
@@ -222,10 +222,9 @@ def train_language_model(
     settings: LmConfig,
     stop: StopRequest,
     *,
-    output: Path,
     on_step: Callable[[int, float, float], None] = lambda step, share, loss: None,
 ) -> Prediction | None:
-    """Train an LSTM language model, or resume its training, and write it.
+    """Train an LSTM language model, or resume its training, and write it to the folder of the run.
 
     Parameters
     ----------
@@ -233,8 +232,6 @@ def train_language_model(
     settings : LmConfig
         With a `run_dir`.
     stop : StopRequest
-    output : Path
-        The ONNX file.
     on_step : callable
         Called with the number of the step, the share of the training that is done, and the loss in nats per piece.
 
@@ -272,7 +269,7 @@ def train_language_model(
             "held_out_perplexity": round(found.perplexity, 3),
         }
         header = NeuralHeader(settings.network, text.pieces, provenance)
-        write_atomically(output, export_language_model(weights, header))
+        write_atomically(run_dir / GRAPH, export_language_model(weights, header))
         return found
 
 

@@ -136,7 +136,7 @@ def test_the_graph_gives_what_keras_gives(text: PieceText, embedding: int) -> No
 
 @pytest.mark.slow
 def test_a_stopped_training_resumes_exactly_and_writes_the_same_model(text: PieceText, tmp_path: Path) -> None:
-    from asr.training.language_run import WEIGHTS, train_language_model
+    from asr.training.language_run import GRAPH, WEIGHTS, train_language_model
     from asr.training.stop import StopRequest
 
     def train(name: str, stop: StopRequest, **more: object):
@@ -144,7 +144,6 @@ def test_a_stopped_training_resumes_exactly_and_writes_the_same_model(text: Piec
             text,
             settings(tmp_path / name, text),
             stop,
-            output=tmp_path / f"{name}.onnx",
             **more,  # type: ignore[arg-type]
         )
 
@@ -159,7 +158,7 @@ def test_a_stopped_training_resumes_exactly_and_writes_the_same_model(text: Piec
             stop.signal = 15
 
     assert train("parts", stop, on_step=stop_at) is None
-    assert not (tmp_path / "parts.onnx").exists()
+    assert not (tmp_path / "parts" / GRAPH).exists()
     parts = train("parts", StopRequest())
     assert parts is not None
     assert parts.nats == pytest.approx(whole.nats, rel=1e-5)
@@ -171,15 +170,13 @@ def test_a_stopped_training_resumes_exactly_and_writes_the_same_model(text: Piec
     frequencies = np.log(np.maximum(counts, 1) / counts.sum())
     assert whole.nats < -0.6 * frequencies[text.part(held_out=True)].sum()
     # The exported model predicts the held-out sentences as Keras does, but for the rounding of its weights.
-    model = NeuralLanguageModel.load(tmp_path / "parts.onnx")
+    model = NeuralLanguageModel.load(tmp_path / "parts" / GRAPH)
     scores = score_sentences(model, [line.split() for line in sentences(400)[360:]])
     assert -sum(float(one.sum()) for one in scores) == pytest.approx(parts.nats, rel=0.01)
     with pytest.raises(ConfigError, match=r"training\.epochs is 4 there and 3 here"):
-        train_language_model(
-            text, settings(tmp_path / "parts", text, epochs=3), StopRequest(), output=tmp_path / "x.onnx"
-        )
+        train_language_model(text, settings(tmp_path / "parts", text, epochs=3), StopRequest())
     with pytest.raises(OutputError, match="holds no run"):
-        train_language_model(text, settings(tmp_path, text), StopRequest(), output=tmp_path / "x.onnx")
+        train_language_model(text, settings(tmp_path, text), StopRequest())
 
 
 @pytest.mark.slow
