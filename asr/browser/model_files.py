@@ -19,7 +19,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,8 @@ def model_files(bundle: Bundle, decoder: DecoderConfig | None = None) -> ModelFi
     decoder = decoder or AutoConfig()
     if isinstance(decoder, AutoConfig):
         decoder = decoder.resolve(bundle.decoder)
+    if isinstance(decoder, BeamConfig):
+        decoder = replace(decoder, second_pass=None)  # the page decodes once
     if unused := [name for name in _UNUSED if getattr(decoder, name, None)]:
         raise ConfigError(f"the page has no decoder.{unused[0]}: leave it out")
     contents: dict[str, bytes] = {"graph.bin": _graph(bundle)}

@@ -36,7 +36,7 @@ _LARGEST_CONFIDENCE_WEIGHT = 1e6
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SHIPPED_NAME = re.compile("[a-z0-9][a-z0-9-]{0,39}")
 # Files of the machine that the bundle was made on.
-_FILES = ("lm", "pronunciations", "g2p")
+_FILES = ("lm", "pronunciations", "g2p", "second_pass")
 _NOT_KEPT = ("lexicon", "hotwords", "hotwords_file")
 
 Settings = TypeVar("Settings")
@@ -57,6 +57,7 @@ class Card:
     has_language_model: bool
     has_pronunciations: bool
     has_g2p: bool
+    has_second_pass: bool
     priors: tuple[float, ...]
     """of format 1; later formats keep them with the arrays"""
     confidence: Mapping[str, Calibration]
@@ -114,6 +115,7 @@ def read_card(content: bytes, where: str) -> Card:
         has_language_model=has["lm"],
         has_pronunciations=has["pronunciations"],
         has_g2p=has["g2p"],
+        has_second_pass=has["second_pass"],
         priors=(),
         confidence=checked_confidence(_object(old, "confidence", where, default={}), where),
         digests={} if old else _digests(card, where),

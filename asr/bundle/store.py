@@ -11,9 +11,10 @@
     language.lm              the language model, if the bundle has one
     pronunciations.npz       the pronunciation lexicon, if it decodes phones
     g2p.npz                  the model that predicts the phones of words which the lexicon lacks
+    second_pass.lm           the neural language model of the second pass, if the bundle has one
     punctuation.onnx         the model that predicts punctuation and capitals, if the bundle has one
 
-Language model, lexicon, G2P model and the model of punctuation may be those of a bundle that ships: the card names it
+Language models, lexicon, G2P model and the model of punctuation may be those of a bundle that ships: the card names it
 under `shared`.
 
 A bundle is data, and may come from anywhere: its files are bounded in size, its settings checked one by one, its arrays
@@ -47,7 +48,7 @@ from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine, lo
 from asr.audio.features import LogMel
 from asr.bundle.arrays import Arrays, check_digest, open_npz, open_tensors
 from asr.bundle.card import checked_confidence, checked_priors, read_card, write_card
-from asr.decoding.assembly import load_language_model
+from asr.decoding.assembly import load_language_model, load_neural_language_model
 from asr.decoding.confidence import Calibration
 from asr.errors import BundleError, LanguageModelError
 from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
@@ -65,11 +66,13 @@ from asr.tensors import header_digest, pack_tensors
 from asr.text.alphabet import Alphabet
 
 _JSON, _GRAPH, _LANGUAGE, _PRONUNCIATIONS = "bundle.json", "model.onnx", "language.lm", "pronunciations.npz"
-_G2P, _PUNCTUATION = "g2p.npz", "punctuation.onnx"
+_G2P, _PUNCTUATION, _SECOND_PASS = "g2p.npz", "punctuation.onnx", "second_pass.lm"
 _WEIGHTS, _STATISTICS = "weights.safetensors", "statistics.safetensors"
 _ARRAYS = "arrays.npz"
 """of format 1"""
-BUNDLE_FILES = (_JSON, _GRAPH, _WEIGHTS, _STATISTICS, _LANGUAGE, _PRONUNCIATIONS, _G2P, _PUNCTUATION, _ARRAYS)
+BUNDLE_FILES = (
+    _JSON, _GRAPH, _WEIGHTS, _STATISTICS, _LANGUAGE, _SECOND_PASS, _PRONUNCIATIONS, _G2P, _PUNCTUATION, _ARRAYS,
+)  # fmt: skip
 """what a bundle may consist of"""
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
 _LARGEST = {
@@ -78,9 +81,10 @@ _LARGEST = {
     _PRONUNCIATIONS: 1 << 28,
     _G2P: 1 << 28,
     _PUNCTUATION: 1 << 28,
+    _SECOND_PASS: 1 << 28,
     _ARRAYS: 1 << 30,
 }
-_SHARABLE = (_LANGUAGE, _PRONUNCIATIONS, _G2P, _PUNCTUATION)
+_SHARABLE = (_LANGUAGE, _SECOND_PASS, _PRONUNCIATIONS, _G2P, _PUNCTUATION)
 _SCALES = ".scales"
 """ends the names of the scales of weights that are kept as integers"""
 _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
@@ -358,7 +362,9 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     files = [_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS, _GRAPH]
     files += [_GRAPH] * (_GRAPH in card.digests)
     files += [_LANGUAGE] * card.has_language_model + [_PRONUNCIATIONS] * card.has_pronunciations
-    files += [_G2P] * card.has_g2p + [_PUNCTUATION] * (_PUNCTUATION in card.digests)
+    files += (
+        [_G2P] * card.has_g2p + [_SECOND_PASS] * card.has_second_pass + [_PUNCTUATION] * (_PUNCTUATION in card.digests)
+    )
     _check_shared(path, card.shared)
     for name in files:
         if not _location(path, name, card.shared).is_file():
@@ -378,6 +384,10 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     if decoder is not None and card.has_g2p:
         file = _location(path, _G2P, card.shared)
         decoder = replace(decoder, g2p=str(file))
+        _read_checked(file, card.digests)
+    if decoder is not None and card.has_second_pass:
+        file = _location(path, _SECOND_PASS, card.shared)
+        decoder = replace(decoder, second_pass=str(file))
         _read_checked(file, card.digests)
     shapes = weight_shapes(
         card.model,
@@ -477,7 +487,7 @@ def save_bundle(
     log_mel, normalizer, alphabet, model, phones
         What the model was trained with.
     decoder : BeamConfig, optional
-        How to decode its output; its language model, pronunciations and G2P model, if any, are copied into the bundle.
+        How to decode its output; its language models, pronunciations and G2P model, if any, are copied into the bundle.
     priors : sequence of float
         How often the model says each symbol, the blank first; empty where that is unknown.
     confidence : mapping of str to Calibration, optional
@@ -525,6 +535,9 @@ def save_bundle(
     if decoder is not None and decoder.g2p is not None:
         G2p.load(typed_path(decoder.g2p))  # which refuses any other file
         contents[_G2P] = typed_path(decoder.g2p).read_bytes()
+    if decoder is not None and decoder.second_pass is not None:
+        load_neural_language_model(decoder.second_pass)  # which refuses any other file
+        contents[_SECOND_PASS] = typed_path(decoder.second_pass).read_bytes()
     if tagger is not None:
         Tagger(tagger, "tagger")  # which refuses any other file
         contents[_PUNCTUATION] = tagger

@@ -24,7 +24,7 @@ from asr.settings.decoding import FROM_BUNDLE, DecoderConfig
 from asr.settings.model import EngineKind
 
 # Settings of a decoder that name files.
-_FILE_SETTINGS = ("lm", "lexicon", "pronunciations", "g2p", "hotwords_file")
+_FILE_SETTINGS = ("lm", "lexicon", "pronunciations", "g2p", "hotwords_file", "second_pass")
 # Stands for the folder of the bundle, which may be another one on each node.
 _IN_BUNDLE = "<bundle>"
 

@@ -13,6 +13,7 @@ from asr.decoding.context import CharacterScorer, HotWordScorer, Scorer, WordSco
 from asr.decoding.hotwords import HotWords
 from asr.decoding.pronunciation_lexicon import PronunciationLexicon
 from asr.decoding.pronunciation_scorer import PronunciationScorer
+from asr.decoding.second_pass import WordModel
 from asr.errors import ConfigError, LanguageModelError
 from asr.files import typed_path
 from asr.language.arpa import read_arpa
@@ -45,6 +46,23 @@ def load_language_model(path: str | Path) -> NgramModel:
     path = typed_path(path)
     try:
         return load_ngram(path) if is_ngram_file(path) else read_arpa(path)
+    except OSError as error:
+        raise LanguageModelError(path, error.strerror or str(error)) from error
+
+
+def load_neural_language_model(path: str | Path) -> WordModel:
+    """Load a neural language model from the file of `asr lm kind=lstm`.
+
+    Raises
+    ------
+    LanguageModelError
+        If there is no such file, or it is none.
+    """
+    from asr.language.neural import NeuralLanguageModel
+
+    path = typed_path(path)
+    try:
+        return NeuralLanguageModel.load(path)
     except OSError as error:
         raise LanguageModelError(path, error.strerror or str(error)) from error
 

@@ -98,6 +98,9 @@ class BeamSearch:
     scorers : sequence of Scorer
     merges : bool
         Of hypotheses whose future is the same, keep the best alone: where the scorers forget, and that can be.
+    lattice_margin : float or None
+        The history keeps the ways of hypotheses that were dropped so, if they were at most this far behind. None keeps
+        none of them.
 
     Notes
     -----
@@ -106,13 +109,21 @@ class BeamSearch:
     be tried are taken together.
     """
 
-    def __init__(self, settings: BeamConfig, scorers: Sequence[Scorer], *, merges: bool = True) -> None:
+    def __init__(
+        self,
+        settings: BeamConfig,
+        scorers: Sequence[Scorer],
+        *,
+        merges: bool = True,
+        lattice_margin: float | None = None,
+    ) -> None:
         self._width = settings.beam_width
         self._min_log_prob = settings.min_symbol_log_prob
         self._margin = settings.score_margin
         self._scorers = list(scorers)
         self._reader = next((one for one in self._scorers if isinstance(one, PronunciationScorer)), None)
         self.merges = merges and any(scorer.forgets for scorer in self._scorers)
+        self._lattice_margin = lattice_margin if self.merges else None
 
     @property
     def rows_at_once(self) -> int:
@@ -241,13 +252,13 @@ class BeamSearch:
         total = beams.total
         staying = _stay(beams, total, now)
         growing = self._grow(beams, total, now, tried)
-        _add_up(beams, staying, growing, tried, when)
+        _add_up(beams, staying, growing, tried, when, lattice_margin=self._lattice_margin)
         score = staying.score
         # The best that stays is a lower bound of the best.
         best = np.maximum.reduceat(score, np.searchsorted(beams.row, np.arange(rows)))
         growing = self._scored(beams, growing, best)
-        chosen = self._choose(beams, score, growing, best)
-        return self._keep(beams, staying, growing, chosen, now, when)
+        chosen, dropped = self._choose(beams, score, growing, best)
+        return self._keep(beams, staying, growing, chosen, dropped, now, when)
 
     def _grow(self, beams: Beams, total: Floats, now: Floats, tried: npt.NDArray[np.bool_]) -> _Growing:
         """Every hypothesis extended by every symbol that is tried in its row, in the order of both."""
@@ -284,18 +295,34 @@ class BeamSearch:
         growing.context = context
         return growing
 
-    def _choose(self, beams: Beams, staying: Floats, growing: _Growing, best: Floats) -> Ints:
-        """The places of the best hypotheses: first those that stay (given by their scores), then those that grow."""
+    def _choose(self, beams: Beams, staying: Floats, growing: _Growing, best: Floats) -> tuple[Ints, _Dropped | None]:
+        """The places of the best hypotheses, and those that a lattice keeps.
+
+        First come those that stay (given by their scores), then those that grow.
+        """
         score = growing.score
         likely = (score >= (best - self._slack)[beams.row[growing.source]]).nonzero()[0]
         futures = self._futures(beams, growing, likely) if self.merges else None
         row = np.concatenate([beams.row, beams.row[growing.source[likely]]])
-        ranked = self._rank(row, np.concatenate([staying, score[likely]]), best, futures)
-        return np.concatenate([np.arange(len(beams.row)), len(beams.row) + likely])[ranked]
+        ranked, dropped = self._rank(row, np.concatenate([staying, score[likely]]), best, futures)
+        places = np.concatenate([np.arange(len(beams.row)), len(beams.row) + likely])
+        if dropped is not None:
+            dropped.places = places[dropped.places]
+        return places[ranked], dropped
 
-    def _keep(self, beams: Beams, staying: _Staying, growing: _Growing, chosen: Ints, now: Floats, when: Ints) -> Beams:
+    def _keep(
+        self,
+        beams: Beams,
+        staying: _Staying,
+        growing: _Growing,
+        chosen: Ints,
+        dropped: _Dropped | None,
+        now: Floats,
+        when: Ints,
+    ) -> Beams:
         """Make the chosen hypotheses the beam."""
         slots = len(beams.row)
+        dropped_nodes = None if dropped is None else _nodes_of_dropped(beams, staying, growing, dropped, now, when)
         grew = chosen >= slots
         candidate = np.where(grew, chosen - slots, NOT_FOUND)
         came_from = np.where(grew, growing.source[candidate], chosen) if len(growing.source) else chosen
@@ -311,6 +338,8 @@ class BeamSearch:
         written = with_reading(beams.last[new], beams.reading[new])
         at_step = now[beams.row[new], beams.last[new]]
         beams.node[new] = beams.history.add(parents, written, when[beams.row[new]], at_step)
+        if dropped is not None and dropped_nodes is not None:
+            _recombine(beams, grew, dropped, dropped_nodes)
         beams.states = [
             scorer.select(states, extension, came_from, candidate)
             for scorer, states, extension in zip(self._scorers, beams.states, growing.extensions, strict=True)
@@ -332,10 +361,13 @@ class BeamSearch:
             futures[slots:] = mix(futures[slots:], grow[likely])
         return futures
 
-    def _rank(self, row: Ints, score: Floats, reference: Floats, futures: Hashes | None) -> Ints:
+    def _rank(
+        self, row: Ints, score: Floats, reference: Floats, futures: Hashes | None
+    ) -> tuple[Ints, _Dropped | None]:
         """The best of each row, in order: by falling score, equal ones by their place.
 
-        Of hypotheses with the same future scores only the best is kept: the others could never overtake it.
+        Of hypotheses with the same future scores only the best is kept: the others could never overtake it. With a
+        lattice, those that are dropped so are returned too.
         """
         # One number a hypothesis, to be sorted: row, how far it is behind the best, place. float32 keeps the order of
         # what differs in seven digits, and its bits, as a whole number, the order of the floats.
@@ -348,15 +380,29 @@ class BeamSearch:
         keys.sort()
         order = (keys & ((np.uint64(1) << place_bits) - np.uint64(1))).astype(np.int64)
         sorted_row = row[order]
+        lost = better = np.zeros(0, np.int64)
         if futures is not None:
-            order = order[_firsts(sorted_row, futures[order], len(reference), (32 * self._width).bit_length())]
+            firsts, first = _firsts(sorted_row, futures[order], len(reference), (32 * self._width).bit_length())
+            if self._lattice_margin is not None:
+                preceded = np.flatnonzero(~firsts)
+                lost, better = order[preceded], order[first[preceded]]
+            order = order[firsts]
             sorted_row = row[order]
         starts = np.searchsorted(sorted_row, np.arange(len(reference)))
         kept = np.arange(len(order)) - starts[sorted_row] < self._width
         floor = np.maximum(score[order[starts]] - self._slack, IMPOSSIBLE / 10)
         kept &= score[order] >= floor[sorted_row]
         kept[starts] = True
-        return order[kept]
+        order = order[kept]
+        if self._lattice_margin is None:
+            return order, None
+        ranks = np.full(len(row), NOT_FOUND)
+        ranks[order] = np.arange(len(order))
+        difference = np.maximum(score[better] - score[lost], 0)
+        near = np.flatnonzero(
+            (ranks[better] != NOT_FOUND) & (difference <= self._lattice_margin) & (score[lost] > IMPOSSIBLE / 10)
+        )
+        return order, _Dropped(lost[near], ranks[better[near]], difference[near])
 
     def _relate(self, beams: Beams, came_from: Ints, new: Ints, slots: int) -> None:
         """Number the new texts, and find the slot of each text's parent."""
@@ -380,6 +426,18 @@ class BeamSearch:
             same = hashes[found] == beams.parent_hash[orphans]
             parent[orphans[same]] = new[sorting[found[same]]]
         beams.parent = parent
+
+
+@dataclass
+class _Dropped:
+    """Hypotheses that were recombined with a better one; all arrays have shape (dropped,)."""
+
+    places: Ints
+    """slots of those that stay, and behind all slots the candidates"""
+    kept: Ints
+    """the place of the better one among those that are kept"""
+    behind: Floats
+    """how much higher that one's score is"""
 
 
 @dataclass
@@ -447,19 +505,88 @@ def _stay(beams: Beams, total: Floats, now: Floats) -> _Staying:
     return _Staying(blank, beams.symbol + at_step, beams.context, beams.node.copy(), at_step)
 
 
-def _add_up(beams: Beams, staying: _Staying, growing: _Growing, tried: npt.NDArray[np.bool_], when: Ints) -> None:
+def _add_up(
+    beams: Beams,
+    staying: _Staying,
+    growing: _Growing,
+    tried: npt.NDArray[np.bool_],
+    when: Ints,
+    *,
+    lattice_margin: float | None,
+) -> None:
     """Add a candidate whose text is in the beam already to the hypothesis of that text."""
     child = ((beams.parent != NOT_FOUND) & tried[beams.row, beams.last]).nonzero()[0]
     extension = growing.start[beams.parent[child]] + growing.place[beams.row[child], beams.last[child]]
     same = growing.first[extension] + beams.reading[child]
     arriving = growing.log_prob[same]
     # Where more arrives than was there, this is the likelier way to the text, and its last symbol is at this step.
-    later = child[arriving > np.logaddexp(staying.blank[child], staying.symbol[child])]
-    written = with_reading(beams.last[later], beams.reading[later])
-    parents = beams.node[beams.parent[later]]
-    staying.node[later] = beams.history.add(parents, written, when[beams.row[later]], staying.at_step[later])
+    ahead = arriving - np.logaddexp(staying.blank[child], staying.symbol[child])
+    is_later = ahead > 0
+    later = child[is_later]
+    staying.node[later] = _arrived(beams, staying, later, when)
+    if lattice_margin is not None:
+        _link_arrivals(beams, staying, child, ahead, when, lattice_margin)
     staying.symbol[child] = np.logaddexp(staying.symbol[child], arriving)
     growing.log_prob[same] = IMPOSSIBLE
+
+
+def _arrived(beams: Beams, staying: _Staying, slots: Ints, when: Ints) -> Ints:
+    """New nodes of the history of texts that are in the beam already: their last symbol is at this step."""
+    written = with_reading(beams.last[slots], beams.reading[slots])
+    parents = beams.node[beams.parent[slots]]
+    return beams.history.add(parents, written, when[beams.row[slots]], staying.at_step[slots])
+
+
+def _link_arrivals(beams: Beams, staying: _Staying, child: Ints, ahead: Floats, when: Ints, margin: float) -> None:
+    """Keep both ways to the texts of some slots: what was recombined with them before, and with their parents since.
+
+    Parameters
+    ----------
+    child : int64 [shape=(slots,)]
+    ahead : float64 [shape=(slots,)]
+        How much likelier the way that arrives now is than the one before; where it is, it has become that of the text.
+    """
+    history, before = beams.history, beams.node[child]
+    # Nothing was recombined with the parent since, if it has still the node that it had.
+    changed = history.parents(before) != beams.node[beams.parent[child]]
+    later = np.flatnonzero(ahead > 0)
+    history.recombine(staying.node[child[later]], before[later], np.zeros(len(later)))
+    other = np.flatnonzero(changed & (ahead <= 0) & (ahead >= -margin))
+    arriving = _arrived(beams, staying, child[other], when)
+    staying.node[child[other]] = history.repeat(before[other])
+    kept = staying.node[child[other]]
+    history.recombine(
+        np.repeat(kept, 2),
+        np.stack([arriving, before[other]], axis=1).ravel(),
+        np.stack([-ahead[other], np.zeros(len(other))], axis=1).ravel(),
+    )
+
+
+def _nodes_of_dropped(
+    beams: Beams, staying: _Staying, growing: _Growing, dropped: _Dropped, now: Floats, when: Ints
+) -> Ints:
+    """The node of the history of each hypothesis that was dropped; candidates become nodes."""
+    slots = len(beams.row)
+    grew = np.flatnonzero(dropped.places >= slots)
+    nodes = staying.node[np.minimum(dropped.places, slots - 1)]
+    candidates = dropped.places[grew] - slots
+    source, symbol = growing.source[candidates], growing.symbol[candidates]
+    row = beams.row[source]
+    written = with_reading(symbol, growing.reading[candidates])
+    nodes[grew] = beams.history.add(beams.node[source], written, when[row], now[row, symbol])
+    return nodes
+
+
+def _recombine(beams: Beams, grew: npt.NDArray[np.bool_], dropped: _Dropped, nodes: Ints) -> None:
+    """Link the hypotheses that were dropped, whose nodes are given, to those that are kept."""
+    # A kept one that stayed may be older than what was dropped: a new node of the same text takes its place.
+    stayed = np.unique(dropped.kept[~grew[dropped.kept]])
+    before = beams.node[stayed]
+    beams.node[stayed] = beams.history.repeat(before)
+    kept = np.concatenate([beams.node[dropped.kept], beams.node[stayed]])
+    behind = np.concatenate([dropped.behind, np.zeros(len(stayed))])
+    sorting = np.argsort(kept, kind="stable")
+    beams.history.recombine(kept[sorting], np.concatenate([nodes, before])[sorting], behind[sorting])
 
 
 @dataclass(frozen=True)
@@ -528,8 +655,9 @@ def _hold(beams: Beams, blanks: Floats) -> None:
         beams.symbol[held] = IMPOSSIBLE
 
 
-def _firsts(row: Ints, futures: Hashes, rows: int, bits: int) -> npt.NDArray[np.bool_]:
-    """Which of some hypotheses are not preceded by one of the same row and future (but for a rare few)."""
+def _firsts(row: Ints, futures: Hashes, rows: int, bits: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int32]]:
+    """Which of some hypotheses are not preceded by one of the same row and future (but for a rare few), and for the
+    others which one precedes them."""
     # A table of places for each row, so that what is taken for the same does not depend on other rows. The first of
     # all with one place is written last; two futures at one place just do not see each other.
     place = (futures >> np.uint64(64 - bits)).astype(np.int64) + (row << bits)
@@ -538,4 +666,4 @@ def _firsts(row: Ints, futures: Hashes, rows: int, bits: int) -> npt.NDArray[np.
     table[place[::-1]] = order[::-1]
     first = table[place]
     kept: npt.NDArray[np.bool_] = (first == order) | (futures[first] != futures)
-    return kept
+    return kept, first

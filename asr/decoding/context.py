@@ -156,7 +156,7 @@ class WordScorer:
         open_vocabulary: bool,
         space: int,
     ) -> None:
-        self._lexicon, self._numbers, self._model = lexicon, numbers, model
+        self.lexicon, self._numbers, self._model = lexicon, numbers, model
         self._weight, self._bonus, self._unknown_score = weight, bonus, unknown_score
         self._open, self._space = open_vocabulary, space
         self._partial = np.zeros(len(lexicon.word))
@@ -169,6 +169,11 @@ class WordScorer:
             self._partial_unknown = weight * unknown
 
     forgets = True
+
+    def number_at(self, node: int) -> int | None:
+        """The language model's number of the word that ends at a node of the lexicon; None if none does."""
+        word = NOT_FOUND if node == NOT_FOUND else int(self.lexicon.word[node])
+        return None if word == NOT_FOUND else int(self._numbers[word])
 
     def begin(self, count: int) -> _WordStates:
         return _WordStates(
@@ -184,7 +189,7 @@ class WordScorer:
         self, states: _WordStates, slots: Ints, symbols: Ints, readings: Ints | None = None
     ) -> tuple[Floats, Any]:
         before = states.node[slots]
-        nodes = self._lexicon.follow(before, symbols)
+        nodes = self.lexicon.follow(before, symbols)
         partial = np.where(nodes == NOT_FOUND, self._partial_unknown, self._partial[nodes])
         gains = partial - states.partial[slots]
         if not self._open:
@@ -204,7 +209,7 @@ class WordScorer:
         if not len(new):
             return
         node = states.node[new]
-        word = np.where(node == NOT_FOUND, NOT_FOUND, self._lexicon.word[node])
+        word = np.where(node == NOT_FOUND, NOT_FOUND, self.lexicon.word[node])
         gain = np.full(len(new), self._bonus, np.float64)
         if self._model is not None:
             number = np.where(word == NOT_FOUND, UNKNOWN, self._numbers[word])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 from asr.decoding.assembly import (
     add_hotwords,
     load_language_model,
+    load_neural_language_model,
     make_piece_scorer,
     make_pronunciation_scorer,
     make_scorers,
@@ -24,7 +25,9 @@ from asr.decoding.context import IMPOSSIBLE, Scorer, WordScorer
 from asr.decoding.greedy import best_path, decode_greedy, spell_path
 from asr.decoding.history import Path
 from asr.decoding.hypothesis import Hypothesis, LogProbs, check_log_probs, divide_by_priors
+from asr.decoding.lattice_words import LexiconReader, SeparatedReader, WordReader
 from asr.decoding.pronunciation_scorer import PronunciationScorer, ending_texts, spell_words, without_reading
+from asr.decoding.second_pass import Endings, LatticeTexts, SecondPass, WordModel
 from asr.errors import ConfigError
 from asr.language.ngram import NgramModel
 from asr.language.trie import NOT_FOUND
@@ -202,7 +205,10 @@ def describe_decoder(settings: DecoderConfig) -> str:
         case BeamConfig():
             lexicon = f" over phones of {FilePath(settings.pronunciations).name}" if settings.pronunciations else ""
             model = f", language model {FilePath(settings.lm).name}" if settings.lm else ""
-            return f"beam of {settings.beam_width}{lexicon}{model}"
+            neural = ""
+            if settings.second_pass and settings.second_pass_weight:
+                neural = f", second pass {FilePath(settings.second_pass).name}"
+            return f"beam of {settings.beam_width}{lexicon}{model}{neural}"
         case _:
             raise ConfigError(f"{type(settings).__name__} must be resolved for a bundle before it is described")
 
@@ -297,6 +303,8 @@ class BeamDecoder:
         As for `make_decoder`.
     base : BeamDecoder, optional
         As for `make_decoder`.
+    neural : WordModel, optional
+        A neural language model that is loaded already; else that of `settings.second_pass` is.
     """
 
     def __init__(
@@ -309,6 +317,7 @@ class BeamDecoder:
         normalizer: NormalizerConfig | None = None,
         phones: PhoneSet | None = None,
         base: BeamDecoder | None = None,
+        neural: WordModel | None = None,
     ) -> None:
         self._width = alphabet.size
         if settings.pronunciations is not None:
@@ -349,6 +358,34 @@ class BeamDecoder:
         if settings.n_best > 1 and self._searches[0].merges:
             # Recombination drops texts that differ from a better one in the distant past only; alternatives need these.
             self._searches.append(BeamSearch(settings, scorers, merges=False))
+        self._neural: WordModel | None = None
+        self._second: SecondPass | None = None
+        if settings.second_pass is not None and settings.second_pass_weight > 0:
+            self._neural = neural if neural is not None else None if base is None else base._neural
+            if self._neural is None:
+                self._neural = load_neural_language_model(settings.second_pass)
+            self._second = self._make_second_pass(scorers, self._neural)
+            self._lattice_search = BeamSearch(settings, scorers, lattice_margin=self._second.margin)
+
+    def _make_second_pass(self, scorers: Sequence[Scorer], neural: WordModel) -> SecondPass:
+        settings, model = self._settings, self._model
+        if model is None or model.unit is not LanguageUnit.words:
+            raise ConfigError("decoder.second_pass needs a language model over words: decoder.lm (`asr lm` makes one)")
+        reader: WordReader
+        if self._words is not None:
+            reader = LexiconReader(self._words, None if settings.pronunciations is not None else self._alphabet)
+        else:
+            reader = SeparatedReader(next(one for one in scorers if isinstance(one, WordScorer)), self._alphabet)
+        return SecondPass(
+            reader,
+            model,
+            neural,
+            weight=settings.second_pass_weight,
+            lm_weight=settings.lm_weight,
+            unknown_score=settings.unknown_score,
+            histories=settings.second_pass_histories,
+            margin=np.inf if settings.second_pass_margin is None else settings.second_pass_margin,
+        )
 
     def _differs_in_hotwords(self, base: BeamDecoder) -> bool:
         """Whether a decoder is this one without hot words."""
@@ -371,6 +408,9 @@ class BeamDecoder:
         return run_slices(self.decode_in_slices(log_probs))
 
     def decode_in_slices(self, log_probs: Sequence[LogProbs]) -> Slices[list[list[Hypothesis]]]:
+        if self._second is not None:
+            found = yield from self.lattices_in_slices(log_probs)
+            return (yield from self._second_pass(found, len(log_probs)))
         log_probs = [self._checked(one) for one in log_probs]
         results: list[list[list[Hypothesis]]] = [[] for _ in log_probs]
         # Utterances of about one length are searched together.
@@ -385,6 +425,71 @@ class BeamDecoder:
                         results[group[row]].append(hypotheses)
                         yield
         return [self._united(found) for found in results]
+
+    def lattices_in_slices(self, log_probs: Sequence[LogProbs]) -> Slices[list[DecodedLattice]]:
+        """The search of the first pass alone, in slices: for `rescore`."""
+        assert self._second is not None
+        log_probs = [self._checked(one) for one in log_probs]
+        order = sorted(range(len(log_probs)), key=lambda index: -len(log_probs[index]))
+        found, search = [], self._lattice_search
+        for start in range(0, len(order), search.rows_at_once):
+            group = order[start : start + search.rows_at_once]
+            beams = search.begin(len(group))
+            parts = yield from search.advance_in_slices(beams, [log_probs[index] for index in group])
+            found.append((yield from self._lattice(parts, group)))
+        return found
+
+    def rescore(self, found: Sequence[DecodedLattice], *, weight: float) -> list[list[Hypothesis]]:
+        """The texts of `lattices_in_slices`, scored again with a weight of the neural language model."""
+        count = sum(len(one.utterances) for one in found)
+        return run_slices(self._second_pass(found, count, weight=weight))
+
+    def _lattice(self, parts: Sequence[Beams], utterances: Sequence[int]) -> Slices[DecodedLattice]:
+        """The lattice of some utterances that were searched together."""
+        assert self._second is not None
+        rows, nodes, last_readings, all_scores, first_pass = [], [], [], [], {}
+        for beams in parts:
+            slots, readings, scores = self._lattice_search.finish(beams)
+            distinct, starts = np.unique(beams.row[slots], return_index=True)
+            for row, start, end in zip(distinct.tolist(), starts, np.append(starts[1:], len(slots)), strict=True):
+                here = slice(start, end)
+                own = scores[here].copy()
+                found = self._texts(beams, slots[here], readings[here], own, None)
+                # As in the first pass, the endings of one text add up.
+                for score, ending, _ in found.values():
+                    own[ending] = score
+                first_pass[row] = self._ranked_hypotheses(found, beams, slots[here], readings[here], None)
+                possible = own > IMPOSSIBLE / 10
+                rows.append(np.full(int(possible.sum()), row))
+                nodes.append(beams.node[slots[here]][possible])
+                last_readings.append(readings[here][possible])
+                all_scores.append(own[possible])
+                yield
+        endings = Endings(np.concatenate(rows), np.concatenate(last_readings), np.concatenate(all_scores))
+        best = np.full(len(utterances), -np.inf)
+        np.maximum.at(best, endings.rows, endings.scores)
+        lattice = parts[0].history.lattice(
+            np.concatenate(nodes), endings.scores - best[endings.rows], self._second.margin
+        )
+        yield
+        texts = self._second.begin(lattice, endings)
+        return DecodedLattice(tuple(utterances), texts, tuple(first_pass[row] for row in range(len(utterances))))
+
+    def _second_pass(
+        self, found: Sequence[DecodedLattice], count: int, *, weight: float | None = None
+    ) -> Slices[list[list[Hypothesis]]]:
+        assert self._second is not None
+        results: list[list[Hypothesis]] = [[] for _ in range(count)]
+        for one in found:
+            readings = one.texts.endings.readings
+            rescored = self._second.best(one.texts, self._settings.n_best, weight=weight)
+            for row, utterance in enumerate(one.utterances):
+                hypotheses = [
+                    self._spelled(text.path, int(readings[text.ending]), text.score) for text in rescored.get(row, [])
+                ]
+                results[utterance] = self._ranked(hypotheses) or one.first_pass[row]
+                yield
+        return results
 
     def stream(self, beam_width: int | None = None) -> BeamStream:
         return BeamStream(self, beam_width)
@@ -410,9 +515,16 @@ class BeamDecoder:
             yield int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before)
 
     def _best(self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:
+        found = self._texts(beams, slots, readings, scores, before)
+        return self._ranked_hypotheses(found, beams, slots, readings, before)
+
+    def _texts(
+        self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None
+    ) -> dict[str, tuple[float, int, Hypothesis | None]]:
+        """The score of each text, its best ending, and its hypothesis where that is known."""
         if self._words is not None and self._settings.pronunciations is not None:
-            return self._best_of_words(beams, slots, readings, scores, before)
-        found: dict[str, Hypothesis] = {}
+            return self._texts_of_words(beams, slots, readings, scores, before)
+        found: dict[str, tuple[float, int, Hypothesis | None]] = {}
         # With words or pauses, a text with and without a final space is one text; both may be in the beam.
         enough = 2 * self._settings.n_best if self._in_words or before is not None else self._settings.n_best
         if self._words is not None or self._alphabet.word_starts:
@@ -424,38 +536,56 @@ class BeamDecoder:
             path = beams.history.trace(beams.node[slots[ending]])
             if before is not None:
                 path = before + path
-            if self._words is not None:
-                one = self._spell_words(path, int(readings[ending]), score)
-            else:
-                one = spell_path(path, self._alphabet, score, strip=self._in_words or before is not None)
+            one = self._spelled(path, int(readings[ending]), score, strip=before is not None)
             if one.text in found:
-                one = replace(found[one.text], score=float(np.logaddexp(score, found[one.text].score)))
-            found[one.text] = one
-        return self._ranked(found.values())
+                _, first, hypothesis = found[one.text]
+                assert hypothesis is not None
+                one = replace(hypothesis, score=float(np.logaddexp(score, hypothesis.score)))
+                ending = first
+            found[one.text] = one.score, ending, one
+        return found
 
-    def _best_of_words(
+    def _texts_of_words(
         self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None
-    ) -> list[Hypothesis]:
-        """As `_best`, where words are decoded as phones: any number of pronunciations may make one text."""
+    ) -> dict[str, tuple[float, int, Hypothesis | None]]:
+        """As `_texts`, where words are decoded as phones: any number of pronunciations may make one text."""
         assert self._words is not None
         order = np.argsort(-scores, kind="stable")
         order = order[: max(1, int((scores > IMPOSSIBLE / 10).sum()))]
         lexicon = self._words.lexicon
         texts = ending_texts(beams.history, beams.node[slots[order]], readings[order], lexicon, before)
-        found: dict[str, tuple[float, int]] = {}
-        """the score of each text, and its best ending"""
+        found: dict[str, tuple[float, int, Hypothesis | None]] = {}
         for ending, text in zip(order.tolist(), texts, strict=True):
             score, best = float(scores[ending]), ending
             if text in found:
                 score, best = float(np.logaddexp(score, found[text][0])), found[text][1]
-            found[text] = score, best
+            found[text] = score, best, None
+        return found
+
+    def _ranked_hypotheses(
+        self,
+        found: dict[str, tuple[float, int, Hypothesis | None]],
+        beams: Beams,
+        slots: Ints,
+        readings: Ints,
+        before: Path | None,
+    ) -> list[Hypothesis]:
+        """The best of some texts."""
         ranked = sorted(found, key=lambda text: (-found[text][0], self._rank(text)))
         results = []
-        for score, ending in (found[text] for text in ranked[: self._settings.n_best]):
-            path = beams.history.trace(int(beams.node[slots[ending]]))
-            path = path if before is None else before + path
-            results.append(spell_words(path, int(readings[ending]), lexicon, score))
+        for score, ending, hypothesis in (found[text] for text in ranked[: self._settings.n_best]):
+            if hypothesis is None:
+                path = beams.history.trace(int(beams.node[slots[ending]]))
+                path = path if before is None else before + path
+                hypothesis = self._spelled(path, int(readings[ending]), score)
+            results.append(hypothesis)
         return results
+
+    def _spelled(self, path: Path, last_reading: int, score: float, *, strip: bool = False) -> Hypothesis:
+        """The text of a whole path."""
+        if self._words is not None:
+            return self._spell_words(path, last_reading, score)
+        return spell_path(path, self._alphabet, score, strip=self._in_words or strip)
 
     def _spell_words(self, path: Path, last_reading: int, score: float) -> Hypothesis:
         """The text of words that are sequences of phones or pieces; the last one is left out if it is cut off."""
@@ -483,6 +613,17 @@ class BeamDecoder:
         """Orders texts of equal scores: by symbol numbers, or by code points where words are decoded."""
         by_characters = self._words is not None or self._alphabet.word_starts
         return [ord(character) for character in text] if by_characters else self._alphabet.encode(text)
+
+
+@dataclass(frozen=True)
+class DecodedLattice:
+    """The result of the search of some utterances, before the second pass."""
+
+    utterances: tuple[int, ...]
+    """their places in the sequence that was decoded"""
+    texts: LatticeTexts
+    first_pass: tuple[list[Hypothesis], ...]
+    """the best texts of each utterance by the search alone"""
 
 
 class BeamStream:

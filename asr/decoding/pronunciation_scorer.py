@@ -150,6 +150,13 @@ class PronunciationScorer:
         """The place of each word that has a pronunciation among `lexicon.spellings`."""
         return {self.lexicon.spellings[place]: place for place in np.unique(self.lexicon.words).tolist()}
 
+    def word_at(self, node: int, reading: int) -> tuple[str, int] | None:
+        """The word that ends at a node of the lexicon, and its number in the language model; None if none does."""
+        if node == NOT_FOUND or not self._counts[node]:
+            return None
+        word = int(self.lexicon.word(np.array(node), np.array(reading)))
+        return self.lexicon.spellings[word], int(self._numbers[word])
+
     def _look_ahead_to(self, shares: Floats) -> None:
         """Raise the look-ahead scores on the way to hot words."""
         scores = shares.copy()

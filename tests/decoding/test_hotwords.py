@@ -138,7 +138,7 @@ def test_listed_words_are_brought_to_the_models_spelling(tmp_path):
     path.write_text("Kathleen\nO\u2019Brien\nleft-handed\n\u2014\n", "utf-8")
     settings = BeamConfig(lexicon=str(path), open_vocabulary=False)
     (scorer,) = make_scorers(ENGLISH, settings, None, NormalizerConfig())
-    lexicon = scorer._lexicon
+    lexicon = scorer.lexicon
     for word in ("kathleen", "o'brien", "left", "handed"):
         nodes = np.zeros(1, np.int64)
         for number in ENGLISH.encode(word):

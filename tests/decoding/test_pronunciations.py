@@ -126,7 +126,7 @@ def test_a_text_does_not_depend_on_the_batch(rng, model, lexicon):
 
 
 def spelled_one_by_one(decoder, beams, slots, readings, scores, before):
-    """The best texts by spelling the whole way of every ending: the meaning of `BeamDecoder._best_of_words`."""
+    """The best texts by spelling the whole way of every ending: the meaning of `BeamDecoder._best`."""
     found = {}
     for ending in np.argsort(-scores, kind="stable").tolist():
         score = float(scores[ending])
@@ -147,7 +147,7 @@ def test_endings_that_are_spelled_together_are_those_that_are_spelled_one_by_one
 ):
     settings = BeamConfig(beam_width=32, pronunciations=lexicon, n_best=n_best, lm_weight=0.5)
     decoder = BeamDecoder(LETTERS, settings, model=model, phones=PHONES)
-    together, seen = decoder._best_of_words, []
+    together, seen = decoder._best, []
 
     def both(beams, slots, readings, scores, before):
         found = together(beams, slots, readings, scores, before)
@@ -155,7 +155,7 @@ def test_endings_that_are_spelled_together_are_those_that_are_spelled_one_by_one
         seen.append(before is not None and len(before.symbols) > 0)
         return found
 
-    monkeypatch.setattr(decoder, "_best_of_words", both)
+    monkeypatch.setattr(decoder, "_best", both)
     decoder.decode([random_log_probs(rng, steps) for steps in (1, 2, 9, 40, 80)])
     for _ in range(3):
         stream = decoder.stream()
