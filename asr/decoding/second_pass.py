@@ -277,6 +277,7 @@ class _Search:
             self._links.setdefault(kept, []).append((dropped, behind))
         self._gains: dict[int, float] = {LatticeTexts.EMPTY: 0.0}
         """by how much the score of a text has changed"""
+        self._rows = self._rows_of_places()
         # The texts on the ways to each place, with how far these ways are behind; the last entry is that of the root.
         self._behind: list[dict[int, float]] = [{} for _ in self._parents] + [{LatticeTexts.EMPTY: 0.0}]
         self._came_from: dict[int, dict[int, int]] = {}
@@ -289,17 +290,31 @@ class _Search:
         """See `SecondPass.best`."""
         words = self._texts.words
         for places in self._levels():
-            self._score(
-                [
-                    self._longer(text, place)
-                    for place in places
-                    if words.ends[place]
-                    for text in self._behind[self._parents[place]]
-                ]
-            )
-            for place in places:
+            ending = [place for place in places if words.ends[place]]
+            self._score([self._longer(text, place) for place in ending for text in self._near(place)])
+            best: dict[int, float] = {}
+            for place in ending:
                 self._enter(place)
+                for text, behind in self._behind[place].items():
+                    score = self._best[place] - behind + self._gains[text]
+                    best[self._rows[place]] = max(best.get(self._rows[place], -np.inf), score)
+            for place in places:
+                if words.ends[place]:
+                    lowest = best.get(self._rows[place], -np.inf) - self._margin - self._best[place]
+                    found = self._behind[place]
+                    self._behind[place] = {
+                        text: behind for text, behind in found.items() if self._gains[text] - behind >= lowest
+                    }
+                else:
+                    self._enter(place)
+                if place in self._links:
+                    self._behind[place] = self._united(self._behind[place], place)
         return self._end(count)
+
+    def _near(self, place: int) -> dict[int, float]:
+        """The texts at the parent of a place that are likely enough in the first pass to go on there."""
+        furthest = self._best[place] + self._margin
+        return {text: behind for text, behind in self._behind[self._parents[place]].items() if behind <= furthest}
 
     def _levels(self) -> list[list[int]]:
         """The places by the number of words on the longest way to them, in the order in which they can be entered."""
@@ -315,6 +330,18 @@ class _Search:
                 levels.append([])
             levels[depth].append(place)
         return levels
+
+    def _rows_of_places(self) -> list[int]:
+        """The utterance of each place."""
+        texts = self._texts
+        rows = [0] * (len(self._parents) + 1)
+        for place, row in zip(texts.lattice.ends.tolist(), texts.endings.rows.tolist(), strict=True):
+            rows[place] = row
+        for place in range(len(self._parents) - 1, -1, -1):
+            rows[self._parents[place]] = rows[place]
+            for dropped, _ in self._links.get(place, []):
+                rows[dropped] = rows[place]
+        return rows
 
     def _symbols_of_words(self) -> list[Symbols]:
         """The symbols of the word so far at each place, and at the root: by the way of its parents."""
@@ -359,12 +386,13 @@ class _Search:
 
     def _enter(self, place: int) -> None:
         """Find the texts on the ways to a place."""
-        words, before = self._texts.words, self._behind[self._parents[place]]
+        words = self._texts.words
         unknown = words.nodes[place] == NOT_FOUND  # of a word that the lexicon lacks, all symbols are part of the text
+        before = self._behind[self._parents[place]]
         if words.ends[place] or unknown:
             after: dict[int, float] = {}
             origins: dict[int, int] = {}
-            for text, behind in before.items():
+            for text, behind in self._near(place).items():
                 longer = self._longer(text, place) if words.ends[place] else text
                 if unknown:
                     longer = self._gone_on(longer, place)
@@ -372,8 +400,6 @@ class _Search:
                     after[longer], origins[longer] = behind, text
             self._origins[place] = origins
             before = after
-        if place in self._links:
-            before = self._united(before, place)
         self._behind[place] = before
 
     def _gone_on(self, text: int, place: int) -> int:
