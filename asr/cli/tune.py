@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 USAGE = "asr tune MANIFEST... [decoder.lm=FILE] [key=value...]"
 TEXT = """
-Finds the weights of the language model and of the symbols' priors, the word bonus, the score of unknown words and the
+Finds the weights of the language models and of the symbols' priors, the word bonus, the score of unknown words and the
 beam width with the lowest error rate on transcribed recordings, and calibrates the confidences of words. The network
 runs once; the search decodes many times, starting from the bundle's settings, at its beam width (decoder.beam_width=64
 is faster). Without decoder.lm the bundle's own language model is used, if it has one; with decoder=greedy only
@@ -180,7 +180,7 @@ def _search(
         references,
         bundle.alphabet,
         settings.normalizer,
-        settings=decoder,
+        settings=replace(decoder, second_pass=None),
         spelling=bundle.normalizer,
         phones=bundle.phones,
         priors=priors,
@@ -199,11 +199,22 @@ def _search(
             trials = tuner.search(settings.trials, show)
         _log.info("best of %d trials: %.2f %% WER; trying beam widths", len(trials), 100 * trials[0].rate[0])
         widths = tuner.try_widths(trials[0].settings, [*settings.beam_widths, decoder.beam_width])
-    chosen = recommend(widths)
+        chosen, weights = recommend(widths), []
+        if decoder.second_pass is not None:
+            _log.info("trying weights of the second pass")
+            weights = tuner.try_second_pass(replace(chosen.settings, second_pass=decoder.second_pass))
     print(_table(trials, widths, chosen, seconds))
+    if weights:
+        # Of equal ones, the lowest.
+        chosen = min(weights, key=lambda trial: trial.rate)
+        print(_table_of_weights(weights, chosen, seconds))
+        if not chosen.settings.second_pass_weight:
+            _log.warning("the second pass makes no fewer errors on these recordings: it is left out")
+            chosen = replace(chosen, settings=replace(chosen.settings, second_pass=None))
+    print(f"\n{_overrides(chosen.settings)}")
     if report_dir:
         journal = OutputJournal(overwrite=settings.overwrite)
-        _report(journal, report_dir, trials, widths, chosen, seconds)
+        _report(journal, report_dir, trials, widths, weights, chosen, seconds)
     return chosen.settings
 
 
@@ -279,7 +290,16 @@ def _table(trials: Sequence[Trial], widths: Sequence[Trial], chosen: Trial, seco
         width, hourly = trial.settings.beam_width, 3600 * trial.seconds / seconds
         mark = "  <- recommended" if trial is chosen else ""
         lines.append(f"{width:10d}  {100 * trial.rate[0]:6.2f} %  {hourly:29.1f}{mark}")
-    return "\n".join([*lines, "", _overrides(chosen.settings)])
+    return "\n".join(lines)
+
+
+def _table_of_weights(weights: Sequence[Trial], chosen: Trial, seconds: float) -> str:
+    hourly = 3600 * weights[0].seconds / seconds
+    lines = ["", f"second_pass_weight      WER  ({hourly:.1f} core-seconds per hour of audio)"]
+    for trial in weights:
+        mark = "  <- recommended" if trial is chosen else ""
+        lines.append(f"{trial.settings.second_pass_weight:18.1f}  {100 * trial.rate[0]:6.2f} %{mark}")
+    return "\n".join(lines)
 
 
 def _report(
@@ -287,6 +307,7 @@ def _report(
     folder: Path,
     trials: Sequence[Trial],
     widths: Sequence[Trial],
+    weights: Sequence[Trial],
     chosen: Trial,
     seconds: float,
 ) -> None:
@@ -296,9 +317,9 @@ def _report(
 
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
-    names = (*SEARCHED, "beam_width")
+    names = (*SEARCHED, "beam_width", *(["second_pass_weight"] if weights else []))
     writer.writerow([*names, "wer", "cer", "core_seconds"])
-    for trial in [*trials, *widths]:
+    for trial in [*trials, *widths, *weights]:
         writer.writerow([*(getattr(trial.settings, name) for name in names), *trial.rate, round(trial.seconds, 3)])
     contents = (
         rows.getvalue().encode(),

@@ -482,13 +482,13 @@ class BeamDecoder:
         results: list[list[Hypothesis]] = [[] for _ in range(count)]
         for one in found:
             readings = one.texts.endings.readings
-            rescored = self._second.best(one.texts, self._settings.n_best, weight=weight)
+            rescored = yield from self._second.best(one.texts, self._settings.n_best, weight=weight)
             for row, utterance in enumerate(one.utterances):
                 hypotheses = [
                     self._spelled(text.path, int(readings[text.ending]), text.score) for text in rescored.get(row, [])
                 ]
                 results[utterance] = self._ranked(hypotheses) or one.first_pass[row]
-                yield
+            yield
         return results
 
     def stream(self, beam_width: int | None = None) -> BeamStream:

@@ -17,6 +17,7 @@ from asr.decoding.history import Lattice, Path
 from asr.decoding.lattice_words import LatticeWord, Symbols, WordPlaces, WordReader
 from asr.language.ngram import END, NgramModel
 from asr.language.trie import NOT_FOUND
+from asr.slices import Slices
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -109,8 +110,10 @@ class SecondPass:
         """Prepare a lattice; the language models have not scored a word yet."""
         return LatticeTexts(lattice, endings, self._reader, self._ngram, self._neural, self._unknown_score)
 
-    def best(self, texts: LatticeTexts, count: int, *, weight: float | None = None) -> dict[int, list[Rescored]]:
-        """The best texts of each utterance.
+    def best(
+        self, texts: LatticeTexts, count: int, *, weight: float | None = None
+    ) -> Slices[dict[int, list[Rescored]]]:
+        """The best texts of each utterance, in slices.
 
         Parameters
         ----------
@@ -128,7 +131,7 @@ class SecondPass:
             histories=max(self._histories, count),
             margin=self.margin,
         )
-        return search.run(count)
+        return (yield from search.run(count))
 
 
 class LatticeTexts:
@@ -286,7 +289,7 @@ class _Search:
         """of places at which texts become longer: what each was before"""
         self._written = self._symbols_of_words() if texts.reader.reads_symbols else []
 
-    def run(self, count: int) -> dict[int, list[Rescored]]:
+    def run(self, count: int) -> Slices[dict[int, list[Rescored]]]:
         """See `SecondPass.best`."""
         words = self._texts.words
         for places in self._levels():
@@ -309,6 +312,7 @@ class _Search:
                     self._enter(place)
                 if place in self._links:
                     self._behind[place] = self._united(self._behind[place], place)
+            yield
         return self._end(count)
 
     def _near(self, place: int) -> dict[int, float]:

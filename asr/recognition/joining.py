@@ -13,8 +13,15 @@ Item = TypeVar("Item")
 
 def decode_recordings(recordings: Sequence[AcousticOutput], decoder: Decoder) -> list[list[Hypothesis]]:
     """Decode recordings: the texts of each, best first, with the steps of the whole recording."""
-    found = iter(decoder.decode([stretch.log_probs for one in recordings for stretch in one.stretches]))
-    separator = decoder.alphabet.separator
+    found = decoder.decode([stretch.log_probs for one in recordings for stretch in one.stretches])
+    return join_recordings(recordings, found, decoder.alphabet.separator)
+
+
+def join_recordings(
+    recordings: Sequence[AcousticOutput], texts: Sequence[list[Hypothesis]], separator: str
+) -> list[list[Hypothesis]]:
+    """As `decode_recordings`, of the texts of all stretches."""
+    found = iter(texts)
     return [_join([(stretch.first_step, next(found)) for stretch in one.stretches], separator) for one in recordings]
 
 

@@ -14,9 +14,10 @@ from asr.evaluation.scoring import Score, score
 from asr.processes import ChildEndedError, Pool
 from asr.pronunciation.phones import PhoneSet
 from asr.recognition.acoustic_output import AcousticOutput
-from asr.recognition.joining import decode_recordings
+from asr.recognition.joining import decode_recordings, join_recordings
 from asr.settings.decoding import BeamConfig
 from asr.settings.text import NormalizerConfig
+from asr.slices import run_slices
 from asr.text.alphabet import Alphabet
 from asr.text.normalize import normalize_text
 
@@ -27,6 +28,8 @@ SEARCHED = {
     "prior_weight": (0.0, 1.0),
 }
 """what is searched, by the name of the setting; natural log"""
+SECOND_PASS_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""that are tried"""
 _TRIALS = "asr.tuning.search:make_trials"
 # The narrowest beam is recommended whose word error rate is this close to the best one's.
 _NEXT_TO_NOTHING = 0.001
@@ -88,7 +91,7 @@ class Tuner:
     ) -> None:
         self._settings, self._seed = settings, seed
         self._searched = {name: span for name, span in SEARCHED.items() if priors or name != "prior_weight"}
-        job = _Job(outputs, references, alphabet, normalizer, priors, spelling, phones, settings.lm)
+        self._job = job = _Job(outputs, references, alphabet, normalizer, priors, spelling, phones, settings.lm)
         self._pool = Pool(_TRIALS, job)
         self._threads = ThreadPoolExecutor(workers)
 
@@ -138,6 +141,40 @@ class Tuner:
         """Try beam widths with settings that are found; narrowest first."""
         return self._try([replace(best, beam_width=width) for width in sorted(set(widths))])
 
+    def try_second_pass(self, best: BeamConfig) -> list[Trial]:
+        """Try weights of the second pass with settings that are found; the search runs once for all of them.
+
+        Parameters
+        ----------
+        best : BeamConfig
+            With a second pass.
+
+        Returns
+        -------
+        list of Trial
+            In the order of `SECOND_PASS_WEIGHTS`. The time of each is that of the search and of the first weight.
+        """
+        job = self._job
+        decoder = BeamDecoder(
+            job.alphabet,
+            replace(best, second_pass_weight=SECOND_PASS_WEIGHTS[-1]),
+            priors=job.priors,
+            normalizer=job.spelling,
+            phones=job.phones,
+        )
+        log_probs = [stretch.log_probs for one in job.outputs for stretch in one.stretches]
+        started = time.process_time()
+        found = run_slices(decoder.lattices_in_slices(log_probs))
+        trials: list[Trial] = []
+        for weight in SECOND_PASS_WEIGHTS[::-1]:
+            texts = decoder.rescore(found, weight=weight)
+            if not trials:
+                seconds = time.process_time() - started
+            joined = join_recordings(job.outputs, texts, job.alphabet.separator)
+            scored = _score(job, [hypotheses[0].text for hypotheses in joined])
+            trials.append(Trial(replace(best, second_pass_weight=weight), scored, seconds))
+        return trials[::-1]
+
     def _try(self, several: Sequence[BeamConfig]) -> list[Trial]:
         try:
             return list(self._threads.map(self._pool.ask, several))
@@ -178,7 +215,10 @@ def make_trials(job: _Job) -> Callable[[BeamConfig], Trial]:
         started = time.process_time()
         texts = [hypotheses[0].text for hypotheses in decode_recordings(job.outputs, decoder)]
         seconds = time.process_time() - started
-        normalized = [normalize_text(text, job.normalizer) for text in texts]
-        return Trial(settings, score(job.references, normalized), seconds)
+        return Trial(settings, _score(job, texts), seconds)
 
     return try_settings
+
+
+def _score(job: _Job, texts: Sequence[str]) -> Score:
+    return score(job.references, [normalize_text(text, job.normalizer) for text in texts])
