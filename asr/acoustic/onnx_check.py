@@ -14,7 +14,16 @@ from asr.errors import BundleError
 _DOMAINS = {"", "ai.onnx", "com.microsoft"}
 
 
-def check_graph(content: bytes, name: str) -> None:
+LANGUAGE_MODEL_OPERATORS = frozenset(
+    [
+        *("Abs", "Add", "Cast", "Concat", "Div", "Gather", "GatherElements", "LogSoftmax", "MatMul", "MatMulInteger"),
+        *("Max", "Mul", "ReduceMax", "Round", "Sigmoid", "Split", "Squeeze", "Tanh", "Transpose", "Unsqueeze"),
+    ]
+)
+"""all operators that an LSTM language model of ours can hold"""
+
+
+def check_graph(content: bytes, name: str, *, operators: frozenset[str] = OPERATORS) -> None:
     """Refuse a graph that reads other files or has operators that our exporter does not write.
 
     Parameters
@@ -23,6 +32,8 @@ def check_graph(content: bytes, name: str) -> None:
         An ONNX file.
     name : str
         Name of the graph in messages.
+    operators : set of str
+        Those that our exporter writes.
 
     Raises
     ------
@@ -34,17 +45,17 @@ def check_graph(content: bytes, name: str) -> None:
         model = onnx.load_from_string(content)
     except Exception as error:  # protobuf does not document what it raises
         raise BundleError(f"{name}: is damaged ({error})") from error
-    problem = _problem(model)
+    problem = _problem(model, operators)
     if problem:
         raise BundleError(f"{name}: {problem}: the graph was not written by asr and is not run")
 
 
-def _problem(model: Any) -> str | None:
+def _problem(model: Any, operators: frozenset[str]) -> str | None:
     if model.functions or model.training_info:
         return "it defines functions"
     foreign = {one.domain for one in model.opset_import} - _DOMAINS
     for node in model.graph.node:
-        if node.op_type not in OPERATORS or node.domain not in _DOMAINS:
+        if node.op_type not in operators or node.domain not in _DOMAINS:
             return f"it uses the operator {node.domain + '.' if node.domain else ''}{node.op_type}"
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs:

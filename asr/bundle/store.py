@@ -11,7 +11,7 @@
     language.lm              the language model, if the bundle has one
     pronunciations.npz       the pronunciation lexicon, if it decodes phones
     g2p.npz                  the model that predicts the phones of words which the lexicon lacks
-    second_pass.lm           the neural language model of the second pass, if the bundle has one
+    second_pass.onnx         the neural language model of the second pass, if the bundle has one
     punctuation.onnx         the model that predicts punctuation and capitals, if the bundle has one
 
 Language models, lexicon, G2P model and the model of punctuation may be those of a bundle that ships: the card names it
@@ -66,7 +66,7 @@ from asr.tensors import header_digest, pack_tensors
 from asr.text.alphabet import Alphabet
 
 _JSON, _GRAPH, _LANGUAGE, _PRONUNCIATIONS = "bundle.json", "model.onnx", "language.lm", "pronunciations.npz"
-_G2P, _PUNCTUATION, _SECOND_PASS = "g2p.npz", "punctuation.onnx", "second_pass.lm"
+_G2P, _PUNCTUATION, _SECOND_PASS = "g2p.npz", "punctuation.onnx", "second_pass.onnx"
 _WEIGHTS, _STATISTICS = "weights.safetensors", "statistics.safetensors"
 _ARRAYS = "arrays.npz"
 """of format 1"""
@@ -148,6 +148,7 @@ class Bundle:
             _LANGUAGE: decoder is not None and decoder.lm is not None,
             _PRONUNCIATIONS: decoder is not None and decoder.pronunciations is not None,
             _G2P: decoder is not None and decoder.g2p is not None,
+            _SECOND_PASS: decoder is not None and decoder.second_pass is not None,
         }
         return (_JSON, _GRAPH, _ARRAYS, *(name for name, is_there in optional.items() if is_there))
 
@@ -388,7 +389,11 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     if decoder is not None and card.has_second_pass:
         file = _location(path, _SECOND_PASS, card.shared)
         decoder = replace(decoder, second_pass=str(file))
-        _read_checked(file, card.digests)
+        content = _read_checked(file, card.digests)
+        if file.parent.parent != _shipped_folder():  # whose graphs come with this code
+            from asr.acoustic.onnx_check import LANGUAGE_MODEL_OPERATORS, check_graph
+
+            check_graph(content, str(file), operators=LANGUAGE_MODEL_OPERATORS)
     shapes = weight_shapes(
         card.model,
         mels=card.features.mels,

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.decoding import BeamDecoder
+from asr.decoding import BeamDecoder, describe_decoder
 from asr.decoding.beam import BeamSearch
 from asr.decoding.decoder import DecodedLattice
 from asr.decoding.history import Path as SymbolPath
 from asr.decoding.pronunciation_scorer import without_reading
 from asr.decoding.second_pass_reference import path_of, score_all_texts, ways
+from asr.errors import ConfigError, LanguageModelError
 from asr.language.ngram import NgramModel
 from asr.settings.decoding import BeamConfig
+from asr.settings.language import LanguageUnit
 from asr.slices import run_slices
 from asr.text.alphabet import Alphabet
 
@@ -227,3 +229,70 @@ def test_with_a_weight_of_zero_the_texts_are_those_of_the_first_pass(rng, proble
     assert [one.score for (one,) in found] == pytest.approx([one.score for (one,) in wanted])
     off = problem.with_neural(None, n_best=1, second_pass_weight=0.0)
     assert off.decode(log_probs) == wanted
+
+
+def test_utterances_do_not_depend_on_each_other(rng, problem):
+    decoder = problem.with_neural(
+        LongMemory(), beam_width=32, n_best=3, second_pass_histories=4, second_pass_margin=4.0
+    )
+    log_probs = [problem.log_probs(rng, steps) for steps in (9, 30, 1, 17, 0)]
+    together = decoder.decode(log_probs)
+    assert together == [decoder.decode([one])[0] for one in log_probs]
+    for hypotheses in together:
+        assert 1 <= len(hypotheses) <= 3
+        for one in hypotheses:
+            assert len(one.steps) == len(one.log_probs) == len(one.text)
+            assert list(one.steps) == sorted(one.steps)
+
+
+def test_the_words_of_all_utterances_are_scored_in_a_call_for_each_place_in_the_order_of_words(rng, problem):
+    neural = LongMemory()
+    decoder = problem.with_neural(neural, beam_width=32, n_best=1, second_pass_histories=8)
+    log_probs = [problem.log_probs(rng, 12) for _ in range(8)]
+    (found,) = run_slices(decoder.lattices_in_slices(log_probs))
+    decoder.rescore([found], weight=0.5)
+    calls, words = neural.calls, found.texts.scored_words
+    assert calls <= 15 < words
+    decoder.rescore([found], weight=0.5)
+    assert (neural.calls, found.texts.scored_words) == (calls, words)
+
+
+def test_texts_far_behind_are_left_out_and_what_is_followed_can_be_limited(rng, problem):
+    log_probs = [problem.log_probs(rng, 6) for _ in range(4)]
+    scored, best = [], []
+    for histories, margin in ((65_536, None), (4, None), (4, 3.0), (1, 1.0)):
+        decoder = problem.with_neural(
+            LongMemory(), beam_width=32, n_best=1, second_pass_histories=histories, second_pass_margin=margin
+        )
+        (found,) = run_slices(decoder.lattices_in_slices(log_probs))
+        best.append([one.score for (one,) in decoder.rescore([found], weight=0.4)])
+        scored.append(found.texts.scored_words)
+    assert scored == sorted(scored, reverse=True)
+    assert scored[0] > scored[2] > scored[3]
+    assert all((np.array(best[0]) >= np.array(one) - 1e-9).all() for one in best[1:])
+
+
+def test_a_stream_is_decoded_without_the_second_pass(rng, problem):
+    decoder = problem.with_neural(LongMemory(), beam_width=32, n_best=1)
+    first = problem.with_neural(None, beam_width=32, n_best=1, second_pass=None)
+    log_probs = problem.log_probs(rng, 12)
+    streams = decoder.stream(), first.stream()
+    for stream in streams:
+        stream.advance(log_probs)
+    assert streams[0].finish() == streams[1].finish()
+
+
+def test_a_second_pass_needs_a_model_over_words(letter_model, tmp_path):
+    with pytest.raises(ConfigError, match=r"decoder\.second_pass needs a language model over words"):
+        BeamDecoder(AB, BeamConfig(second_pass="neural.lm"), neural=LongMemory())
+    characters = train(["a b ab"], order=2, unit=LanguageUnit.characters)
+    with pytest.raises(ConfigError, match=r"decoder\.second_pass needs a language model over words"):
+        BeamDecoder(AB, BeamConfig(second_pass="neural.lm"), model=characters, neural=LongMemory())
+    with pytest.raises(LanguageModelError, match=r"none\.onnx"):
+        BeamDecoder(AB, BeamConfig(second_pass=str(tmp_path / "none.onnx")), model=letter_model)
+
+
+def test_the_name_of_a_decoder_has_its_second_pass():
+    settings = BeamConfig(beam_width=8, lm="a.lm", second_pass="folder/b.onnx")
+    assert describe_decoder(settings) == "beam of 8, language model a.lm, second pass b.onnx"
+    assert describe_decoder(replace(settings, second_pass_weight=0.0)) == "beam of 8, language model a.lm"
