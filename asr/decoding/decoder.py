@@ -385,6 +385,7 @@ class BeamDecoder:
             unknown_score=settings.unknown_score,
             histories=settings.second_pass_histories,
             margin=np.inf if settings.second_pass_margin is None else settings.second_pass_margin,
+            score_margin=np.inf if settings.second_pass_score_margin is None else settings.second_pass_score_margin,
         )
 
     def _differs_in_hotwords(self, base: BeamDecoder) -> bool:

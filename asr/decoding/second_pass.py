@@ -80,6 +80,9 @@ class SecondPass:
         Texts that are followed at each place of a lattice.
     margin : float > 0
         What the first pass scored this far below its best text is left out; infinite for all texts.
+    score_margin : float > 0
+        Texts are dropped at a word where their score in the second pass, with that of the first pass for what follows,
+        is this far below the best of the utterance after as many words; infinite for none.
 
     Notes
     -----
@@ -101,10 +104,11 @@ class SecondPass:
         unknown_score: float,
         histories: int,
         margin: float,
+        score_margin: float,
     ) -> None:
         self._reader, self._ngram, self._neural = reader, ngram, neural
         self._weight, self._lm_weight, self._unknown_score = weight, lm_weight, unknown_score
-        self._histories, self.margin = histories, margin
+        self._histories, self.margin, self._score_margin = histories, margin, score_margin
 
     def begin(self, lattice: Lattice, endings: Endings) -> LatticeTexts:
         """Prepare a lattice; the language models have not scored a word yet."""
@@ -130,6 +134,7 @@ class SecondPass:
             lm_weight=self._lm_weight,
             histories=max(self._histories, count),
             margin=self.margin,
+            score_margin=self._score_margin,
         )
         return (yield from search.run(count))
 
@@ -268,9 +273,18 @@ class LatticeTexts:
 class _Search:
     """A search through a lattice, from its beginning to its end."""
 
-    def __init__(self, texts: LatticeTexts, *, weight: float, lm_weight: float, histories: int, margin: float) -> None:
+    def __init__(
+        self,
+        texts: LatticeTexts,
+        *,
+        weight: float,
+        lm_weight: float,
+        histories: int,
+        margin: float,
+        score_margin: float,
+    ) -> None:
         self._texts, self._weight, self._lm_weight = texts, weight, lm_weight
-        self._histories, self._margin = histories, margin
+        self._histories, self._margin, self._score_margin = histories, margin, score_margin
         lattice = texts.lattice
         self._parents, self._best = lattice.parents.tolist(), lattice.best.tolist()
         self._links: dict[int, list[tuple[int, float]]] = {}
@@ -303,7 +317,7 @@ class _Search:
                     best[self._rows[place]] = max(best.get(self._rows[place], -np.inf), score)
             for place in places:
                 if words.ends[place]:
-                    lowest = best.get(self._rows[place], -np.inf) - self._margin - self._best[place]
+                    lowest = best.get(self._rows[place], -np.inf) - self._score_margin - self._best[place]
                     found = self._behind[place]
                     self._behind[place] = {
                         text: behind for text, behind in found.items() if self._gains[text] - behind >= lowest

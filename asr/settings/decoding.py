@@ -62,8 +62,10 @@ class BeamSettings(DecoderConfig):
     """its share in the probability of each word; the rest is that of decoder.lm. 0 disables the second pass"""
     second_pass_histories: int = field(default=8, metadata=between(1, 65_536))
     """texts that the second pass follows to each point of the search"""
-    second_pass_margin: float | None = field(default=8.0, metadata=above(0, at_most=1_000_000))
+    second_pass_margin: float | None = field(default=6.0, metadata=above(0, at_most=1_000_000))
     """texts with a score this much below the best one of the search are not scored again; null scores all"""
+    second_pass_score_margin: float | None = field(default=3.0, metadata=above(0, at_most=1_000_000))
+    """texts whose beginning has a score this much below the best one in the second pass are dropped; null drops none"""
     hotwords: list[str] = field(default_factory=list)
     """words and phrases that are likely to occur, optionally with their own weight: [Kathleen,New York:8]. They are
     normalised as the training texts were"""

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -205,40 +206,58 @@ def halves(speakers: Sequence[str]) -> Iterator[np.ndarray]:
         yield np.array([one in half for one in speakers])
 
 
-def measure_weights(measured: Measurement, path: Path, histories: Sequence[int], margins: Sequence[float]) -> None:
+def measure_weights(
+    measured: Measurement,
+    path: Path,
+    histories: Sequence[int],
+    margins: Sequence[float],
+    score_margins: Sequence[float],
+) -> None:
     """Print error rates by the weight of the neural model."""
     neural = NeuralLanguageModel.load(path)
     words = measured.words
     spent, texts = seconds(measured.decoder(), measured.log_probs)
     first = measured.errors(texts)
     print(f"first pass: WER {100 * first.sum() / words.sum():.2f} %, {spent / measured.hours:.1f} core-seconds an hour")
-    for count in histories:
-        for margin in margins:
-            decoder = measured.decoder(
-                neural, second_pass=str(path), second_pass_histories=count, second_pass_margin=margin
+    for count, margin, score_margin in product(histories, margins, score_margins):
+        decoder = measured.decoder(
+            neural,
+            second_pass=str(path),
+            second_pass_histories=count,
+            second_pass_margin=margin,
+            second_pass_score_margin=score_margin,
+        )
+        started = time.thread_time()
+        found = run_slices(decoder.lattices_in_slices(measured.log_probs))
+        searched = time.thread_time() - started
+        decoder.rescore(found, weight=0.5)
+        rescored = time.thread_time() - started - searched
+        scored = sum(one.texts.scored_words for one in found) / words.sum()
+        hourly = searched / measured.hours, rescored / measured.hours
+        print(
+            f"histories {count}, margins {margin:g} and {score_margin:g}: search {hourly[0]:.1f}, second pass "
+            f"{hourly[1]:.1f} core-seconds an hour, {scored:.1f} words scored a word"
+        )
+        by_weight = []
+        for weight in WEIGHTS:
+            texts = [one[0].text for one in decoder.rescore(found, weight=weight)]
+            by_weight.append(measured.errors(texts))
+        print(
+            "  WER by weight: "
+            + ", ".join(
+                f"{weight:.1f}: {100 * one.sum() / words.sum():.2f} %"
+                for weight, one in zip(WEIGHTS, by_weight, strict=True)
             )
-            started = time.process_time()
-            found = run_slices(decoder.lattices_in_slices(measured.log_probs))
-            searched = time.process_time() - started
-            decoder.rescore(found, weight=0.5)
-            rescored = time.process_time() - started - searched
-            scored = sum(one.texts.scored_words for one in found)
-            print(
-                f"histories {count}, margin {margin:g}: search {searched / measured.hours:.1f}, second pass "
-                f"{rescored / measured.hours:.1f} core-seconds an hour, {scored / words.sum():.1f} words scored a word"
-            )
-            by_weight = []
-            for weight in WEIGHTS:
-                texts = [one[0].text for one in decoder.rescore(found, weight=weight)]
-                by_weight.append(measured.errors(texts))
-                print(f"  weight {weight:.1f}: WER {100 * by_weight[-1].sum() / words.sum():.2f} %", flush=True)
-            tables = np.array(by_weight)
-            tested, errors = [], 0
-            for half in halves(measured.speakers):
-                best = int(tables[:, half].sum(axis=1).argmin())
-                tested.append(WEIGHTS[best])
-                errors += tables[best, ~half].sum()
-            print(f"  chosen on one half {tested}, measured on the other: WER {100 * errors / words.sum():.2f} %")
+        )
+        tables = np.array(by_weight)
+        tested, errors = [], 0
+        for half in halves(measured.speakers):
+            best = int(tables[:, half].sum(axis=1).argmin())
+            tested.append(WEIGHTS[best])
+            errors += tables[best, ~half].sum()
+        print(
+            f"  chosen on one half {tested}, measured on the other: WER {100 * errors / words.sum():.2f} %", flush=True
+        )
 
 
 def main() -> None:
@@ -249,13 +268,14 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take one of so many recordings")
     parser.add_argument("--margins", type=float, nargs="+", default=[8.0])
     parser.add_argument("--histories", type=int, nargs="+", default=[8])
+    parser.add_argument("--score-margins", type=float, nargs="+", default=[3.0])
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.manifest.read_text().splitlines()][:: arguments.every]
     measured = Measurement(load_bundle(arguments.bundle), rows, arguments.manifest.parent)
     if arguments.neural is None:
         measure_lattices(measured, arguments.margins)
     else:
-        measure_weights(measured, arguments.neural, arguments.histories, arguments.margins)
+        measure_weights(measured, arguments.neural, arguments.histories, arguments.margins, arguments.score_margins)
 
 
 if __name__ == "__main__":

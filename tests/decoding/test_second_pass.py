@@ -38,6 +38,7 @@ EVERYTHING = BeamConfig(
     second_pass_weight=0.4,
     second_pass_histories=65_536,
     second_pass_margin=None,
+    second_pass_score_margin=None,
 )
 AB = Alphabet(" ab")
 
@@ -260,9 +261,14 @@ def test_the_words_of_all_utterances_are_scored_in_a_call_for_each_place_in_the_
 def test_texts_far_behind_are_left_out_and_what_is_followed_can_be_limited(rng, problem):
     log_probs = [problem.log_probs(rng, 6) for _ in range(4)]
     scored, best = [], []
-    for histories, margin in ((65_536, None), (4, None), (4, 3.0), (1, 1.0)):
+    for histories, margin, score_margin in ((65_536, None, None), (8, None, None), (8, 4.0, None), (8, 4.0, 1.0)):
         decoder = problem.with_neural(
-            LongMemory(), beam_width=32, n_best=1, second_pass_histories=histories, second_pass_margin=margin
+            LongMemory(),
+            beam_width=32,
+            n_best=1,
+            second_pass_histories=histories,
+            second_pass_margin=margin,
+            second_pass_score_margin=score_margin,
         )
         (found,) = run_slices(decoder.lattices_in_slices(log_probs))
         best.append([one.score for (one,) in decoder.rescore([found], weight=0.4)])
