@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from asr.language.neural import NeuralHeader
+from asr.language.neural_export import export_language_model
+from asr.language.neural_shapes import weight_shapes
+from asr.language.word_pieces import WordPieces
+from asr.settings.language import LstmConfig
 from asr.tensors import Tensors, header_digest, pack_tensors
+from asr.text.pieces import WORD_START, PieceAlphabet
 
 TENSORS = ("weights.safetensors", "statistics.safetensors", "language.lm")
 
@@ -84,3 +90,14 @@ def language_to_format_1(path: Path) -> None:
     for array in arrays.values():
         parts += [array.tobytes(), bytes(-array.nbytes % 64)]
     replace(path, b"".join(parts))
+
+
+def save_random_language_model(path: Path) -> Path:
+    """Write an LSTM language model over English letters, with random weights."""
+    letters = "abcdefghijklmnopqrstuvwxyz'"
+    pieces = WordPieces(PieceAlphabet((WORD_START, *letters), tuple(-float(one) for one in range(1, 29))))
+    settings, rng = LstmConfig(pieces=28, embedding=8, units=8, depth=1), np.random.default_rng(1)
+    shapes = weight_shapes(settings, pieces.count)
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    path.write_bytes(export_language_model(weights, NeuralHeader(settings, pieces)))
+    return path

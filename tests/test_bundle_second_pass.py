@@ -12,29 +12,13 @@ import pytest
 from asr.bundle import Bundle, copy_bundle, load_bundle
 from asr.decoding import make_decoder
 from asr.errors import BundleError, LanguageModelError
-from asr.language.neural import NeuralHeader
-from asr.language.neural_export import export_language_model
-from asr.language.neural_shapes import weight_shapes
-from asr.language.word_pieces import WordPieces
-from asr.settings.language import LstmConfig
-from asr.text.pieces import WORD_START, PieceAlphabet
 
-from .bundles import put
+from .bundles import put, save_random_language_model
 
 
 @pytest.fixture(scope="module")
 def neural(tmp_path_factory) -> Path:
-    """A language model with random weights."""
-    letters = "abcdefghijklmnopqrstuvwxyz'"
-    pieces = WordPieces(PieceAlphabet((WORD_START, *letters), tuple(-float(one) for one in range(1, 29))))
-    settings, rng = LstmConfig(pieces=28, embedding=8, units=8, depth=1), np.random.default_rng(1)
-    weights = {
-        name: rng.standard_normal(shape).astype(np.float32)
-        for name, shape in weight_shapes(settings, pieces.count).items()
-    }
-    path = tmp_path_factory.mktemp("neural") / "small.onnx"
-    path.write_bytes(export_language_model(weights, NeuralHeader(settings, pieces)))
-    return path
+    return save_random_language_model(tmp_path_factory.mktemp("neural") / "small.onnx")
 
 
 @pytest.fixture

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from asr.decoding import BeamDecoder
 from asr.errors import AsrError, LanguageModelError
 from asr.evaluation.scoring import score
+from asr.language.ngram_file import save_ngram
 from asr.recognition.acoustic_output import AcousticOutput
 from asr.recognition.windows import Stretch
 from asr.settings.decoding import BeamConfig
 from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet
-from asr.tuning.search import Trial, Tuner, recommend
+from asr.tuning.search import SECOND_PASS_WEIGHTS, Trial, Tuner, recommend
+
+from ..bundles import save_random_language_model
+from ..decoding.conftest import train
 
 ALPHABET = Alphabet(" ab")
 WORDS = 10_000
@@ -65,3 +72,21 @@ def test_a_process_that_dies_is_an_error_with_advice(monkeypatch):
     monkeypatch.setattr("asr.tuning.search._TRIALS", "tests.children:killed")
     with tuner() as one, pytest.raises(AsrError, match=r"has ended \(signal 9, Killed\): if memory ran out"):
         one.try_widths(BeamConfig(), [1, 2])
+
+
+def test_weights_of_a_second_pass_are_tried_on_one_search(tmp_path, monkeypatch):
+    model = train(["a b ab", "ab a a", "b ab ba a", "a ab", "aab b"], order=2)
+    save_ngram(tmp_path / "words.lm", model, quantized=False)
+    neural = str(save_random_language_model(tmp_path / "neural.onnx"))
+    searches = []
+    search = BeamDecoder.lattices_in_slices
+    monkeypatch.setattr(BeamDecoder, "lattices_in_slices", lambda self, one: searches.append(1) or search(self, one))
+    with tuner(lm=str(tmp_path / "words.lm")) as one:
+        settings = BeamConfig(beam_width=16, lm=str(tmp_path / "words.lm"))
+        trials = one.try_second_pass(replace(settings, second_pass=neural))
+        assert searches == [1]
+        for tried in trials[:1] + trials[-2:]:
+            (alone,) = one._try([replace(tried.settings)])
+            assert tried.score == alone.score
+    assert [one.settings.second_pass_weight for one in trials] == list(SECOND_PASS_WEIGHTS)
+    assert {one.settings.second_pass for one in trials} == {neural}
