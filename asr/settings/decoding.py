@@ -60,7 +60,7 @@ class BeamSettings(DecoderConfig):
     """neural language model that scores the likely texts of the search again (a file from `asr lm kind=lstm`)"""
     second_pass_weight: float = field(default=0.5, metadata=between(0.0, 1.0))
     """its share in the probability of each word; the rest is that of decoder.lm. 0 disables the second pass"""
-    second_pass_histories: int = field(default=8, metadata=between(1, 65_536))
+    second_pass_histories: int = field(default=4, metadata=between(1, 65_536))
     """texts that the second pass follows to each point of the search"""
     second_pass_margin: float | None = field(default=6.0, metadata=above(0, at_most=1_000_000))
     """texts with a score this much below the best one of the search are not scored again; null scores all"""

@@ -266,8 +266,8 @@ def main() -> None:
     parser.add_argument("--bundle", default="en")
     parser.add_argument("--neural", type=Path)
     parser.add_argument("--every", type=int, default=1, help="take one of so many recordings")
-    parser.add_argument("--margins", type=float, nargs="+", default=[8.0])
-    parser.add_argument("--histories", type=int, nargs="+", default=[8])
+    parser.add_argument("--margins", type=float, nargs="+", default=[6.0])
+    parser.add_argument("--histories", type=int, nargs="+", default=[4])
     parser.add_argument("--score-margins", type=float, nargs="+", default=[3.0])
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.manifest.read_text().splitlines()][:: arguments.every]
