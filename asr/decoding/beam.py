@@ -520,12 +520,10 @@ def _add_up(
     same = growing.first[extension] + beams.reading[child]
     arriving = growing.log_prob[same]
     # Where more arrives than was there, this is the likelier way to the text, and its last symbol is at this step.
-    ahead = arriving - np.logaddexp(staying.blank[child], staying.symbol[child])
-    is_later = ahead > 0
-    later = child[is_later]
+    later = child[arriving > np.logaddexp(staying.blank[child], staying.symbol[child])]
     staying.node[later] = _arrived(beams, staying, later, when)
     if lattice_margin is not None:
-        _link_arrivals(beams, staying, child, ahead, when, lattice_margin)
+        _link_arrivals(beams, staying, child, arriving, when, lattice_margin)
     staying.symbol[child] = np.logaddexp(staying.symbol[child], arriving)
     growing.log_prob[same] = IMPOSSIBLE
 
@@ -537,27 +535,29 @@ def _arrived(beams: Beams, staying: _Staying, slots: Ints, when: Ints) -> Ints:
     return beams.history.add(parents, written, when[beams.row[slots]], staying.at_step[slots])
 
 
-def _link_arrivals(beams: Beams, staying: _Staying, child: Ints, ahead: Floats, when: Ints, margin: float) -> None:
+def _link_arrivals(beams: Beams, staying: _Staying, child: Ints, arriving: Floats, when: Ints, margin: float) -> None:
     """Keep both ways to the texts of some slots: what was recombined with them before, and with their parents since.
 
     Parameters
     ----------
     child : int64 [shape=(slots,)]
-    ahead : float64 [shape=(slots,)]
-        How much likelier the way that arrives now is than the one before; where it is, it has become that of the text.
+    arriving : float64 [shape=(slots,)]
+        Natural log-probability of the alignments that arrive now; where it is the larger part, their way has become
+        that of the text.
     """
     history, before = beams.history, beams.node[child]
+    ahead = arriving - np.logaddexp(staying.blank[child], staying.symbol[child])
     # Nothing was recombined with the parent since, if it has still the node that it had.
     changed = history.parents(before) != beams.node[beams.parent[child]]
     later = np.flatnonzero(ahead > 0)
     history.recombine(staying.node[child[later]], before[later], np.zeros(len(later)))
     other = np.flatnonzero(changed & (ahead <= 0) & (ahead >= -margin))
-    arriving = _arrived(beams, staying, child[other], when)
+    nodes = _arrived(beams, staying, child[other], when)
     staying.node[child[other]] = history.repeat(before[other])
     kept = staying.node[child[other]]
     history.recombine(
         np.repeat(kept, 2),
-        np.stack([arriving, before[other]], axis=1).ravel(),
+        np.stack([nodes, before[other]], axis=1).ravel(),
         np.stack([-ahead[other], np.zeros(len(other))], axis=1).ravel(),
     )
 
