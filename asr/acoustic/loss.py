@@ -161,6 +161,29 @@ def teacher_nats(probabilities: Any, logits: Any) -> Any:
     return ops.sum(probabilities * (logs - log_probs), axis=(1, 2))
 
 
+def copy_nats(logits: Any) -> Any:
+    """Divergence of the output for each row from that for the other copy of its utterance.
+
+    Parameters
+    ----------
+    logits : tensor [shape=(batch, steps, symbols)]
+        Rows 0 and 1 are copies of an utterance with different masks, as are 2 and 3, and so on.
+
+    Returns
+    -------
+    float32 tensor [shape=(batch,)]
+        In nats, 0 or more. Each row learns from the other, which is taken as fixed.
+
+    Notes
+    -----
+    Source: Z. Yao et al., "CR-CTC: consistency regularization on CTC for improved speech recognition", ICLR 2025.
+    """
+    batch, steps, symbols = ops.shape(logits)
+    probabilities = ops.softmax(ops.stop_gradient(ops.cast(logits, "float32")), axis=-1)
+    pairs = ops.reshape(probabilities, (batch // 2, 2, steps, symbols))
+    return teacher_nats(ops.reshape(ops.flip(pairs, axis=1), (batch, steps, symbols)), logits)
+
+
 def unpadded_steps(logits: Any) -> Any:
     """The steps of each row that do not have the logits of padding: (batch, steps, symbols) to int32 (batch,)."""
     inside = ops.any(logits[..., BLANK + 1 :] > PADDING_LOGIT / 2, axis=-1)
@@ -187,6 +210,8 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
     teacher_weight : float, optional
         Share of the divergence from a teacher's output, in nats a symbol too; CTC and MMI have the rest. None if the
         targets hold no such output.
+    consistency_weight : float
+        Weight of the divergence from the output of the other copy: rows are in pairs, the copies of an utterance.
     """
 
     def __init__(
@@ -196,6 +221,7 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
         mmi_weight: float = 0.0,
         outputs: Mapping[str, slice] | None = None,
         teacher_weight: float | None = None,
+        consistency_weight: float = 0.0,
     ) -> None:
         super().__init__(name="ctc", reduction="none")
         self._parts = parts
@@ -203,6 +229,7 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
         self._mmi_weight = mmi_weight
         self._outputs = outputs or {CHARACTERS: slice(None)}
         self._teacher_weight = teacher_weight
+        self._consistency_weight = consistency_weight
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of an array of `pack_targets` and logits [shape=(batch, steps, total width)]: a scalar."""
@@ -222,6 +249,9 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]
         if weight is not None and taught is not None:
             lessons = [teacher_nats(taught[..., place], y_pred[..., place]) for place in self._outputs.values()]
             nats = [(1 - weight) * one + weight * lesson for one, lesson in zip(nats, lessons, strict=True)]
+        if self._consistency_weight:
+            others = [copy_nats(y_pred[..., place]) for place in self._outputs.values()]
+            nats = [one + self._consistency_weight * other for one, other in zip(nats, others, strict=True)]
         return ops.sum(sum(nats[1:], nats[0])) * (self._parts / len(nats) / step_symbols)
 
     def _nats(self, name: str, y_true: Any, y_pred: Any) -> Any:

@@ -45,6 +45,12 @@ def precision_warning(precision: Precision) -> str | None:
     return None
 
 
+def row_multiple(precision: Precision) -> int:
+    """Rows of a batch are padded to a multiple of it: cuDNN's fast LSTM kernels need 8 in float16."""
+    is_fast = precision is Precision.float16 and keras.backend.backend() == "torch" and _gpu_capability() is not None
+    return 8 if is_fast else 1
+
+
 def _has_fast_bfloat16() -> bool:
     capability = _gpu_capability()
     if capability is not None:

@@ -115,6 +115,7 @@ class Engine:
                     settings.mmi_weight,
                     self._outputs,
                     training.teacher_weight if training.teacher else None,
+                    training.consistency_weight,
                 ),
                 jit_compile="auto" if keras.backend.backend() == "jax" else training.jit_compile,
                 auto_scale_loss=False,

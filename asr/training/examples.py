@@ -19,7 +19,7 @@ from asr.audio.features import Frames, LogMel, frame_count
 from asr.audio.load import Samples
 from asr.audio.readers import shared_readers
 from asr.audio.segment import AudioSource, recording_key
-from asr.corpus.batching import Batch, PlannedBatch, collate
+from asr.corpus.batching import Batch, PlannedBatch, Shape, collate
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError, ConfigError
 from asr.files import typed_path, write_atomically
@@ -45,7 +45,7 @@ class Prepared:
 
     batch: Batch
     indices: tuple[int, ...]
-    """the utterance of each row; rows past these are empty"""
+    """the utterance of each row, one after another if it has several; rows past these are empty"""
     left_out: tuple[str, ...]
     """why each of the others is missing"""
     notes: tuple[str, ...] = ()
@@ -122,6 +122,10 @@ class Examples:
         Of each utterance, for a model with an output layer over phones.
     teacher : Teacher, optional
         Whose output the batches have too.
+    copies : int >= 1
+        Neighbouring rows for each utterance, with different masks.
+    row_multiple : int >= 1
+        Empty rows are added up to a multiple of it.
 
     Raises
     ------
@@ -141,8 +145,11 @@ class Examples:
         seed: int = 0,
         phone_labels: Sequence[list[int]] | None = None,
         teacher: Teacher | None = None,
+        copies: int = 1,
+        row_multiple: int = 1,
     ) -> None:
         self.utterances = utterances
+        self._copies, self._row_multiple = copies, row_multiple
         self._teacher = teacher
         self.phone_labels = phone_labels
         self.seconds = np.array([utterance.duration or 0.0 for utterance in utterances])
@@ -296,8 +303,8 @@ class Examples:
         failure: AudioError | None = None
         for index in planned.indices:
             try:
-                one, label, spoken = self._frames(index, epoch), self.label(index, epoch), self._phones(index, epoch)
-                steps = int(step_counts(len(one), self._model))
+                rows, label, spoken = self._frames(index, epoch), self.label(index, epoch), self._phones(index, epoch)
+                steps = int(step_counts(len(rows[0]), self._model))
                 if steps < max(steps_needed(label), steps_needed(spoken)):
                     # There is less audio than the header states: the CTC loss would be infinite.
                     path = self.utterances[index].audio_path
@@ -307,11 +314,11 @@ class Examples:
                 left_out.append(str(error))
                 failure = error
             else:
-                frames.append(one)
-                labels.append(label)
-                phones.append(spoken)
-                taught.append(posteriors)
-                indices.append(index)
+                frames += rows
+                labels += [label] * len(rows)
+                phones += [spoken] * len(rows)
+                taught += [posteriors] * len(rows)
+                indices += [index] * len(rows)
         if failure and not frames and not may_be_empty:
             raise failure
         is_empty = not frames
@@ -321,7 +328,7 @@ class Examples:
         batch = collate(
             frames,
             labels,
-            planned.shape if fixed_shape else None,
+            self._shape(planned, len(frames), fixed_shape=fixed_shape),
             phones=None if self.phone_labels is None else phones,
         )
         if is_empty:
@@ -330,6 +337,12 @@ class Examples:
             batch = replace(batch, teacher=self._teacher_rows(batch, taught))
         notes, self._notes = tuple(self._notes), []
         return Prepared(batch, tuple(indices), tuple(left_out), notes)
+
+    def _shape(self, planned: PlannedBatch, rows: int, *, fixed_shape: bool) -> Shape:
+        """The least size of a batch's arrays."""
+        if fixed_shape:
+            return replace(planned.shape, rows=planned.shape.rows * self._copies)
+        return Shape(-(-rows // self._row_multiple) * self._row_multiple, frames=0, symbols=0)
 
     def pad(self, batch: Batch, frames: int) -> Batch:
         """A batch whose rows are padded to so many frames, if they have fewer."""
@@ -396,20 +409,24 @@ class Examples:
         names = ([f"speed {speed:g}"] if speed != 1 else []) + list(variation.names)
         if companion != _ALONE:
             names.append(f"then {self.utterances[companion].id}")
-        return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch))
+        return Shown(self.utterances[index], names, samples, before, self._frames(index, epoch)[0])
 
     def _speed(self, index: int, epoch: int) -> float:
         return float(self.speeds(epoch)[index])
 
-    def _frames(self, index: int, epoch: int) -> Frames:
+    def _frames(self, index: int, epoch: int) -> list[Frames]:
+        """The features of the rows of an utterance, which differ in their masks alone."""
         rng = np.random.default_rng([self._seed, epoch, index])
         if not self._augmenter:
-            return self._log_mel.normalize(self._unmasked(index, epoch, rng, Variation()))
+            return [self._log_mel.normalize(self._unmasked(index, epoch, rng, Variation()))] * self._copies
         variation = self._augmenter.draw(rng)
         frames = self._unmasked(index, epoch, rng, variation)
         frames = self._log_mel.normalize(frames, earlier=self._earlier_seconds(rng))
         settings = self._augmenter.settings
-        return mask_frames(frames, settings, rng) if rng.random() < settings.mask_probability else frames
+        return [
+            mask_frames(frames, settings, rng) if rng.random() < settings.mask_probability else frames
+            for _ in range(self._copies)
+        ]
 
     def _earlier_seconds(self, rng: np.random.Generator) -> float:
         """For running normalisation, how much of the stream has gone before an utterance."""

@@ -550,7 +550,9 @@ class _Run:
             return agree_on_batch(self._ranks, self._planned, prepared, self._data.train)
         rows = len(prepared.batch.frames)
         symbols = int(prepared.batch.label_counts.sum())
-        return prepared, BatchShare(len(prepared.indices), np.arange(rows), symbols, prepared.left_out, prepared.notes)
+        return prepared, BatchShare(
+            len(set(prepared.indices)), np.arange(rows), symbols, prepared.left_out, prepared.notes
+        )
 
     def _step(self, prepared: Prepared, share: BatchShare, scale: float) -> tuple[Step, float]:
         """Learn from a batch and count it; returns the step and its learning rate."""
@@ -558,7 +560,8 @@ class _Run:
         number = progress.batches // accumulate
         rate = self._rates(number, scale)
         self._engine.learning_rate = rate
-        step_symbols = self._plan.step_symbols(number) if accumulate > 1 else None
+        copies = self._settings.training.copies
+        step_symbols = self._plan.step_symbols(number) * copies if accumulate > 1 else None
         if self._ranks.count > 1:
             step = self._engine.step(prepared.batch, step_symbols, share=share)
         else:

@@ -14,6 +14,7 @@ from asr.settings.augment import AugmentConfig
 from asr.settings.commands import TrainConfig
 from asr.settings.features import Normalization
 from asr.text.alphabet import BLANK
+from asr.training.devices import row_multiple
 from asr.training.distributed import Ranks
 from asr.training.examples import Examples, corpus_statistics
 from asr.training.preflight import Corpus
@@ -65,7 +66,10 @@ def make_training_data(
     """
 
     def examples(
-        utterances: list[Utterance], augmenter: Augmenter | None = None, teacher: Teacher | None = None
+        utterances: list[Utterance],
+        augmenter: Augmenter | None = None,
+        teacher: Teacher | None = None,
+        copies: int = 1,
     ) -> Examples:
         return Examples(
             utterances,
@@ -77,6 +81,8 @@ def make_training_data(
             seed=settings.training.seed,
             phone_labels=corpus.phone_labels(utterances),
             teacher=teacher,
+            copies=copies,
+            row_multiple=row_multiple(settings.training.precision),
         )
 
     if init:
@@ -88,7 +94,9 @@ def make_training_data(
             log_mel = replace(log_mel, mean=mean, deviation=deviation)
     augmenter = Augmenter(settings.augment, settings.features.sample_rate, corpus.noises, corpus.rooms)
     made = make_teacher(settings, corpus, teacher) if teacher else None
-    return TrainingData(examples(corpus.train, augmenter, made), examples(corpus.valid), log_mel)
+    return TrainingData(
+        examples(corpus.train, augmenter, made, settings.training.copies), examples(corpus.valid), log_mel
+    )
 
 
 def _statistics(settings: TrainConfig, corpus: Corpus, log_mel: LogMel) -> tuple[Frames, Frames]:
@@ -107,7 +115,9 @@ def _statistics(settings: TrainConfig, corpus: Corpus, log_mel: LogMel) -> tuple
 def describe_loss(settings: TrainConfig) -> str:
     """The loss of training in a few words: "CTC", or "0.9 MMI + 0.1 CTC" with the outputs that have no other."""
     loss, share = _describe_loss_of_labels(settings), settings.training.teacher_weight
-    return f"{share:.3g} teacher + {1 - share:.3g} ({loss})" if settings.training.teacher else loss
+    loss = f"{share:.3g} teacher + {1 - share:.3g} ({loss})" if settings.training.teacher else loss
+    weight = settings.training.consistency_weight
+    return f"{loss} + {weight:.3g} consistency" if weight else loss
 
 
 def _describe_loss_of_labels(settings: TrainConfig) -> str:

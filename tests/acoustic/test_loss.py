@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from asr.acoustic.loss import BatchLoss, ctc_nats, pack_targets, teacher_nats
+from asr.acoustic.loss import BatchLoss, copy_nats, ctc_nats, pack_targets, teacher_nats
 from asr.acoustic.outputs import PADDING_LOGIT, log_softmax
 from asr.corpus.batching import Batch
 from asr.settings.model import ModelConfig
@@ -198,3 +198,39 @@ def test_a_teacher_has_its_weight_in_the_loss_of_every_output(rng, weight):
         expected += weight * divergence.sum() / 2 / 3
     found = BatchLoss(outputs=outputs, teacher_weight=weight)(targets, logits)
     assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("weight", [0.2, 1.0])
+def test_copies_learn_from_each_other_in_every_output(rng, weight):
+    """Rows 0 and 1 are copies, as are 2 and 3: the divergence of each from the other is added."""
+    batch = Batch(
+        frames=np.zeros((4, 16, 4), np.float32),
+        frame_counts=np.array([16, 16, 9, 9], np.int32),
+        labels=np.array([[1, 2], [1, 2], [2, 0], [2, 0]], np.int32),
+        label_counts=np.array([2, 2, 1, 1], np.int32),
+        phones=np.array([[3, 1], [3, 1], [1, 0], [1, 0]], np.int32),
+        phone_counts=np.array([2, 2, 1, 1], np.int32),
+    )
+    logits = rng.standard_normal((4, 4, 8)).astype(np.float32)
+    outputs = {"symbols": slice(0, 3), "phones": slice(3, 8)}
+    targets = pack_targets(batch, ModelConfig(phone_output=True))
+    expected = float(BatchLoss(outputs=outputs)(targets, logits))
+    for place in outputs.values():
+        wanted = np.exp(log_softmax(logits[[1, 0, 3, 2], :, place]))
+        divergence = keras.ops.convert_to_numpy(teacher_nats(wanted, logits[..., place]))
+        expected += weight * divergence.sum() / 2 / batch.label_counts.sum()
+    found = BatchLoss(outputs=outputs, consistency_weight=weight)(targets, logits)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_other_copy_is_a_fixed_aim(rng):
+    logits = rng.standard_normal((2, 3, 4)).astype(np.float32)
+    gradient = input_gradient(lambda x: keras.ops.sum(copy_nats(x)), logits)
+    own = np.exp(log_softmax(logits))
+    np.testing.assert_allclose(gradient, own - own[::-1], atol=1e-5)
+
+
+def test_equal_copies_have_no_divergence(rng):
+    row = rng.standard_normal((1, 3, 4)).astype(np.float32)
+    logits = np.concatenate([row, row])
+    assert keras.ops.convert_to_numpy(copy_nats(logits)) == pytest.approx([0, 0], abs=1e-6)

@@ -226,3 +226,37 @@ def test_segments_of_one_recording_are_trained_on_as_files_of_their_own_and_cach
         frames = batch_of(examples(segments, cache_dir=cache_dir), [0, 1, 2], 0).frames
         np.testing.assert_allclose(frames, batch_of(examples(cut), [0, 1, 2], 0).frames, atol=0.02)
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 3
+
+
+def test_copies_are_neighbouring_rows_that_differ_in_their_masks_alone():
+    settings = AugmentConfig(speeds=[0.9, 1.1], noise_probability=1.0, mask_probability=1.0)
+    found = prepared(examples(augmenter=Augmenter(settings, 16000), copies=2), [2, 0], 1)
+    batch = found.batch
+    assert found.indices == (2, 2, 0, 0)
+    np.testing.assert_array_equal(batch.labels[0::2], batch.labels[1::2])
+    np.testing.assert_array_equal(batch.frame_counts[0::2], batch.frame_counts[1::2])
+    for one, other in zip(batch.frames[0::2], batch.frames[1::2], strict=True):
+        differs = one != other
+        assert differs.any()
+        assert ((one == 0) | (other == 0))[differs].all()  # masks set features to 0
+
+
+def test_copies_are_the_same_in_any_batch():
+    source = examples(augmenter=Augmenter(AugmentConfig(), 16000), copies=2)
+    together, alone = batch_of(source, [2, 0], 1), batch_of(source, [0], 1)
+    count = alone.frame_counts[0]
+    np.testing.assert_array_equal(together.frames[2:4, :count], alone.frames[:, :count])
+
+
+@pytest.mark.parametrize(("rows", "wanted"), [(1, 4), (2, 4), (3, 8)])
+def test_empty_rows_complete_a_multiple(rows, wanted):
+    batch = batch_of(examples(copies=2, row_multiple=4), list(range(rows)), 0)
+    assert len(batch.frames) == wanted
+    assert (batch.frame_counts > 0).sum() == 2 * rows
+    assert not batch.frames[2 * rows :].any()
+
+
+def test_a_fixed_shape_has_room_for_all_copies():
+    planned = PlannedBatch((0, 1), Shape(3, 900, 200))
+    batch = examples(copies=2).prepare(planned, 0, fixed_shape=True).batch
+    assert batch.frames.shape[:2] == (6, 900)
