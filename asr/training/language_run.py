@@ -27,6 +27,7 @@ from asr.settings.commands import LmConfig
 from asr.settings.language import LstmTrainingConfig
 from asr.settings.yaml_text import from_yaml, to_yaml
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from asr.training.devices import set_seeds
 from asr.training.epoch_record import EpochRecord
 from asr.training.language_data import PieceBatch, PieceFeed, first_sentences, sentence_batches
 from asr.training.language_network import build_language_model, language_model_weights, piece_loss
@@ -73,7 +74,7 @@ class LanguageModelTraining:
         self._feed = PieceFeed(text.part(held_out=False), text.pieces, training)
         self._valid = first_sentences(text.part(held_out=True), text.pieces, words=training.valid_words)
         keras.utils.clear_session()
-        keras.utils.set_random_seed(training.seed)
+        set_seeds(training.seed)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy("mixed_bfloat16" if training.bfloat16 else "float32")
         try:
