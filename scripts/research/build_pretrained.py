@@ -39,6 +39,11 @@ def main() -> int:
     parser.add_argument("--lm", type=Path, help="language model to ship with it (default: none, greedy decoding)")
     parser.add_argument("--pronunciations", type=Path, help="lexicon, to decode the output over phones")
     parser.add_argument("--g2p", type=Path, help="model that predicts pronunciations, for words that the lexicon lacks")
+    parser.add_argument("--second-pass", type=Path, help="neural language model of the second pass")
+    parser.add_argument("--punctuation", type=Path, help="model that predicts punctuation and capitals")
+    parser.add_argument(
+        "--search", nargs="*", default=[], metavar="decoder.KEY=VALUE", help="other settings of the beam search"
+    )
     parser.add_argument("--epoch", choices=["best", "last"], default="best", help="which bundle of the run (best)")
     parser.add_argument("--beam-width", type=int, default=256, help="of the beam search with the weights found (256)")
     parser.add_argument("--trials", type=int, default=80, help="combinations of decoder weights to try (80)")
@@ -57,7 +62,8 @@ def main() -> int:
         provenance["note"] = arguments.note
     with tempfile.TemporaryDirectory() as folder:
         tuned, report_dir = Path(folder) / "tuned", arguments.report or Path(folder) / "report"
-        copy_bundle(source, tuned, provenance=provenance, error_rates={}, compact=arguments.compact)
+        tagger = arguments.punctuation.read_bytes() if arguments.punctuation else None
+        copy_bundle(source, tuned, provenance=provenance, error_rates={}, tagger=tagger, compact=arguments.compact)
         decoders = {"greedy": ["decoder=greedy"]}
         if arguments.lm:
             # The weights are searched at a narrow beam.
@@ -67,6 +73,9 @@ def main() -> int:
                 decoders["beam"].append(f"decoder.pronunciations={arguments.pronunciations}")
             if arguments.g2p:
                 decoders["beam"].append(f"decoder.g2p={arguments.g2p}")
+            if arguments.second_pass:
+                decoders["beam"].append(f"decoder.second_pass={arguments.second_pass}")
+            decoders["beam"] += arguments.search
         for name, settings in decoders.items():
             tuning = report_dir / f"tuning-{name}"
             call("tune", arguments.manifest, f"bundle={tuned}", *settings, f"output={tuned}", f"report_dir={tuning}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the models that ship: language model, lexicon, five legs of `en`, `tiny`, `live`; tunes them and measures them.
+# Makes the models that ship: language models, lexicon, `en`, `tiny`, `live`; tunes them and measures them.
 #
 #   scripts/research/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
 #
@@ -56,16 +56,16 @@ for _ in {1..10}; do commands+=("$speech/an4/train.jsonl"); done
         "$speech/librispeech/train-clean-100-speakers.jsonl" g2p="$output/g2p.npz" output="$output/train-lexicon.txt"
 [ -e "$output/lexicon.txt" ] || asr lexicon "$output/today.lm" g2p="$output/g2p.npz" output="$output/lexicon.txt"
 
-asr train experiment=en_first run_dir="$output/en-first" "$@"
-asr train experiment=en_second init="$output/en-first/best" run_dir="$output/en-second" "$@"
-asr train experiment=en init="$output/en-second/best" run_dir="$output/en-run" "$@"
 lexicon=data.lexicon=$output/train-lexicon.txt
-asr train experiment=en_phones_first init="$output/en-run/best" run_dir="$output/en-phones-first" "$lexicon" "$@"
-asr train experiment=en_phones init="$output/en-phones-first/last" run_dir="$output/en-phones" "$lexicon" "$@"
+asr train experiment=en_wide run_dir="$output/en-run" "$lexicon" "$@"
+# What docs/punctuation.md trains, if it is there.
+punctuation=()
+[ ! -e "$output/punctuation.onnx" ] || punctuation=(--punctuation "$output/punctuation.onnx")
 [ -e "$output/en" ] ||
-    python "$scripts/build_pretrained.py" "$output/en-phones" "$output/en" "$held_out" --lm "$output/today.lm" \
-        --pronunciations "$output/lexicon.txt" --g2p "$output/g2p.npz" --epoch last --beam-width 128 --trials 48 --recipe en_phones \
-        --report "$output/en-report"
+    python "$scripts/build_pretrained.py" "$output/en-run" "$output/en" "$held_out" --lm "$output/today.lm" \
+        --pronunciations "$output/lexicon.txt" --g2p "$output/g2p.npz" --second-pass "$output/lstm.onnx" "${punctuation[@]}" \
+        --search decoder.score_margin=12 decoder.min_symbol_log_prob=-6 --compact --epoch last --beam-width 96 --trials 32 \
+        --recipe en_wide --report "$output/en-report"
 
 asr train experiment=tiny run_dir="$output/tiny-run" "$@"
 [ -e "$output/tiny" ] ||
