@@ -60,9 +60,11 @@ def evaluate(manifest: Path, bundle: str, decoder: str) -> dict[str, Any]:
 
 def read_files(folder: Path, *, with_model: bool) -> list[Path]:
     """What transcribing reads of a bundle: weights for training and other engines are left aside."""
-    decoder = load_bundle(folder).decoder
-    model = [Path(decoder.lm)] if with_model and isinstance(decoder, BeamConfig) and decoder.lm else []
-    return [folder / "bundle.json", folder / "model.onnx", *model]
+    bundle = load_bundle(folder)
+    files = [folder / "bundle.json", folder / ("weights.safetensors" if bundle.is_compact else "model.onnx")]
+    if with_model and isinstance(bundle.decoder, BeamConfig):
+        files += [Path(path) for path in (bundle.decoder.lm, bundle.decoder.second_pass) if path]
+    return files
 
 
 if __name__ == "__main__":

@@ -201,10 +201,11 @@ def evaluate(manifest: Path, settings: Sequence[str]) -> dict[str, Any]:
 
 def read_files(folder: Path, *, with_model: bool) -> list[Path]:
     """What transcribing reads of a bundle: weights for training and other engines are left aside."""
-    decoder = load_bundle(folder).decoder
-    files = [folder / "bundle.json", folder / "model.onnx"]
+    bundle = load_bundle(folder)
+    decoder = bundle.decoder
+    files = [folder / "bundle.json", folder / ("weights.safetensors" if bundle.is_compact else "model.onnx")]
     if with_model and isinstance(decoder, BeamConfig):
-        files += [Path(path) for path in (decoder.lm, decoder.pronunciations, decoder.g2p) if path]
+        files += [Path(one) for one in (decoder.lm, decoder.second_pass, decoder.pronunciations, decoder.g2p) if one]
     return files
 
 
