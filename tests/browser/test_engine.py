@@ -152,7 +152,7 @@ def test_phones_are_decoded_as_in_python(run_engine, write_model, tmp_path, rng)
     bundle = load_bundle("en")
     texts = [*SENTENCES, "their two sons write right there", "i read the red one"]
     save_ngram(tmp_path / "small.lm", train([one for one in texts for _ in range(2)]))
-    decoder = replace(bundle.decoder, lm=str(tmp_path / "small.lm"), beam_width=24)
+    decoder = replace(bundle.decoder, lm=str(tmp_path / "small.lm"), beam_width=24, second_pass=None)
     python = make_decoder(
         bundle.alphabet, decoder, priors=bundle.priors, normalizer=bundle.normalizer, phones=bundle.phones
     )
