@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
@@ -325,3 +326,16 @@ def test_odd_arrays_whose_digests_are_right_work_or_are_one_error(copy, name, co
     assert 0 < messages.count("") < count
     # Without priors, the error is that of the decoder that needs them.
     assert all(name in message or "no mean probabilities" in message for message in messages if message)
+
+
+@pytest.mark.parametrize("part", ["digests", "shared", "decoder"])
+def test_a_key_of_any_length_is_named_in_short(tiny_bundle, tmp_path, part):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_bundle, copy)
+    card = json.loads((copy / "bundle.json").read_text())
+    card[part] = (card.get(part) or {}) | {"9" * 5000: None}
+    replace(copy / "bundle.json", json.dumps(card).encode())
+    with pytest.raises(BundleError) as error:
+        load_bundle(copy)
+    assert len(str(error.value)) < 1000
+    assert "99999" in str(error.value)

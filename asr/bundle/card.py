@@ -32,6 +32,7 @@ from asr.text.pieces import PieceAlphabet
 FORMAT = 2
 # Objects and lists within each other; a model that was fine-tuned from another one keeps that one's provenance in two.
 _DEEPEST = 100
+_LONGEST_KEY = 60
 _LARGEST_CONFIDENCE_WEIGHT = 1e6
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SHIPPED_NAME = re.compile("[a-z0-9][a-z0-9-]{0,39}")
@@ -185,7 +186,7 @@ def _check_content(value: Any, where: str, key: str = "", depth: int = 0) -> Non
         for name, one in value.items():
             if not _is_writable(name):
                 raise BundleError(f"{where}: {key or 'the card'} has the key {shown(name)}, which is not plain text")
-            _check_content(one, where, f"{key}.{name}" if key else name, depth + 1)
+            _check_content(one, where, f"{key}.{_short(name)}" if key else _short(name), depth + 1)
     elif isinstance(value, list):
         for index, one in enumerate(value):
             _check_content(one, where, f"{key}[{index}]", depth + 1)
@@ -293,10 +294,10 @@ def _decoder(card: Mapping[str, Any], where: str) -> tuple[BeamConfig | None, di
     has = {name: values.pop(name, False) for name in _FILES}
     for name, value in has.items():
         if not isinstance(value, bool):
-            raise BundleError(f"{where}: decoder.{name} must be true or false, not {shown(value)}")
+            raise BundleError(f"{where}: decoder.{_short(name)} must be true or false, not {shown(value)}")
     for name in _NOT_KEPT:
         if name in values:
-            raise BundleError(f"{where}: decoder has {name}, which a bundle does not keep")
+            raise BundleError(f"{where}: decoder has {_short(name)}, which a bundle does not keep")
     return _settings(BeamConfig, {"decoder": values}, "decoder", where), has
 
 
@@ -312,15 +313,22 @@ def _digests(card: Mapping[str, Any], where: str) -> dict[str, str]:
     values = _object(card, "digests", where)
     for name, digest in values.items():
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-            raise BundleError(f"{where}: digests.{name} must be a SHA-256 in hexadecimal digits, not {shown(digest)}")
+            key = f"digests.{_short(name)}"
+            raise BundleError(f"{where}: {key} must be a SHA-256 in hexadecimal digits, not {shown(digest)}")
     return values
+
+
+def _short(key: str) -> str:
+    """A key of a card as messages name it: one that a damaged card has may be of any length."""
+    return key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}…"
 
 
 def _shared(card: Mapping[str, Any], where: str) -> dict[str, str]:
     values = _object(card, "shared", where, default={})
     for name, owner in values.items():
         if not isinstance(owner, str) or not _SHIPPED_NAME.fullmatch(owner):
-            raise BundleError(f"{where}: shared.{name} must be the name of a shipped bundle, not {shown(owner)}")
+            key = f"shared.{_short(name)}"
+            raise BundleError(f"{where}: {key} must be the name of a shipped bundle, not {shown(owner)}")
     return values
 
 
@@ -331,9 +339,8 @@ def checked_confidence(values: Mapping[str, Any], where: str) -> dict[str, Calib
             type(one) in (int, float) and abs(one) <= _LARGEST_CONFIDENCE_WEIGHT for one in weights
         )
         if not numbers or len(weights) != len(FEATURES):
-            raise BundleError(
-                f"{where}: confidence.{kind} must be a list of {len(FEATURES)} numbers; calibrate it by `asr tune`"
-            )
+            key = f"confidence.{_short(kind)}"
+            raise BundleError(f"{where}: {key} must be a list of {len(FEATURES)} numbers; calibrate it by `asr tune`")
     return {kind: Calibration(tuple(map(float, weights))) for kind, weights in values.items()}
 
 
