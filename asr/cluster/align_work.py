@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from asr.cluster.dispatch import Attempt
 from asr.cluster.output_store import process_name
 from asr.cluster.work_recording import Copies, Recognizer, WorkRecording, shown_error
+from asr.cluster.worker_start import Handler, one_by_one
 from asr.errors import AudioError, OutputError
 from asr.files import clear_leftovers, output_error
 from asr.recognition.aligner import align_text, spell
@@ -80,14 +80,9 @@ def finished_alignment(
     return None if output is None and cut_folder is None else Aligned(None, cuts, 0.0)
 
 
-def make_alignment(job: AlignmentJob) -> Callable[[Attempt], Aligned]:
-    """The handler of a worker.
-
-    Returns
-    -------
-    callable
-        It takes an `AlignmentItem`; raises `AudioError`, `AlignmentError` or `OutputError`.
-    """
+def make_alignment(job: AlignmentJob) -> Handler:
+    """The handler of a worker: it takes an `AlignmentItem` and gives an `Aligned`, or an `AudioError`, `AlignmentError`
+    or `OutputError`."""
     bundle, readers, copies = job.recognizer.load_bundle(), job.recognizer.readers(), Copies()
     transcriber = job.recognizer.transcriber(bundle, readers)
     journal = Journal(process_name(), overwrite=job.overwrite)
@@ -135,7 +130,7 @@ def make_alignment(job: AlignmentJob) -> Callable[[Attempt], Aligned]:
         except (OutputError, OSError) as error:
             raise output_error(place or Path(item.path), error) from error
 
-    return align
+    return one_by_one(align)
 
 
 def _clear(item: AlignmentItem) -> None:

@@ -33,7 +33,7 @@ class LocalWorkers:
         self.expected = count
         self._numbers = itertools.count()
         self._events: queue.SimpleQueue[Event | ClusterError] = queue.SimpleQueue()
-        self._inboxes: dict[int, queue.SimpleQueue[tuple[int, Attempt] | None]] = {}
+        self._inboxes: dict[int, queue.SimpleQueue[tuple[int, Sequence[Attempt]] | None]] = {}
         self._children: set[Child] = set()
         self._lock = threading.Lock()
         self._is_closed = False
@@ -46,9 +46,9 @@ class LocalWorkers:
         with self._lock:
             return [child.pid for child in self._children]
 
-    def send(self, worker: int, number: int, attempt: Attempt) -> None:
+    def send(self, worker: int, group: int, attempts: Sequence[Attempt]) -> None:
         """See `Workers`."""
-        self._inboxes[worker].put((number, attempt))
+        self._inboxes[worker].put((group, attempts))
 
     def events(self, seconds: float) -> Sequence[Event]:
         """See `Workers`."""
@@ -107,15 +107,15 @@ class LocalWorkers:
         inbox = self._inboxes[number] = queue.SimpleQueue()
         self._events.put(Started(number, node or socket.gethostname()))
         while (message := inbox.get()) is not None:
-            place, attempt = message
+            group, attempts = message
             try:
-                result = child.ask(attempt)
+                results = child.ask(attempts)
             except ChildEndedError as error:
                 if self._is_closed:
                     return False
                 self._events.put(Lost(number, str(error)))
                 return True
-            except Exception as error:
-                result = error
-            self._events.put(Answer(number, place, result))
+            except Exception as error:  # the results cannot be sent
+                results = [error] * len(attempts)
+            self._events.put(Answer(number, group, results))
         return False

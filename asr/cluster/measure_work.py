@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from asr.audio.measure import Sound
 from asr.audio.readers import Readers
 from asr.cluster.dispatch import Attempt
 from asr.cluster.work_recording import Copies, WorkRecording, shown_error
+from asr.cluster.worker_start import Handler, one_by_one
 from asr.errors import AudioError
 
 
-def make_measuring(_first: None) -> Callable[[Attempt], Sound]:
-    """The handler of a worker: it takes a `WorkRecording`, and raises `AudioError` for one that cannot be read."""
+def make_measuring(_first: None) -> Handler:
+    """The handler of a worker: it takes a `WorkRecording` and gives a `Sound`, or `AudioError` if it cannot be read."""
     readers, copies = Readers(), Copies()
 
     def measure(attempt: Attempt) -> Sound:
@@ -23,4 +22,4 @@ def make_measuring(_first: None) -> Callable[[Attempt], Sound]:
         except AudioError as error:
             raise shown_error(error, recording) from None
 
-    return measure
+    return one_by_one(measure)

@@ -66,7 +66,7 @@ class RayWorkers:
         self._actors: dict[int, _Actor] = {}
         self._names: dict[str, str] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}
-        """worker and item of each call that was not answered; no item for its start"""
+        """worker and group of each call that was not answered; no group for its start"""
         self._failures: Counter[str] = Counter()
         """starts in a row that failed, by node"""
         self._unfit: dict[str, str] = {}
@@ -78,9 +78,9 @@ class RayWorkers:
         """See `Workers`."""
         return len(self._actors)
 
-    def send(self, worker: int, number: int, attempt: Attempt) -> None:
+    def send(self, worker: int, group: int, attempts: Sequence[Attempt]) -> None:
         """See `Workers`."""
-        self._pending[self._actors[worker].handle.run.remote(attempt)] = (worker, number)
+        self._pending[self._actors[worker].handle.run.remote(attempts)] = (worker, group)
 
     def events(self, seconds: float) -> Sequence[Event]:
         """See `Workers`."""
@@ -108,15 +108,16 @@ class RayWorkers:
         self._pending.clear()
 
     def _answered(self, reference: Any) -> Sequence[Event]:
-        worker, number = self._pending.pop(reference)
+        worker, group = self._pending.pop(reference)
         try:
-            is_result, value = self._ray.get(reference)
+            answer = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            return self._ended(worker, self._reason(error), has_started=number is not None)
-        if number is not None:
-            return [Answer(worker, number, value)]
+            return self._ended(worker, self._reason(error), has_started=group is not None)
+        if group is not None:
+            return [Answer(worker, group, answer)]
         node = self._actors[worker].node
-        if is_result:
+        is_ready, value = answer
+        if is_ready:
             self._failures.pop(node, None)
             return [Started(worker, self._names[node])]
         self._drop(worker)
@@ -257,18 +258,9 @@ def _actor_class(ray: Any) -> Any:
                 is_unfit = type(error).__name__ == "UnfitNodeError"
                 return False, (is_unfit, str(error) if is_unfit else f"{type(error).__name__}: {error}")
 
-        def run(self, attempt: Any) -> tuple[bool, Any]:
-            """The result of an item, or the error."""
-            try:
-                return True, self._answer(attempt)
-            except Exception as error:
-                try:
-                    import pickle
-
-                    pickle.loads(pickle.dumps(error))
-                except Exception:  # it cannot be made again from its arguments
-                    return False, RuntimeError(f"{type(error).__name__}: {error}")
-                return False, error
+        def run(self, attempts: Any) -> Any:
+            """The results of a group."""
+            return self._answer(attempts)
 
     # A lost actor is replaced by a new one, under a new number: Ray itself restarts nothing.
     return ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)

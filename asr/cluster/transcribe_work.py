@@ -1,14 +1,15 @@
-"""What a worker does for `asr transcribe`: one recording after the other, each output written when it is finished."""
+"""What a worker does for `asr transcribe`: recordings of a group together, each output written when it is finished."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from asr.cluster.dispatch import Attempt
 from asr.cluster.output_store import open_store
-from asr.cluster.work_recording import Copies, Recognizer, WorkRecording, shown_error
-from asr.errors import AudioError
+from asr.cluster.work_recording import Copies, Recognizer, WorkRecording, recognize_group
+from asr.cluster.worker_start import Handler
+from asr.errors import AudioError, OutputError
 from asr.punctuation.text_writer import load_text_writer
 from asr.recognition.finished import Source
 from asr.settings.transcripts import TranscriptFormat, WrittenForm
@@ -56,30 +57,33 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
-def make_transcription(job: TranscriptionJob) -> Callable[[Attempt], Transcript | Written]:
-    """The handler of a worker.
-
-    Returns
-    -------
-    callable
-        It takes a `TranscriptionItem`; raises `AudioError` for a recording that cannot be read, and `OutputError` for
-        an output that cannot be written.
-    """
+def make_transcription(job: TranscriptionJob) -> Handler:
+    """The handler of a worker: it takes `TranscriptionItem`s. Each gives a `Transcript`, or `Written` if it has an
+    output; or `AudioError` if the recording cannot be read, `OutputError` if the output cannot be written."""
     bundle = job.recognizer.load_bundle()
     transcriber = job.recognizer.transcriber(bundle, job.recognizer.readers())
     store = open_store(job.output_top, settings=job.settings, overwrite=job.overwrite)
     copies = Copies()
     writer = load_text_writer(bundle.tagger, job.written, job.punctuation) if shows_written(job.format) else None
 
-    def transcribe(attempt: Attempt) -> Transcript | Written:
-        item: TranscriptionItem = attempt.request
-        if attempt.is_repeat and item.output is not None and store.is_finished(item.output, item.source):
-            return Written(0.0)
-        try:
-            with copies.local(item.recording) as source:
-                result = transcriber.transcribe(source)
-        except AudioError as error:
-            raise shown_error(error, item.recording) from None
+    def transcribe(
+        attempts: Sequence[Attempt],
+    ) -> Iterator[tuple[int, Transcript | Written | AudioError | OutputError]]:
+        places: list[int] = []
+        for place, attempt in enumerate(attempts):
+            if attempt.is_repeat and is_finished(attempt.request):
+                yield place, Written(0.0)
+            else:
+                places.append(place)
+        items: list[TranscriptionItem] = [attempts[place].request for place in places]
+        recordings = [item.recording for item in items]
+        for number, result in recognize_group(recordings, copies, transcriber.transcribe_files):
+            yield places[number], result if isinstance(result, AudioError) else finish(items[number], result)
+
+    def is_finished(item: TranscriptionItem) -> bool:
+        return item.output is not None and store.is_finished(item.output, item.source)
+
+    def finish(item: TranscriptionItem, result: Transcript) -> Transcript | Written | OutputError:
         result = replace(result, path=item.path)
         if writer is not None:
             result = writer.write(result)
@@ -88,7 +92,10 @@ def make_transcription(job: TranscriptionJob) -> Callable[[Attempt], Transcript 
         if item.output is None:
             return result
         text = write(result, job.format, name=item.name, channel=job.recognizer.channel)
-        store.write(item.output, text, item.source)
+        try:
+            store.write(item.output, text, item.source)
+        except OutputError as error:
+            return error
         return Written(result.duration, result.notes)
 
     return transcribe

@@ -6,10 +6,12 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from asr import remote
 from asr.audio.readers import Limits, Readers
@@ -22,6 +24,8 @@ from asr.recognition.transcriber import Transcriber
 from asr.settings.commands import RecognitionJob
 from asr.settings.decoding import FROM_BUNDLE, DecoderConfig
 from asr.settings.model import EngineKind
+
+Result = TypeVar("Result")
 
 # Settings of a decoder that name files.
 _FILE_SETTINGS = ("lm", "lexicon", "pronunciations", "g2p", "hotwords_file", "second_pass")
@@ -145,6 +149,50 @@ class Copies:
             self._folder = tempfile.TemporaryDirectory(prefix="asr-")
         with remote.local_copy(recording.place, Path(self._folder.name)) as copy:
             yield recording.source(copy)
+
+
+def recognize_group(
+    recordings: Sequence[WorkRecording],
+    copies: Copies,
+    recognize: Callable[[Iterable[AudioSource]], Iterator[Result | AudioError]],
+) -> Iterator[tuple[int, Result | AudioError]]:
+    """Have recordings recognised together.
+
+    Parameters
+    ----------
+    recordings : sequence of WorkRecording
+    copies : Copies
+    recognize : callable
+        Takes local files, gives their results in order.
+
+    Yields
+    ------
+    (int, result or AudioError)
+        The place of each recording and its result, in any order.
+    """
+    lent: deque[tuple[int, ExitStack]] = deque()
+    failed: list[tuple[int, AudioError]] = []
+
+    def sources() -> Iterator[AudioSource]:
+        for place, recording in enumerate(recordings):
+            stack = ExitStack()
+            try:
+                source = stack.enter_context(copies.local(recording))
+            except AudioError as error:
+                failed.append((place, shown_error(error, recording)))
+                continue
+            lent.append((place, stack))
+            yield source
+
+    try:
+        for result in recognize(sources()):
+            place, stack = lent.popleft()
+            with stack:
+                yield place, shown_error(result, recordings[place]) if isinstance(result, AudioError) else result
+        yield from failed
+    finally:
+        for _, stack in lent:
+            stack.close()
 
 
 def shown_error(error: AudioError, recording: WorkRecording) -> AudioError:

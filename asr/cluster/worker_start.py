@@ -6,8 +6,8 @@ import hashlib
 import os
 import pickle
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,8 +17,11 @@ from asr.cluster.dispatch import Attempt
 from asr.errors import AsrError, UnfitNodeError
 from asr.packages import asr_version
 
-Handler = Callable[[Attempt], Any]
-"""does an item; what it returns or raises is the result"""
+Handler = Callable[[Sequence[Attempt]], Iterable[tuple[int, Any]]]
+"""does the items of a group; yields the place of each in the group and its result, which may be an exception"""
+
+Answering = Callable[[Sequence[Attempt] | None], Any]
+"""gives the results of a group in its order, or for None the name of the host"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class WorkerStart:
     contents: Sequence[tuple[Path, bytes]] = ()
 
 
-def make_worker(start: WorkerStart) -> Callable[[Attempt | None], Any]:
-    """What answers the requests of a worker: None is answered by the name of the host.
+def make_worker(start: WorkerStart) -> Answering:
+    """What answers the requests of a worker.
 
     Raises
     ------
@@ -75,13 +78,52 @@ def make_worker(start: WorkerStart) -> Callable[[Attempt | None], Any]:
     except AsrError as error:
         raise UnfitNodeError(str(error)) from error
 
-    def answer(attempt: Attempt | None) -> Any:
-        return socket.gethostname() if attempt is None else handler(attempt)
+    def answer(attempts: Sequence[Attempt] | None) -> Any:
+        return socket.gethostname() if attempts is None else _results(handler, attempts)
 
     return answer
 
 
-def make_checked_worker(code: str, content: bytes) -> Callable[[Attempt | None], Any]:
+def one_by_one(work: Callable[[Attempt], Any]) -> Handler:
+    """A handler that gains nothing by groups; what `work` returns or raises is the result of an item."""
+
+    def handle(attempts: Sequence[Attempt]) -> Iterator[tuple[int, Any]]:
+        for place, attempt in enumerate(attempts):
+            try:
+                result = work(attempt)
+            except Exception as error:
+                result = error
+            yield place, result
+
+    return handle
+
+
+def _results(handler: Handler, attempts: Sequence[Attempt]) -> list[Any]:
+    """The results of a group. After a defect in the midst of it the rest is done one by one: one item fails for it."""
+    found: dict[int, Any] = {}
+    try:
+        found.update(handler(attempts))
+    except Exception as error:
+        if len(attempts) == 1:
+            return [_sendable(error)]
+    for place, attempt in enumerate(attempts):
+        if place not in found:
+            (found[place],) = _results(handler, [replace(attempt, is_repeat=True)])
+    return [_sendable(found[place]) for place in range(len(attempts))]
+
+
+def _sendable(result: Any) -> Any:
+    """A result that the process which asked for it can load: not every exception can be made from its arguments."""
+    if not isinstance(result, Exception):
+        return result
+    try:
+        pickle.loads(pickle.dumps(result))
+    except Exception:
+        return RuntimeError(f"{type(result).__name__}: {result}")
+    return result
+
+
+def make_checked_worker(code: str, content: bytes) -> Answering:
     """As `make_worker`, for a pickled `WorkerStart` from another machine, whose code must be the same.
 
     Raises

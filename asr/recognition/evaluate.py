@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
@@ -89,33 +89,36 @@ class UtteranceResult:
 
 Elsewhere = Callable[[Sequence[Candidate], Sequence[Utterance], float, bool], Iterator[UtteranceResult | AudioError]]
 """gives the results of candidates of one bundle for utterances, in order; the other arguments are those of
-`recognize_utterance`"""
+`recognize_recordings`"""
 
 
-def recognize_utterance(
+def recognize_recordings(
     transcribers: Sequence[Transcriber],
     group: Sequence[Candidate],
-    audio: AudioSource,
+    sources: Iterable[AudioSource],
     *,
     frame_seconds: float,
     spikes: bool,
-) -> UtteranceResult | AudioError:
-    """The results of the candidates of one bundle for a recording.
+) -> Iterator[UtteranceResult | AudioError]:
+    """The results of the candidates of one bundle for recordings, in order.
 
     Parameters
     ----------
     transcribers : sequence of Transcriber
         One for each candidate.
     group : sequence of Candidate
-    audio : str, Path or AudioSegment
+    sources : iterable of str, Path or AudioSegment
     frame_seconds : float >= 0
         Recordings up to this length get their log-mel frames.
     spikes : bool
         Whether the first candidate gets the likely symbols of its output layer.
     """
     first, *others = transcribers
-    (result,) = first.recognize_files([audio], others=others, frame_seconds=frame_seconds)
-    return result if isinstance(result, AudioError) else _utterance_result(result, group, first.step_seconds, spikes)
+    for result in first.recognize_files(sources, others=others, frame_seconds=frame_seconds):
+        if isinstance(result, AudioError):
+            yield result
+        else:
+            yield _utterance_result(result, group, first.step_seconds, spikes)
 
 
 def _utterance_result(
@@ -235,7 +238,7 @@ class _Pass:
         self.before, started = usage(), time.monotonic()
         readers = Readers(Limits(hours=job.max_hours, timeout=job.timeout))
         engine = self.load_engine(bundle, job.engine)
-        first, *others = (
+        transcribers = [
             Transcriber(
                 bundle,
                 decoder=one.decoder,
@@ -246,21 +249,21 @@ class _Pass:
                 readers=readers,
             )
             for one in self.group
+        ]
+        results = recognize_recordings(
+            transcribers,
+            self.group,
+            (one.audio for one in utterances),
+            frame_seconds=frame_seconds,
+            spikes=self.is_first,
         )
-        results = first.recognize_files((one.audio for one in utterances), others=others, frame_seconds=frame_seconds)
         bar = tqdm(results, "transcribing", len(utterances), unit="file", disable=None, leave=False)
-
-        def found() -> Iterator[UtteranceResult | AudioError]:
-            for one in bar:
-                is_error = isinstance(one, AudioError)
-                yield one if is_error else _utterance_result(one, self.group, first.step_seconds, self.is_first)
-
         try:
-            yield from self.collect(utterances, found())
+            yield from self.collect(utterances, iter(bar))
         finally:
             readers.close()  # which adds their processor time to the usage
         self.wall_seconds, self.after = time.monotonic() - started, usage()
-        self.decoding_seconds = [one.decoding_core_seconds for one in (first, *others)]
+        self.decoding_seconds = [one.decoding_core_seconds for one in transcribers]
 
     def systems(self) -> list[System]:
         """The systems, after `run`."""

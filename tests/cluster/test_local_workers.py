@@ -11,7 +11,7 @@ import pytest
 
 from asr.cluster.dispatch import Item, distribute
 from asr.cluster.local_workers import LocalWorkers
-from asr.cluster.worker_start import WorkerStart, code_version, make_checked_worker
+from asr.cluster.worker_start import WorkerStart, code_version, make_checked_worker, one_by_one
 from asr.errors import AudioError, ClusterError, UnfitNodeError, WorkerEndedError
 
 HERE = "tests.cluster.test_local_workers"
@@ -28,7 +28,26 @@ def make_doubling(folder):
             os.kill(os.getpid(), signal.SIGKILL)
         return 2 * number
 
+    return one_by_one(double)
+
+
+def make_fragile(folder):
+    """Doubles the numbers of a group; -1 is a defect at which the whole group stops."""
+
+    def double(attempts):
+        for place, attempt in enumerate(attempts):
+            if attempt.request == -1:
+                raise UnloadableError("two", "arguments")
+            yield place, (2 * attempt.request, attempt.is_repeat)
+
     return double
+
+
+class UnloadableError(Exception):
+    """Cannot be made again from its arguments."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} {second}")
 
 
 def make_nothing(_first):
@@ -52,6 +71,15 @@ def test_results_and_errors_come_back():
     found = run([1, 2, -1, 3])
     assert isinstance(found.pop(2), AudioError)
     assert found == {0: 2, 1: 4, 3: 6}
+
+
+def test_one_defect_fails_one_item_of_a_group():
+    found = run([1, 2, -1, *range(3, 40)], count=1, function="make_fragile")
+    error = found.pop(2)
+    assert isinstance(error, RuntimeError)
+    assert str(error) == "UnloadableError: two arguments"
+    assert [result for result, _ in found.values()] == [2, 4, *range(6, 80, 2)]
+    assert any(is_repeat for _, is_repeat in found.values())
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_item_tried_again():
