@@ -50,7 +50,7 @@ def test_a_compact_bundle_rounds_the_weights_of_large_products_by_half_a_step(co
 
 def test_a_copy_of_a_compact_bundle_changes_nothing(compact, tmp_path):
     copy_bundle(load_bundle(compact), tmp_path / "again")
-    for name in ("weights.safetensors", "statistics.safetensors", "bundle.json"):
+    for name in ("weights.safetensors", "structure.onnx", "statistics.safetensors", "bundle.json"):
         assert (tmp_path / "again" / name).read_bytes() == (compact / name).read_bytes()
     load_bundle(tmp_path / "again").verify()
 

@@ -16,7 +16,19 @@ PACKAGE = REPOSITORY / "asr"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import from those before it that its row names, and from the ground floor.
-GROUND = {"errors", "files", "machine", "packages", "processes", "remote", "settings", "slices", "tensors", "text"}
+GROUND = {
+    "errors",
+    "files",
+    "machine",
+    "packages",
+    "processes",
+    "remote",
+    "runs",
+    "settings",
+    "slices",
+    "tensors",
+    "text",
+}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -24,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "packages": {"errors"},
     "processes": set(),
     "remote": {"errors", "files", "packages"},
+    "runs": set(),
     "slices": set(),
     "tensors": set(),
     "settings": {"errors"},
@@ -278,7 +291,8 @@ assert asr.score(["a b"], ["a c"]).words.errors == 1
     python(code)
 
 
-def test_transcribing_a_recording_imports_no_library_that_it_does_not_need():
+@pytest.mark.parametrize("bundle", ["tiny", "en"])
+def test_transcribing_a_recording_imports_no_library_that_it_does_not_need(bundle):
     """All libraries of a start with usual settings, and of its reading process: each costs memory and time."""
     recording = str(SAMPLES / "2086-149214-0001.opus")
     end = "print('modules', *{name.split('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
@@ -286,7 +300,7 @@ def test_transcribing_a_recording_imports_no_library_that_it_does_not_need():
 import sys
 before = {{*sys.modules, "__mp_main__"}}
 from asr.cli.main import main
-assert main(["transcribe", {recording!r}, "bundle=tiny", "format=json", "workers=1"]) == 0
+assert main(["transcribe", {recording!r}, "bundle={bundle}", "format=json", "workers=1"]) == 0
 {end}
 """
     reader = f"""

@@ -6,6 +6,8 @@ whole call, so such a graph runs one utterance a call.
 
 A quantised graph with carried state keeps the same integers, and computes in float32 with what they stand for: an
 activation has no scale that could depend on how a stream is divided into blocks.
+
+The structure of a graph is the graph without what is made of weights: whoever loads it has to give it `graph_arrays`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from asr.acoustic import network
 from asr.acoustic.cells import CELLS
-from asr.acoustic.quantize import quantize_columns
+from asr.acoustic.graph_arrays import Arithmetic, FloatWeights, graph_arrays, has_integer_products
 from asr.errors import ConfigError
 from asr.settings.model import ModelConfig
 
@@ -45,7 +47,14 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
 def export_onnx(
-    weights: Weights, settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0, quantized: bool = False
+    weights: Weights,
+    settings: ModelConfig,
+    *,
+    mels: int,
+    symbols: int,
+    phones: int = 0,
+    quantized: bool = False,
+    structure: bool = False,
 ) -> bytes:
     """Build the graph of a model that runs whole utterances.
 
@@ -61,6 +70,8 @@ def export_onnx(
     quantized : bool
         Compute the products of projections, and of recurrent layers whose cell has such an operator (the LSTM), in
         integers: a quarter of the size, two to three times the speed.
+    structure : bool
+        Leave out what is made of weights.
 
     Returns
     -------
@@ -71,11 +82,19 @@ def export_onnx(
     """
     layers = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
     _check_names(weights, layers)
-    return _Graph(weights, mels, quantized=quantized).build(layers)
+    arithmetic = Arithmetic.integers if quantized else Arithmetic.floats
+    return _Graph(weights, mels, arithmetic, structure=structure).build(layers)
 
 
 def export_streaming_onnx(
-    weights: Weights, settings: ModelConfig, *, mels: int, symbols: int, phones: int = 0, quantized: bool = False
+    weights: Weights,
+    settings: ModelConfig,
+    *,
+    mels: int,
+    symbols: int,
+    phones: int = 0,
+    quantized: bool = False,
+    structure: bool = False,
 ) -> bytes:
     """Build the graph of a causal model that runs an utterance in blocks and carries its state from one to the next.
 
@@ -86,6 +105,8 @@ def export_streaming_onnx(
     quantized : bool
         Store the weights of projections and recurrent layers as integers of 7 bits: a quarter of the size, the same
         speed. Products are computed in float32, so that the results do not depend on the blocks.
+    structure : bool
+        As for `export_onnx`.
 
     Returns
     -------
@@ -106,7 +127,8 @@ def export_streaming_onnx(
         raise ValueError("only a causal model can carry its state: train one with model.bidirectional=false")
     layers = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
     _check_names(weights, layers)
-    return _StreamingGraph(weights, mels, quantized=quantized).build(layers)
+    arithmetic = Arithmetic.stored_integers if quantized else Arithmetic.floats
+    return _StreamingGraph(weights, mels, arithmetic, structure=structure).build(layers)
 
 
 def _check_names(weights: Weights, layers: Sequence[network.Layer]) -> None:
@@ -125,11 +147,14 @@ def _check_names(weights: Weights, layers: Sequence[network.Layer]) -> None:
 
 
 class _Graph:
-    """Collects the nodes and constants of a graph for whole utterances; nodes and constants are named by number."""
+    """Collects the nodes and constants of a graph for whole utterances.
 
-    def __init__(self, weights: Weights, mels: int, *, quantized: bool = False) -> None:
-        self.weights, self.mels, self.quantized = weights, mels, quantized
-        self.integer_products = quantized
+    Nodes and constants are named by number, but for the constants that are made of weights.
+    """
+
+    def __init__(self, weights: Weights, mels: int, arithmetic: Arithmetic, *, structure: bool) -> None:
+        self.weights, self.mels, self.arithmetic, self.is_structure = weights, mels, arithmetic, structure
+        self.arrays: dict[str, npt.NDArray[Any]] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.counts = "frame_counts"
@@ -139,10 +164,11 @@ class _Graph:
     def build(self, layers: Sequence[network.Layer]) -> bytes:
         """The serialised graph of the layers."""
         x, results, width = "frames", [], 0
+        self.arrays = graph_arrays(layers, FloatWeights(self.weights), self.arithmetic)
         self.add_inputs()
         for layer in layers:
             if isinstance(layer, network.Output):
-                results.append(self.add("LogSoftmax", self.dense(x, layer.name, quantized=False), axis=-1))
+                results.append(self.add("LogSoftmax", self.dense(x, layer.name, Arithmetic.floats), axis=-1))
                 width += layer.units
             else:
                 x = self.layer(x, layer)
@@ -150,9 +176,10 @@ class _Graph:
         log_probs = helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["batch", "steps", width])
         constants = list(self.constants.values())
         graph = helper.make_graph(self.nodes, "acoustic_model", self.inputs, [log_probs, *self.outputs], constants)
-        sets = [helper.make_opsetid("", _OPSET)] + [helper.make_opsetid(_CONTRIBUTED, 1)] * self.integer_products
+        sets = [helper.make_opsetid("", _OPSET)] + [helper.make_opsetid(_CONTRIBUTED, 1)] * (
+            self.arithmetic is Arithmetic.integers
+        )
         model = helper.make_model(graph, opset_imports=sets, ir_version=_IR_VERSION, producer_name="asr")
-        onnx.checker.check_model(model)
         content: bytes = model.SerializeToString()
         return content
 
@@ -178,12 +205,12 @@ class _Graph:
             case network.Recurrent():
                 return self.recurrent(x, layer)
             case network.LayerNormalization():
-                gamma, beta = (self.constant(self.weights[f"{layer.name}/{part}"]) for part in ("gamma", "beta"))
+                gamma, beta = (self.weight(f"{layer.name}/{part}") for part in ("gamma", "beta"))
                 return self.add("LayerNormalization", x, gamma, beta, axis=-1, epsilon=network.LAYER_NORM_EPSILON)
             case network.Dropout():
                 return x
             case network.Projection():
-                return self.dense(x, layer.name, quantized=self.quantized)
+                return self.dense(x, layer.name, self.arithmetic)
         raise TypeError(f"no ONNX operators for {layer}")
 
     # What a graph with carried state does otherwise.
@@ -233,9 +260,8 @@ class _Graph:
     # Pieces of layers.
 
     def convolve(self, x: str, layer: network.Convolution, *, pads: Sequence[int]) -> str:
-        kernel, bias = self.weights[f"{layer.name}/kernel"].transpose(3, 2, 0, 1), self.weights[f"{layer.name}/bias"]
-        strides = [layer.stride, layer.stride]
-        x = self.add("Conv", x, self.constant(kernel), self.constant(bias), strides=strides, pads=pads)
+        kernel, bias = self.weight(f"{layer.name}/kernel"), self.weight(f"{layer.name}/bias")
+        x = self.add("Conv", x, kernel, bias, strides=[layer.stride, layer.stride], pads=pads)
         return self.add("Relu", x)
 
     def slice_time(self, x: str, first: int, end: int) -> str:
@@ -244,11 +270,10 @@ class _Graph:
 
     def sum_of_steps(self, x: str, layer: network.ContextConvolution) -> str:
         """The weighted sum of each step and the next `context` ones, of (batch, context + steps, features)."""
-        kernel = self.weights[f"{layer.name}/kernel"]
         total = ""
-        for place, row in enumerate(kernel):
+        for place in range(layer.context + 1):
             shifted = self.slice_time(x, place, place - layer.context or _TO_END)
-            product = self.add("Mul", shifted, self.constant(row))
+            product = self.add("Mul", shifted, self.weight(f"{layer.name}/kernel/{place}"))
             total = self.add("Add", total, product) if total else product
         return total
 
@@ -257,22 +282,22 @@ class _Graph:
         rounded = self.add("Add", self.counts, self.int32([layer.stride - 1]))
         self.counts = self.add("Div", rounded, self.int32([layer.stride]))
 
-    def dense(self, x: str, name: str, *, quantized: bool) -> str:
-        kernel, bias = self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"]
-        if not (quantized and self.integer_products):
-            matrix = self.matrix(kernel) if quantized else self.constant(kernel)
-            return self.add("Add", self.add("MatMul", x, matrix), self.constant(bias))
+    def dense(self, x: str, name: str, arithmetic: Arithmetic) -> str:
+        kernel, bias = f"{name}/kernel", self.weight(f"{name}/bias")
+        if arithmetic is Arithmetic.floats:
+            return self.add("Add", self.add("MatMul", x, self.weight(kernel)), bias)
+        if arithmetic is Arithmetic.stored_integers:
+            return self.add("Add", self.add("MatMul", x, self.floats_of(kernel)), bias)
         # ONNX Runtime fuses these into one operator.
-        integers, scales = quantize_columns(kernel)
         number = len(self.nodes)
         activations, scale, zero = self.add_many(
             "DynamicQuantizeLinear", x, outputs=[f"{part}_{number}" for part in ("activations", "scale", "zero")]
         )
-        zeros = self.constant(np.zeros(len(scales), np.int8))
-        product = self.add("MatMulInteger", activations, self.constant(integers), zero, zeros)
+        zeros = self.constant(np.zeros(self.arrays[f"{kernel}/scales"].shape, np.int8))
+        product = self.add("MatMulInteger", activations, self.weight(kernel), zero, zeros)
         product = self.add("Cast", product, to=TensorProto.FLOAT)
-        product = self.add("Mul", product, self.add("Mul", scale, self.constant(scales)))
-        return self.add("Add", product, self.constant(bias))
+        product = self.add("Mul", product, self.add("Mul", scale, self.weight(f"{kernel}/scales")))
+        return self.add("Add", product, bias)
 
     def run_cell(
         self, x: str, layer: network.Recurrent, counts: str, initial_states: Sequence[str]
@@ -289,20 +314,12 @@ class _Graph:
             As the last states; none for zeros.
         """
         cell = CELLS[layer.cell]
-        order = cell.reordered(cell.onnx_gates)
-
-        def reorder(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            gates = np.split(array, len(order), axis=-1)
-            return np.concatenate([gates[gate] for gate in order], axis=-1)
-
-        kernel, recurrent_kernel, bias = (
-            reorder(self.weights[f"{layer.name}/{part}"]) for part in ("kernel", "recurrent_kernel", "bias")
-        )
+        kernels = [f"{layer.name}/kernel", f"{layer.name}/recurrent_kernel"]
         x = self.add("Transpose", x, perm=[1, 0, 2])
-        biases = self.constant(bias.reshape(len(bias), -1))
+        biases = self.weight(f"{layer.name}/bias")
         states = list(initial_states) or [""] * len(cell.states)
-        quantized = self.integer_products and cell.onnx_quantized_operator
-        operator, number = quantized or cell.onnx_operator, len(self.nodes)
+        quantized = has_integer_products(cell, self.arithmetic)
+        operator, number = (cell.onnx_quantized_operator if quantized else None) or cell.onnx_operator, len(self.nodes)
         outputs = [f"{operator.lower()}_{number}", *(f"{state}_{number}" for state in cell.states if initial_states)]
         attributes: dict[str, Any] = {
             "hidden_size": layer.units,
@@ -310,16 +327,14 @@ class _Graph:
             **cell.onnx_attributes,
         }
         if quantized:
-            (first, first_scales), (again, again_scales) = quantize_columns(kernel), quantize_columns(recurrent_kernel)
-            zeros = self.constant(np.zeros(first_scales.shape, np.int8))
-            kernels = [self.constant(first), self.constant(again)]
-            scales = [self.constant(first_scales), zeros, self.constant(again_scales), zeros]
+            zeros = self.constant(np.zeros(self.arrays[f"{kernels[0]}/scales"].shape, np.int8))
+            scales = [part for kernel in kernels for part in (self.weight(f"{kernel}/scales"), zeros)]
             attributes["domain"] = _CONTRIBUTED
             peepholes = ""
-            arguments = [*kernels, biases, counts, *states, peepholes, *scales]
+            arguments = [*map(self.weight, kernels), biases, counts, *states, peepholes, *scales]
         else:
-            kernels = [self.matrix(part, transposed=True) for part in (kernel, recurrent_kernel)]
-            arguments = [*kernels, biases, counts, *states]
+            convert = self.floats_of if self.arithmetic is Arithmetic.stored_integers else self.weight
+            arguments = [*map(convert, kernels), biases, counts, *states]
         while not arguments[-1]:  # optional arguments at the end are omitted
             arguments.pop()
         self.add_many(operator, x, *arguments, outputs=outputs, **attributes)
@@ -344,9 +359,24 @@ class _Graph:
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
-    def matrix(self, kernel: npt.NDArray[np.float32], *, transposed: bool = False) -> str:
-        """The weights of a large product in float32 [shape=(..., rows, columns)], or with both axes swapped."""
-        return self.constant(kernel.swapaxes(-2, -1) if transposed else kernel)
+    def weight(self, name: str) -> str:
+        """A constant of `self.arrays`."""
+        array = self.arrays[name]
+        if self.is_structure:
+            tensor = TensorProto(name=name, dims=array.shape, data_location=TensorProto.EXTERNAL)
+            tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+            tensor.external_data.add(key="location", value="weights")
+        else:
+            tensor = numpy_helper.from_array(array, name)
+        self.constants[name] = tensor
+        return name
+
+    def floats_of(self, name: str) -> str:
+        """A weight that is stored as integers; made of them when the graph is loaded.
+
+        Constants alone: ONNX Runtime computes them once. It would leave a DequantizeLinear for every call.
+        """
+        return self.add("Mul", self.add("Cast", self.weight(name), to=TensorProto.FLOAT), self.weight(f"{name}/scales"))
 
     def integers(self, values: Sequence[int]) -> str:
         return self.constant(np.array(values, np.int64))
@@ -357,21 +387,6 @@ class _Graph:
 
 class _StreamingGraph(_Graph):
     """A graph for blocks of whole steps: no row is padded, and layers with context read it from the state."""
-
-    def __init__(self, weights: Weights, mels: int, *, quantized: bool) -> None:
-        super().__init__(weights, mels, quantized=quantized)
-        self.integer_products = False
-
-    def matrix(self, kernel: npt.NDArray[np.float32], *, transposed: bool = False) -> str:
-        """As in a graph for whole utterances; made of integers when the graph is loaded, if it is quantised."""
-        if not self.quantized:
-            return super().matrix(kernel, transposed=transposed)
-        integers, scales = quantize_columns(kernel)
-        parts: list[npt.NDArray[Any]] = [integers, scales[..., None, :]]
-        if transposed:
-            parts = [part.swapaxes(-2, -1) for part in parts]
-        # Constants alone: ONNX Runtime computes them once. It would leave a DequantizeLinear for every call.
-        return self.add("Mul", self.add("Cast", self.constant(parts[0]), to=TensorProto.FLOAT), self.constant(parts[1]))
 
     def add_inputs(self) -> None:
         """All rows are as long as the block."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from asr.audio.load import Samples
 from asr.errors import ConfigError
 from asr.packages import require_packages
+from asr.runs import run_starts
 from asr.settings.features import FeatureConfig, Normalization
 
 Frames = npt.NDArray[np.float32]
@@ -173,8 +174,8 @@ class LogMel:
     def _filters(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Frames, npt.NDArray[np.intp]]:
         """The mel matrix without its zeros: the bands, the bin and weight of each entry, and where each band begins."""
         band, bins = np.nonzero(self.matrix)
-        bands, starts = np.unique(band, return_index=True)
-        return bands, bins, self.matrix[band, bins], starts
+        starts = run_starts(band)
+        return band[starts], bins, self.matrix[band, bins], starts
 
     def normalize(self, log_mel: Frames, *, earlier: float = 0.0) -> Frames:
         """Shift and scale features as the settings say.

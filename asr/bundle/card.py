@@ -13,12 +13,12 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
-from importlib import metadata
 from typing import Any, TypeVar
 
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import BundleError, ConfigError
 from asr.files import names_without_folders
+from asr.packages import asr_version
 from asr.pronunciation.packed import MOST_PHONES
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.checks import shown
@@ -145,7 +145,7 @@ def write_card(
     """The content of a card that `read_card` reads."""
     card = {
         "format": FORMAT,
-        "versions": {"asr": metadata.version("asr")},
+        "versions": {"asr": asr_version()},
         "features": _plain(features),
         "normalizer": _plain(normalizer),
         "alphabet": _plain_alphabet(alphabet),

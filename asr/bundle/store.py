@@ -6,6 +6,7 @@
                              carried state, which live recognition runs, too
     weights.safetensors      the weights, float16; in a compact bundle those of the large products in 7 bits, and there
                              is no model.onnx: the graph is made of the weights when it is needed
+    structure.onnx           of a compact bundle, the graph without what is made of weights
     statistics.safetensors   the mel matrix, the normalisation of features, the symbols' priors, the calibration of
                              confidences
     language.lm              the language model, if the bundle has one
@@ -35,11 +36,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from asr.acoustic.graph_arrays import Arithmetic, graph_arrays
 from asr.acoustic.network import describe_network, weight_shapes
 from asr.acoustic.outputs import decoded_output, output_slices, output_widths
 from asr.acoustic.quantize import names_of_large_products, quantize_columns
@@ -67,17 +69,19 @@ from asr.text.alphabet import Alphabet
 
 _JSON, _GRAPH, _LANGUAGE, _PRONUNCIATIONS = "bundle.json", "model.onnx", "language.lm", "pronunciations.npz"
 _G2P, _PUNCTUATION, _SECOND_PASS = "g2p.npz", "punctuation.onnx", "second_pass.onnx"
-_WEIGHTS, _STATISTICS = "weights.safetensors", "statistics.safetensors"
+_WEIGHTS, _STATISTICS, _STRUCTURE = "weights.safetensors", "statistics.safetensors", "structure.onnx"
 _ARRAYS = "arrays.npz"
 """of format 1"""
 BUNDLE_FILES = (
-    _JSON, _GRAPH, _WEIGHTS, _STATISTICS, _LANGUAGE, _SECOND_PASS, _PRONUNCIATIONS, _G2P, _PUNCTUATION, _ARRAYS,
+    _JSON, _GRAPH, _STRUCTURE, _WEIGHTS, _STATISTICS, _LANGUAGE, _SECOND_PASS, _PRONUNCIATIONS, _G2P, _PUNCTUATION,
+    _ARRAYS,
 )  # fmt: skip
 """what a bundle may consist of"""
 # Bytes that a file, unpacked, can have at most; the largest models of this kind have a tenth.
 _LARGEST = {
     _JSON: 10 << 20,
     _GRAPH: 1 << 30,
+    _STRUCTURE: 1 << 20,
     _PRONUNCIATIONS: 1 << 28,
     _G2P: 1 << 28,
     _PUNCTUATION: 1 << 28,
@@ -92,6 +96,11 @@ _MODEL_PREFIX, _FEATURES_PREFIX = "model/", "features/"
 _PRIORS, _CONFIDENCE_PREFIX = "priors", "confidence/"
 # No number of a working model or feature comes near: products of larger ones overflow.
 _LARGEST_WEIGHT, _LARGEST_FILTER, _LARGEST_LOG_MEL = 1e30, 1e3, 1e4
+
+
+class _Widths(TypedDict):
+    symbols: int
+    phones: int
 
 
 @dataclass(frozen=True)
@@ -217,13 +226,11 @@ class Bundle:
         """
         shapes = weight_shapes(self.model, mels=self.log_mel.settings.mels, **self._widths)
         with _open_weights(self.path, self.digests, whole=True) as (arrays, prefix):
-            return {
-                name: _read_weight(arrays, prefix + name, shapes[name])
-                for name in _weight_names(arrays, shapes, prefix)
-            }
+            kept = _KeptWeights(arrays, shapes, prefix)
+            return {name: kept[name] for name in _weight_names(arrays, shapes, prefix)}
 
     @property
-    def _widths(self) -> dict[str, int]:
+    def _widths(self) -> _Widths:
         """Of the output layers over characters and over phones."""
         return {"symbols": self.alphabet.size, "phones": self.phones.size if self.phones else 0}
 
@@ -288,18 +295,31 @@ class Bundle:
     def _graph(self) -> OnnxEngine | OnnxStreamingEngine:
         """The graph of the bundle, examined and loaded; made of its weights, if it is compact."""
         mels, name = self.log_mel.settings.mels, str(self.path / _GRAPH)
-        if self.is_compact:
+        ships = self.path.parent == _shipped_folder()  # so that its graph comes with this code
+        arrays = None
+        if self.is_compact and ships:
+            graph, name = _read_checked(self.path / _STRUCTURE, self.digests), str(self.path / _STRUCTURE)
+            arrays = self._graph_arrays()
+        elif self.is_compact:
             from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
 
             export = export_onnx if self.model.bidirectional else export_streaming_onnx
             graph = export(self.weights(), self.model, mels=mels, **self._widths, quantized=True)
         else:
             graph = _read_checked(self.path / _GRAPH, self.digests)
-            if self.path.parent != _shipped_folder():  # whose graph comes with this code
+            if not ships:
                 from asr.acoustic.onnx_check import check_graph
 
                 check_graph(graph, name)
-        return load_onnx(graph, self.model, mels=mels, symbols=self._width, name=name)
+        return load_onnx(graph, self.model, mels=mels, symbols=self._width, name=name, arrays=arrays)
+
+    def _graph_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What the graph of a compact bundle has beside its structure."""
+        mels, widths = self.log_mel.settings.mels, self._widths
+        arithmetic = Arithmetic.integers if self.model.bidirectional else Arithmetic.stored_integers
+        with _open_weights(self.path, self.digests, whole=True) as (arrays, _):
+            kept = _KeptWeights(arrays, weight_shapes(self.model, mels=mels, **widths))
+            return graph_arrays(describe_network(self.model, mels=mels, **widths), kept, arithmetic)
 
     def keras_model(self) -> Any:
         """The model as a `keras.Model`, on the Keras back end in use (see `asr.acoustic.build_model`).
@@ -361,7 +381,7 @@ def load_bundle(name: str | Path = "en") -> Bundle:
         raise BundleError(f"{path}: not a bundle, {_JSON} is missing")
     card = read_card(_read_bounded(path / _JSON), str(path / _JSON))
     files = [_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS, _GRAPH]
-    files += [_GRAPH] * (_GRAPH in card.digests)
+    files += [name for name in (_GRAPH, _STRUCTURE) if name in card.digests]
     files += [_LANGUAGE] * card.has_language_model + [_PRONUNCIATIONS] * card.has_pronunciations
     files += (
         [_G2P] * card.has_g2p + [_SECOND_PASS] * card.has_second_pass + [_PUNCTUATION] * (_PUNCTUATION in card.digests)
@@ -520,17 +540,22 @@ def save_bundle(
 
     check_bundle_output(path, overwrite=overwrite)
 
-    widths = {"mels": log_mel.settings.mels, "symbols": alphabet.size, "phones": phones.size if phones else 0}
+    widths: dict[str, Any] = {
+        "mels": log_mel.settings.mels,
+        "symbols": alphabet.size,
+        "phones": phones.size if phones else 0,
+    }
+    export = export_onnx if model.bidirectional else export_streaming_onnx
     kept = {name: _half(array) for name, array in weights.items()}
     # Read before anything is replaced: it may be the language model of an older bundle at the same path.
     contents = {_STATISTICS: _pack_statistics(log_mel, priors, confidence or {})}
     if compact:
         for name in names_of_large_products(describe_network(model, **widths)):
             kept[name], kept[name + _SCALES] = quantize_columns(np.asarray(weights[name], np.float32))
+        contents[_STRUCTURE] = export(weights, model, **widths, quantized=True, structure=True)
     else:
         # The graph is made of what is kept.
         rounded = {name: array.astype(np.float32) for name, array in kept.items()}
-        export = export_onnx if model.bidirectional else export_streaming_onnx
         contents[_GRAPH] = export(rounded, model, **widths, quantized=True)
     contents[_WEIGHTS] = pack_tensors(kept, {})
     if decoder is not None and decoder.lm is not None:
@@ -716,15 +741,27 @@ def _read_decoding(arrays: Arrays, width: int) -> tuple[tuple[float, ...], dict[
     return priors, checked_confidence(weights, arrays.where)
 
 
-def _read_weight(arrays: Arrays, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """A weight, which may be kept as integers and the scales of its columns."""
-    if name + _SCALES not in arrays.names:
-        return arrays.read(name, shape, largest=_LARGEST_WEIGHT)
-    scales = arrays.read(name + _SCALES, (*shape[:-2], shape[-1]), least=0, largest=_LARGEST_WEIGHT)
-    found, dtype = arrays.head(name)
-    if found != shape or dtype != np.int8:
-        raise BundleError(f"{arrays.where}: {name} must hold integers of 8 bits, of shape {shape}")
-    return arrays.numbers(name) * scales[..., None, :]
+class _KeptWeights:
+    """The weights in a file, each read when it is asked for; errors as those of `Bundle.weights`."""
+
+    def __init__(self, arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> None:
+        self._arrays, self._shapes, self._prefix = arrays, shapes, prefix
+
+    def __getitem__(self, name: str, /) -> npt.NDArray[np.float32]:
+        """A weight, which may be kept as integers and the scales of its columns."""
+        if self._prefix + name + _SCALES not in self._arrays.names:
+            return self._arrays.read(self._prefix + name, self._shapes[name], largest=_LARGEST_WEIGHT)
+        integers, scales = self.integers(name)
+        return integers * scales[..., None, :]
+
+    def integers(self, name: str) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+        """A weight that is kept so."""
+        arrays, shape, name = self._arrays, self._shapes[name], self._prefix + name
+        scales = arrays.read(name + _SCALES, (*shape[:-2], shape[-1]), least=0, largest=_LARGEST_WEIGHT)
+        found, dtype = arrays.head(name)
+        if found != shape or dtype != np.int8:
+            raise BundleError(f"{arrays.where}: {name} must hold integers of 8 bits, of shape {shape}")
+        return arrays.numbers(name), scales
 
 
 def _weight_names(arrays: Arrays, wanted: Iterable[str], prefix: str) -> list[str]:

@@ -25,7 +25,7 @@ def entry_point() -> None:
     for name in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
     # Imports and word lists make many objects that stay: looking through them again and again takes a tenth of a start.
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(150_000, 20, 50)
     # So that files are closed and temporary ones removed, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     open_standard_streams()

@@ -21,6 +21,7 @@ from asr.decoding.history import History
 from asr.decoding.hypothesis import LogProbs
 from asr.decoding.pronunciation_scorer import PronunciationScorer, with_reading
 from asr.language.trie import NOT_FOUND
+from asr.runs import distinct
 from asr.settings.decoding import BeamConfig
 from asr.slices import Slices, run_slices
 from asr.text.alphabet import BLANK
@@ -580,7 +581,7 @@ def _nodes_of_dropped(
 def _recombine(beams: Beams, grew: npt.NDArray[np.bool_], dropped: _Dropped, nodes: Ints) -> None:
     """Link the hypotheses that were dropped, whose nodes are given, to those that are kept."""
     # A kept one that stayed may be older than what was dropped: a new node of the same text takes its place.
-    stayed = np.unique(dropped.kept[~grew[dropped.kept]])
+    stayed = distinct(dropped.kept[~grew[dropped.kept]])[0]
     before = beams.node[stayed]
     beams.node[stayed] = beams.history.repeat(before)
     kept = np.concatenate([beams.node[dropped.kept], beams.node[stayed]])

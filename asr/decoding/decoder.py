@@ -32,6 +32,7 @@ from asr.errors import ConfigError
 from asr.language.ngram import NgramModel
 from asr.language.trie import NOT_FOUND
 from asr.pronunciation.phones import PhoneSet
+from asr.runs import run_starts
 from asr.settings.decoding import BeamConfig, DecoderConfig, GreedyConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.text import NormalizerConfig
@@ -451,8 +452,10 @@ class BeamDecoder:
         rows, nodes, last_readings, all_scores, first_pass = [], [], [], [], {}
         for beams in parts:
             slots, readings, scores = self._lattice_search.finish(beams)
-            distinct, starts = np.unique(beams.row[slots], return_index=True)
-            for row, start, end in zip(distinct.tolist(), starts, np.append(starts[1:], len(slots)), strict=True):
+            starts = run_starts(beams.row[slots])
+            for row, start, end in zip(
+                beams.row[slots[starts]].tolist(), starts, np.append(starts[1:], len(slots)), strict=True
+            ):
                 here = slice(start, end)
                 own = scores[here].copy()
                 found = self._texts(beams, slots[here], readings[here], own, None)
@@ -510,9 +513,9 @@ class BeamDecoder:
         self, search: BeamSearch, beams: Beams, before: Path | None = None
     ) -> Iterator[tuple[int, list[Hypothesis]]]:
         slots, readings, scores = search.finish(beams)
-        rows, starts = np.unique(beams.row[slots], return_index=True)
+        starts = run_starts(beams.row[slots])
         ends = np.append(starts[1:], len(slots))
-        for row, start, end in zip(rows, starts, ends, strict=True):
+        for row, start, end in zip(beams.row[slots[starts]], starts, ends, strict=True):
             yield int(row), self._best(beams, slots[start:end], readings[start:end], scores[start:end], before)
 
     def _best(self, beams: Beams, slots: Ints, readings: Ints, scores: Floats, before: Path | None) -> list[Hypothesis]:

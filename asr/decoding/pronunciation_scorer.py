@@ -21,6 +21,7 @@ from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.pronunciation_lexicon import PronunciationLexicon
 from asr.language.ngram import END, UNKNOWN, NgramModel
 from asr.language.trie import NOT_FOUND, ROOT
+from asr.runs import distinct
 
 # A symbol and a reading as one number, as histories keep them: more symbols than any alphabet has.
 _SYMBOLS = 1 << 24
@@ -148,7 +149,7 @@ class PronunciationScorer:
     @cached_property
     def places(self) -> Mapping[str, int]:
         """The place of each word that has a pronunciation among `lexicon.spellings`."""
-        return {self.lexicon.spellings[place]: place for place in np.unique(self.lexicon.words).tolist()}
+        return {self.lexicon.spellings[place]: place for place in distinct(self.lexicon.words)[0].tolist()}
 
     def word_at(self, node: int, reading: int) -> tuple[str, int] | None:
         """The word that ends at a node of the lexicon, and its number in the language model; None if none does."""
@@ -201,7 +202,7 @@ class PronunciationScorer:
         if len(ends):
             assert readings is not None
             most = self.lexicon.most_readings
-            keys, ending[ends] = np.unique(slots[ends] * most + readings[ends], return_inverse=True)
+            keys, ending[ends] = distinct(slots[ends] * most + readings[ends])
             word_gains, after, hot = self._end_words(states, keys // most, keys % most)
             gains[ends] += word_gains[ending[ends]]
         if not self._open:

@@ -61,7 +61,8 @@ def evaluate(manifest: Path, bundle: str, decoder: str) -> dict[str, Any]:
 def read_files(folder: Path, *, with_model: bool) -> list[Path]:
     """What transcribing reads of a bundle: weights for training and other engines are left aside."""
     bundle = load_bundle(folder)
-    files = [folder / "bundle.json", folder / ("weights.safetensors" if bundle.is_compact else "model.onnx")]
+    graph = ("weights.safetensors", "structure.onnx") if bundle.is_compact else ("model.onnx",)
+    files = [folder / name for name in ("bundle.json", *graph)]
     if with_model and isinstance(bundle.decoder, BeamConfig):
         files += [Path(path) for path in (bundle.decoder.lm, bundle.decoder.second_pass) if path]
     return files

@@ -203,7 +203,8 @@ def read_files(folder: Path, *, with_model: bool) -> list[Path]:
     """What transcribing reads of a bundle: weights for training and other engines are left aside."""
     bundle = load_bundle(folder)
     decoder = bundle.decoder
-    files = [folder / "bundle.json", folder / ("weights.safetensors" if bundle.is_compact else "model.onnx")]
+    graph = ("weights.safetensors", "structure.onnx") if bundle.is_compact else ("model.onnx",)
+    files = [folder / name for name in ("bundle.json", *graph)]
     if with_model and isinstance(decoder, BeamConfig):
         files += [Path(one) for one in (decoder.lm, decoder.second_pass, decoder.pronunciations, decoder.g2p) if one]
     return files

@@ -10,12 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from asr.acoustic.graph_arrays import Arithmetic, FloatWeights, graph_arrays
 from asr.acoustic.keras_model import read_weights
+from asr.acoustic.network import describe_network
 from asr.acoustic.onnx_check import check_graph
 from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
 from asr.acoustic.runtimes.keras_network import KerasEngine
-from asr.acoustic.runtimes.onnx_graph import OnnxEngine, OnnxStreamingEngine
-from asr.bundle import load_bundle
+from asr.acoustic.runtimes.onnx_graph import Graph, OnnxEngine, OnnxStreamingEngine
+from asr.bundle import load_bundle, shipped_bundles
 from asr.errors import BundleError
 from asr.settings.model import Cell, FrontEnd, ModelConfig
 
@@ -168,6 +170,49 @@ def test_a_streaming_engine_refuses_graphs_without_a_state_and_of_other_widths()
         load_streaming(settings, mels=MELS + 1)
     with pytest.raises(BundleError, match="not a graph for whole utterances"):
         load(export_streaming_onnx(read_weights(build(settings)), settings, mels=MELS, symbols=SYMBOLS), settings)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@pytest.mark.parametrize(
+    "settings", VARIANTS, ids=lambda one: f"{one.front_end}-{one.cell}-{one.bidirectional}-{one.subsampling}"
+)
+def test_a_structure_with_its_arrays_is_the_graph(rng, settings, quantized):
+    """Bit by bit, of both kinds of graphs; all of them are valid by the checker of ONNX."""
+    weights = read_weights(build(settings))
+    frames = rng.standard_normal((1, 8 * settings.subsampling, MELS)).astype(np.float32)
+    kinds = [(export_onnx, Arithmetic.integers if quantized else Arithmetic.floats)]
+    if not settings.bidirectional:
+        kinds.append((export_streaming_onnx, Arithmetic.stored_integers if quantized else Arithmetic.floats))
+    for export, arithmetic in kinds:
+        whole = export(weights, settings, mels=MELS, symbols=SYMBOLS, quantized=quantized)
+        structure = export(weights, settings, mels=MELS, symbols=SYMBOLS, quantized=quantized, structure=True)
+        assert len(structure) < 30_000
+        onnx.checker.check_model(whole, full_check=False)
+        layers = describe_network(settings, mels=MELS, symbols=SYMBOLS)
+        arrays = graph_arrays(layers, FloatWeights(weights), arithmetic)
+        expected, found = Graph(whole, "whole"), Graph(structure, "structure", arrays)
+        inputs = {
+            name: np.zeros([1, *shape[1:]], np.float32)
+            for name, shape in expected.inputs.items()
+            if name not in ("frames", "frame_counts")
+        }
+        inputs["frames"] = frames
+        if "frame_counts" in expected.inputs:
+            inputs["frame_counts"] = np.array([frames.shape[1] - 1], np.int32)
+        wanted = expected.run(inputs)
+        for name, result in found.run(inputs).items():
+            np.testing.assert_array_equal(result, wanted[name])
+
+
+def test_the_structures_of_shipped_bundles_are_what_the_exporter_writes():
+    compact = [bundle for name in shipped_bundles() if (bundle := load_bundle(name)).is_compact]
+    assert compact
+    for bundle in compact:
+        export = export_onnx if bundle.model.bidirectional else export_streaming_onnx
+        widths = {"mels": bundle.log_mel.settings.mels, "symbols": bundle.alphabet.size}
+        phones = bundle.phones.size if bundle.phones else 0
+        made = export(bundle.weights(), bundle.model, **widths, phones=phones, quantized=True, structure=True)
+        assert (bundle.path / "structure.onnx").read_bytes() == made
 
 
 @pytest.mark.parametrize("name", ["en", "tiny"])

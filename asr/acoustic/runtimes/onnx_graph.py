@@ -21,7 +21,13 @@ _STREAMING = "a causal model's graph with carried state"
 
 
 def load_onnx(
-    graph: bytes, settings: ModelConfig, *, mels: int, symbols: int, name: str
+    graph: bytes,
+    settings: ModelConfig,
+    *,
+    mels: int,
+    symbols: int,
+    name: str,
+    arrays: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> OnnxEngine | OnnxStreamingEngine:
     """Load a graph of either kind: one for whole utterances, or one with carried state.
 
@@ -29,13 +35,15 @@ def load_onnx(
     ----------
     graph, settings, mels, symbols, name
         As for `OnnxEngine`.
+    arrays : mapping of str to arrays, optional
+        `graph_arrays`, where the graph is a structure without them.
 
     Raises
     ------
     BundleError
         If ONNX Runtime cannot load the graph, or the graph does not take such frames and give so many symbols.
     """
-    session = Graph(graph, name)
+    session = Graph(graph, name, arrays)
     kind = OnnxEngine if "frame_counts" in session.inputs else OnnxStreamingEngine
     return kind(session, settings, mels=mels, symbols=symbols, name=name)
 
@@ -170,10 +178,10 @@ class OnnxStreamingEngine:
 class Graph:
     """A session of ONNX Runtime, with messages that name the graph."""
 
-    def __init__(self, content: bytes, name: str) -> None:
+    def __init__(self, content: bytes, name: str, arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
         self._name = name
         try:
-            self._session = open_session(content)
+            self._session = open_session(content, arrays)
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
             raise BundleError(f"{name}: ONNX Runtime cannot load the graph ({_first_line(error)})") from error
         self.inputs: dict[str, list[Any]] = {one.name: one.shape for one in self._session.get_inputs()}
@@ -210,13 +218,24 @@ class Graph:
         return result
 
 
-def open_session(content: bytes) -> Any:
-    """A session of ONNX Runtime for a graph, which runs in the caller's thread; its errors are any `Exception`."""
+def open_session(content: bytes, arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> Any:
+    """A session of ONNX Runtime for a graph, which runs in the caller's thread; its errors are any `Exception`.
+
+    Parameters
+    ----------
+    content : bytes
+        An ONNX file.
+    arrays : mapping of str to arrays, optional
+        Those that the file names and does not hold.
+    """
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised anyway
+    if arrays:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+        options.add_external_initializers(list(arrays), values)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
