@@ -54,6 +54,7 @@ def export_onnx(
     symbols: int,
     phones: int = 0,
     quantized: bool = False,
+    float_products: bool = False,
     structure: bool = False,
 ) -> bytes:
     """Build the graph of a model that runs whole utterances.
@@ -70,6 +71,8 @@ def export_onnx(
     quantized : bool
         Compute the products of projections, and of recurrent layers whose cell has such an operator (the LSTM), in
         integers: a quarter of the size, two to three times the speed.
+    float_products : bool
+        Of a quantised graph, store the weights as integers only, and compute in float32 with what they stand for.
     structure : bool
         Leave out what is made of weights.
 
@@ -82,7 +85,8 @@ def export_onnx(
     """
     layers = network.describe_network(settings, mels=mels, symbols=symbols, phones=phones)
     _check_names(weights, layers)
-    arithmetic = Arithmetic.integers if quantized else Arithmetic.floats
+    products = Arithmetic.stored_integers if float_products else Arithmetic.integers
+    arithmetic = products if quantized else Arithmetic.floats
     return _Graph(weights, mels, arithmetic, structure=structure).build(layers)
 
 

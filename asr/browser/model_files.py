@@ -9,7 +9,7 @@
 All but the first are compressed by gzip, which browsers unpack themselves: many hosts of static files send them as they
 are. Arrays are in the format of safetensors. Nothing is lost: the numbers are those of the bundle.
 
-The graph has weights in float32, not the integers of the graph that `asr transcribe` runs. WebAssembly runs both
+The graph computes in float32, not in the integers of the graph that `asr transcribe` runs. WebAssembly runs both
 equally fast, and texts of a graph of integers differ between kinds of processors: it rounds what each layer reads to
 256 values, so that a difference in the seventh digit becomes one in the third.
 """
@@ -20,6 +20,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -166,12 +167,12 @@ def _carries_state(bundle: Bundle) -> bool:
 
 
 def _graph(bundle: Bundle) -> bytes:
-    """The graph in float32. The first bytes of all numbers come first, then the second ones: weights that differ in
-    their low bytes alone are shorter so, compressed."""
+    """The graph that computes in float32, with weights of 7 bits if the bundle has such. The first bytes of all numbers
+    come first, then the second ones: weights that differ in their low bytes alone are shorter so, compressed."""
     phones = bundle.phones.size if bundle.phones else 0
-    export = export_streaming_onnx if _carries_state(bundle) else export_onnx
-    mels, symbols = bundle.log_mel.settings.mels, bundle.alphabet.size
-    graph = export(bundle.weights(), bundle.model, mels=mels, symbols=symbols, phones=phones)
+    export = export_streaming_onnx if _carries_state(bundle) else partial(export_onnx, float_products=True)
+    mels, symbols, quantized = bundle.log_mel.settings.mels, bundle.alphabet.size, bundle.is_compact
+    graph = export(bundle.weights(), bundle.model, mels=mels, symbols=symbols, phones=phones, quantized=quantized)
     rest = -len(graph) % _PLANES
     planes = np.frombuffer(graph + bytes(rest), np.uint8).reshape(-1, _PLANES).T
     return len(graph).to_bytes(_LENGTH_BYTES, "little") + planes.tobytes()

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asr import load_bundle
 from asr.acoustic.network import weight_shapes
 from asr.audio.features import LogMel
 from asr.audio.load import load_audio
-from asr.bundle import Bundle, save_bundle
+from asr.bundle import Bundle, copy_bundle, load_bundle, save_bundle
 from asr.recognition.session import Session
 from asr.recognition.transcriber import Transcriber
 from asr.settings.features import Normalization
@@ -54,9 +53,16 @@ def causal(tmp_path_factory) -> Bundle:
     return load_bundle(path)
 
 
-@pytest.fixture(params=["tiny", "causal"])
-def bundle(request, causal) -> Bundle:
-    return causal if request.param == "causal" else load_bundle("tiny")
+@pytest.fixture(params=["tiny", "compact", "causal"])
+def bundle(request, causal, tmp_path) -> Bundle:
+    """`compact` has weights of 7 bits, which the page gets so."""
+    if request.param == "causal":
+        return causal
+    tiny = load_bundle("tiny")
+    if request.param == "compact":
+        copy_bundle(tiny, tmp_path / "compact", compact=True)
+        return load_bundle(tmp_path / "compact")
+    return tiny
 
 
 def transcriber_of(bundle: Bundle) -> Transcriber:

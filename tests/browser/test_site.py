@@ -99,6 +99,7 @@ def test_another_version_of_the_runtime_is_refused(tmp_path, monkeypatch):
         web_runtime(archive)
     with pytest.raises(ConfigError, match="cannot be read"):
         web_runtime(tmp_path / "missing.tgz")
+    monkeypatch.delenv("ASR_WEB_RUNTIME", raising=False)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match="no npm"):
         web_runtime()
