@@ -7,6 +7,8 @@
     python scripts/research/build_pretrained.py runs/live asr/models/live dev-clean-heldout.jsonl \
         --recipe live_student --lm asr/models/en/language.lm \
         --pronunciations asr/models/en/pronunciations.npz --g2p asr/models/en/g2p.npz --compact --share en
+    python scripts/research/build_pretrained.py runs/small asr/models/small dev-clean-heldout.jsonl --recipe small \
+        --lm small.lm --pronunciations asr/models/en/pronunciations.npz --known-words --compact --share en
 
 It calls `asr tune` and `asr evaluate`, and leaves the report of the latter where `--report` says.
 """
@@ -24,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from asr.bundle import copy_bundle, load_bundle
+from asr.decoding.assembly import load_language_model
+from asr.pronunciation.packed import PackedDictionary, load_dictionary
 
 LICENCES = (
     "CC BY 4.0 (LibriSpeech), CC BY-SA 4.0 (dialogue and word frequencies in the language model) and free for any "
@@ -39,6 +43,9 @@ def main() -> int:
     parser.add_argument("--lm", type=Path, help="language model to ship with it (default: none, greedy decoding)")
     parser.add_argument("--pronunciations", type=Path, help="lexicon, to decode the output over phones")
     parser.add_argument("--g2p", type=Path, help="model that predicts pronunciations, for words that the lexicon lacks")
+    parser.add_argument(
+        "--known-words", action="store_true", help="keep only the pronunciations of words that the language model knows"
+    )
     parser.add_argument("--second-pass", type=Path, help="neural language model of the second pass")
     parser.add_argument("--punctuation", type=Path, help="model that predicts punctuation and capitals")
     parser.add_argument(
@@ -70,7 +77,11 @@ def main() -> int:
             width = ["decoder.beam_width=64", f"beam_widths=[{arguments.beam_width}]"]
             decoders["beam"] = [f"decoder.lm={arguments.lm}", *width, f"trials={arguments.trials}"]
             if arguments.pronunciations:
-                decoders["beam"].append(f"decoder.pronunciations={arguments.pronunciations}")
+                pronunciations = arguments.pronunciations
+                if arguments.known_words:
+                    pronunciations = Path(folder) / "pronunciations.npz"
+                    pronunciations.write_bytes(known_pronunciations(arguments.pronunciations, arguments.lm))
+                decoders["beam"].append(f"decoder.pronunciations={pronunciations}")
             if arguments.g2p:
                 decoders["beam"].append(f"decoder.g2p={arguments.g2p}")
             if arguments.second_pass:
@@ -86,6 +97,13 @@ def main() -> int:
         copy_bundle(load_bundle(tuned), arguments.bundle, error_rates=rates, share=arguments.share)
     print(f"{arguments.bundle}: {load_bundle(arguments.bundle).bytes_on_disk / 1e6:.1f} MB")
     return 0
+
+
+def known_pronunciations(lexicon: Path, language_model: Path) -> bytes:
+    """The pronunciations of the words of a language model."""
+    words = set(load_language_model(str(language_model)).words)
+    found = load_dictionary(lexicon).pronunciations
+    return PackedDictionary.pack({word: found[word] for word in found if word in words}).to_bytes()
 
 
 def call(command: str, *arguments: object) -> None:
