@@ -124,10 +124,12 @@ def check_settings_unchanged(run_dir: Path, settings: TrainConfig, given: Collec
     )
 
 
-def changed_settings(earlier: TrainConfig, settings: TrainConfig) -> dict[str, tuple[Any, Any]]:
+def changed_settings(
+    earlier: Any, settings: Any, may_change: Collection[str] = _MAY_CHANGE
+) -> dict[str, tuple[Any, Any]]:
     """The settings that differ from those of a run: name, value then, value now."""
     before, now = flat_settings(earlier), flat_settings(settings)
-    return {name: (before[name], now[name]) for name in now if name not in _MAY_CHANGE and before[name] != now[name]}
+    return {name: (before[name], now[name]) for name in now if name not in may_change and before[name] != now[name]}
 
 
 def write_settings(run_dir: Path, settings: TrainConfig) -> None:
