@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
@@ -31,6 +32,11 @@ _BEFORE_A_RUN = {SWEEP_OUTCOME, LR_FINDER_PICTURE, LR_FINDER_TABLE}
 _MAY_CHANGE = {"log", "training.epochs", "training.processes", "lr_finder"}
 _SHOWN = 10
 """of the settings that differ"""
+
+
+def new_run_dir() -> str:
+    """The folder of a run for which none is given."""
+    return f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
 
 def check_run_folder(run_dir: Path) -> None:
