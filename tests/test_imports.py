@@ -105,6 +105,7 @@ HOMES = {
     "onnx": (
         "acoustic/onnx_export.py",
         "acoustic/onnx_check.py",
+        "acoustic/onnx_nodes.py",
         "language/neural_export.py",
         "punctuation/tagger_export.py",
     ),

@@ -23,12 +23,10 @@ from onnx import TensorProto, helper, numpy_helper
 from asr.acoustic import network
 from asr.acoustic.cells import CELLS
 from asr.acoustic.graph_arrays import Arithmetic, FloatWeights, graph_arrays, has_integer_products
+from asr.acoustic.onnx_nodes import CONTRIBUTED, OnnxNodes
 from asr.errors import ConfigError
 from asr.settings.model import ModelConfig
 
-_OPSET = 17  # the first with LayerNormalization
-_IR_VERSION = 8
-_CONTRIBUTED = "com.microsoft"  # ONNX Runtime's own operators
 _TO_END = int(np.iinfo(np.int64).max)
 _DENSE, _QUANTIZED = ("MatMul",), ("DynamicQuantizeLinear", "MatMulInteger", "Cast", "Mul")
 OPERATORS = frozenset(
@@ -150,17 +148,13 @@ def _check_names(weights: Weights, layers: Sequence[network.Layer]) -> None:
         )
 
 
-class _Graph:
-    """Collects the nodes and constants of a graph for whole utterances.
-
-    Nodes and constants are named by number, but for the constants that are made of weights.
-    """
+class _Graph(OnnxNodes):
+    """A graph for whole utterances; the constants that are made of weights have the names of these."""
 
     def __init__(self, weights: Weights, mels: int, arithmetic: Arithmetic, *, structure: bool) -> None:
+        super().__init__()
         self.weights, self.mels, self.arithmetic, self.is_structure = weights, mels, arithmetic, structure
         self.arrays: dict[str, npt.NDArray[Any]] = {}
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, onnx.TensorProto] = {}
         self.counts = "frame_counts"
         self.inputs = [helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["batch", "frames", mels])]
         self.outputs: list[onnx.ValueInfoProto] = []
@@ -178,12 +172,8 @@ class _Graph:
                 x = self.layer(x, layer)
         self.add("Concat", *results, axis=-1, output="log_probs")
         log_probs = helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["batch", "steps", width])
-        constants = list(self.constants.values())
-        graph = helper.make_graph(self.nodes, "acoustic_model", self.inputs, [log_probs, *self.outputs], constants)
-        sets = [helper.make_opsetid("", _OPSET)] + [helper.make_opsetid(_CONTRIBUTED, 1)] * (
-            self.arithmetic is Arithmetic.integers
-        )
-        model = helper.make_model(graph, opset_imports=sets, ir_version=_IR_VERSION, producer_name="asr")
+        contributed = self.arithmetic is Arithmetic.integers
+        model = self.model("acoustic_model", self.inputs, [log_probs, *self.outputs], contributed=contributed)
         content: bytes = model.SerializeToString()
         return content
 
@@ -226,12 +216,12 @@ class _Graph:
     def mask(self, x: str, *, rank: int) -> str:
         """Zeros past each row's end; time is the axis before the last."""
         length = self.add("Squeeze", self.add("Slice", self.add("Shape", x), *map(self.integers, ([-2], [-1]))))
-        zero, one = self.constant(np.array(0, np.int64)), self.constant(np.array(1, np.int64))
+        zero, one = self.integers([0]), self.integers([1])
         positions = self.add("Cast", self.add("Range", zero, length, one), to=TensorProto.INT32)
         column = self.add("Unsqueeze", self.counts, self.integers([1]))
         inside = self.add("Less", positions, column)  # (batch, time)
         inside = self.add("Unsqueeze", inside, self.integers([2] if rank == 3 else [1, 3]))
-        return self.add("Where", inside, x, self.constant(np.array(0, np.float32)))
+        return self.add("Where", inside, x, self.constant(np.zeros(1, np.float32)))
 
     def convolution(self, x: str, layer: network.Convolution) -> str:
         (before, after), (below, above) = layer.time_padding, layer.band_padding
@@ -333,7 +323,7 @@ class _Graph:
         if quantized:
             zeros = self.constant(np.zeros(self.arrays[f"{kernels[0]}/scales"].shape, np.int8))
             scales = [part for kernel in kernels for part in (self.weight(f"{kernel}/scales"), zeros)]
-            attributes["domain"] = _CONTRIBUTED
+            attributes["domain"] = CONTRIBUTED
             peepholes = ""
             arguments = [*map(self.weight, kernels), biases, counts, *states, peepholes, *scales]
         else:
@@ -346,22 +336,7 @@ class _Graph:
         hidden = self.add("Transpose", outputs[0], perm=[2, 0, 1, 3])
         return self.add("Reshape", hidden, self.integers([0, 0, -1])), outputs[1:]
 
-    # Nodes and constants.
-
-    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Add a node with one output; gives its name."""
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.add_many(operator, *inputs, outputs=[output], **attributes)
-        return output
-
-    def add_many(self, operator: str, *inputs: str, outputs: Sequence[str], **attributes: Any) -> Sequence[str]:
-        self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), name=outputs[0], **attributes))
-        return outputs
-
-    def constant(self, array: npt.NDArray[Any]) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
+    # Constants.
 
     def weight(self, name: str) -> str:
         """A constant of `self.arrays`."""
@@ -381,9 +356,6 @@ class _Graph:
         Constants alone: ONNX Runtime computes them once. It would leave a DequantizeLinear for every call.
         """
         return self.add("Mul", self.add("Cast", self.weight(name), to=TensorProto.FLOAT), self.weight(f"{name}/scales"))
-
-    def integers(self, values: Sequence[int]) -> str:
-        return self.constant(np.array(values, np.int64))
 
     def int32(self, values: Sequence[int]) -> str:
         return self.constant(np.array(values, np.int32))

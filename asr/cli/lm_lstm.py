@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-import shlex
-import signal
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr.cli.lm_inputs import count_bytes, load_base, sentences_of
+from asr.cli.text_training import train_on_text
 from asr.cli.training_run import import_keras
 from asr.errors import ConfigError
 from asr.files import check_file, typed_path, write_atomically
 from asr.settings.commands import LmConfig
 from asr.settings.language import LanguageUnit
+from asr.training.run_folder import new_run_dir
 
 if TYPE_CHECKING:
     from asr.language.piece_text import PieceText
-    from asr.training.language_run import Prediction
-    from asr.training.stop import StopRequest
 
 _log = logging.getLogger(__name__)
 
@@ -54,20 +52,19 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
         return 0
     check_file(output, is_ours=_is_lstm, overwrite=settings.overwrite)
     if settings.run_dir is None:
-        settings = replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+        settings = replace(settings, run_dir=new_run_dir())
     text = _text(files, settings)
     _log.info(_describe(text))
     import_keras("asr lm kind=lstm", speech=False)
-    from asr.training.language_run import GRAPH
-    from asr.training.stop import StopRequest
+    from asr.training.language_run import GRAPH, train_language_model
 
-    stop = StopRequest()
-    with stop.handling_signals():
-        found = _train(text, settings, stop)
+    found, code = train_on_text(
+        partial(train_language_model, text, settings),
+        postfix="step {step}, {loss:.3f} nats a piece",
+        again=["asr", "lm", "kind=lstm", *files, f"run_dir={settings.run_dir}"],
+    )
     if found is None:
-        again = shlex.join(["asr", "lm", "kind=lstm", *files, f"run_dir={settings.run_dir}"])
-        _log.warning("stopped and saved; to resume, with the same settings: %s", again)
-        return 143 if stop.signal == signal.SIGTERM else 130
+        return code
     check_file(output, is_ours=_is_lstm, overwrite=settings.overwrite)  # it may have been created meanwhile
     write_atomically(output, (typed_path(str(settings.run_dir)) / GRAPH).read_bytes())
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
@@ -136,24 +133,6 @@ def _is_lstm(path: Path) -> bool:
     except LanguageModelError:
         return False
     return True
-
-
-def _train(text: PieceText, settings: LmConfig, stop: StopRequest) -> Prediction | None:
-    from tqdm import tqdm
-
-    from asr.training.language_run import train_language_model
-
-    shown = "{desc}: {percentage:.1f} % [{elapsed}<{remaining}]{postfix}"
-    with tqdm(total=100, desc="training", bar_format=shown, disable=None) as bar:
-        mean = 0.0
-
-        def show(step: int, share: float, loss: float) -> None:
-            nonlocal mean
-            mean += (loss - mean) / min(step, 100)
-            bar.set_postfix_str(f"step {step}, {mean:.3f} nats a piece", refresh=False)
-            bar.update(min(100.0, 100 * share) - bar.n)
-
-        return train_language_model(text, settings, stop, on_step=show)
 
 
 def _measure(path: Path, settings: LmConfig) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import show_composition, with_init
 from asr.cli.console import configure_logging, percent
 from asr.cli.streams import say
-from asr.cli.training_run import find_rate, train_run, with_run_dir
+from asr.cli.training_run import find_rate, stopped_code, train_run, with_run_dir
 from asr.errors import ConfigError, RankError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
@@ -86,19 +85,15 @@ def run(arguments: Sequence[str]) -> int:
     except RankError as error:
         return _after_lost_rank(error)
     if result.rank:  # the first one reports
-        return 0 if result.stopped_by is None else _stopped(result.stopped_by)
+        return 0 if result.stopped_by is None else stopped_code(result.stopped_by)
     if result.stopped_by is not None:
         _log.warning("stopped and saved; to resume: asr train %s", shlex.quote(f"run_dir={settings.run_dir}"))
-        return _stopped(result.stopped_by)
+        return stopped_code(result.stopped_by)
     best = best_epoch(result.history)
     if settings.training.overfit:
         return _overfit_verdict(settings, best)
     print(f"{_result(result.history, best)}\n{result.run_dir / 'best'}")
     return 0
-
-
-def _stopped(by: int) -> int:
-    return 143 if by == signal.SIGTERM else 130
 
 
 def _after_lost_rank(error: RankError) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
+import signal
 from collections.abc import Callable, Set
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,13 @@ from asr.files import typed_path
 from asr.machine import describe_machine, processor_features
 from asr.packages import require_keras, require_training
 from asr.settings.commands import TrainConfig
-from asr.training.run_folder import check_run_folder, check_settings_unchanged, flat_settings, read_settings
+from asr.training.run_folder import (
+    check_run_folder,
+    check_settings_unchanged,
+    flat_settings,
+    new_run_dir,
+    read_settings,
+)
 
 # Flags of TensorFlow are split at spaces.
 _TENSORFLOW_CACHE = "--tf_xla_persistent_cache_directory"
@@ -42,7 +48,7 @@ def with_run_dir(settings: TrainConfig, names: Set[str]) -> TrainConfig:
         If the folder holds something else, or a run with other settings.
     """
     if settings.run_dir is None:
-        return replace(settings, run_dir=f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+        return replace(settings, run_dir=new_run_dir())
     run_dir = typed_path(settings.run_dir)
     check_run_folder(run_dir)
     earlier = read_settings(run_dir)
@@ -82,6 +88,11 @@ def average_run(run_dir: str, epochs: str) -> Average:
     from asr.training.average import average_epochs
 
     return average_epochs(run_dir, epochs)
+
+
+def stopped_code(by: int | None) -> int:
+    """The exit code of a training that a signal stopped."""
+    return 143 if by == signal.SIGTERM else 130
 
 
 def import_keras(command: str, *, speech: bool = True) -> None:

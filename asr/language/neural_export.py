@@ -7,21 +7,18 @@ Activations are quantised with a scale for each row, so that no hypothesis depen
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from asr.acoustic.onnx_nodes import OnnxNodes, file_with_header
 from asr.acoustic.quantize import quantize_columns
 from asr.errors import ConfigError
 from asr.language.neural import HEADER, NeuralHeader
 from asr.language.neural_shapes import recurrent_name, weight_shapes
 
-_OPSET, _IR_VERSION = 17, 8
 _ZERO_POINT = 128
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -62,39 +59,26 @@ def export_language_model(weights: Weights, header: NeuralHeader, *, quantized: 
     graph.predict()
     graph.read(settings.depth)
     state_shape = ["m", settings.depth, 2, settings.units]
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "language_model",
-            [
-                helper.make_tensor_value_info("predicting", TensorProto.FLOAT, ["n", settings.units]),
-                helper.make_tensor_value_info("predicted", TensorProto.INT64, ["n"]),
-                helper.make_tensor_value_info("states", TensorProto.FLOAT, state_shape),
-                helper.make_tensor_value_info("pieces", TensorProto.INT64, ["m"]),
-            ],
-            [
-                helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["n"]),
-                helper.make_tensor_value_info("next_states", TensorProto.FLOAT, state_shape),
-            ],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
-        producer_name="asr",
+    model = graph.model(
+        "language_model",
+        [
+            helper.make_tensor_value_info("predicting", TensorProto.FLOAT, ["n", settings.units]),
+            helper.make_tensor_value_info("predicted", TensorProto.INT64, ["n"]),
+            helper.make_tensor_value_info("states", TensorProto.FLOAT, state_shape),
+            helper.make_tensor_value_info("pieces", TensorProto.INT64, ["m"]),
+        ],
+        [
+            helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["n"]),
+            helper.make_tensor_value_info("next_states", TensorProto.FLOAT, state_shape),
+        ],
     )
-    helper.set_model_props(model, {HEADER: json.dumps(header.as_dict(), ensure_ascii=False, separators=(",", ":"))})
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
-    return content
+    return file_with_header(model, HEADER, header.as_dict())
 
 
-class _Graph:
-    """Collects nodes and constants."""
-
+class _Graph(OnnxNodes):
     def __init__(self, weights: Weights, *, quantized: bool) -> None:
+        super().__init__()
         self.weights, self._quantized = weights, quantized
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
         # One table for both uses: pieces are its rows, of which each has a scale.
         if quantized:
             integers, scales = quantize_columns(weights["vectors"].T)
@@ -113,7 +97,7 @@ class _Graph:
         )
         log_probs = self.add("LogSoftmax", self.add("Add", logits, self.constant(self.weights["bias"])), axis=-1)
         found = self.add("GatherElements", log_probs, self.unsqueeze("predicted", 1), axis=1)
-        self.add("Squeeze", found, self.constant(np.array([1], np.int64)), output="log_probs")
+        self.add("Squeeze", found, self.integers([1]), output="log_probs")
 
     def read(self, depth: int) -> None:
         """The states behind the pieces."""
@@ -167,19 +151,8 @@ class _Graph:
         return self.constant(np.array(place, np.int64))
 
     def unsqueeze(self, x: str, axis: int) -> str:
-        return self.add("Unsqueeze", x, self.constant(np.array([axis], np.int64)))
+        return self.add("Unsqueeze", x, self.integers([axis]))
 
-    def split(self, x: str, parts: int) -> list[str]:
+    def split(self, x: str, parts: int) -> Sequence[str]:
         names = [f"split_{len(self.nodes)}_{part}" for part in range(parts)]
-        self.nodes.append(helper.make_node("Split", [x], names, name=names[0], axis=-1))
-        return names
-
-    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
-        return output
-
-    def constant(self, array: npt.NDArray[Any] | np.float32) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.array(array, order="C"), name))
-        return name
+        return self.add_many("Split", x, outputs=names, axis=-1)

@@ -6,15 +6,13 @@ whole call: the graph runs one window a call, so that no window depends on anoth
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from asr.acoustic.onnx_nodes import CONTRIBUTED, OnnxNodes, file_with_header
 from asr.acoustic.quantize import quantize_columns
 from asr.errors import ConfigError
 from asr.punctuation.tagger import HEADER, TaggerHeader
@@ -22,8 +20,6 @@ from asr.punctuation.tagger_shapes import recurrent_name, weight_shapes
 from asr.punctuation.word_numbers import SLOTS
 from asr.punctuation.written_tags import WIDTH
 
-_OPSET, _IR_VERSION = 17, 8
-_CONTRIBUTED = "com.microsoft"  # ONNX Runtime's own operators
 _GATES = (0, 3, 1, 2)
 """Keras's input, forget, candidate, output in ONNX's order: input, output, forget, candidate"""
 
@@ -59,34 +55,22 @@ def export_tagger(weights: Weights, header: TaggerHeader) -> bytes:
     for number in range(1, header.settings.depth + 1):
         x = graph.recurrent(x, recurrent_name(number))
     graph.outputs(x)
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "tagger",
-            [
-                helper.make_tensor_value_info("features", TensorProto.INT32, ["words", SLOTS]),
-                helper.make_tensor_value_info("pauses", TensorProto.INT32, ["words"]),
-            ],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["words", WIDTH])],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIBUTED, 1)],
-        ir_version=_IR_VERSION,
-        producer_name="asr",
+    model = graph.model(
+        "tagger",
+        [
+            helper.make_tensor_value_info("features", TensorProto.INT32, ["words", SLOTS]),
+            helper.make_tensor_value_info("pauses", TensorProto.INT32, ["words"]),
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["words", WIDTH])],
+        contributed=True,
     )
-    helper.set_model_props(model, {HEADER: json.dumps(header.as_dict(), ensure_ascii=False, separators=(",", ":"))})
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
-    return content
+    return file_with_header(model, HEADER, header.as_dict())
 
 
-class _Graph:
-    """Collects nodes and constants."""
-
+class _Graph(OnnxNodes):
     def __init__(self, weights: Weights) -> None:
+        super().__init__()
         self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
 
     def words(self) -> str:
         """Inputs of the first recurrent layer [shape=(words, 1, width)]."""
@@ -94,9 +78,9 @@ class _Graph:
         table, row_scales = self.constant(integers.T), self.constant(scales[:, None])
         vectors = self.add("Cast", self.add("Gather", table, "features"), to=TensorProto.FLOAT)
         vectors = self.add("Mul", vectors, self.add("Gather", row_scales, "features"))
-        summed = self.add("ReduceSum", vectors, self.constant(np.array([1], np.int64)), keepdims=0)
+        summed = self.add("ReduceSum", vectors, self.integers([1]), keepdims=0)
         pauses = self.add("Gather", self.constant(self.weights["pauses"]), "pauses")
-        return self.add("Unsqueeze", self.add("Concat", summed, pauses, axis=-1), self.constant(np.array([1])))
+        return self.add("Unsqueeze", self.add("Concat", summed, pauses, axis=-1), self.integers([1]))
 
     def recurrent(self, x: str, name: str) -> str:
         """A bidirectional LSTM over (words, 1, width)."""
@@ -113,26 +97,16 @@ class _Graph:
         hidden = self.add(
             "DynamicQuantizeLSTM",
             *arguments,
-            domain=_CONTRIBUTED,
+            domain=CONTRIBUTED,
             hidden_size=again.shape[1],
             direction="bidirectional",
         )
         # (words, directions, 1, units) to (words, 1, directions * units)
         hidden = self.add("Transpose", hidden, perm=[0, 2, 1, 3])
-        return self.add("Reshape", hidden, self.constant(np.array([0, 0, -1], np.int64)))
+        return self.add("Reshape", hidden, self.integers([0, 0, -1]))
 
     def outputs(self, x: str) -> None:
         """Logits, in float32: they are few."""
-        x = self.add("Squeeze", x, self.constant(np.array([1], np.int64)))
+        x = self.add("Squeeze", x, self.integers([1]))
         x = self.add("MatMul", x, self.constant(self.weights["tags/kernel"]))
         self.add("Add", x, self.constant(self.weights["tags/bias"]), output="logits")
-
-    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
-        return output
-
-    def constant(self, array: npt.NDArray[Any]) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name

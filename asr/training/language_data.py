@@ -25,6 +25,10 @@ class PieceBatch:
     counts: Ints
     targets: Ints
 
+    @property
+    def network_inputs(self) -> list[Ints]:
+        return [self.inputs, self.counts]
+
 
 class PieceFeed:
     """Batches of an epoch, the same for the same seed.

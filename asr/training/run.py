@@ -68,6 +68,7 @@ from asr.training.run_folder import (
     check_settings_unchanged,
     disk_errors_explained,
     locked,
+    new_run_dir,
     read_settings,
     write_settings,
 )
@@ -160,7 +161,7 @@ def train(
     >>> print(result.best_bundle)  # doctest: +SKIP
     runs/example/best
     """
-    folder = typed_path(run_dir or settings.run_dir or f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    folder = typed_path(run_dir or settings.run_dir or new_run_dir())
     settings = replace(settings, run_dir=str(folder))
     place = launched_place(settings)
     if place is None:  # before other ranks are started

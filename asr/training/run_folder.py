@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
@@ -31,6 +32,11 @@ _BEFORE_A_RUN = {SWEEP_OUTCOME, LR_FINDER_PICTURE, LR_FINDER_TABLE}
 _MAY_CHANGE = {"log", "training.epochs", "training.processes", "lr_finder"}
 _SHOWN = 10
 """of the settings that differ"""
+
+
+def new_run_dir() -> str:
+    """The folder of a run for which none is given."""
+    return f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
 
 def check_run_folder(run_dir: Path) -> None:
@@ -124,10 +130,12 @@ def check_settings_unchanged(run_dir: Path, settings: TrainConfig, given: Collec
     )
 
 
-def changed_settings(earlier: TrainConfig, settings: TrainConfig) -> dict[str, tuple[Any, Any]]:
+def changed_settings(
+    earlier: Any, settings: Any, may_change: Collection[str] = _MAY_CHANGE
+) -> dict[str, tuple[Any, Any]]:
     """The settings that differ from those of a run: name, value then, value now."""
     before, now = flat_settings(earlier), flat_settings(settings)
-    return {name: (before[name], now[name]) for name in now if name not in _MAY_CHANGE and before[name] != now[name]}
+    return {name: (before[name], now[name]) for name in now if name not in may_change and before[name] != now[name]}
 
 
 def write_settings(run_dir: Path, settings: TrainConfig) -> None:

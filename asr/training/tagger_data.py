@@ -158,6 +158,10 @@ class TextBatch:
     targets: Ints
     """[shape=(rows, words, 3)] marks, cases, breaks; `IGNORED` without loss"""
 
+    @property
+    def network_inputs(self) -> list[Ints]:
+        return [self.features, self.pauses, self.counts]
+
 
 class TextFeed:
     """Batches of the windows of a corpus, the same for the same seed.

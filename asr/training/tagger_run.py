@@ -1,24 +1,21 @@
-"""Trains the tagger: one loop with checkpoints, from which it resumes exactly."""
+"""Trains the tagger."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from asr.errors import ConfigError, OutputError
+from asr.errors import ConfigError
 from asr.files import typed_path, write_atomically
 from asr.punctuation.tagger import TaggerHeader, choose_tags
 from asr.punctuation.tagger_export import export_tagger
@@ -36,22 +33,11 @@ from asr.punctuation.written_tags import (
     read_words,
 )
 from asr.settings.commands import TrainTextConfig
-from asr.settings.tagger import TaggerConfig, TaggerTrainingConfig, TextBatchConfig
-from asr.settings.yaml_text import from_yaml, to_yaml
-from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from asr.settings.tagger import TextBatchConfig
+from asr.settings.yaml_text import to_yaml
 from asr.training.curves import draw_tagger_curves
-from asr.training.devices import set_seeds
-from asr.training.epoch_record import EpochRecord
 from asr.training.recogniser_errors import Confusions, read_confusions
-from asr.training.run_folder import (
-    CHECKPOINTS,
-    CONFIG,
-    CURVES,
-    HISTORY,
-    disk_errors_explained,
-    flat_settings,
-    locked,
-)
+from asr.training.run_folder import CONFIG, CURVES, disk_errors_explained, locked
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import (
     DEFAULT_PAUSE_SHARES,
@@ -70,6 +56,7 @@ from asr.training.tagger_data import (
 )
 from asr.training.tagger_network import build_tagger, tag_loss, tagger_weights
 from asr.training.tagger_tuning import f1_score, tune_biases
+from asr.training.text_run import OnStep, TextTraining, check_text_run
 
 TAGGER = "punctuation.onnx"
 """the file of a run that `asr transcribe punctuation=` takes"""
@@ -90,19 +77,11 @@ class TaggerScores:
     """F1 score of words with capitals, but for the first of each sentence"""
 
 
-@dataclass(frozen=True)
-class _Rates:
-    """The learning rate: a linear warm-up, then half a cosine over the whole training."""
-
-    training: TaggerTrainingConfig
-
-    def __call__(self, step: int, share: float) -> float:
-        settings = self.training
-        warm_up = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-        return settings.learning_rate * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share))) * warm_up
+F1_SCORES = tuple(name for name in TaggerScores.__slots__ if name != "loss")
+"""their names"""
 
 
-class TaggerTraining:
+class TaggerTraining(TextTraining):
     """A network in training.
 
     Parameters
@@ -111,7 +90,7 @@ class TaggerTraining:
         Gets checkpoints and the history; an earlier run there is resumed.
     corpus, valid : TextCorpus
     features : Features
-    network, batches, training : settings
+    settings : TrainTextConfig
     pause_shares : float array
         As `TextFeed` takes them.
     errors : Confusions, optional
@@ -124,144 +103,38 @@ class TaggerTraining:
         corpus: TextCorpus,
         valid: TextCorpus,
         features: Features,
+        settings: TrainTextConfig,
         *,
-        network: TaggerConfig,
-        batches: TextBatchConfig,
-        training: TaggerTrainingConfig,
         pause_shares: npt.NDArray[np.float64],
         errors: Confusions | None = None,
     ) -> None:
-        self.run_dir, self._training, self._batches = run_dir, training, batches
-        self._feed = TextFeed(corpus, features, batches, pause_shares=pause_shares, seed=training.seed, errors=errors)
-        self._valid = valid
-        self._valid_feed = TextFeed(
-            valid, features, TextBatchConfig(noise=0.0), pause_shares=pause_shares, seed=training.seed
+        training, self._batches, self._valid = settings.training, settings.batches, valid
+        feed = partial(TextFeed, features=features, pause_shares=pause_shares, seed=training.seed)
+        self._feed = feed(corpus, settings=settings.batches, errors=errors)
+        self._valid_feed = feed(valid, settings=TextBatchConfig(noise=0.0))
+        self._windows = lru_cache(2)(self._feed.batches)
+        super().__init__(
+            run_dir,
+            training,
+            build=lambda: build_tagger(settings.network, size=features.size, dropout=training.dropout),
+            loss=tag_loss,
+            steps=sum(len(self._windows(epoch)) for epoch in range(training.epochs)),
+            lowest_rate=0.01,
         )
-        keras.utils.clear_session()
-        set_seeds(training.seed)
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy("mixed_bfloat16" if training.bfloat16 else "float32")
-        try:
-            self.network = build_tagger(network, size=features.size, dropout=training.dropout)
-        finally:
-            keras.config.set_dtype_policy(before)
-        self._adam = keras.optimizers.AdamW(
-            training.learning_rate,
-            weight_decay=training.weight_decay,
-            global_clipnorm=training.clip_norm,
-            beta_2=0.98,
-        )
-        self._adam.build(self.network.trainable_variables)
-        self.network.compile(optimizer=self._adam, loss=tag_loss, jit_compile=False)
-        self._plans: dict[int, list[tuple[npt.NDArray[np.int32], int]]] = {}
-        self.steps = sum(len(self._plan(epoch)) for epoch in range(training.epochs))
-        self._rates = _Rates(training)
-        checkpoints = run_dir / CHECKPOINTS
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        self.progress = load_checkpoint(checkpoints, self._variables) or Progress()
 
-    @property
-    def _variables(self) -> dict[str, Any]:
-        parts = {
-            "model": [*self.network.trainable_variables, *self.network.non_trainable_variables],
-            "optimizer": self._adam.variables,
-        }
-        return {f"{part}/{number}": one for part, variables in parts.items() for number, one in enumerate(variables)}
+    def _plan(self, epoch: int) -> list[partial[TextBatch]]:
+        return [
+            partial(self._feed.batch, windows, width, seed=(self._training.seed, epoch, place))
+            for place, (windows, width) in enumerate(self._windows(epoch))
+        ]
 
-    def _plan(self, epoch: int) -> list[tuple[npt.NDArray[np.int32], int]]:
-        if epoch not in self._plans:
-            if len(self._plans) > 1:
-                self._plans.clear()
-            self._plans[epoch] = self._feed.batches(epoch)
-        return self._plans[epoch]
-
-    @property
-    def finished(self) -> bool:
-        if self._training.minutes is not None:
-            return self._share >= 1
-        return self.progress.epoch >= self._training.epochs
-
-    @property
-    def _share(self) -> float:
-        """The share of the training that is done."""
-        if self._training.minutes is None:
-            return self.progress.batches / max(1, self.steps)
-        seconds = self.progress.seconds + sum(one.train_seconds for one in self.progress.history)
-        return seconds / (60 * self._training.minutes)
-
-    def run(
-        self, stop: StopRequest, *, on_step: Callable[[int, float, float], None] = lambda step, share, loss: None
-    ) -> None:
-        """Train until the end, or until a signal arrives; what was done is in a checkpoint then."""
-        while not self.finished and stop.signal is None:
-            self._run_epoch(stop, on_step)
-            if stop.signal is None:
-                self._end_epoch()
-            self._save()
-
-    def _run_epoch(self, stop: StopRequest, on_step: Callable[[int, float, float], None]) -> None:
-        progress = self.progress
-        saved = started = time.monotonic()
-        before = progress.seconds
-        for batch in self._prepared(progress.epoch, progress.batch):
-            self._adam.learning_rate = self._rates(progress.batches, self._share)
-            self.network.reset_metrics()  # before Keras 3.15, the loss would be the mean over all batches so far
-            arrays = [batch.features, batch.pauses, batch.counts]
-            loss = float(self.network.train_on_batch(arrays, batch.targets))
-            words = int(batch.counts.sum())
-            progress.batch, progress.batches = progress.batch + 1, progress.batches + 1
-            progress.nats, progress.symbols = progress.nats + loss * words, progress.symbols + words
-            progress.utterances += len(batch.counts)
-            progress.seconds = before + time.monotonic() - started
-            on_step(progress.batches, self._share, loss)
-            if stop.signal is not None or (self._training.minutes is not None and self.finished):
-                return
-            if time.monotonic() - saved > 60 * self._training.checkpoint_minutes:
-                self._save()
-                saved = time.monotonic()
-
-    def _prepared(self, epoch: int, first: int) -> Iterator[TextBatch]:
-        """The batches of an epoch from one on; the next is made while the present one is trained on."""
-        plan = self._plan(epoch)[first:]
-        with ThreadPoolExecutor(1) as pool:
-
-            def make(place: int) -> TextBatch:
-                windows, width = plan[place]
-                return self._feed.batch(windows, width, seed=(self._training.seed, epoch, first + place))
-
-            following = pool.submit(make, 0) if plan else None
-            for place in range(len(plan)):
-                assert following is not None
-                batch = following.result()
-                if place + 1 < len(plan):
-                    following = pool.submit(make, place + 1)
-                yield batch
-
-    def _end_epoch(self) -> None:
-        progress, started = self.progress, time.monotonic()
+    def _measure(self) -> tuple[float, dict[str, float]]:
         scores = self.validate()
-        record = EpochRecord(
-            epoch=progress.epoch + 1,
-            train_loss=progress.mean_loss,
-            valid_loss=scores.loss,
-            learning_rate=float(ops.convert_to_numpy(self._adam.learning_rate)),
-            batches=progress.batch,
-            utterances=progress.utterances,
-            train_seconds=progress.seconds,
-            valid_seconds=time.monotonic() - started,
-        )
-        earlier = read_history(self.run_dir)[: len(progress.history)]
-        progress.history.append(record)
-        line = {name: value for name, value in record.as_dict().items() if value is not None}
-        lines = [*earlier, line | {f"valid_{name}": value for name, value in as_dict(scores).items()}]
-        content = "".join(json.dumps(one) + "\n" for one in lines)
-        write_atomically(self.run_dir / HISTORY, content.encode("utf-8"))
-        f1 = [{name: one.get(f"valid_{name}", math.nan) for name in as_dict(scores)} for one in lines]
-        draw_tagger_curves(self.run_dir / CURVES, progress.history[-len(f1) :], f1)
-        progress.next_epoch()
+        return scores.loss, {f"valid_{name}": value for name, value in as_dict(scores).items()}
 
-    def _save(self) -> None:
-        save_checkpoint(self.run_dir / CHECKPOINTS, self._variables, self.progress)
+    def _report(self, lines: Sequence[Mapping[str, float]]) -> None:
+        f1 = [{name: one.get(f"valid_{name}", math.nan) for name in F1_SCORES} for one in lines]
+        draw_tagger_curves(self.run_dir / CURVES, self.progress.history[-len(f1) :], f1)
 
     def validate(self) -> TaggerScores:
         """Measure on the validation texts, without noise and pauses."""
@@ -289,7 +162,7 @@ class TaggerTraining:
         for start in range(0, len(windows), size):
             some = np.array(windows[start : start + size], np.int32)
             batch = self._valid_feed.batch(some, self._batches.window, seed=(0,), clean=True)
-            found = self.network.predict_on_batch([batch.features, batch.pauses, batch.counts])
+            found = self.network.predict_on_batch(batch.network_inputs)
             inside = batch.targets[..., 0] != IGNORED
             logits.append(np.asarray(ops.convert_to_numpy(found), np.float32)[inside])
             truth.append(batch.targets[inside])
@@ -317,15 +190,9 @@ def score_tags(
     )
 
 
-def read_history(run_dir: Path) -> list[dict[str, float]]:
-    """The epochs of a run, as its history has them."""
-    path = run_dir / HISTORY
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-
-
 def as_dict(scores: TaggerScores) -> Mapping[str, float]:
     """The F1 scores by name."""
-    return {name: getattr(scores, name) for name in TaggerScores.__slots__ if name != "loss"}
+    return {name: getattr(scores, name) for name in F1_SCORES}
 
 
 def train_tagger(
@@ -333,7 +200,7 @@ def train_tagger(
     settings: TrainTextConfig,
     stop: StopRequest,
     *,
-    on_step: Callable[[int, float, float], None] = lambda step, share, loss: None,
+    on_step: OnStep = lambda step, share, loss: None,
 ) -> TaggerScores | None:
     """Train a tagger on texts, or resume its training, and write it to the folder of the run.
 
@@ -360,7 +227,7 @@ def train_tagger(
         If the folder holds something else.
     """
     run_dir = typed_path(settings.run_dir or "")
-    _check_folder(run_dir, settings)
+    check_text_run(run_dir, settings, may_change=("run_dir", "log"))
     errors = read_confusions(settings.confusions) if settings.confusions else None
     with locked(run_dir), disk_errors_explained(run_dir):
         parts = read_parts(texts, settings.batches.held_out)
@@ -371,18 +238,8 @@ def train_tagger(
         features = make_features(corpus, settings.network)
         shares = pause_shares(settings.pauses) if settings.pauses else DEFAULT_PAUSE_SHARES
         write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
-        training = TaggerTraining(
-            run_dir,
-            corpus,
-            valid,
-            features,
-            network=settings.network,
-            batches=settings.batches,
-            training=settings.training,
-            pause_shares=shares,
-            errors=errors,
-        )
-        training.run(stop, on_step=on_step)
+        training = TaggerTraining(run_dir, corpus, valid, features, settings, pause_shares=shares, errors=errors)
+        training.run(stop, on_step)
         if not training.finished:
             return None
         weights, scores = training.finish()
@@ -395,23 +252,6 @@ def train_tagger(
         header = TaggerHeader(settings.network, features.vocabulary, spellings, settings.language, provenance)
         write_atomically(run_dir / TAGGER, export_tagger(weights, header))
         return scores
-
-
-def _check_folder(run_dir: Path, settings: TrainTextConfig) -> None:
-    """Refuse the folder of something else, and that of a run with other settings."""
-    path = run_dir / CONFIG
-    if path.exists():
-        earlier = replace(
-            from_yaml(TrainTextConfig, path.read_text("utf-8"), str(path)), run_dir=None, log=settings.log
-        )
-        before, now = flat_settings(earlier), flat_settings(replace(settings, run_dir=None))
-        changed = [f"{name} is {before[name]} there and {now[name]} here" for name in now if before[name] != now[name]]
-        if changed:
-            raise ConfigError(
-                f"{run_dir} holds a run with other settings: {'; '.join(changed)}; choose another run_dir"
-            )
-    elif run_dir.is_dir() and any(not name.startswith(".") for name in os.listdir(run_dir)):
-        raise OutputError(run_dir, "the folder is not empty and holds no run: choose another run_dir")
 
 
 def pause_shares(paths: Sequence[str]) -> npt.NDArray[np.float64]:
