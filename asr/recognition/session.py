@@ -83,7 +83,7 @@ class Session:
     ...             print(event.text)
     he honours whatever he recognises in himself
     >>> session.finish()[-1].text
-    'such malady equals self glorification'
+    'such morality equals self glorification'
     """
 
     def __init__(

@@ -45,12 +45,12 @@ class Figure:
 
 
 FIGURES = (
-    Figure(README, "two language models | **10.3 %**", _BOTH),
-    Figure(README, "`decoder=greedy` | 45.3 %", _BOTH),
+    Figure(README, "two language models | **8.9 %**", _BOTH),
+    Figure(README, "`decoder=greedy` | 45.0 %", _BOTH),
     Figure(README, "its own model | 31.8 %", f"{_SPHINX} && {_BOTH}"),
     Figure(README, "485 utterances (1.08 h)", _EVALUATE),
     Figure(README, "19.79 % on one, and 19.91 %", f"{_EVALUATE} (on two processors)"),
-    Figure(README, "7.8 % WER on six", "asr evaluate data/samples/samples.jsonl", tested=True),
+    Figure(README, "5.4 % WER on six", "asr evaluate data/samples/samples.jsonl", tested=True),
     Figure(README, "66.67 %", "the example above it", tested=True),
     Figure(README, "8.9 million weights", "asr info en", tested=True),
     Figure(README, "among its 100,000", "asr info en", tested=True),
@@ -58,7 +58,7 @@ FIGURES = (
     Figure(README, "22 hours of open read speech", "asr doctor with the manifests of docs/corpora.md"),
     Figure(README, "20 core-seconds, in constant memory", _FOOTPRINT),
     Figure(README, "`bundle=live` (3.7 MB) costs less, with 16.0 %", _LIVE),
-    Figure(MODELS, "default: beam of 96 over phones, second pass | 10.3 % | 9.0 to 11.5 % | 4.7 %", _EVALUATE),
+    Figure(MODELS, "default: beam of 96 over phones, second pass | 8.9 % | 7.7 to 10.3 % | 4.0 %", _EVALUATE),
     Figure(MODELS, "`tiny` | 75.5 % | 72.7 to 78.6 % | 29.6 %", _EVALUATE),
     Figure(MODELS, "`live`, default: beam of 128 over phones | 16.0 % | 14.4 to 17.6 % | 7.9 %", _LIVE),
     Figure(MODELS, "`live`, `decoder=greedy` | 60.4 % | 57.7 to 63.2 % | 21.2 %", _LIVE),

@@ -57,7 +57,8 @@ for _ in {1..10}; do commands+=("$speech/an4/train.jsonl"); done
 [ -e "$output/lexicon.txt" ] || asr lexicon "$output/today.lm" g2p="$output/g2p.npz" output="$output/lexicon.txt"
 
 lexicon=data.lexicon=$output/train-lexicon.txt
-asr train experiment=en_wide run_dir="$output/en-run" "$lexicon" "$@"
+asr train experiment=en_wide run_dir="$output/en-first-run" "$lexicon" "$@"
+asr train experiment=en_wide_mmi init="$output/en-first-run/last" run_dir="$output/en-run" "$lexicon" "$@"
 # What docs/punctuation.md trains, if it is there.
 punctuation=()
 [ ! -e "$output/punctuation.onnx" ] || punctuation=(--punctuation "$output/punctuation.onnx")
@@ -65,7 +66,7 @@ punctuation=()
     python "$scripts/build_pretrained.py" "$output/en-run" "$output/en" "$held_out" --lm "$output/today.lm" \
         --pronunciations "$output/lexicon.txt" --g2p "$output/g2p.npz" --second-pass "$output/lstm.onnx" "${punctuation[@]}" \
         --search decoder.score_margin=12 decoder.min_symbol_log_prob=-6 --compact --epoch last --beam-width 96 --trials 32 \
-        --recipe en_wide --report "$output/en-report"
+        --recipe en_wide_mmi --report "$output/en-report"
 
 asr train experiment=tiny run_dir="$output/tiny-run" "$@"
 [ -e "$output/tiny" ] ||
