@@ -21,9 +21,11 @@ _log = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 """An item that was being worked on when so many workers ended is not tried again: it may be what ends them."""
-# A group of items: eight minutes of uncompressed speech, with which a beam search reaches its full speed. A group of
-# several has at most one part in so many of what each worker has still to do.
-_GROUP_BYTES, _GROUP_ITEMS, _GROUP_PART = 16 << 20, 32, 2
+# A group of items: eight minutes of uncompressed speech, with which a beam search reaches its full speed.
+_GROUP_BYTES, _GROUP_ITEMS = 16 << 20, 32
+# A group of several is at most one part in so many of what each worker has still to do; but a small group, which still
+# has most of the speed and takes a second or two, may be all of it.
+_GROUP_PART, _SMALL_PART = 2, 2
 # Groups that a worker has, so that it never waits: the one that it works on, and the next one.
 _GROUPS_AHEAD = 2
 _POLL_SECONDS = 1.0
@@ -196,8 +198,8 @@ class _Distribution:
 
         An item that a worker was lost with goes alone: it may be what ends them.
         """
-        most_bytes = min(_GROUP_BYTES, self.waiting_bytes // (_GROUP_PART * self._present))
-        most_items = min(_GROUP_ITEMS, max(1, len(self.waiting) // (_GROUP_PART * self._present)))
+        most_bytes = _group_size(self.waiting_bytes // self._present, _GROUP_BYTES)
+        most_items = max(1, _group_size(len(self.waiting) // self._present, _GROUP_ITEMS))
         group: list[int] = []
         total = 0
         while self.waiting and len(group) < most_items:
@@ -252,3 +254,8 @@ class _Distribution:
         if number not in self.finished:
             self.finished.add(number)
             yield Done(number, result, node)
+
+
+def _group_size(share: int, most: int) -> int:
+    """How much of a worker's share of what waits goes into its next group."""
+    return min(most, max(share // _GROUP_PART, min(share, most // _SMALL_PART)))
