@@ -11,6 +11,7 @@ it has the rights of its parent and is no protection from hostile code.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
@@ -393,8 +394,27 @@ def _oom_kills() -> int:
         return 0
 
 
+def collect_garbage_rarely() -> None:
+    """Have Python look for unused cycles of objects seldom.
+
+    Imports, word lists and the decoder make many objects that stay: looking through them again and again takes a
+    twentieth of the time of a start, and of a transcription.
+    """
+    gc.set_threshold(150_000, 20, 50)
+
+
+def sendable_error(error: Exception) -> Exception:
+    """An error that another process can load: not every one can be made again from its arguments."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
 def main() -> None:
     """Run a child: its connection is its standard input."""
+    collect_garbage_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     connection = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -416,6 +436,7 @@ def _serve(channel: _Channel) -> None:
     first = channel.receive(wait)
     if error is None:
         error, handler = _attempt(make, first)
+    gc.freeze()  # what is there now stays
     channel.send(_pack((error, None)), wait)
     while error is None:
         request = channel.receive(wait)
@@ -427,11 +448,7 @@ def _attempt(work: Handler, request: Any) -> tuple[Exception | None, Any]:
     try:
         return None, work(request)
     except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # it cannot be made again from its arguments
-            return RuntimeError(f"{type(error).__name__}: {error}"), None
-        return error, None
+        return sendable_error(error), None
 
 
 def _end_with_parent(connection: int) -> None:

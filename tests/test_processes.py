@@ -46,8 +46,10 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def is_gone(pid: int) -> bool:
+    """Whether a process has ended with all its threads: until then, its descriptors are open."""
     try:
-        return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
+        threads = os.listdir(f"/proc/{pid}/task")
+        return len(threads) <= 1 and "(zombie)" in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return True
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from asr.cli.overview import COMMANDS, OVERVIEW
 from asr.cli.streams import drop_unwritable, open_standard_streams, say
 from asr.errors import AsrError, ConfigError, ManifestError, TrainingError
+from asr.processes import collect_garbage_rarely
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _LINES_SHOWN = 50
@@ -24,8 +25,7 @@ def entry_point() -> None:
     # change the rounding. Must be set before NumPy is imported.
     for name in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # Imports and word lists make many objects that stay: looking through them again and again takes a tenth of a start.
-    gc.set_threshold(150_000, 20, 50)
+    collect_garbage_rarely()
     # So that files are closed and temporary ones removed, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     open_standard_streams()

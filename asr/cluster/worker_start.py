@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import pickle
@@ -16,6 +17,7 @@ from typing import Any
 from asr.cluster.dispatch import Attempt
 from asr.errors import AsrError, UnfitNodeError
 from asr.packages import asr_version
+from asr.processes import collect_garbage_rarely, sendable_error
 
 Handler = Callable[[Sequence[Attempt]], Iterable[tuple[int, Any]]]
 """does the items of a group; yields the place of each in the group and its result, which may be an exception"""
@@ -105,22 +107,12 @@ def _results(handler: Handler, attempts: Sequence[Attempt]) -> list[Any]:
         found.update(handler(attempts))
     except Exception as error:
         if len(attempts) == 1:
-            return [_sendable(error)]
+            return [sendable_error(error)]
     for place, attempt in enumerate(attempts):
         if place not in found:
             (found[place],) = _results(handler, [replace(attempt, is_repeat=True)])
-    return [_sendable(found[place]) for place in range(len(attempts))]
-
-
-def _sendable(result: Any) -> Any:
-    """A result that the process which asked for it can load: not every exception can be made from its arguments."""
-    if not isinstance(result, Exception):
-        return result
-    try:
-        pickle.loads(pickle.dumps(result))
-    except Exception:
-        return RuntimeError(f"{type(result).__name__}: {result}")
-    return result
+    results = (found[place] for place in range(len(attempts)))
+    return [sendable_error(one) if isinstance(one, Exception) else one for one in results]
 
 
 def make_checked_worker(code: str, content: bytes) -> Answering:
@@ -133,7 +125,10 @@ def make_checked_worker(code: str, content: bytes) -> Answering:
     """
     if code != (own := code_version()):
         raise UnfitNodeError(f"it has asr {own}, and the command was started with {code}: install the same on all")
-    return make_worker(pickle.loads(content))
+    collect_garbage_rarely()
+    worker = make_worker(pickle.loads(content))
+    gc.freeze()  # what is there now stays
+    return worker
 
 
 @cache

@@ -30,6 +30,7 @@ from asr.recognition.pool_schedule import PoolWorker
 from asr.recognition.pool_session import PooledSession, StreamOptions
 
 from ..conftest import RATE, SAMPLES
+from ..test_processes import is_gone
 
 PATHS = sorted(SAMPLES.glob("*.opus"))
 # Noise has words for a model with random weights too, and the beam search of a few hypotheses is quick.
@@ -108,13 +109,6 @@ async def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < end
         await asyncio.sleep(0.01)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return True
 
 
 def child_processes() -> set[int]:
