@@ -1,6 +1,6 @@
 """Transcription over machines: what is lost when workers, nodes and the driver are killed, and what Ray costs.
 
-    python scripts/bench/cluster.py chaos --recordings 1000 --kills 20
+    python scripts/bench/cluster.py chaos --recordings 4000 --kills 20
     python scripts/bench/cluster.py overhead speedup --bundle en --minutes 100
     python scripts/bench/cluster.py restart --files 100000
 
@@ -233,6 +233,7 @@ def chaos(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             return subprocess.Popen(command, stderr=log)
 
         driver, starts, ended_alone = start(), 1, 0
+        killed: list[str] = []
         for number, kind in enumerate(kinds, 1):
             wanted = max(count_texts(texts) + 1, options.recordings * number // (options.kills + 1))
             while count_texts(texts) < wanted:
@@ -242,7 +243,10 @@ def chaos(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
                         break
                     ended_alone += 1
                     driver, starts = start(), starts + 1
+            if driver.poll() == 0:  # all is done: more recordings would be needed for all kills
+                break
             _kill(kind, cluster, driver, draw)
+            killed.append(kind)
             print(f"kill {number}: {kind}, with {count_texts(texts)} texts", flush=True)
             if kind == "driver":
                 driver, starts = start(), starts + 1
@@ -256,7 +260,7 @@ def chaos(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     return {
         "recordings": options.recordings,
         "audio_hours": round(seconds / 3600, 3),
-        "kills": dict(Counter(kinds)),
+        "kills": dict(Counter(killed)),
         "drivers_started": starts,
         "drivers_that_ended_by_themselves": ended_alone,
         "last_exit_code": driver.returncode,
@@ -281,9 +285,10 @@ def _kill(kind: str, cluster: RayCluster, driver: subprocess.Popen[bytes], draw:
             cluster.kill_node(draw.choice(cluster.nodes))
             cluster.nodes.append(cluster.add())
         case "worker":
-            while not (pids := cluster.worker_pids()):
+            while not (pids := cluster.worker_pids()) and driver.poll() is None:
                 time.sleep(0.1)
-            os.kill(draw.choice(pids), signal.SIGKILL)
+            if pids:
+                os.kill(draw.choice(pids), signal.SIGKILL)
 
 
 def _costs(work: Callable[[], object], clock: ProcessorTime) -> tuple[float, float]:
@@ -386,7 +391,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--bundle", default="tiny")
-    parser.add_argument("--recordings", type=int, default=1000)
+    parser.add_argument("--recordings", type=int, default=4000)
     parser.add_argument("--longest", type=float, default=4.0, help="seconds of a recording of the chaos run")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--nodes", type=int, default=2)
