@@ -26,7 +26,7 @@ from ..conftest import oracle
         (["listen", "live.endpoint.l"], ["live.endpoint.longest_seconds="]),
         (["transcribe", "format=j"], ["format=json", "format=jsonl"]),
         (["train", "model.cell="], ["model.cell=lstm", "model.cell=gru"]),
-        (["train", "experiment=sm"], ["experiment=smoke"]),
+        (["train", "experiment=sm"], ["experiment=small", "experiment=smoke"]),
         (["train", "--mul"], ["--multirun"]),
         (["transcribe", ""], []),
         (["completion", "b"], ["bash"]),
