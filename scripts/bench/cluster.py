@@ -7,8 +7,8 @@
 `chaos` starts a Ray cluster of simulated nodes with two workers each on this machine (`ray.cluster_utils.Cluster`),
 and kills something whenever some more recordings are finished; the driver is started again as a user would. The outputs
 are compared with those of one process without Ray. `overhead` compares a Ray run with plain `shard=k/n` runs,
-`speedup` one worker with two, `restart` measures a start with nothing to do. Processor time is that of all processes,
-sampled from /proc. Each part prints a table; the last line is JSON.
+`speedup` one worker on one core with two on two, `restart` measures a start with nothing to do. Processor time is that
+of all processes, sampled from /proc. Each part prints a table; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -340,16 +340,19 @@ def overhead(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 
 
 def speedup(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """One worker of one core beside two, of a cluster that runs already."""
+    """A node of one core beside a node of two, with a worker for each core, of a cluster that runs already."""
     recordings = scratch / "minutes-to-share"
     write_recordings(recordings, options.minutes, (60.0, 60.0))
     walls: dict[int, list[float]] = {1: [], 2: []}
-    with ray_cluster(1, 2) as cluster:
-        for number in range(options.rounds):
-            for workers, seconds in walls.items():
+    cores = sorted(os.sched_getaffinity(0))
+    for workers, seconds in walls.items():
+        os.sched_setaffinity(0, cores[:workers])  # of all processes that are started from here
+        with ray_cluster(1, workers) as cluster:
+            for number in range(options.rounds):
                 texts = scratch / f"workers-{workers}-{number}"
                 place = (f"output_dir={texts}", f"cluster={cluster.address}", f"workers={workers}")
                 seconds.append(run(asr("transcribe", recordings, f"bundle={options.bundle}", *place)))
+    os.sched_setaffinity(0, cores)
     one, two = (float(np.median(walls[workers])) for workers in (1, 2))
     print(f"one worker {one:.1f} s, two workers {two:.1f} s: {one / two:.2f} times as fast")
     return {"one_worker": round(one, 2), "two_workers": round(two, 2), "speedup": round(one / two, 3)}
