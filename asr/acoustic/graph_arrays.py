@@ -1,6 +1,6 @@
 """The arrays of a graph that `onnx_export` builds, made of the weights by NumPy alone.
 
-A graph may be kept without them, and get them when it is loaded: that takes a tenth of the time of building it.
+A graph may be kept without them, and get them when it is loaded: that needs neither the package `onnx` nor its time.
 """
 
 from __future__ import annotations

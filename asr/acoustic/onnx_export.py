@@ -7,7 +7,8 @@ whole call, so such a graph runs one utterance a call.
 A quantised graph with carried state keeps the same integers, and computes in float32 with what they stand for: an
 activation has no scale that could depend on how a stream is divided into blocks.
 
-The structure of a graph is the graph without what is made of weights: whoever loads it has to give it `graph_arrays`.
+The structure of a graph is the graph without the arrays that are made of the weights. ONNX Runtime gets them from
+`graph_arrays` when it loads the structure.
 """
 
 from __future__ import annotations
