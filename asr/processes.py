@@ -398,7 +398,7 @@ def collect_garbage_rarely() -> None:
     """Have Python look for unused cycles of objects seldom.
 
     Imports, word lists and the decoder make many objects that stay: looking through them again and again takes a
-    twentieth of the time of a start, and of a transcription.
+    few per cent of the time of a start, and of a transcription.
     """
     gc.set_threshold(150_000, 20, 50)
 

@@ -300,7 +300,7 @@ class Bundle:
         if self.is_compact and ships:
             graph, name = _read_checked(self.path / _STRUCTURE, self.digests), str(self.path / _STRUCTURE)
             arrays = self._graph_arrays()
-        elif self.is_compact:
+        elif self.is_compact:  # whose structure would have to be examined first
             from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
 
             export = export_onnx if self.model.bidirectional else export_streaming_onnx

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_BYTES_A_SECOND = 32_000
+
 
 def run_items(
     items: Sequence[Item],
@@ -111,10 +113,12 @@ def work_of(utterance: Utterance) -> WorkRecording:
     return WorkRecording.remote(utterance.url, utterance.url, split_source(utterance.audio)[1])
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
+def size_of(utterance: Utterance) -> int:
+    """Bytes of an utterance as samples of 16 bits at 16 kHz, those of its file if its length is unknown, or 0."""
+    if utterance.duration:
+        return round(_BYTES_A_SECOND * utterance.duration)
     try:
-        return path.stat().st_size
+        return utterance.audio_path.stat().st_size
     except (OSError, ValueError):
         return 0
 

@@ -131,7 +131,7 @@ def _measure(settings: DoctorConfig, utterances: Sequence[Utterance]) -> Iterato
     from asr.errors import AudioError
 
     paths = [one.audio_path for one in utterances if one.url is None]
-    items = [Item(work_of(one), size_of(one.audio_path)) for one in utterances]
+    items = [Item(work_of(one), size_of(one)) for one in utterances]
     start = WorkerStart("asr.cluster.measure_work:make_measuring", None, tuple(common_folders(paths)))
     found = run_items(
         items,

@@ -25,7 +25,7 @@ def recognize_elsewhere(settings: EvaluateConfig) -> Elsewhere:
         from asr.cluster.work_recording import Recognizer, recognizer_start
 
         paths = [one.audio_path for one in utterances if one.url is None]
-        items = [Item(work_of(one), size_of(one.audio_path)) for one in utterances]
+        items = [Item(work_of(one), size_of(one)) for one in utterances]
         recognizers = tuple(Recognizer.of(one.bundle, one.decoder, settings, name=one.bundle_name) for one in group)
         start = recognizer_start(
             "asr.cluster.evaluate_work:make_recognition",

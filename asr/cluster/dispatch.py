@@ -40,7 +40,7 @@ class Item:
     request: Any
     """anything that can be pickled"""
     size: int
-    """to sort by: bytes of the recording"""
+    """to sort and group by: bytes of the recording; 0 if that is unknown"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,8 @@ class _Distribution:
     def _next_group(self) -> list[int]:
         """Take items that a worker may work on together; none if none waits.
 
-        An item that a worker was lost with goes alone: it may be what ends them.
+        An item that a worker was lost with goes alone: it may be what ends them. So does one of unknown size: it may
+        be large.
         """
         most_bytes = _group_size(self.waiting_bytes // self._present, _GROUP_BYTES)
         most_items = max(1, _group_size(len(self.waiting) // self._present, _GROUP_ITEMS))
@@ -204,7 +205,8 @@ class _Distribution:
         total = 0
         while self.waiting and len(group) < most_items:
             number = self.waiting[0]
-            size, is_alone = self.items[number].size, number in self.losses
+            size = self.items[number].size
+            is_alone = size == 0 or number in self.losses
             if group and (is_alone or total + size > most_bytes):
                 break
             self.waiting.popleft()

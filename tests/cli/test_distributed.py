@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from asr.cli.distributed import size_of
+from asr.corpus.manifest import read_manifest
+
 from ..conftest import RATE, SAMPLES, oracle_module, write_rows
 
 TINY = "bundle=tiny"
@@ -199,3 +202,17 @@ def test_an_address_where_nothing_answers_is_one_line(asr_command):
     assert outcome.code == 2
     assert "cluster=127.0.0.1:9: nothing answers there" in outcome.err
     assert "ray start --head" in outcome.err
+
+
+def test_segments_and_recordings_elsewhere_are_as_large_as_they_are_long(tmp_path):
+    """The file of a segment may be an hour long, and that of a URL is not here."""
+    (tmp_path / "a.wav").write_bytes(bytes(5000))
+    lines = [
+        {"audio_filepath": "a.wav", "offset": 1.0, "duration": 2.5, "text": "a"},
+        {"audio_filepath": "s3://bucket/b.wav", "duration": 60.0, "text": "b"},
+        {"audio_filepath": "a.wav", "text": "c"},
+        {"audio_filepath": "s3://bucket/d.wav", "text": "d"},
+    ]
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [size_of(one) for one in read_manifest(manifest, remote=True).utterances] == [80_000, 1_920_000, 5000, 0]
