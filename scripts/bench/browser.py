@@ -11,6 +11,7 @@ of the browser. Needs Chromium, and Playwright from the test dependencies.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -38,37 +39,57 @@ def main() -> int:
     parser.add_argument("recordings", nargs="+", type=Path)
     parser.add_argument("--model", default="")
     arguments = parser.parse_args()
+    for path in arguments.recordings:
+        if not path.is_file():
+            parser.error(f"{path} is no file")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         print("no chromium is installed", file=sys.stderr)
         return 1
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=arguments.folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    figures: dict[str, Any] = {}
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
         before, began = processor_seconds(), time.monotonic()
         page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
         wait(page, "document.body.dataset.model !== undefined")
-        if arguments.model:
-            page.locator("#models").select_option(arguments.model)
-            wait(page, f"document.body.dataset.model === {arguments.model!r}")
+        figures["model"] = choose_model(page, arguments.model)
         ready = processor_seconds()
-        model = page.evaluate("document.body.dataset.model")
-        print(f"model {model}: ready after {time.monotonic() - began:.1f} s, {ready - before:.1f} processor seconds")
+        figures["ready_seconds"], figures["ready_processor_seconds"] = time.monotonic() - began, ready - before
         # Not from the browser's side of the protocol, which copies large files.
         page.locator("#files").set_input_files([str(path) for path in arguments.recordings])
         wait(page, f"{_STATE}.filter(Boolean).length === {len(arguments.recordings)}", seconds=3600)
         used = processor_seconds() - ready
         cards = [one for one in page.evaluate(_STATE) if one]
         speech, spent = (sum(float(one[name]) for one in cards) for name in ("duration", "seconds"))
-        print(f"{len(cards)} recordings, {speech:.1f} s of speech")
-        print(f"recognised in {spent:.1f} s: {speech / spent:.1f} times real time")
-        print(f"processor seconds of the browser: {used:.1f}, {speech / used:.1f} times real time")
-        print(f"memory of the largest process: {peak_megabytes():.0f} MB")
+        figures |= {
+            "recordings": len(cards),
+            "speech_seconds": speech,
+            "seconds": spent,
+            "times_real_time": speech / spent,
+        }
+        figures |= {"processor_seconds": used, "times_real_time_of_processors": speech / used}
+        figures["megabytes_of_largest_process"] = peak_megabytes()
         browser.close()
     server.shutdown()
+    for name, value in figures.items():
+        print(f"{name.replace('_', ' '):34}{value if isinstance(value, str) else round(value, 1)}")
+    print(json.dumps(figures))
     return 0
+
+
+def choose_model(page: Any, wanted: str) -> str:
+    """The name of the model that the page works with: the wanted one, or with no wish the one that it starts with."""
+    offered = page.evaluate("[...document.querySelectorAll('#models option')].map((one) => one.value)")
+    if wanted and wanted not in offered:
+        raise SystemExit(f"the page has no model {wanted}: it has {', '.join(offered)}")
+    # A page with one model shows no choice.
+    if wanted and wanted != page.evaluate("document.body.dataset.model"):
+        page.locator("#models").select_option(wanted)
+        wait(page, f"document.body.dataset.model === {wanted!r}")
+    return str(page.evaluate("document.body.dataset.model"))
 
 
 def wait(page: Any, condition: str, seconds: float = 120) -> None:
