@@ -43,7 +43,8 @@ def check_characters(characters: str, name: str) -> None:
     ConfigError
         Naming the setting and the characters.
     """
-    unusable = [one for one in characters if unicodedata.category(one) in _UNUSABLE or (one.isspace() and one != " ")]
+    distinct = dict.fromkeys(characters)  # of thousands of pieces, few characters
+    unusable = [one for one in distinct if unicodedata.category(one) in _UNUSABLE or (one.isspace() and one != " ")]
     if unusable:
         raise ConfigError(f"{name} holds {_describe(unusable)}: no control characters, no white space but the space")
 
