@@ -9,7 +9,6 @@ that contain it in the same place.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asr.acoustic.runtimes.text_graph import open_text_graph, read_text_graph
 from asr.errors import ConfigError, LanguageModelError
 from asr.language.word_pieces import END, WordPieces
 from asr.settings.language import LstmConfig
@@ -26,6 +26,7 @@ from asr.text.pieces import PieceAlphabet
 FORMAT = 1
 HEADER = "asr_language_model"
 """the key of the metadata that holds the header"""
+_KIND = "an LSTM language model"
 _LARGEST = 1 << 30
 
 Floats = npt.NDArray[np.float32]
@@ -109,15 +110,10 @@ class NeuralLanguageModel:
     """
 
     def __init__(self, content: bytes, name: str) -> None:
-        from asr.acoustic.runtimes.onnx_graph import open_session
-
         self.name = name
-        try:
-            self._session = open_session(content)
-            header = json.loads(self._session.get_modelmeta().custom_metadata_map[HEADER])
-            self.header = NeuralHeader.from_dict(header)
-        except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-            raise LanguageModelError(name, f"is no LSTM language model, or damaged ({error})") from error
+        self._session, self.header = open_text_graph(
+            content, name, _KIND, key=HEADER, read_header=NeuralHeader.from_dict
+        )
         settings = self.header.settings
         inputs = {one.name: one.shape[1:] for one in self._session.get_inputs()}
         state = [settings.depth, 2, settings.units]
@@ -130,16 +126,7 @@ class NeuralLanguageModel:
     @classmethod
     def load(cls, path: str | Path) -> NeuralLanguageModel:
         """Read a file that `asr lm kind=lstm` made; errors as of the class."""
-        path = Path(path)
-        try:
-            if path.stat().st_size > _LARGEST:
-                raise LanguageModelError(path, "is too large for an LSTM language model")
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise LanguageModelError(path, "no such file") from None
-        except OSError as error:
-            raise LanguageModelError(path, error.strerror or str(error)) from error
-        return cls(content, str(path))
+        return cls(read_text_graph(path, _KIND, largest=_LARGEST), str(path))
 
     def initial_state(self) -> State:
         """The state at the start of a sentence; one hypothesis."""

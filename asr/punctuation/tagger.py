@@ -6,7 +6,6 @@ does not depend on how the text is cut when it is fed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asr.acoustic.runtimes.text_graph import open_text_graph, read_text_graph
 from asr.errors import ConfigError, LanguageModelError
 from asr.punctuation.word_numbers import SLOTS, Features, pause_classes
 from asr.punctuation.written_tags import (
@@ -35,6 +35,7 @@ HEADER = "asr_tagger"
 """the key of the metadata that holds the header"""
 STEP, CONTEXT = 128, 32
 """words that a window tags, and words of context on each side"""
+_KIND = "a model that predicts punctuation"
 _LARGEST = 1 << 26
 
 Ints = npt.NDArray[np.int64]
@@ -135,15 +136,10 @@ class Tagger:
     """
 
     def __init__(self, content: bytes, name: str) -> None:
-        from asr.acoustic.runtimes.onnx_graph import open_session
-
         self.name = name
-        try:
-            self._session = open_session(content)
-            header = json.loads(self._session.get_modelmeta().custom_metadata_map[HEADER])
-            self.header = TaggerHeader.from_dict(header)
-        except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-            raise LanguageModelError(name, f"is no model that predicts punctuation, or damaged ({error})") from error
+        self._session, self.header = open_text_graph(
+            content, name, _KIND, key=HEADER, read_header=TaggerHeader.from_dict
+        )
         inputs = {one.name: one.shape[1:] for one in self._session.get_inputs()}
         outputs = {one.name: one.shape[1:] for one in self._session.get_outputs()}
         if inputs != {"features": [SLOTS], "pauses": []} or outputs != {"logits": [WIDTH]}:
@@ -152,16 +148,7 @@ class Tagger:
     @classmethod
     def load(cls, path: str | Path) -> Tagger:
         """Read a file that `export_tagger` made; errors as of the class."""
-        path = Path(path)
-        try:
-            if path.stat().st_size > _LARGEST:
-                raise LanguageModelError(path, "is too large for a model that predicts punctuation")
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise LanguageModelError(path, "no such file") from None
-        except OSError as error:
-            raise LanguageModelError(path, error.strerror or str(error)) from error
-        return cls(content, str(path))
+        return cls(read_text_graph(path, _KIND, largest=_LARGEST), str(path))
 
     @property
     def language(self) -> str:
