@@ -107,14 +107,17 @@
 
   const strip = (one, owner) => {
     const sound = element("div", "sound"), made = element("div", "strip");
-    made.style.width = `${Math.round(one.seconds * PIXELS_A_SECOND)}px`;
+    const [places, symbols, certainties] = one.spikes;
+    // Names of phones, which are a list, are wider than characters.
+    const areNames = Array.isArray(symbols);
+    made.classList.toggle("wide", areNames);
+    made.style.width = `${Math.round(one.seconds * PIXELS_A_SECOND * (areNames ? 2 : 1))}px`;
     const across = (seconds) => `${100 * seconds / one.seconds}%`;
     const picture = element("img");
     picture.loading = "lazy";
     picture.alt = "log-mel spectrogram";
     picture.src = one.picture;
     made.append(picture);
-    const [places, symbols, certainties] = one.spikes;
     [...symbols].forEach((symbol, number) => {
       const at = places[number] / 1000, sure = certainties[number];
       const spike = element("span", "spike");
