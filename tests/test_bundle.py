@@ -239,7 +239,7 @@ def test_a_folder_does_not_hide_the_bundle_that_ships_under_its_name(tiny_bundle
 def test_a_name_without_separator_is_no_folder_and_the_message_says_what_to_type(tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_bundle, tmp_path / "mine")
-    with pytest.raises(BundleError, match=r"mine: no such bundle ships \(en, live, tiny\); .* type \./mine$"):
+    with pytest.raises(BundleError, match=r"mine: no such bundle ships \(en, live, small, tiny\); .* type \./mine$"):
         load_bundle("mine")
     monkeypatch.chdir(tmp_path / "mine")
     assert load_bundle(".").model == load_bundle("../mine").model

@@ -206,7 +206,7 @@ def read_files(folder: Path, *, with_model: bool) -> list[Path]:
     graph = ("weights.safetensors", "structure.onnx") if bundle.is_compact else ("model.onnx",)
     files = [folder / name for name in ("bundle.json", *graph)]
     if with_model and isinstance(decoder, BeamConfig):
-        files += [Path(one) for one in (decoder.lm, decoder.second_pass, decoder.pronunciations, decoder.g2p) if one]
+        files += [Path(one) for one in (decoder.lm, decoder.second_pass, decoder.pronunciations) if one]
     return files
 
 

@@ -18,11 +18,13 @@ README, MODELS = "README.md", "docs/models.md"
 
 _EVALUATE = "asr evaluate dev-clean-heldout.jsonl 'against=[greedy,tiny,sphinx.jsonl]' slice_by=[speaker,gender]"
 _LIVE = "asr evaluate dev-clean-heldout.jsonl bundle=live 'against=[greedy]'"
+_SMALL = "asr evaluate dev-clean-heldout.jsonl bundle=small 'against=[greedy]'"
 _SPHINX = "python scripts/bench/transcribe_pocketsphinx.py dev-clean-heldout.jsonl sphinx.jsonl"
 _TIMES = "python scripts/bench/transcribe.py dev-clean-heldout.jsonl --peer-minutes 1"
+_SMALL_BOTH = f"{_SMALL} && python scripts/bench/footprint.py dev-clean-heldout.jsonl --bundles small"
 _BOTH = f"{_EVALUATE} && {_TIMES}"
-_ROBUSTNESS = "python scripts/bench/robustness.py dev-clean-heldout.jsonl"
-_FOOTPRINT = "python scripts/bench/footprint.py dev-clean-heldout.jsonl --bundles en tiny"
+_ROBUSTNESS = "python scripts/bench/robustness.py dev-clean-heldout.jsonl --limit 160"
+_FOOTPRINT = "python scripts/bench/footprint.py dev-clean-heldout.jsonl --bundles small en tiny live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Figure:
 FIGURES = (
     Figure(README, "two language models | **8.9 %**", _BOTH),
     Figure(README, "`decoder=greedy` | 45.0 %", _BOTH),
+    Figure(README, "`bundle=small` (5.9 MB) | 16.4 % | 14.5 to 18.1 % | 8.0 % | 12.0 | 360 MB", _SMALL_BOTH),
     Figure(README, "its own model | 31.8 %", f"{_SPHINX} && {_BOTH}"),
     Figure(README, "485 utterances (1.08 h)", _EVALUATE),
     Figure(README, "19.79 % on one, and 19.91 %", f"{_EVALUATE} (on two processors)"),
@@ -56,20 +59,23 @@ FIGURES = (
     Figure(README, "among its 100,000", "asr info en", tested=True),
     Figure(README, "less than 350 MB", "python scripts/bench/installs.py"),
     Figure(README, "22 hours of open read speech", "asr doctor with the manifests of docs/corpora.md"),
-    Figure(README, "25 core-seconds, in constant memory", _FOOTPRINT),
+    Figure(README, "24 core-seconds, in constant memory", _FOOTPRINT),
     Figure(README, "`bundle=live` (3.7 MB) costs less, with 16.0 %", _LIVE),
     Figure(MODELS, "default: beam of 96 over phones, second pass | 8.9 % | 7.7 to 10.3 % | 4.0 %", _EVALUATE),
     Figure(MODELS, "`tiny` | 75.5 % | 72.7 to 78.6 % | 29.6 %", _EVALUATE),
+    Figure(MODELS, "`small`, default: beam of 96 over phones | 16.4 % | 14.5 to 18.1 % | 8.0 %", _SMALL),
     Figure(MODELS, "`live`, default: beam of 128 over phones | 16.0 % | 14.4 to 17.6 % | 7.9 %", _LIVE),
     Figure(MODELS, "`live`, `decoder=greedy` | 60.4 % | 57.7 to 63.2 % | 21.2 %", _LIVE),
     Figure(MODELS, "| women | 271 | 6,108 | 10.5 %", _EVALUATE),
     Figure(MODELS, "calibration error 0.7 %", "asr tune dev-clean-heldout.jsonl (docs/tuning.md)"),
-    Figure(MODELS, "pink noise, 10 dB | 21.9 % | 19.7 to 23.8 % | 26.1 % | 91.9 %", f"{_ROBUSTNESS} --limit 160"),
-    Figure(MODELS, "`en`, greedy | 9.1 MB | 295 MB | 353 | 10.1 | 45.0 %", _FOOTPRINT),
-    Figure(MODELS, "`en`, beam of 96 over phones, second pass | 51.0 MB | 581 MB | 141 | 25.4 | 8.9 %", _FOOTPRINT),
-    Figure(MODELS, "`tiny`, greedy | 0.6 MB | 246 MB | 525 | 6.8 | 75.5 %", _FOOTPRINT),
+    Figure(MODELS, "pink noise, 10 dB | 18.8 % | 17.1 to 20.4 % | 21.9 % | 31.0 % | 91.9 %", _ROBUSTNESS),
+    Figure(MODELS, "`en`, greedy | 9.1 MB | 299 MB | 370 | 9.9 | 45.0 %", _FOOTPRINT),
+    Figure(MODELS, "`en`, beam of 96 over phones, second pass | 51.0 MB | 575 MB | 155 | 23.5 | 8.9 %", _FOOTPRINT),
+    Figure(MODELS, "`tiny`, greedy | 0.6 MB | 225 MB | 871 | 4.3 | 75.5 %", _FOOTPRINT),
+    Figure(MODELS, "`small`, beam of 96 over phones | 5.4 MB | 360 MB | 305 | 12.0 | 16.4 %", _FOOTPRINT),
     Figure(MODELS, "it has 35.5 %", "docs/recipes/README.md, With a language model"),
     Figure(MODELS, "58.7 MB: weights in 7 bits 9.1", "asr info en", tested=True),
+    Figure(MODELS, "5.9 MB: weights in 7 bits 1.8", "asr info small", tested=True),
     Figure(MODELS, "1.6 MB: graph 0.6, weights 1.0", "asr info tiny", tested=True),
     Figure(MODELS, "0.54 million weights", "asr info tiny", tested=True),
     Figure(MODELS, "it has 41.2 % WER", "asr tune dev-clean-heldout.jsonl bundle=tiny ... (in the text)"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the models that ship: language models, lexicon, `en`, `tiny`, `live`; tunes them and measures them.
+# Makes the models that ship: language models, lexicon, `en`, `tiny`, `live`, `small`; tunes them and measures them.
 #
 #   scripts/research/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
 #
@@ -78,3 +78,13 @@ asr train experiment=live_student training.teacher="$output/en" run_dir="$output
     python "$scripts/build_pretrained.py" "$output/live-run" "$output/live" "$held_out" --recipe live_student --compact --share en \
         --lm "$output/en/language.lm" --pronunciations "$output/en/pronunciations.npz" --g2p "$output/en/g2p.npz" \
         --beam-width 128 --trials 32 --report "$output/live-report"
+
+# For small machines: a language model of a tenth of the size, and the pronunciations of its words alone.
+[ -e "$output/small.lm" ] ||
+    asr lm "$text/books.txt.xz" "$text/librispeech-train-clean-100.txt.xz" "$speech/librispeech/train-clean-5.jsonl" \
+        order=3 vocabulary=40000 max_ngrams=450000 output="$output/small.lm" "valid=[$held_out]"
+asr train experiment=small training.teacher="$output/en" run_dir="$output/small-run" "$lexicon" "$@"
+[ -e "$output/small" ] ||
+    python "$scripts/build_pretrained.py" "$output/small-run" "$output/small" "$held_out" --recipe small --compact --share en \
+        --lm "$output/small.lm" --pronunciations "$output/en/pronunciations.npz" --known-words --g2p "$output/en/g2p.npz" \
+        --punctuation "$output/en/punctuation.onnx" --epoch last --beam-width 96 --trials 32 --report "$output/small-report"

@@ -35,7 +35,7 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed():
         np.testing.assert_allclose(found[row, :steps], logits[row, :steps], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["en", "live", "tiny"])
+@pytest.mark.parametrize("name", ["en", "live", "small", "tiny"])
 def test_a_shipped_bundle_has_the_weights_of_the_network(name):
     bundle = load_bundle(name)
     phones = bundle.phones.size if bundle.phones else 0

@@ -38,7 +38,7 @@ def test_the_script_lists_those_that_take_longer(capsys):
 
 
 def test_weights_words_and_sizes_are_those_of_the_bundles():
-    for name, digits, pages in (("en", 1, (README, MODELS)), ("tiny", 2, (MODELS,))):
+    for name, digits, pages in (("en", 1, (README, MODELS)), ("small", 1, (MODELS,)), ("tiny", 2, (MODELS,))):
         weights = sum(array.size for array in load_bundle(name).weights().values())
         assert all(f"{weights / 1e6:.{digits}f} million weights" in PAGES[page] for page in pages)
         files = {file.stem: file.stat().st_size / 1e6 for file in load_bundle(name).path.iterdir()}
