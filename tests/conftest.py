@@ -150,7 +150,7 @@ def _missing(reason: str) -> NoReturn:
 
 
 def smoke_manifests(
-    folder: Path, *, train: int, valid: int, name: str = "{part}.jsonl", shortest: bool = False
+    folder: Path, *, train: int, valid: int, name: str = "{part}.jsonl", shortest: bool = True
 ) -> dict[str, Path]:
     """Manifests in a folder, with paths that hold anywhere, of the smoke recipe's first or shortest utterances."""
     manifests = {}

@@ -26,7 +26,7 @@ RATE = "optimizer.learning_rate=tag(log,interval(1e-5,1e-1))"
 @pytest.fixture
 def data(tmp_path, monkeypatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
-    manifests = smoke_manifests(tmp_path, train=4, valid=2, name="{part}.jsonl")
+    manifests = smoke_manifests(tmp_path, train=4, valid=2, name="{part}.jsonl", shortest=False)
     return [f"data.{part}={path}" for part, path in manifests.items()]
 
 

@@ -83,7 +83,7 @@ def train_together(jobs: Sequence[dict[str, Any]], folder: Path, count: int) -> 
 def runs(tmp_path_factory) -> dict[str, TrainConfig]:
     """Runs of about 50 steps that use all that depends on a batch or draws numbers."""
     folder = tmp_path_factory.mktemp("data")
-    manifests = smoke_manifests(folder, train=UTTERANCES, valid=3, shortest=True)
+    manifests = smoke_manifests(folder, train=UTTERANCES, valid=3)
     texts = [one.text or "" for path in manifests.values() for one in read_manifest(path).utterances]
     plain = TrainConfig(
         data=DataConfig(

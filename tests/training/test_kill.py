@@ -71,9 +71,7 @@ def worker_count(run_dir: Path) -> int:
 def test_ten_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatch):
     """At random moments, one of them while a checkpoint is written, with worker processes on."""
     monkeypatch.setenv("TEST_MARK", str(tmp_path))  # inherited by the workers, who are counted by it
-    manifests = [
-        f"data.{part}={path}" for part, path in smoke_manifests(tmp_path, train=12, valid=2, shortest=True).items()
-    ]
+    manifests = [f"data.{part}={path}" for part, path in smoke_manifests(tmp_path, train=12, valid=2).items()]
     settings = [
         *manifests, "model.depth=1", "model.units=32", "model.projection=8", "model.channels=2", "features.mels=16",
         "model.dropout=0.2", f"training.epochs={EPOCHS}", "training.patience=0", "training.batch_size=2",

@@ -50,7 +50,7 @@ def settings_for(manifests: dict[str, Path], **changes) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def manifests(tmp_path_factory) -> dict[str, Path]:
-    return smoke_manifests(tmp_path_factory.mktemp("pieces"), train=6, valid=3)
+    return smoke_manifests(tmp_path_factory.mktemp("pieces"), train=6, valid=3, shortest=False)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def fresh_weights(settings: TrainConfig, alphabet) -> dict:
 
 def test_fine_tuning_takes_the_pieces_of_its_bundle_whatever_the_new_texts_are(bundle_path, tmp_path):
     bundle = load_bundle(bundle_path)
-    few = smoke_manifests(tmp_path, train=3, valid=2)
+    few = smoke_manifests(tmp_path, train=3, valid=2, shortest=False)
     settings = replace(adopt_settings(settings_for(few), bundle, chosen={"training.epochs"}), init=str(bundle_path))
     check_fits(settings, bundle)
     alphabet = read_corpus(settings).alphabet
