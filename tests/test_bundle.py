@@ -226,6 +226,12 @@ def test_a_bundle_nobody_has_is_refused_with_those_that_ship():
         load_bundle("enn")
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("smal", "small"), ("tinny", "tiny"), ("lvie", "live")])
+def test_a_mistyped_bundle_is_refused_with_the_one_that_was_meant(typed, meant):
+    with pytest.raises(BundleError, match=rf"{typed}: no such bundle; .*; did you mean {meant}\?$"):
+        load_bundle(typed)
+
+
 def test_a_folder_does_not_hide_the_bundle_that_ships_under_its_name(tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_bundle, tmp_path / "en")

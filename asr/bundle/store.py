@@ -29,6 +29,7 @@ calibration in the card, and no digests.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -469,7 +470,11 @@ def bundle_folder(name: str | Path) -> Path:
         raise BundleError(
             f"{name}: no such bundle ships ({shipped}); for the folder of that name type {bundle_argument(name)}"
         )
-    raise BundleError(f"{name}: no such bundle; give a bundle's folder, or the name of one that ships ({shipped})")
+    near = difflib.get_close_matches(str(name), shipped_bundles(), n=1, cutoff=0.7) if is_name else []
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise BundleError(
+        f"{name}: no such bundle; give a bundle's folder, or the name of one that ships ({shipped}){hint}"
+    )
 
 
 def is_bundle_name(text: str) -> bool:
