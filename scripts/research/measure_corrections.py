@@ -119,11 +119,17 @@ def main() -> int:
     parser.add_argument("work", type=Path, help="a folder for corrections, runs and reports")
     parser.add_argument("--bundle", default="en")
     parser.add_argument("--also", type=Path, help="manifest of other speech, to measure what is forgotten")
+    parser.add_argument("--prompts", action="store_true", help="only write all prompts as the manifest WORK/prompts.jsonl")
     parser.add_argument("settings", nargs="*", help="further settings of the training, such as frozen_layers=2")
     arguments = parser.parse_intermixed_args()
     work, bundle = arguments.work.absolute(), arguments.bundle
     work.mkdir(parents=True, exist_ok=True)
-    corrected, evaluated = halves(read_prompts(arguments.sounds))
+    prompts = read_prompts(arguments.sounds)
+    if arguments.prompts:
+        write_manifest(work / "prompts.jsonl", prompts)
+        print(f"{len(prompts)} prompts, {sum(one.duration or 0.0 for one in prompts) / 60:.1f} minutes")
+        return 0
+    corrected, evaluated = halves(prompts)
     test = work / "evaluated.jsonl"
     write_manifest(test, evaluated)
     for name, part in (("corrected", corrected), ("evaluated", evaluated)):
