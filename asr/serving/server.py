@@ -8,9 +8,10 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 # After the grace, requests get their refusals; then connections are cut.
 _LAST_SECONDS = 5
+_LAST_REQUEST_SECONDS = 0.3
+"""how long a connection without a request is kept when the server ends"""
 _BACKLOG = 512
 # Libraries, pipes, worker processes.
 _OTHER_FILES = 500
@@ -233,7 +236,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 make_app(service),
-                http=_protocol(limits.idle_seconds),
+                http=_protocol(limits.idle_seconds, lambda: self.should_exit),
                 ws=StreamProtocol,
                 ws_max_size=MOST_BYTES,
                 ws_ping_interval=None,  # answers would wait behind samples; `limits.stream_idle_seconds` holds
@@ -253,6 +256,21 @@ class _Server(uvicorn.Server):
         """Leave signals to `_signals`: uvicorn would raise them again when it has ended."""
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take the connections that the kernel has accepted: closing the socket would reset them."""
+        waiting = [one for listener in sockets or [] for one in _accept_all(listener)]
+        loop = asyncio.get_running_loop()
+        taken = [loop.create_task(loop.connect_accepted_socket(self._make_protocol, one)) for one in waiting]
+        await super().shutdown(sockets)
+        await asyncio.gather(*taken, return_exceptions=True)
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
     def end(self, orderly: bool) -> None:
         """Accept no more requests; answer those that are open, or, if it has to be quick, refuse them."""
         self.should_exit = True
@@ -263,20 +281,52 @@ class _Server(uvicorn.Server):
             self._service.stop.end()
 
 
-def _protocol(idle_seconds: float) -> type[H11Protocol]:
-    """HTTP by uvicorn, which waits only so long for the headers of a request, and for a client to read an answer."""
+def _accept_all(listener: socket.socket) -> list[socket.socket]:
+    """The connections that wait at a socket."""
+    accepted = []
+    with suppress(OSError):  # none waits any more
+        listener.setblocking(False)
+        while True:
+            accepted.append(listener.accept()[0])
+            accepted[-1].setblocking(False)
+    return accepted
+
+
+def _protocol(idle_seconds: float, is_ending: Callable[[], bool]) -> type[H11Protocol]:
+    """HTTP by uvicorn, which waits only so long for the headers of a request, and for a client to read an answer.
+
+    At the end of the server, a connection without an open request is closed a moment later: its request may be under
+    way, and would be lost.
+    """
 
     class Protocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
         _reading_timer: asyncio.TimerHandle | None = None
+        _is_last = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._watch()
+            if is_ending():
+                self.shutdown()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
+            if self._is_last and self.cycle is not None:
+                self.cycle.keep_alive = False
             self._watch()
+
+        def shutdown(self) -> None:
+            self._is_last = True
+            if self.cycle is None or self.cycle.response_complete:
+                self.loop.call_later(_LAST_REQUEST_SECONDS, self._close)
+            else:
+                super().shutdown()
+
+        def _close(self) -> None:
+            # A WebSocket has another protocol by now, which its stream ends.
+            if not self.transport.is_closing() and self.transport.get_protocol() is self:
+                super().shutdown()
 
         def pause_writing(self) -> None:
             super().pause_writing()

@@ -119,7 +119,9 @@ def main() -> int:
     parser.add_argument("work", type=Path, help="a folder for corrections, runs and reports")
     parser.add_argument("--bundle", default="en")
     parser.add_argument("--also", type=Path, help="manifest of other speech, to measure what is forgotten")
-    parser.add_argument("--prompts", action="store_true", help="only write all prompts as the manifest WORK/prompts.jsonl")
+    parser.add_argument(
+        "--prompts", action="store_true", help="only write all prompts as the manifest WORK/prompts.jsonl"
+    )
     parser.add_argument("settings", nargs="*", help="further settings of the training, such as frozen_layers=2")
     arguments = parser.parse_intermixed_args()
     work, bundle = arguments.work.absolute(), arguments.bundle
