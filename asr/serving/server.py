@@ -262,7 +262,7 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         taken = [loop.create_task(loop.connect_accepted_socket(self._make_protocol, one)) for one in waiting]
         await super().shutdown(sockets)
-        await asyncio.gather(*taken, return_exceptions=True)
+        await asyncio.gather(*taken, return_exceptions=True)  # one that failed has lost its client
 
     def _make_protocol(self) -> asyncio.Protocol:
         kind: Any = self.config.http_protocol_class
