@@ -148,7 +148,7 @@ class Tagger:
     @classmethod
     def load(cls, path: str | Path) -> Tagger:
         """Read a file that `export_tagger` made; errors as of the class."""
-        return cls(read_text_graph(path, _KIND, largest=_LARGEST), str(path))
+        return cls(read_tagger_file(path), str(path))
 
     @property
     def language(self) -> str:
@@ -174,6 +174,17 @@ class Tagger:
         """The network's output [shape=(words, WIDTH)] for one window."""
         result: Floats = self._session.run(["logits"], {"features": features, "pauses": pauses})[0]
         return result
+
+
+def read_tagger_file(path: str | Path) -> bytes:
+    """The content of a file that should be a tagger.
+
+    Raises
+    ------
+    LanguageModelError
+        If it cannot be read, or is too large.
+    """
+    return read_text_graph(path, _KIND, largest=_LARGEST)
 
 
 class TagStream:

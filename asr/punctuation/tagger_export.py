@@ -20,7 +20,7 @@ from asr.punctuation.tagger_shapes import recurrent_name, weight_shapes
 from asr.punctuation.word_numbers import SLOTS
 from asr.punctuation.written_tags import WIDTH
 
-_GATES = (0, 3, 1, 2)
+GATES = (0, 3, 1, 2)
 """Keras's input, forget, candidate, output in ONNX's order: input, output, forget, candidate"""
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -85,7 +85,7 @@ class _Graph(OnnxNodes):
     def recurrent(self, x: str, name: str) -> str:
         """A bidirectional LSTM over (words, 1, width)."""
         kernel, again, bias = (
-            np.concatenate([np.split(self.weights[f"{name}/{part}"], 4, axis=-1)[gate] for gate in _GATES], axis=-1)
+            np.concatenate([np.split(self.weights[f"{name}/{part}"], 4, axis=-1)[gate] for gate in GATES], axis=-1)
             for part in ("kernel", "recurrent_kernel", "bias")
         )
         (first, first_scales), (second, second_scales) = quantize_columns(kernel), quantize_columns(again)

@@ -115,7 +115,7 @@ class Spellings:
     abbreviations: frozenset[str]
 
     @classmethod
-    def count(cls, documents: Sequence[Sequence[Sequence[WrittenWord]]]) -> Spellings:
+    def count(cls, documents: Iterable[Sequence[Sequence[WrittenWord]]]) -> Spellings:
         """Count the forms of every word within sentences, and the full stops behind it within paragraphs.
 
         Of both, only what several documents have: in one alone they may be the names of speakers in a play.
@@ -130,7 +130,9 @@ class Spellings:
         stops: Counter[str] = Counter()
         documents_of: Counter[tuple[str, bool]] = Counter()
         """by form and by word with a full stop"""
+        number = 0
         for document in documents:
+            number += 1
             found: set[tuple[str, bool]] = set()
             for words in document:
                 is_start = True
@@ -145,7 +147,7 @@ class Spellings:
                         found.add((one.written, False))
                     is_start = one.mark in _FINAL
             documents_of.update(found)
-        least = min(_FEW_DOCUMENTS, len(documents))
+        least = min(_FEW_DOCUMENTS, number)
         best: dict[str, tuple[str, int]] = {}
         for form, count in forms.items():
             word = form.lower()
@@ -162,6 +164,12 @@ class Spellings:
                 and count > _ABBREVIATION_SHARE * totals[word]
                 and documents_of[word, True] >= least
             ),
+        )
+
+    def joined(self, other: Spellings) -> Spellings:
+        """These and others, which count where both have a word."""
+        return Spellings(
+            {**self.mixed, **other.mixed}, self.upper | other.upper, self.abbreviations | other.abbreviations
         )
 
 

@@ -472,6 +472,9 @@ class TrainTextConfig(Messages):
     run_dir: str | None = None
     """folder of the run; null makes runs/<date>-<time>. An interrupted run resumes when its folder is given, with the
     same texts and settings"""
+    init: str | None = None
+    """a model to begin from, instead of random weights: punctuation.onnx of a run, or a bundle. Its vocabulary and its
+    network stay, its spellings are joined with those of the texts"""
     language: str = "en"
     """code of the language of the texts: numbers are written in digits by its rules"""
     pauses: list[str] = field(default_factory=list)

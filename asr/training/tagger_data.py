@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.errors import ConfigError
-from asr.files import open_decompressed, write_atomically
+from asr.files import open_decompressed
 from asr.punctuation.word_numbers import PAUSE_CLASSES, Features
 from asr.punctuation.written_tags import (
     COMMA,
@@ -31,10 +29,13 @@ from asr.training.recogniser_errors import Confusions, RecogniserErrors, delete_
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
+Document = Sequence[list[WrittenWord]]
 
 IGNORED = 255
 """as a target: no loss"""
 _NEIGHBOURS = 8
+_UNKNOWN_SHARE = 0.03
+"""of the pauses of a window that has some: behind the last word of a segment it is unknown"""
 _GROUP = 40
 TRAIN, VALID, TEST = "train", "valid", "test"
 
@@ -61,63 +62,69 @@ class TextCorpus:
         return len(self.starts) - 1
 
 
-def part_of(document: Sequence[Sequence[WrittenWord]], held_out: float) -> str:
+def part_of(document: Document, held_out: float) -> str:
     """Whether a document is for training, validation or tests, by a hash of its beginning."""
     beginning = " ".join(one.written for paragraph in document[:5] for one in paragraph)
     share = int.from_bytes(hashlib.sha256(beginning.encode("utf-8")).digest()[:4], "big") / 2**32
     return VALID if share < held_out else TEST if share < 2 * held_out else TRAIN
 
 
-def read_parts(paths: Iterable[str | Path], held_out: float) -> dict[str, list[list[list[WrittenWord]]]]:
-    """The documents of texts by part: training, validation and test."""
-    parts: dict[str, list[list[list[WrittenWord]]]] = {TRAIN: [], VALID: [], TEST: []}
+def documents_by_part(paths: Iterable[str | Path], held_out: float) -> Iterator[tuple[str, Document]]:
+    """The documents of texts, each with its part: training, validation or test."""
     for path in paths:
         with Path(path).open("rb") as file:
             lines = io.TextIOWrapper(open_decompressed(file), encoding="utf-8", errors="replace")
             for document in read_documents(lines):
-                parts[part_of(document, held_out)].append(document)
-    if not parts[TRAIN]:
-        raise ConfigError(
-            "the texts hold no document to train on: one paragraph a line, an empty line between documents"
-        )
-    return parts
+                yield part_of(document, held_out), document
 
 
-def make_corpus(documents: Sequence[list[list[WrittenWord]]], spellings: Spellings) -> TextCorpus:
+def make_corpus(documents: Iterable[Document], spellings: Spellings) -> TextCorpus:
     """Documents as arrays."""
-    tagged = [tag_paragraphs(document, spellings) for document in documents]
-    counts = Counter(word for one in tagged for word in one.words)
-    types = [word for word, _ in sorted(counts.items(), key=lambda one: (-one[1], one[0]))]
-    places = {word: place for place, word in enumerate(types)}
-    lengths = [len(one.words) for one in tagged]
-    return TextCorpus(
-        types,
-        np.array([places[word] for one in tagged for word in one.words], np.int32),
-        np.concatenate([one.marks for one in tagged]),
-        np.concatenate([one.cases for one in tagged]),
-        np.concatenate([one.breaks for one in tagged]),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
-    )
+    builder = CorpusBuilder(spellings)
+    for document in documents:
+        builder.add(document)
+    return builder.corpus()
+
+
+class CorpusBuilder:
+    """Collects documents as arrays: a word of a large text takes seven bytes.
+
+    Parameters
+    ----------
+    spellings : Spellings
+    """
+
+    def __init__(self, spellings: Spellings) -> None:
+        self._spellings = spellings
+        self._places: dict[str, int] = {}
+        """words in the order in which they came"""
+        self._words: list[Ints] = []
+        self._tags: tuple[list[Bytes], list[Bytes], list[Bytes]] = [], [], []
+
+    def add(self, document: Document) -> None:
+        tagged, places = tag_paragraphs(document, self._spellings), self._places
+        self._words.append(np.array([places.setdefault(one, len(places)) for one in tagged.words], np.int32))
+        for column, tags in zip(self._tags, (tagged.marks, tagged.cases, tagged.breaks), strict=True):
+            column.append(tags)
+
+    @property
+    def documents(self) -> int:
+        return len(self._words)
+
+    def corpus(self) -> TextCorpus:
+        words = np.concatenate([np.zeros(0, np.int32), *self._words])
+        counts = np.bincount(words, minlength=len(self._places)).tolist()
+        by_frequency = sorted(self._places.items(), key=lambda one: (-counts[one[1]], one[0]))
+        rank = np.empty(len(by_frequency), np.int32)
+        rank[[place for _, place in by_frequency]] = np.arange(len(by_frequency), dtype=np.int32)
+        marks, cases, breaks = (np.concatenate([np.zeros(0, np.uint8), *column]) for column in self._tags)
+        starts = np.cumsum([0, *map(len, self._words)]).astype(np.int32)
+        return TextCorpus([word for word, _ in by_frequency], rank[words], marks, cases, breaks, starts)
 
 
 def make_features(corpus: TextCorpus, settings: TaggerConfig) -> Features:
     """Numbers of the most frequent words and of pieces."""
     return Features(corpus.types[: settings.vocabulary], settings.buckets)
-
-
-def save_corpus(path: Path, corpus: TextCorpus) -> None:
-    """Write a corpus as plain arrays."""
-    content = io.BytesIO()
-    arrays = {name: getattr(corpus, name) for name in ("words", "marks", "cases", "breaks", "starts")}
-    np.savez(content, types=np.frombuffer("\n".join(corpus.types).encode("utf-8"), np.uint8), **arrays)
-    write_atomically(path, content.getvalue())
-
-
-def load_corpus(path: Path) -> TextCorpus:
-    """Read what `save_corpus` wrote."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        types = arrays["types"].tobytes().decode("utf-8").split("\n")
-        return TextCorpus(types, *(arrays[name] for name in ("words", "marks", "cases", "breaks", "starts")))
 
 
 def confusions(types: Sequence[str]) -> Ints:
@@ -253,7 +260,8 @@ class TextFeed:
         inside = np.arange(width)[None, :] < counts[:, None]
         pauses = np.zeros((rows, width), np.int32)
         if not clean:
-            pauses = np.where(inside & (rng.random(rows) < settings.pauses)[:, None], self._drawn(targets, rng), 0)
+            has_pauses = (rng.random(rows) < settings.pauses)[:, None] & (rng.random(words.shape) >= _UNKNOWN_SHARE)
+            pauses = np.where(inside & has_pauses, self._drawn(targets, rng), 0)
             # Words of the vocabulary are seldom known by their pieces alone, unless some are hidden.
             features[..., 0] = np.where(rng.random(words.shape) < 0.03, 0, features[..., 0])
         features = np.where(inside[..., None], features, 0)
@@ -284,16 +292,18 @@ def pause_kinds(marks: npt.NDArray[np.integer], breaks: npt.NDArray[np.integer])
 
 
 PAUSE_KINDS = 5
-assert PAUSE_CLASSES == 9  # `measured_pauses` and the default below have as many columns
+assert PAUSE_CLASSES == 9  # the default below has as many columns
 DEFAULT_PAUSE_SHARES = np.array(
     [
-        [0, 0.86, 0.05, 0.04, 0.02, 0.01, 0.01, 0.005, 0.005],
-        [0, 0.28, 0.06, 0.12, 0.18, 0.18, 0.12, 0.04, 0.02],
-        [0, 0.10, 0.04, 0.08, 0.16, 0.24, 0.24, 0.10, 0.04],
-        [0, 0.04, 0.02, 0.05, 0.12, 0.23, 0.30, 0.16, 0.08],
-        [0, 0.03, 0.01, 0.03, 0.08, 0.18, 0.30, 0.23, 0.14],
+        [0, 0.49, 0.32, 0.145, 0.018, 0.012, 0.008, 0.005, 0.002],
+        [0, 0.05, 0.09, 0.17, 0.19, 0.25, 0.18, 0.055, 0.015],
+        [0, 0.03, 0.02, 0.09, 0.12, 0.25, 0.29, 0.15, 0.05],
+        [0, 0.02, 0.02, 0.05, 0.07, 0.195, 0.38, 0.21, 0.055],
+        [0, 0.035, 0.035, 0.06, 0.05, 0.135, 0.295, 0.255, 0.135],
     ]
 )
+"""between the words that the shipped models recognise (scripts/research/pause_shares.py). A tenth of a second is usual
+where there is no mark: outputs trained by CTC are spikes, and a word ends with the spike of its last unit."""
 
 
 def validation_windows(corpus: TextCorpus, width: int, words: int) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -68,22 +69,27 @@ def build_tagger(settings: TaggerConfig, *, size: int, dropout: float = 0.0) -> 
 
 def tagger_weights(network: keras.Model) -> dict[str, npt.NDArray[np.float32]]:
     """The weights, by the names of `asr.punctuation.tagger_shapes.weight_shapes`."""
+    return {name: np.array(ops.convert_to_numpy(one), np.float32) for name, one in _variables(network).items()}
+
+
+def set_tagger_weights(network: keras.Model, weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Give the network these weights, named as `tagger_weights` names them."""
+    for name, variable in _variables(network).items():
+        variable.assign(weights[name])
+
+
+def _variables(network: keras.Model) -> dict[str, Any]:
     layers = {layer.name: layer for layer in network.layers}
-
-    def read(variable: Any) -> npt.NDArray[np.float32]:
-        return np.array(ops.convert_to_numpy(variable), np.float32)
-
-    weights = {
-        "pieces": read(layers["pieces"].embeddings),
-        "pauses": read(layers["pauses_embedding"].embeddings),
-        "tags/kernel": read(layers["tags"].kernel),
-        "tags/bias": read(layers["tags"].bias),
+    variables = {
+        "pieces": layers["pieces"].embeddings,
+        "pauses": layers["pauses_embedding"].embeddings,
+        "tags/kernel": layers["tags"].kernel,
+        "tags/bias": layers["tags"].bias,
     }
     for name, layer in layers.items():
         if isinstance(layer, Recurrent):
-            for part in ("kernel", "recurrent_kernel", "bias"):
-                weights[f"{name}/{part}"] = read(getattr(layer, part))
-    return weights
+            variables |= {f"{name}/{part}": getattr(layer, part) for part in ("kernel", "recurrent_kernel", "bias")}
+    return variables
 
 
 def tag_loss(y_true: Any, y_pred: Any) -> Any:

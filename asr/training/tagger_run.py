@@ -11,14 +11,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from asr.bundle.store import load_bundle
 from asr.errors import ConfigError
 from asr.files import typed_path, write_atomically
-from asr.punctuation.tagger import TaggerHeader, choose_tags
+from asr.punctuation.tagger import TaggerHeader, choose_tags, read_tagger_file
 from asr.punctuation.tagger_export import export_tagger
+from asr.punctuation.tagger_import import read_tagger
 from asr.punctuation.word_numbers import PAUSE_CLASSES, Features, pause_classes
 from asr.punctuation.written_tags import (
     CASES,
@@ -33,7 +36,7 @@ from asr.punctuation.written_tags import (
     read_words,
 )
 from asr.settings.commands import TrainTextConfig
-from asr.settings.tagger import TextBatchConfig
+from asr.settings.tagger import TaggerConfig, TextBatchConfig
 from asr.settings.yaml_text import to_yaml
 from asr.training.curves import draw_tagger_curves
 from asr.training.recogniser_errors import Confusions, read_confusions
@@ -45,16 +48,17 @@ from asr.training.tagger_data import (
     PAUSE_KINDS,
     TRAIN,
     VALID,
+    CorpusBuilder,
+    Document,
     TextBatch,
     TextCorpus,
     TextFeed,
-    make_corpus,
+    documents_by_part,
     make_features,
     pause_kinds,
-    read_parts,
     validation_windows,
 )
-from asr.training.tagger_network import build_tagger, tag_loss, tagger_weights
+from asr.training.tagger_network import build_tagger, set_tagger_weights, tag_loss, tagger_weights
 from asr.training.tagger_tuning import f1_score, tune_biases
 from asr.training.text_run import OnStep, TextTraining, check_text_run
 
@@ -95,6 +99,8 @@ class TaggerTraining(TextTraining):
         As `TextFeed` takes them.
     errors : Confusions, optional
         As `TextFeed` takes them.
+    start : Start, optional
+        Weights to begin with, and their network.
     """
 
     def __init__(
@@ -107,6 +113,7 @@ class TaggerTraining(TextTraining):
         *,
         pause_shares: npt.NDArray[np.float64],
         errors: Confusions | None = None,
+        start: Start | None = None,
     ) -> None:
         training, self._batches, self._valid = settings.training, settings.batches, valid
         feed = partial(TextFeed, features=features, pause_shares=pause_shares, seed=training.seed)
@@ -116,7 +123,7 @@ class TaggerTraining(TextTraining):
         super().__init__(
             run_dir,
             training,
-            build=lambda: build_tagger(settings.network, size=features.size, dropout=training.dropout),
+            build=lambda: begin_network(settings, features.size, start),
             loss=tag_loss,
             steps=sum(len(self._windows(epoch)) for epoch in range(training.epochs)),
             lowest_rate=0.01,
@@ -195,6 +202,79 @@ def as_dict(scores: TaggerScores) -> Mapping[str, float]:
     return {name: getattr(scores, name) for name in F1_SCORES}
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a training begins from."""
+
+    weights: Mapping[str, npt.NDArray[np.float32]]
+    header: TaggerHeader
+
+
+def read_start(settings: TrainTextConfig) -> Start:
+    """The model that `init` names.
+
+    Raises
+    ------
+    ConfigError
+        If it has none, or one of another language, or if the settings ask for another network.
+    LanguageModelError
+        If the file is damaged.
+    """
+    name = str(settings.init)
+    content = read_tagger_file(name) if typed_path(name).is_file() else load_bundle(name).tagger_content()
+    if content is None:
+        raise ConfigError(f"init={name}: this bundle has no model of punctuation")
+    start = Start(*read_tagger(content, name))
+    if start.header.language != settings.language:
+        raise ConfigError(
+            f"init={name} is a model for the language {start.header.language}, and language={settings.language}"
+        )
+    if settings.network not in (TaggerConfig(), start.header.settings):
+        raise ConfigError(f"init={name} has a network of its own: leave out network.*")
+    return start
+
+
+def begin_network(settings: TrainTextConfig, size: int, start: Start | None) -> keras.Model:
+    """The network, with fresh weights or those of a start."""
+    shape = start.header.settings if start else settings.network
+    network = build_tagger(shape, size=size, dropout=settings.training.dropout)
+    if start is not None:
+        set_tagger_weights(network, start.weights)
+    return network
+
+
+def read_corpora(
+    texts: Sequence[str | Path], held_out: float, *, known: Spellings | None = None
+) -> tuple[TextCorpus, TextCorpus, Spellings]:
+    """The documents of texts for training and for validation, and the spellings of the former.
+
+    The texts are read twice: their words take much more memory than the arrays.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing to train on.
+    """
+    spellings = Spellings.count(one for part, one in documents_by_part(texts, held_out) if part == TRAIN)
+    if known is not None:
+        spellings = known.joined(spellings)
+    train, valid = CorpusBuilder(spellings), CorpusBuilder(spellings)
+    first: Document | None = None
+    for part, document in documents_by_part(texts, held_out):
+        if part == TRAIN:
+            first = first or document
+            train.add(document)
+        elif part == VALID:
+            valid.add(document)
+    if first is None:
+        raise ConfigError(
+            "the texts hold no document to train on: one paragraph a line, an empty line between documents"
+        )
+    if not valid.documents:
+        valid.add(first)
+    return train.corpus(), valid.corpus(), spellings
+
+
 def train_tagger(
     texts: Sequence[str | Path],
     settings: TrainTextConfig,
@@ -230,26 +310,29 @@ def train_tagger(
     check_text_run(run_dir, settings, may_change=("run_dir", "log"))
     errors = read_confusions(settings.confusions) if settings.confusions else None
     with locked(run_dir), disk_errors_explained(run_dir):
-        parts = read_parts(texts, settings.batches.held_out)
-        spellings = Spellings.count(parts[TRAIN])
-        corpus = make_corpus(parts[TRAIN], spellings)
-        valid = make_corpus(parts[VALID] or parts[TRAIN][:1], spellings)
-        del parts
-        features = make_features(corpus, settings.network)
+        start = read_start(settings) if settings.init else None
+        corpus, valid, spellings = read_corpora(
+            texts, settings.batches.held_out, known=start.header.spellings if start else None
+        )
+        network = start.header.settings if start else settings.network
+        features = start.header.features if start else make_features(corpus, network)
         shares = pause_shares(settings.pauses) if settings.pauses else DEFAULT_PAUSE_SHARES
         write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
-        training = TaggerTraining(run_dir, corpus, valid, features, settings, pause_shares=shares, errors=errors)
+        training = TaggerTraining(
+            run_dir, corpus, valid, features, settings, pause_shares=shares, errors=errors, start=start
+        )
         training.run(stop, on_step)
         if not training.finished:
             return None
         weights, scores = training.finish()
         provenance = {
             "texts": [Path(one).name for one in texts],
+            **({"init": start.header.provenance} if start else {}),
             "words": len(corpus.words),
             "trained_words": sum(one.batches for one in training.progress.history) * settings.batches.words,
             "validation_f1": {name: round(value, 4) for name, value in as_dict(scores).items()},
         }
-        header = TaggerHeader(settings.network, features.vocabulary, spellings, settings.language, provenance)
+        header = TaggerHeader(network, features.vocabulary, spellings, settings.language, provenance)
         write_atomically(run_dir / TAGGER, export_tagger(weights, header))
         return scores
 

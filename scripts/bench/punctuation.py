@@ -6,7 +6,8 @@
 TEXT is what `asr train-text` was trained on: its test documents, chosen by a hash, are read as plain words and tagged.
 HYPOTHESES are from `asr transcribe format=jsonl written=plain`; a line of ORIGINALS has the `audio_filepath` and, as
 `text`, the words that were read, as they are printed. Recordings of the same folder and chapter are one text: the name
-of a file is speaker-chapter-number, as in LibriSpeech; the pause between two recordings is unknown.
+of a file is speaker-chapter-number, as in LibriSpeech, which was cut at pauses: the silence at both sides of a cut is
+one pause.
 
 The baselines: rules (a full stop at a pause of 0.4 s, capitals behind it, "I"), and a 4-gram over words and marks,
 trained on as many words of the same texts as `--ngram-words`, which chooses marks by a beam search (A. Stolcke,
@@ -24,7 +25,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ from asr.punctuation.written_tags import (
     tag_paragraphs,
 )
 from asr.settings.commands import LmConfig
-from asr.training.tagger_data import TEST, TRAIN, read_parts
+from asr.training.tagger_data import TEST, TRAIN, documents_by_part
 
 Floats = npt.NDArray[np.float64]
 System = Callable[[Sequence[str], Floats], Tags]
@@ -89,7 +90,10 @@ def main() -> None:
     arguments = parser.parse_args()
     tagger = Tagger.load(arguments.punctuation) if arguments.punctuation else load_bundle("en").tagger()
     assert tagger is not None
-    parts = read_parts(arguments.texts, arguments.held_out)
+    parts: dict[str, list[Any]] = defaultdict(list)
+    for part, document in documents_by_part(arguments.texts, arguments.held_out):
+        if part == TEST or arguments.ngram_words:
+            parts[part].append(document)
     spellings = tagger.header.spellings
     systems: dict[str, System] = {"rules": rules}
     if arguments.ngram_words:
@@ -188,7 +192,7 @@ def as_recognised(chapter: Sequence[tuple[dict[str, Any], str]], spellings: Spel
     pauses: list[float] = []
     places: list[int] = []
     before = 0
-    for row, text in chapter:
+    for (row, text), following in zip_longest(chapter, [row for row, _ in chapter[1:]]):
         read = [one.word for one in read_words(text)]
         found = row["words"]
         aligned = np.full(len(found), -1)
@@ -198,10 +202,21 @@ def as_recognised(chapter: Sequence[tuple[dict[str, Any], str]], spellings: Spel
                 if chunk.type in ("equal", "substitute"):
                     aligned[chunk.hyp_start_idx : chunk.hyp_end_idx] = range(chunk.ref_start_idx, chunk.ref_end_idx)
         words += [one["text"] for one in found]
-        pauses += [max(0.0, after["start"] - one["end"]) for one, after in pairwise(found)] + [np.nan] * bool(found)
+        pauses += [max(0.0, after["start"] - one["end"]) for one, after in pairwise(found)]
+        pauses += [_pause_at_cut(row, following)] * bool(found)
         places += [before + place if place >= 0 else -1 for place in aligned.tolist()]
         before += len(read)
     return Sample(words, np.array(pauses), np.array(places), reference.reference, reference.capitals)
+
+
+def _pause_at_cut(row: dict[str, Any], following: dict[str, Any] | None) -> float:
+    """The pause behind the last word of a recording; NaN where the next one of the chapter is missing."""
+    if following is None or not following["words"]:
+        return float("nan")
+    number, after = (int(Path(one["audio_filepath"]).stem.rpartition("-")[2]) for one in (row, following))
+    if after != number + 1:
+        return float("nan")
+    return max(0.0, float(row["duration"] - row["words"][-1]["end"] + following["words"][0]["start"]))
 
 
 def measure(samples: Sequence[Sample], system: System) -> dict[str, dict[str, float]]:

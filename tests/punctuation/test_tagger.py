@@ -14,6 +14,7 @@ from asr.acoustic.onnx_check import check_graph
 from asr.errors import ConfigError, LanguageModelError
 from asr.punctuation.tagger import CONTEXT, HEADER, STEP, Tagger, TaggerHeader, choose_tags
 from asr.punctuation.tagger_export import export_tagger
+from asr.punctuation.tagger_import import read_tagger
 from asr.punctuation.word_numbers import SLOTS, UNKNOWN, Features, pause_classes
 from asr.punctuation.written_tags import FULL_STOP, MARKS, NO_BREAK, SENTENCE, WIDTH
 
@@ -121,3 +122,17 @@ def test_weights_of_another_shape_are_refused(header: TaggerHeader) -> None:
     weights = random_weights(header.settings, header.features.size)
     with pytest.raises(ConfigError, match="tags/bias"):
         export_tagger(weights | {"tags/bias": np.zeros(3, np.float32)}, header)
+
+
+def test_weights_read_from_a_file_make_the_same_file_again(tagger_content: bytes, header: TaggerHeader) -> None:
+    weights, found = read_tagger(tagger_content, "random")
+    assert found == header
+    assert export_tagger(weights, found) == tagger_content
+
+
+def test_a_graph_of_another_kind_is_refused(tagger_content: bytes) -> None:
+    model = onnx.load_model_from_string(tagger_content)
+    gathers = [one for one in model.graph.node if one.op_type == "Gather"]
+    model.graph.node.append(onnx.helper.make_node("Gather", gathers[-1].input, ["further"], name="further"))
+    with pytest.raises(LanguageModelError, match="has another graph than this version writes"):
+        read_tagger(model.SerializeToString(), "random")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,8 +165,47 @@ def test_a_second_language_is_learned_from_a_small_text(tmp_path: Path) -> None:
 
 
 def test_no_documents_to_train_on_is_a_plain_error(tmp_path: Path) -> None:
-    from asr.training.tagger_data import read_parts
+    from asr.training.tagger_run import read_corpora
 
     (tmp_path / "text.txt").write_text("\n\n")
     with pytest.raises(ConfigError, match="an empty line between documents"):
-        read_parts([tmp_path / "text.txt"], 0.1)
+        read_corpora([tmp_path / "text.txt"], 0.1)
+
+
+def test_words_of_a_corpus_are_numbered_by_their_frequency() -> None:
+    documents = list(read_documents(["B b b a. A c, a B b!", "", "C d."]))
+    corpus = make_corpus(documents, Spellings.count(documents))
+    assert corpus.types == ["b", "a", "c", "d"]
+    assert [corpus.types[one] for one in corpus.words] == "b b b a a c a b b c d".split()  # noqa: SIM905
+    assert corpus.starts.tolist() == [0, 9, 11]
+    assert corpus.words.dtype == corpus.starts.dtype == np.int32
+    assert corpus.marks.tolist() == [0, 0, 0, 2, 0, 1, 0, 0, 4, 0, 2]
+
+
+@pytest.mark.slow
+def test_a_training_begins_from_another_model_and_keeps_its_vocabulary(tmp_path: Path) -> None:
+    from asr.training.stop import StopRequest
+    from asr.training.tagger_run import TAGGER, read_start, train_tagger
+
+    (tmp_path / "text.txt").write_text(german(20))
+    texts = [tmp_path / "text.txt"]
+    train_tagger(texts, settings(tmp_path / "first"), StopRequest())
+    first = Tagger.load(tmp_path / "first" / TAGGER)
+
+    (tmp_path / "more.txt").write_text(german(20, seed=2).replace("Vogel", "UNO"))
+    again = replace(settings(tmp_path / "second", learning_rate=1e-9), init=str(tmp_path / "first" / TAGGER))
+    train_tagger([tmp_path / "more.txt"], again, StopRequest())
+    second = Tagger.load(tmp_path / "second" / TAGGER)
+    assert second.header.vocabulary == first.header.vocabulary
+    assert "uno" in second.header.spellings.upper
+    assert second.header.provenance["init"] == first.header.provenance
+    features = first.header.features.of_words("warum sieht der hund das haus".split())  # noqa: SIM905
+    pauses = np.zeros(len(features), np.int32)
+    # But for the biases, which are tuned anew, and what rounding to 7 bits twice may change.
+    difference = first.logits(features, pauses) - second.logits(features, pauses)
+    np.testing.assert_allclose(difference - difference.mean(axis=0), 0.0, atol=0.05)
+
+    with pytest.raises(ConfigError, match="is a model for the language de, and language=en"):
+        read_start(replace(again, language="en"))
+    with pytest.raises(ConfigError, match="has a network of its own"):
+        read_start(replace(again, network=TaggerConfig(units=24)))
