@@ -177,7 +177,7 @@ def fuzz(bundle: Path, name: str, count: int, change: Callable[[random.Random], 
 
 
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.thorough])])
 def test_a_changed_card_works_or_is_one_error(request, count, version):
     bundle = request.getfixturevalue("old" if version == 1 else "copy")
     card = json.loads((bundle / "bundle.json").read_text())
@@ -226,7 +226,7 @@ def change_arrays(arrays: dict[str, np.ndarray], rng: random.Random) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, pytest.param(1500, marks=[pytest.mark.slow, pytest.mark.thorough])])
 def test_changed_arrays_of_format_1_work_or_are_one_error(old, count):
     with np.load(old / "arrays.npz") as file:
         arrays = {name: file[name] for name in file.files}
@@ -253,7 +253,7 @@ def damage(content: bytes, rng: random.Random) -> bytes:
     return bytes(damaged)
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.thorough])])
 @pytest.mark.parametrize("name", ["weights.safetensors", "statistics.safetensors", "model.onnx", "language.lm"])
 def test_every_damaged_file_is_an_error_that_names_it(copy, name, count):
     """Not one byte may change unseen; the numbers of the language model are compared when all of it is read."""
@@ -311,7 +311,7 @@ def change_tensor(arrays: dict[str, np.ndarray], rng: random.Random) -> dict[str
     return arrays
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(1500, marks=[pytest.mark.slow, pytest.mark.thorough])])
 @pytest.mark.parametrize("name", ["weights.safetensors", "statistics.safetensors", "language.lm"])
 def test_odd_arrays_whose_digests_are_right_work_or_are_one_error(copy, name, count):
     """As somebody makes them on purpose."""

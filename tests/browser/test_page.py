@@ -185,7 +185,7 @@ def test_speech_is_shown_while_it_is_spoken(written, opened):
     assert len({*text.split()} & {*transcript.text.split()}) >= 3
 
 
-@pytest.mark.parametrize("bundle", ["tiny", "en"])
+@pytest.mark.parametrize("bundle", ["tiny", pytest.param("en", marks=pytest.mark.thorough)])
 def test_a_hundred_recordings_have_the_texts_of_python(opened, tmp_path, bundle):
     if not HELD_OUT.is_file():
         pytest.skip(f"needs the recordings of {HELD_OUT.name}, which are not part of the repository")

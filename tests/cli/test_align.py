@@ -113,6 +113,7 @@ def test_the_text_itself_is_never_replaced(asr_command, text, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(not SHARED_SPEECH.exists(), reason="needs the LibriSpeech recordings that only developers have")
 def test_words_of_an_hour_are_where_they_are_in_its_utterances(tmp_path):
     from asr.bundle import load_bundle

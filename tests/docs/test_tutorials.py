@@ -102,6 +102,7 @@ def test_train_on_your_own_recordings_reduces_errors_on_new_voices(tmp_path):
     assert any((array != english[name]).any() for name, array in mine.items())
 
 
+@pytest.mark.thorough
 def test_train_on_your_own_recordings_without_speakers(tmp_path):
     (tmp_path / "recordings").mkdir()
     for source, text in smoke_utterances()[::2]:

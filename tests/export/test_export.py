@@ -151,7 +151,7 @@ def test_litert_runs_a_bidirectional_model_over_windows(tiny, tmp_path, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HELD_OUT.is_file(), reason=f"needs the recordings of {HELD_OUT.name}")
-@pytest.mark.parametrize("name", ["tiny", "live", "en"])
+@pytest.mark.parametrize("name", ["tiny", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("live", "en"))])
 def test_litert_writes_the_same_texts_of_a_hundred_recordings(name, tmp_path, monkeypatch, capsys):
     """Bidirectional models and a causal one, from samples to texts; with integers, error rates are the same to 2 %."""
     pytest.importorskip("ai_edge_litert", reason="pip install 'asr[litert]'")

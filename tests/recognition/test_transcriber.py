@@ -174,7 +174,13 @@ def test_the_acoustic_output_is_decoded_as_it_is_transcribed(tiny_bundle, rng, t
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED_SPEECH.exists(), reason="needs the LibriSpeech recordings that only developers have")
-@pytest.mark.parametrize("decoder", [GreedyConfig(), BeamConfig(beam_width=8)], ids=["greedy", "beam"])
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        pytest.param(GreedyConfig(), id="greedy", marks=pytest.mark.thorough),
+        pytest.param(BeamConfig(beam_width=8), id="beam"),
+    ],
+)
 def test_texts_do_not_depend_on_order_neighbours_or_workers(decoder):
     bundle = asr.load_bundle("en")
     manifest = SHARED_SPEECH / "librispeech" / "dev-clean-heldout.jsonl"

@@ -221,6 +221,7 @@ def test_hundreds_of_malformed_messages_are_errors_and_nothing_else(server, prot
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("protocol", ATTACKS)
 def test_thousands_of_malformed_messages_are_errors_and_nothing_else(server, protocol):
     attack(server, protocol, 4000)

@@ -20,7 +20,6 @@ from asr.bundle import load_bundle
 from ..conftest import QUICK_BACKEND, smoke_manifests
 from .test_run import VOLATILE, losses
 
-KILLS = 10
 EPOCHS = 25
 
 
@@ -68,7 +67,8 @@ def worker_count(run_dir: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
-def test_ten_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatch):
+@pytest.mark.parametrize("least", [3, pytest.param(10, marks=pytest.mark.thorough)])
+def test_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatch, least):
     """At random moments, one of them while a checkpoint is written, with worker processes on."""
     monkeypatch.setenv("TEST_MARK", str(tmp_path))  # inherited by the workers, who are counted by it
     manifests = [f"data.{part}={path}" for part, path in smoke_manifests(tmp_path, train=12, valid=2).items()]
@@ -85,7 +85,7 @@ def test_ten_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatc
     print(f"moments drawn from seed {seed}")
     moments = random.Random(seed)
     kills, caught = 0, False
-    while kills < KILLS or not caught:
+    while kills < least or not caught:
         before = len(losses(killed)) if (killed / "batches.csv").exists() else 0
         process = start(settings, killed)
         if not caught and kills >= 2:
