@@ -64,6 +64,8 @@ from asr.training.text_run import OnStep, TextTraining, check_text_run
 
 TAGGER = "punctuation.onnx"
 """the file of a run that `asr transcribe punctuation=` takes"""
+_LEAST_TO_TUNE = 20_000
+"""words of validation texts: of fewer, the best biases are chance"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,9 @@ class TaggerTraining(TextTraining):
         return score_tags(truth, likeliest_tags(logits), loss=loss)
 
     def finish(self) -> tuple[dict[str, npt.NDArray[np.float32]], TaggerScores]:
-        """The weights, with biases for the highest F1 on the validation texts, and the scores with these."""
+        """The weights, with biases for the highest F1 on the validation texts where these are long, and the scores."""
         logits, truth = self._valid_logits()
-        biases = tune_biases(logits, truth, ignored=IGNORED)
+        biases = tune_biases(logits, truth, ignored=IGNORED) if len(truth) >= _LEAST_TO_TUNE else np.float32(0)
         weights = tagger_weights(self.network)
         weights["tags/bias"] = weights["tags/bias"] + biases
         tags = choose_tags(logits + biases)

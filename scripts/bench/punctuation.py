@@ -14,7 +14,8 @@ trained on as many words of the same texts as `--ngram-words`, which chooses mar
 E. Shriberg, "Automatic Linguistic Segmentation of Conversational Speech", ICSLP 1996) and has the rules' capitals.
 
 A mark counts as right if the same mark stands behind the same word. "All marks" pools them. Case F1 is that of words
-with a capital; "inside" leaves out those that begin a sentence of the reference. The last line is JSON.
+with a capital; "inside" leaves out those that begin a sentence of the reference, and "names" does so without the
+capitals that only a predicted end of a sentence gives: those of the words themselves. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def main() -> None:
     for title, samples in sets.items():
         count = sum(len(one.words) for one in samples)
         print(f"{title}: {count:,} words in {len(samples)} texts")
-        heads = zip(("full stop", "comma", "question", "all", "sentences", "case", "inside"), WIDTHS, strict=True)
+        heads = zip(HEADS, WIDTHS, strict=True)
         print(f"  {'F1, %':22}" + "".join(f"{head:>{width}}" for head, width in heads))
         for name, system in systems.items():
             scores = measure(samples, system)
@@ -131,8 +132,9 @@ def main() -> None:
     print(json.dumps({"results": results, "words_per_core_second": round(speed)}))
 
 
-MEASURES = ("full stop", "comma", "question mark", "all marks", "sentences", "case", "case inside sentences")
-WIDTHS = (10, 8, 10, 7, 11, 7, 8)
+MEASURES = ("full stop", "comma", "question mark", "all marks", "sentences", "case", "case inside sentences", "names")
+HEADS = ("full stop", "comma", "question", "all", "sentences", "case", "inside", "names")
+WIDTHS = (10, 8, 10, 7, 11, 7, 8, 7)
 """of the columns of these"""
 
 
@@ -229,7 +231,8 @@ def measure(samples: Sequence[Sample], system: System) -> dict[str, dict[str, fl
         found = np.zeros((2, count), np.int64)
         found[:, sample.places[known]] = tags.marks[known], tags.breaks[known]
         starts = np.concatenate([[True], tags.breaks[:-1] != NO_BREAK])
-        capitals = np.zeros(count, bool)
+        own, capitals = np.zeros((2, count), bool)
+        own[sample.places[known]] = (tags.cases != LOWER)[known]
         capitals[sample.places[known]] = ((tags.cases != LOWER) | starts)[known]
         extra = sample.places < 0
         truth = sample.reference
@@ -243,6 +246,7 @@ def measure(samples: Sequence[Sample], system: System) -> dict[str, dict[str, fl
         counts["case"] += _counts(sample.capitals, capitals)
         inside = np.concatenate([[False], truth.breaks[:-1] == NO_BREAK])
         counts["case inside sentences"] += _counts(sample.capitals[inside], capitals[inside])
+        counts["names"] += _counts(sample.capitals[inside], own[inside])
     return {name: _scores(*map(float, three)) for name, three in counts.items()}
 
 
