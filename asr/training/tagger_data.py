@@ -307,13 +307,17 @@ where there is no mark: outputs trained by CTC are spikes, and a word ends with 
 
 
 def validation_windows(corpus: TextCorpus, width: int, words: int) -> Iterator[tuple[int, int]]:
-    """Windows of so many words, in order."""
-    left = words
+    """Windows of so many words, in order: of the beginnings of all documents, each of the same length if it has it."""
+    lengths = sorted(np.diff(corpus.starts).tolist())
+    left, share = words, 0
+    for place, length in enumerate(lengths):
+        # What short documents lack is shared among the longer ones.
+        share = max(1, left // (len(lengths) - place))
+        if length >= share:
+            break
+        left -= length
     for number in range(corpus.documents):
         part = corpus.document(number)
-        for start in range(part.start, part.stop, width):
-            if left <= 0:
-                return
-            end = min(start + width, part.stop)
-            left -= end - start
-            yield start, end
+        last = min(part.stop, part.start + share)
+        for start in range(part.start, last, width):
+            yield start, min(start + width, last)

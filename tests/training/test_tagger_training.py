@@ -23,6 +23,7 @@ from asr.training.tagger_data import (
     make_corpus,
     make_features,
     part_of,
+    validation_windows,
 )
 
 NOUNS = "Hund Katze Haus Baum Kind Frau Mann Stadt Garten Tisch Fenster Vogel".split()  # noqa: SIM905
@@ -209,3 +210,19 @@ def test_a_training_begins_from_another_model_and_keeps_its_vocabulary(tmp_path:
         read_start(replace(again, language="en"))
     with pytest.raises(ConfigError, match="has a network of its own"):
         read_start(replace(again, network=TaggerConfig(units=24)))
+
+
+@pytest.mark.parametrize("words", [1, 10, 40, 77, 100, 1000])
+def test_validation_is_on_equal_parts_of_the_documents(words: int) -> None:
+    lengths = [30, 3, 50, 0, 17]
+    corpus = make_corpus([], Spellings({}, frozenset(), frozenset()))
+    corpus = replace(corpus, starts=np.cumsum([0, *lengths]).astype(np.int32))
+    windows = list(validation_windows(corpus, 8, words))
+    taken = [0] * len(lengths)
+    for start, end in windows:
+        assert 0 < end - start <= 8
+        number = int(np.searchsorted(corpus.starts, start, side="right")) - 1
+        assert start == corpus.starts[number] + taken[number]
+        taken[number] += end - start
+    assert min(words, 100) - len(lengths) < sum(taken) <= max(words, len(lengths))
+    assert all(one == min(length, max(taken)) for one, length in zip(taken, lengths, strict=True))
