@@ -108,6 +108,7 @@ HOMES = {
         "acoustic/onnx_nodes.py",
         "language/neural_export.py",
         "punctuation/tagger_export.py",
+        "punctuation/tagger_import.py",
     ),
     "onnxruntime": ("acoustic/runtimes/onnx_graph.py",),
     "librosa": ("audio/features.py",),
