@@ -27,7 +27,7 @@ EXAMPLES = """\
   asr train-text news.txt articles.txt.gz language=de training.epochs=3 run_dir=runs/german-text
   asr train-text books.txt training.minutes=60 training.bfloat16=true
   asr train-text books.txt confusions=report/confusions.csv
-  asr train-text mine.txt init=en training.learning_rate=0.0005
+  asr train-text mine.txt init=en training.learning_rate=0.001 training.epochs=10 batches.words=1000
   asr transcribe talk.wav punctuation=runs/german-text/punctuation.onnx bundle=runs/german/best
 """
 

@@ -39,8 +39,8 @@ def read_tagger(content: bytes, name: str) -> tuple[dict[str, Array], TaggerHead
     LanguageModelError
         If it is no such file, or a damaged one.
     """
-    check_graph(content, name)
     header = Tagger(content, name).header
+    check_graph(content, name)
     graph = onnx.load_model_from_string(content).graph
     constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     nodes = [[constants.get(one) for one in node.input] for node in graph.node]

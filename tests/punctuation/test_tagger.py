@@ -136,3 +136,8 @@ def test_a_graph_of_another_kind_is_refused(tagger_content: bytes) -> None:
     model.graph.node.append(onnx.helper.make_node("Gather", gathers[-1].input, ["further"], name="further"))
     with pytest.raises(LanguageModelError, match="has another graph than this version writes"):
         read_tagger(model.SerializeToString(), "random")
+
+
+def test_what_is_no_model_is_said_to_be_none() -> None:
+    with pytest.raises(LanguageModelError, match=r"text\.txt: is no model that predicts punctuation, or damaged"):
+        read_tagger(b"Chapter 1. Of the weather.", "text.txt")
