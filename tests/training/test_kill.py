@@ -20,8 +20,6 @@ from asr.bundle import load_bundle
 from ..conftest import QUICK_BACKEND, smoke_manifests
 from .test_run import VOLATILE, losses
 
-EPOCHS = 25
-
 
 def start(settings: list[str], run_dir: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -67,14 +65,14 @@ def worker_count(run_dir: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("least", [3, pytest.param(10, marks=pytest.mark.thorough)])
-def test_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatch, least):
+@pytest.mark.parametrize(("least", "epochs"), [(3, 12), pytest.param(10, 25, marks=pytest.mark.thorough)])
+def test_kills_leave_no_trace_in_the_losses_and_weights(tmp_path, monkeypatch, least, epochs):
     """At random moments, one of them while a checkpoint is written, with worker processes on."""
     monkeypatch.setenv("TEST_MARK", str(tmp_path))  # inherited by the workers, who are counted by it
     manifests = [f"data.{part}={path}" for part, path in smoke_manifests(tmp_path, train=12, valid=2).items()]
     settings = [
         *manifests, "model.depth=1", "model.units=32", "model.projection=8", "model.channels=2", "features.mels=16",
-        "model.dropout=0.2", f"training.epochs={EPOCHS}", "training.patience=0", "training.batch_size=2",
+        "model.dropout=0.2", f"training.epochs={epochs}", "training.patience=0", "training.batch_size=2",
         "training.workers=2", "training.checkpoint_minutes=0", "training.accumulate=2", "training.average_epochs=1",
         "training.mmi_weight=0.5", "augment=robust", "optimizer.schedule=plateau", "optimizer.plateau_epochs=1",
     ]  # fmt: skip
