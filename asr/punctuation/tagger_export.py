@@ -6,7 +6,7 @@ whole call: the graph runs one window a call, so that no window depends on anoth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from asr.acoustic.onnx_nodes import CONTRIBUTED, OnnxNodes, file_with_header
 from asr.acoustic.quantize import quantize_columns
 from asr.errors import ConfigError
 from asr.punctuation.tagger import HEADER, TaggerHeader
-from asr.punctuation.tagger_shapes import recurrent_name, weight_shapes
+from asr.punctuation.tagger_shapes import layer_units, recurrent_name, tag_units, weight_shapes
 from asr.punctuation.word_numbers import SLOTS
 from asr.punctuation.written_tags import WIDTH
 
@@ -52,9 +52,11 @@ def export_tagger(weights: Weights, header: TaggerHeader) -> bytes:
             raise ConfigError(f"the tagger's weights {name!r} have shape {found}; they must be {shape}, and finite")
     graph = _Graph(weights)
     x = graph.words()
-    for number in range(1, header.settings.depth + 1):
+    layers = []
+    for number in range(1, len(layer_units(header.settings)) + 1):
         x = graph.recurrent(x, recurrent_name(number))
-    graph.outputs(x)
+        layers.append(x)
+    graph.outputs(layers[-len(tag_units(header.settings)) :])
     model = graph.model(
         "tagger",
         [
@@ -105,8 +107,9 @@ class _Graph(OnnxNodes):
         hidden = self.add("Transpose", hidden, perm=[0, 2, 1, 3])
         return self.add("Reshape", hidden, self.integers([0, 0, -1]))
 
-    def outputs(self, x: str) -> None:
+    def outputs(self, layers: Sequence[str]) -> None:
         """Logits, in float32: they are few."""
+        x = layers[0] if len(layers) == 1 else self.add("Concat", *layers, axis=-1)
         x = self.add("Squeeze", x, self.integers([1]))
         x = self.add("MatMul", x, self.constant(self.weights["tags/kernel"]))
         self.add("Add", x, self.constant(self.weights["tags/bias"]), output="logits")

@@ -216,10 +216,16 @@ def tag_paragraphs(paragraphs: Iterable[list[WrittenWord]], spellings: Spellings
 
 def read_documents(lines: Iterable[str]) -> Iterator[list[list[WrittenWord]]]:
     """The documents of a text: one paragraph a line, an empty line between documents."""
-    document: list[list[WrittenWord]] = []
+    for document in split_documents(lines):
+        yield [read_words(paragraph) for paragraph in document]
+
+
+def split_documents(lines: Iterable[str]) -> Iterator[list[str]]:
+    """The paragraphs of each document that hold words, as they are written."""
+    document: list[str] = []
     for line in lines:
-        if words := read_words(line):
-            document.append(words)
+        if _WORD.search(line):
+            document.append(line)
         elif document and not line.strip():
             yield document
             document = []

@@ -21,6 +21,8 @@ class TaggerConfig:
     """units of each direction of each LSTM"""
     depth: int = field(default=2, metadata=at_least(1, at_most=16))
     """number of bidirectional LSTMs"""
+    top_units: int = field(default=0, metadata=at_least(0, at_most=4096))
+    """units of each direction of a further LSTM, beside which the tags see what it reads; 0 for none"""
 
     def __post_init__(self) -> None:
         check_settings(self, "tagger")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from asr.files import open_decompressed
 from asr.punctuation.word_numbers import PAUSE_CLASSES, Features
 from asr.punctuation.written_tags import (
     COMMA,
@@ -21,7 +17,6 @@ from asr.punctuation.written_tags import (
     UNKNOWN_CASE,
     Spellings,
     WrittenWord,
-    read_documents,
     tag_paragraphs,
 )
 from asr.settings.tagger import TaggerConfig, TextBatchConfig
@@ -37,7 +32,6 @@ _NEIGHBOURS = 8
 _UNKNOWN_SHARE = 0.03
 """of the pauses of a window that has some: behind the last word of a segment it is unknown"""
 _GROUP = 40
-TRAIN, VALID, TEST = "train", "valid", "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +54,6 @@ class TextCorpus:
     @property
     def documents(self) -> int:
         return len(self.starts) - 1
-
-
-def part_of(document: Document, held_out: float) -> str:
-    """Whether a document is for training, validation or tests, by a hash of its beginning."""
-    beginning = " ".join(one.written for paragraph in document[:5] for one in paragraph)
-    share = int.from_bytes(hashlib.sha256(beginning.encode("utf-8")).digest()[:4], "big") / 2**32
-    return VALID if share < held_out else TEST if share < 2 * held_out else TRAIN
-
-
-def documents_by_part(paths: Iterable[str | Path], held_out: float) -> Iterator[tuple[str, Document]]:
-    """The documents of texts, each with its part: training, validation or test."""
-    for path in paths:
-        with Path(path).open("rb") as file:
-            lines = io.TextIOWrapper(open_decompressed(file), encoding="utf-8", errors="replace")
-            for document in read_documents(lines):
-                yield part_of(document, held_out), document
 
 
 def make_corpus(documents: Iterable[Document], spellings: Spellings) -> TextCorpus:

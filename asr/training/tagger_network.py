@@ -13,7 +13,7 @@ from keras import ops
 from asr.acoustic.initializers import Drawn
 from asr.acoustic.keras_layers import Dropout
 from asr.acoustic.rnn import Recurrent
-from asr.punctuation.tagger_shapes import PAUSE_WIDTH, recurrent_name
+from asr.punctuation.tagger_shapes import PAUSE_WIDTH, layer_units, recurrent_name, tag_units
 from asr.punctuation.word_numbers import PAUSE_CLASSES, SLOTS
 from asr.punctuation.written_tags import BREAKS, CASES, MARKS, WIDTH
 from asr.settings.model import Cell
@@ -59,9 +59,13 @@ def build_tagger(settings: TaggerConfig, *, size: int, dropout: float = 0.0) -> 
         [x, keras.layers.Embedding(PAUSE_CLASSES, PAUSE_WIDTH, name="pauses_embedding")(pauses)]
     )
     x = Dropout(dropout, name="dropout_0")(x)
-    for number in range(1, settings.depth + 1):
-        x = Recurrent(Cell.lstm, units=settings.units, directions=2, name=recurrent_name(number))(x, counts)
+    layers = []
+    for number, units in enumerate(layer_units(settings), start=1):
+        x = Recurrent(Cell.lstm, units=units, directions=2, name=recurrent_name(number))(x, counts)
         x = Dropout(dropout, name=f"dropout_{number}")(x)
+        layers.append(x)
+    if len(tag_units(settings)) > 1:
+        x = keras.layers.Concatenate(name="last_layers")(layers[-len(tag_units(settings)) :])
     # In float32 whatever the precision of the rest, as the loss is.
     x = keras.layers.Dense(WIDTH, kernel_initializer=Drawn("glorot_uniform"), dtype="float32", name="tags")(x)
     return keras.Model([features, pauses, counts], x, name="tagger")

@@ -39,6 +39,7 @@ from asr.settings.commands import TrainTextConfig
 from asr.settings.tagger import TaggerConfig, TextBatchConfig
 from asr.settings.yaml_text import to_yaml
 from asr.training.curves import draw_tagger_curves
+from asr.training.held_out import TRAIN, VALID, document_parts, documents_of
 from asr.training.recogniser_errors import Confusions, read_confusions
 from asr.training.run_folder import CONFIG, CURVES, disk_errors_explained, locked
 from asr.training.stop import StopRequest
@@ -46,14 +47,11 @@ from asr.training.tagger_data import (
     DEFAULT_PAUSE_SHARES,
     IGNORED,
     PAUSE_KINDS,
-    TRAIN,
-    VALID,
     CorpusBuilder,
     Document,
     TextBatch,
     TextCorpus,
     TextFeed,
-    documents_by_part,
     make_features,
     pause_kinds,
     validation_windows,
@@ -250,19 +248,20 @@ def read_corpora(
 ) -> tuple[TextCorpus, TextCorpus, Spellings]:
     """The documents of texts for training and for validation, and the spellings of the former.
 
-    The texts are read twice: their words take much more memory than the arrays.
+    The texts are read three times: their words take much more memory than the arrays.
 
     Raises
     ------
     ConfigError
         If there is nothing to train on.
     """
-    spellings = Spellings.count(one for part, one in documents_by_part(texts, held_out) if part == TRAIN)
+    parts = document_parts(texts, held_out)
+    spellings = Spellings.count(one for part, one in zip(parts, documents_of(texts), strict=True) if part == TRAIN)
     if known is not None:
         spellings = known.joined(spellings)
     train, valid = CorpusBuilder(spellings), CorpusBuilder(spellings)
     first: Document | None = None
-    for part, document in documents_by_part(texts, held_out):
+    for part, document in zip(parts, documents_of(texts), strict=True):
         if part == TRAIN:
             first = first or document
             train.add(document)

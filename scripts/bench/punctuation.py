@@ -1,11 +1,12 @@
 """Measures punctuation and capitals on held-out texts and on recognised speech, beside two baselines.
 
     python scripts/bench/punctuation.py TEXT... [--punctuation FILE] [--words N]
-        [--trained-on TEXT...] [--hypotheses HYPOTHESES.jsonl --originals ORIGINALS.jsonl]
+        [--before TEXT...] [--hypotheses HYPOTHESES.jsonl --originals ORIGINALS.jsonl]
 
-TEXT is what `asr train-text` was trained on: its test documents, chosen by a hash, are read as plain words and tagged.
-Test documents of which a fiftieth of the longer paragraphs is in training documents too are left out: books are printed
-more than once. `--trained-on` names the texts whose training documents these are, where they are not TEXT.
+TEXT is what `asr train-text` was trained on: its test documents are read as plain words and tagged. Trainings before
+the version that keeps editions of a work together held out documents, not works; `--before` names the texts of such
+trainings: of the test documents, those that share a fiftieth of their longer paragraphs with what these trained on are
+left out.
 HYPOTHESES are from `asr transcribe format=jsonl written=plain`; a line of ORIGINALS has the `audio_filepath` and, as
 `text`, the words that were read, as they are printed. Recordings of the same folder and chapter are one text: the name
 of a file is speaker-chapter-number, as in LibriSpeech, which was cut at pauses: the silence at both sides of a cut is
@@ -56,15 +57,21 @@ from asr.punctuation.written_tags import (
     tag_paragraphs,
 )
 from asr.settings.commands import LmConfig
-from asr.training.tagger_data import TEST, TRAIN, Document, documents_by_part
+from asr.training.held_out import (
+    LONG_PARAGRAPH,
+    SHARED_AT_MOST,
+    TEST,
+    TRAIN,
+    documents_by_part,
+    documents_of,
+    part_of,
+)
+from asr.training.tagger_data import Document
 
 Floats = npt.NDArray[np.float64]
 System = Callable[[Sequence[str], Floats], Tags]
 
 PAUSE_OF_A_SENTENCE = 0.4
-_LONG_PARAGRAPH = 12
-"""words"""
-_SHARED_AT_MOST = 0.02
 _BEAM = 8
 _ROW = 60
 _NGRAM_MARKS = (NO_MARK, COMMA, FULL_STOP, QUESTION_MARK, 4, 6)
@@ -91,7 +98,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=200_000, help="of the held-out texts (default 200,000)")
     parser.add_argument("--ngram-words", type=int, default=2_000_000, help="0 leaves the n-gram out")
     parser.add_argument("--held-out", type=float, default=0.02, help="batches.held_out of the training")
-    parser.add_argument("--trained-on", nargs="+", type=Path, help="texts of the training (default TEXT)")
+    parser.add_argument("--before", nargs="+", type=Path, default=[], help="texts of trainings of earlier versions")
     parser.add_argument("--hypotheses", type=Path)
     parser.add_argument("--originals", type=Path)
     arguments = parser.parse_args()
@@ -101,7 +108,8 @@ def main() -> None:
     for part, document in documents_by_part(arguments.texts, arguments.held_out):
         if part == TEST or arguments.ngram_words:
             parts[part].append(document)
-    parts[TEST] = unseen(parts[TEST], arguments.trained_on or arguments.texts, arguments.held_out)
+    if arguments.before:
+        parts[TEST] = unseen(parts[TEST], arguments.before, arguments.held_out)
     spellings = tagger.header.spellings
     systems: dict[str, System] = {"rules": rules}
     if arguments.ngram_words:
@@ -146,20 +154,20 @@ WIDTHS = (10, 8, 10, 7, 11, 7, 8, 7)
 
 
 def unseen(documents: Sequence[Document], trained_on: Sequence[Path], held_out: float) -> list[Document]:
-    """The documents that share at most a fiftieth of their longer paragraphs with training documents of texts."""
-    passages = [{_words_of(one) for one in document if len(one) >= _LONG_PARAGRAPH} for document in documents]
+    """The documents that share at most a fiftieth of their longer paragraphs with what earlier versions trained on."""
+    passages = [{_words_of(one) for one in document if len(one) >= LONG_PARAGRAPH} for document in documents]
     wanted = set().union(*passages)
     seen = {
         words
-        for part, document in documents_by_part(trained_on, held_out)
-        if part == TRAIN
+        for document in documents_of(trained_on)
+        if part_of(document, held_out) == TRAIN
         for one in document
-        if len(one) >= _LONG_PARAGRAPH and (words := _words_of(one)) in wanted
+        if len(one) >= LONG_PARAGRAPH and (words := _words_of(one)) in wanted
     }
     kept = [
-        one for one, found in zip(documents, passages, strict=True) if len(found & seen) <= _SHARED_AT_MOST * len(found)
+        one for one, found in zip(documents, passages, strict=True) if len(found & seen) <= SHARED_AT_MOST * len(found)
     ]
-    print(f"{len(documents) - len(kept)} of {len(documents)} test documents are in the training, too, and left out")
+    print(f"{len(documents) - len(kept)} of {len(documents)} test documents were trained on earlier, and are left out")
     return kept
 
 

@@ -1,6 +1,7 @@
 """Measures what the English model of punctuation learns from the beginning of a book, on the rest of it.
 
-    KERAS_BACKEND=torch python scripts/bench/punctuation_adaptation.py TEXT... [--books N] [key=value...]
+    KERAS_BACKEND=torch python scripts/bench/punctuation_adaptation.py TEXT... [--books N] [--before TEXT...]
+        [key=value...]
 
 TEXT is what the model was trained on; the books are those that were held out for validation. Of each, the first 60 % of
 the words train a copy of the model (`asr train-text init=en`), and F1 is measured on the rest, before and after, as in
@@ -17,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from punctuation import HEADS, MEASURES, WIDTHS, measure, sample_of
+from punctuation import HEADS, MEASURES, WIDTHS, measure, sample_of, unseen
 
 from asr import load_bundle
 from asr.cli.composition import Composer
 from asr.punctuation.tagger import Tagger
 from asr.punctuation.written_tags import DASH, MARKS, WrittenWord
 from asr.settings.commands import TrainTextConfig
+from asr.training.held_out import VALID, documents_by_part
 from asr.training.stop import StopRequest
-from asr.training.tagger_data import VALID, documents_by_part
 from asr.training.tagger_run import TAGGER, train_tagger
 
 SETTINGS = [
@@ -46,10 +47,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="+", type=Path)
     parser.add_argument("--books", type=int, default=6)
+    parser.add_argument("--before", nargs="+", type=Path, default=[], help="as of punctuation.py")
     arguments, settings = parser.parse_known_args()
     english = load_bundle("en").tagger()
     assert english is not None
     books = [one for part, one in documents_by_part(arguments.texts, 0.02) if part == VALID]
+    if arguments.before:
+        books = unseen(books, arguments.before, 0.02)
     books = [one for one in books if sum(map(len, one)) >= _LEAST][: arguments.books]
     f1: dict[str, list[list[float]]] = {"before": [], "after": []}
     for book in books:

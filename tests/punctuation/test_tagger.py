@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,10 +59,12 @@ def test_words_far_away_do_not_matter(tagger: Tagger) -> None:
     np.testing.assert_array_equal(before.marks[: 2 * STEP], after.marks[: 2 * STEP])
 
 
-def test_the_graph_gives_what_keras_gives(header: TaggerHeader) -> None:
+@pytest.mark.parametrize("top_units", [0, 8])
+def test_the_graph_gives_what_keras_gives(header: TaggerHeader, top_units: int) -> None:
     """But for the rounding of weights and activations."""
     from asr.training.tagger_network import build_tagger, tagger_weights
 
+    header = replace(header, settings=replace(header.settings, top_units=top_units))
     network = build_tagger(header.settings, size=header.features.size)
     weights = tagger_weights(network)
     words, pauses = some_words(60)
@@ -124,10 +127,13 @@ def test_weights_of_another_shape_are_refused(header: TaggerHeader) -> None:
         export_tagger(weights | {"tags/bias": np.zeros(3, np.float32)}, header)
 
 
-def test_weights_read_from_a_file_make_the_same_file_again(tagger_content: bytes, header: TaggerHeader) -> None:
-    weights, found = read_tagger(tagger_content, "random")
+@pytest.mark.parametrize("top_units", [0, 8])
+def test_weights_read_from_a_file_make_the_same_file_again(header: TaggerHeader, top_units: int) -> None:
+    header = replace(header, settings=replace(header.settings, top_units=top_units))
+    content = export_tagger(random_weights(header.settings, header.features.size), header)
+    weights, found = read_tagger(content, "random")
     assert found == header
-    assert export_tagger(weights, found) == tagger_content
+    assert export_tagger(weights, found) == content
 
 
 def test_a_graph_of_another_kind_is_refused(tagger_content: bytes) -> None:

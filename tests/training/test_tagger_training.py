@@ -22,7 +22,6 @@ from asr.training.tagger_data import (
     TextFeed,
     make_corpus,
     make_features,
-    part_of,
     validation_windows,
 )
 
@@ -109,14 +108,6 @@ def test_deleted_words_leave_their_marks_behind(feed: TextFeed) -> None:
     assert 850 < len(changed) < 950
     assert (changed != words[: len(changed)]).mean() > 0.2
     assert (after[:, 2] != NO_BREAK).sum() == 100
-
-
-def test_documents_are_held_out_by_their_content() -> None:
-    documents = list(read_documents(german(300).splitlines()))
-    parts = [part_of(one, 0.1) for one in documents]
-    assert parts == [part_of(one, 0.1) for one in documents]
-    assert 15 <= parts.count("valid") <= 45
-    assert 15 <= parts.count("test") <= 45
 
 
 @pytest.mark.slow
