@@ -37,6 +37,7 @@ def test_a_plan_for_one_rank_has_no_exchange():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_recipe_of_ray_trains(tmp_path):
     """With two workers on this machine."""
     if not find_spec("ray") or not find_spec("pyarrow") or not find_spec("torch"):

@@ -118,6 +118,7 @@ def test_train_on_your_own_recordings_without_speakers(tmp_path):
     check_what_the_tutorial_leaves(tmp_path, recordings=40)
 
 
+@pytest.mark.thorough
 def test_another_language_in_another_script(tmp_path):
     oracle("espeak-ng")
     said = run_tutorial("another-language.md", tmp_path, {"init=en ": "init=small "})
