@@ -62,7 +62,7 @@ from asr.training.held_out import (
     SHARED_AT_MOST,
     TEST,
     TRAIN,
-    documents_by_part,
+    document_parts,
     documents_of,
     part_of,
 )
@@ -104,19 +104,24 @@ def main() -> None:
     arguments = parser.parse_args()
     tagger = Tagger.load(arguments.punctuation) if arguments.punctuation else load_bundle("en").tagger()
     assert tagger is not None
-    parts: dict[str, list[Any]] = defaultdict(list)
-    for part, document in documents_by_part(arguments.texts, arguments.held_out):
-        if part == TEST or arguments.ngram_words:
-            parts[part].append(document)
+    parts = document_parts(arguments.texts, arguments.held_out)
+    share = arguments.ngram_words // max(1, parts.count(TRAIN)) + 1
+    tests: list[Document] = []
+    beginnings: list[Document] = []
+    for part, document in zip(parts, documents_of(arguments.texts), strict=True):
+        if part == TEST:
+            tests.append(document)
+        elif part == TRAIN and arguments.ngram_words:
+            beginnings.append(beginning(document, share))
     if arguments.before:
-        parts[TEST] = unseen(parts[TEST], arguments.before, arguments.held_out)
+        tests = unseen(tests, arguments.before, arguments.held_out)
     spellings = tagger.header.spellings
     systems: dict[str, System] = {"rules": rules}
     if arguments.ngram_words:
-        model = train_marks(parts[TRAIN], arguments.ngram_words)
+        model = train_marks(beginnings)
         systems["4-gram"] = lambda words, pauses: ngram_tags(model, words)
     systems["tagger"] = tagger.tag
-    sets = {"held-out books": list(reference_samples(parts[TEST], spellings, arguments.words))}
+    sets = {"held-out books": list(reference_samples(tests, spellings, arguments.words))}
     if arguments.hypotheses:
         pairs = chapters(arguments.hypotheses, arguments.originals)
         sets["speech, reference words"] = [as_read(one, spellings) for one in pairs]
@@ -179,13 +184,13 @@ def reference_samples(documents: Sequence[Document], spellings: Spellings, most:
     """Equal parts of the documents, so many words in all, without pauses."""
     share = most // max(1, len(documents))
     for document in documents:
-        paragraphs, count = [], 0
-        for paragraph in document:
-            paragraphs.append(paragraph)
-            count += len(paragraph)
-            if count >= share:
-                break
-        yield sample_of(paragraphs, spellings)
+        yield sample_of(beginning(document, share), spellings)
+
+
+def beginning(document: Document, words: int) -> Document:
+    """The first paragraphs until there are so many words."""
+    ends = np.cumsum([len(one) for one in document])
+    return document[: int(np.searchsorted(ends, words)) + 1]
 
 
 def sample_of(paragraphs: Sequence[list[WrittenWord]], spellings: Spellings) -> Sample:
@@ -308,18 +313,10 @@ def _case_of_i(words: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([word == "i" or word.startswith("i'") for word in words], np.int64)
 
 
-def train_marks(documents: Sequence[list[list[WrittenWord]]], words: int) -> NgramModel:
-    """A 4-gram over words and marks, of the paragraphs of every document in turn until there are so many words."""
-    texts, count = [], 0
-    share = words // max(1, len(documents)) + 1
-    for document in documents:
-        taken = 0
-        for paragraph in document:
-            texts.append(" ".join(f"{one.word} {MARKS[one.mark]}".strip() for one in paragraph))
-            taken += len(paragraph)
-            if taken >= share:
-                break
-        count += taken
+def train_marks(documents: Sequence[Document]) -> NgramModel:
+    """A 4-gram over words and marks."""
+    paragraphs = (one for document in documents for one in document)
+    texts = [" ".join(f"{one.word} {MARKS[one.mark]}".strip() for one in paragraph) for paragraph in paragraphs]
     settings = LmConfig(order=4, vocabulary=60_000)
     return train_ngram(tokenize(texts, settings), settings)
 
