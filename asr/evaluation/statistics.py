@@ -49,8 +49,10 @@ class MatchedPairs:
     mean: float
     """errors of the first system minus those of the second, per segment"""
     z: float
+    """infinite if the difference is the same in all segments, and not 0"""
     p: float
-    """probability of such a difference, or a larger one, if the systems were equally good; two-sided"""
+    """probability of such a difference, or a larger one, if the systems were equally good; two-sided. With few
+    segments it is that of an exact test of the signs, if that is larger: the normal distribution is for many"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,12 @@ class Comparison:
     interval: Interval | None
     """of the difference"""
     p: float | None
-    """by the paired bootstrap, two-sided"""
+    """by the paired bootstrap, two-sided; at least that of an exact test of the signs, which matters for few units"""
     matched_pairs: MatchedPairs | None
     """None where no segment has an error"""
     detectable: float | None
     """the smallest true difference that four of five test sets like this one show to be significant; None where there
-    is no interval"""
+    is no interval, or the difference is the same in all units, so that its variance is unknown"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def bootstrap_interval(
     Returns
     -------
     Interval or None
-        None with fewer than two units, or without reference words.
+        None with fewer than two units, without reference words, or if all units have the same rate: nothing then
+        shows how much that of others differs.
 
     Notes
     -----
@@ -109,7 +112,8 @@ def bootstrap_interval(
     summed, unit = _by_group(np.stack([errors, lengths], axis=1).astype(np.float64), groups)
     if len(summed) < 2 or summed[:, 1].sum() == 0:
         return None
-    return _interval(_draw_rates(summed, seed, rounds), unit, len(summed))
+    drawn = _draw_rates(summed, seed, rounds)
+    return None if _is_constant(drawn) else _interval(drawn, unit, len(summed))
 
 
 def is_regression(comparison: Comparison, most_points: float) -> bool:
@@ -271,9 +275,19 @@ def _comparison(
 ) -> Comparison:
     # Draws on the other side of zero; at least one, so that p is never 0.
     tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
-    detectable = _DETECTABLE_ERRORS * float(drawn.std())
+    p = min(1.0, max(2 * (tail + 1) / (len(drawn) + 1), _least_p(units)))
+    is_unknown = difference != 0 and _is_constant(drawn)
+    detectable = None if is_unknown else _DETECTABLE_ERRORS * float(drawn.std())
     return Comparison(difference, _interval(drawn, unit, units), p, matched_pairs, detectable)
+
+
+def _least_p(count: int) -> float:
+    """The least p, two-sided, of an exact test of so many signs: that all of them are the same by chance."""
+    return 2.0 ** (1 - count)
+
+
+def _is_constant(drawn: Floats) -> bool:
+    return len(drawn) > 0 and bool(np.ptp(drawn) < 1e-12)
 
 
 def times_as_much_speech(comparison: Comparison) -> float | None:
@@ -341,12 +355,11 @@ def _matched_pairs(pairs: Sequence[tuple[UtteranceScore, UtteranceScore]]) -> Ma
         return None
     mean = float(differences.mean())
     deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    if deviation == 0:
-        return MatchedPairs(
-            len(differences), mean, 0.0 if mean == 0 else math.copysign(math.inf, mean), float(mean == 0)
-        )
-    z = mean / (deviation / math.sqrt(len(differences)))
-    return MatchedPairs(len(differences), mean, z, math.erfc(abs(z) / math.sqrt(2)))
+    if mean == 0:
+        return MatchedPairs(len(differences), mean, 0.0, 1.0)
+    z = mean / (deviation / math.sqrt(len(differences))) if deviation else math.copysign(math.inf, mean)
+    p = max(math.erfc(abs(z) / math.sqrt(2)), _least_p(np.count_nonzero(differences)))
+    return MatchedPairs(len(differences), mean, z, p)
 
 
 def segment_errors(first: UtteranceScore, second: UtteranceScore) -> list[tuple[int, int]]:

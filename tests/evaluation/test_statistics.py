@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asr.evaluation.scoring import score
-from asr.evaluation.statistics import bootstrap_interval, compare, is_regression, segment_errors
+from asr.evaluation.statistics import bootstrap_interval, compare, is_regression, rate_intervals, segment_errors
 
 from ..conftest import oracle
 
@@ -162,3 +162,21 @@ def test_a_worsening_within_the_limit_is_no_regression(rng):
     assert is_regression(worse, 0.5)
     assert not is_regression(worse, 100 * worse.difference + 0.1)
     assert not is_regression(compare(good, bad), 0.0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_few_utterances_prove_nothing(count):
+    """Of n signs that are equally likely, all are the same in one of 2^(n-1) cases: an exact test shows no less."""
+    references = ["a b"] * count
+    found = compare(score(references, ["a x"] * count), score(references, references))
+    assert found.matched_pairs.p == 2.0 ** (1 - count)
+    assert found.p == (None if count == 1 else 2.0 ** (1 - count))
+    assert not is_regression(found, 0.0)
+
+
+def test_a_difference_that_never_varies_has_no_power_and_a_rate_that_never_varies_has_no_interval():
+    references = ["a b"] * 6
+    right, wrong = score(references, references), score(references, ["a x"] * 6)
+    assert compare(wrong, right).detectable is None
+    assert compare(right, right).detectable == 0
+    assert rate_intervals(wrong, [None] * 6) == []
