@@ -19,6 +19,21 @@ def printable(text: str | Path) -> str:
     return text
 
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def is_utf_16(content: bytes) -> bool:
+    """Whether a file has the byte order mark of UTF-16, in which Windows' programs write texts."""
+    return content.startswith(_UTF_16)
+
+
+def encoding_problem(error: UnicodeDecodeError) -> str:
+    """What is wrong with a file that should be UTF-8."""
+    if is_utf_16(error.object):
+        return "UTF-16 text: save it as UTF-8"
+    return f"not UTF-8 text ({error.reason} at byte {error.start})"
+
+
 class AsrError(Exception):
     """Base of all errors that a caller or a user can cause. The message is for users."""
 

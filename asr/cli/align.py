@@ -18,7 +18,16 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
 from asr.cli.inputs import Recording, is_pipe, keep_stream
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from asr.errors import AlignmentError, AsrError, AudioError, ConfigError, OutputError, printable
+from asr.errors import (
+    AlignmentError,
+    AsrError,
+    AudioError,
+    ConfigError,
+    OutputError,
+    encoding_problem,
+    is_utf_16,
+    printable,
+)
 from asr.files import is_url, output_error, typed_path
 from asr.remote import RemoteFile, read_file
 from asr.settings.commands import AlignConfig
@@ -113,6 +122,8 @@ def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]
     except OSError as error:
         raise ConfigError(f"{text}: the text cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
+        if is_utf_16(error.object):
+            raise ConfigError(f"{text}: {encoding_problem(error)}") from error
         raise ConfigError(f"{text}: not a text in UTF-8 (name the recording first, then its text)") from error
     if is_url(audio) and not os.path.lexists(audio):
         name = Path(PurePosixPath(audio).name)

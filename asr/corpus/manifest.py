@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from asr.audio.segment import AudioSegment, is_address
-from asr.errors import AudioError, ManifestError
+from asr.errors import AudioError, ManifestError, is_utf_16
 from asr.files import is_url, write_atomically
 from asr.remote import joined, read_file
 
@@ -40,6 +40,7 @@ class Utterance:
     id: str
     """see `utterance_id`"""
     audio_path: Path
+    """`Path()` for a text without a recording"""
     text: str | None
     """None where the manifest has no `text`"""
     duration: float | None
@@ -108,6 +109,8 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
         ) from None
     except OSError as error:
         raise ManifestError([f"{path}: cannot be read ({error.strerror or error})"]) from error
+    if is_utf_16(content):
+        raise ManifestError([f"{path}: UTF-16 text: save it as UTF-8"])
     if b"\0" in content[:_LOOKED_AT]:
         raise ManifestError([f"{path}: not a text file: expected a manifest, JSON lines that name recordings"])
     rows: list[tuple[str, dict[str, Any]]] = []
@@ -137,7 +140,9 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
     return rows, problems
 
 
-def read_manifest(path: str | Path, *, text_required: bool = True, remote: bool = False) -> ManifestReading:
+def read_manifest(
+    path: str | Path, *, text_required: bool = True, audio_required: bool = True, remote: bool = False
+) -> ManifestReading:
     """Read a manifest, collecting all problems instead of stopping at the first.
 
     Parameters
@@ -145,6 +150,8 @@ def read_manifest(path: str | Path, *, text_required: bool = True, remote: bool 
     path : str or Path
     text_required : bool
         Whether a line without `text` is a problem.
+    audio_required : bool
+        Whether a line with an `id`, but without `audio_filepath`, is a problem.
     remote : bool
         Whether the manifest, and recordings, may be in remote places, named by URL. Recordings of such a manifest are
         named relative to it, or by URL.
@@ -165,7 +172,12 @@ def read_manifest(path: str | Path, *, text_required: bool = True, remote: bool 
     utterances: list[Utterance] = []
     first_seen: dict[str, str] = {}
     for where, row in rows:
-        problem = _problem(row, text_required, remote=remote, is_remote=is_url(str(path)))
+        problem = None
+        if audio_required or row.get("audio_filepath") is not None:
+            problem = _audio_problem(row, remote=remote, is_remote=is_url(str(path)))
+        elif row.get("id") is None:
+            problem = "neither id nor audio_filepath: one of them must identify the utterance"
+        problem = problem or _problem(row, text_required)
         if problem:
             problems.append(f"{where}: {problem}")
             continue
@@ -174,12 +186,13 @@ def read_manifest(path: str | Path, *, text_required: bool = True, remote: bool 
             problems.append(f"{where}: the id {name!r} is already used by {first_seen[name]}")
             continue
         first_seen[name] = where
-        url = _url(str(path), row["audio_filepath"])
+        audio = row.get("audio_filepath")
+        url = None if audio is None else _url(str(path), audio)
         known = {"audio_filepath", "text", "duration", "offset", "id", "speaker"}
         utterances.append(
             Utterance(
                 id=name,
-                audio_path=Path(path).parent / row["audio_filepath"] if url is None else Path(url),
+                audio_path=Path() if audio is None else Path(path).parent / audio if url is None else Path(url),
                 text=row.get("text"),
                 duration=None if row.get("duration") is None else float(row["duration"]),
                 speaker=None if row.get("speaker") is None else str(row["speaker"]),
@@ -199,7 +212,9 @@ def _url(manifest: str, audio: str) -> str | None:
     return joined(manifest.rpartition("/")[0], audio) if is_url(manifest) else None
 
 
-def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True, remote: bool = False) -> ManifestReading:
+def read_manifests(
+    paths: Iterable[str | Path], *, text_required: bool = True, audio_required: bool = True, remote: bool = False
+) -> ManifestReading:
     """Read several manifests as `read_manifest` does; an unreadable file is one more problem.
 
     Ids are kept distinct within each manifest, not across them.
@@ -208,7 +223,7 @@ def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True, r
     problems: list[str] = []
     for path in paths:
         try:
-            reading = read_manifest(path, text_required=text_required, remote=remote)
+            reading = read_manifest(path, text_required=text_required, audio_required=audio_required, remote=remote)
         except ManifestError as error:
             problems += error.problems
         else:
@@ -217,7 +232,7 @@ def read_manifests(paths: Iterable[str | Path], *, text_required: bool = True, r
     return ManifestReading(utterances, problems)
 
 
-def _problem(row: Mapping[str, Any], text_required: bool, *, remote: bool, is_remote: bool) -> str | None:
+def _audio_problem(row: Mapping[str, Any], *, remote: bool, is_remote: bool) -> str | None:
     audio = row.get("audio_filepath")
     if audio is None:
         return "audio_filepath is missing"
@@ -227,6 +242,10 @@ def _problem(row: Mapping[str, Any], text_required: bool, *, remote: bool, is_re
         return f"audio_filepath is a path, {audio!r}: in a remote manifest it is relative to it, or a URL"
     if is_address(audio) and not (remote and is_url(audio)):
         return f"audio_filepath is an address, {audio!r}: download the recording, and name the file"
+    return None
+
+
+def _problem(row: Mapping[str, Any], text_required: bool) -> str | None:
     text = row.get("text")
     if text is None and text_required:
         return "text is missing"

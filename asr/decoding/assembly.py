@@ -14,7 +14,7 @@ from asr.decoding.hotwords import HotWords
 from asr.decoding.pronunciation_lexicon import PronunciationLexicon
 from asr.decoding.pronunciation_scorer import PronunciationScorer
 from asr.decoding.second_pass import WordModel
-from asr.errors import ConfigError, LanguageModelError
+from asr.errors import ConfigError, LanguageModelError, encoding_problem
 from asr.files import typed_path
 from asr.language.arpa import read_arpa
 from asr.language.lexicon import Lexicon
@@ -80,8 +80,8 @@ def read_word_list(path: str | Path) -> list[str]:
         words = [word for line in path.read_text("utf-8-sig").splitlines() if (word := " ".join(line.split()))]
     except OSError as error:
         raise LanguageModelError(path, error.strerror or str(error)) from error
-    except UnicodeDecodeError:
-        raise LanguageModelError(path, "is not UTF-8 text") from None
+    except UnicodeDecodeError as error:
+        raise LanguageModelError(path, encoding_problem(error)) from None
     if not words:
         raise LanguageModelError(path, "holds no words")
     return list(dict.fromkeys(words))

@@ -10,7 +10,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from asr.errors import ConfigError
+from asr.errors import ConfigError, encoding_problem
 from asr.files import typed_path
 from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text, remove_invisible
@@ -304,7 +304,7 @@ def _lines(path: str, setting: str) -> list[tuple[str, str]]:
         content = typed_path(path).read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{setting}={path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError:
-        raise ConfigError(f"{setting}={path}: is not UTF-8 text") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{setting}={path}: {encoding_problem(error)}") from None
     lines = ((f"{path}:{number}", line.strip()) for number, line in enumerate(content.splitlines(), start=1))
     return [(where, line) for where, line in lines if line and not line.startswith("#")]

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from asr.corpus.manifest import Utterance, read_manifests, read_rows, utterance_id
-from asr.errors import ManifestError
+from asr.errors import ManifestError, encoding_problem
 from asr.evaluation.formats import JSON_LINES, advise, recognize_format
 from asr.evaluation.nist import (
     Channel,
@@ -140,7 +140,7 @@ def read_references(paths: Sequence[str]) -> list[Utterance]:
         suffix = Path(path).suffix.lower()
         if suffix not in (".trn", ".stm", ".ctm", ".txt"):
             _check_json_lines(path, as_references=True)
-            reading = read_manifests([path], remote=True)
+            reading = read_manifests([path], audio_required=False, remote=True)
             utterances += reading.utterances
             problems += reading.problems if reading.utterances else _summarised_json(path, reading.problems)
             continue
@@ -428,7 +428,9 @@ def _summarised_json(path: str, problems: list[str]) -> list[str]:
     """The problems of a file without a usable line, or one sentence if no line is JSON."""
     if len(problems) < 2 or not all(": not JSON (" in one for one in problems):
         return problems
-    return [f"{path}: not JSON lines: none of its {len(problems)} lines is a JSON object; {_WANTED} is wanted"]
+    count, example = len(problems), '{"id": "a", "text": "hello"}'
+    reason = f"not JSON lines (such as {example}): none of its {count} lines is a JSON object"
+    return [f"{path}: {reason}; {_WANTED} is wanted"]
 
 
 def _text_lines(path: str, *, as_references: bool = False) -> list[tuple[str, str]]:
@@ -439,8 +441,8 @@ def _text_lines(path: str, *, as_references: bool = False) -> list[tuple[str, st
         content = Path(path).read_text("utf-8-sig")
     except OSError as error:
         raise ManifestError([f"{path}: cannot be read ({error.strerror})"]) from error
-    except UnicodeDecodeError:
-        raise ManifestError([f"{path}: is not UTF-8 text"]) from None
+    except UnicodeDecodeError as error:
+        raise ManifestError([f"{path}: {encoding_problem(error)}"]) from None
     _check_format(path, content, as_references=as_references)
     # Not splitlines(): a text may contain U+2028 and similar characters.
     lines = content.removesuffix("\n").split("\n")

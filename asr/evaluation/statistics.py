@@ -358,7 +358,7 @@ def _matched_pairs(pairs: Sequence[tuple[UtteranceScore, UtteranceScore]]) -> Ma
     if mean == 0:
         return MatchedPairs(len(differences), mean, 0.0, 1.0)
     z = mean / (deviation / math.sqrt(len(differences))) if deviation else math.copysign(math.inf, mean)
-    p = max(math.erfc(abs(z) / math.sqrt(2)), _least_p(np.count_nonzero(differences)))
+    p = max(math.erfc(abs(z) / math.sqrt(2)), _least_p(int(np.count_nonzero(differences))))
     return MatchedPairs(len(differences), mean, z, p)
 
 

@@ -195,7 +195,7 @@ def test_lines_end_at_newlines_alone_and_quoted_values_may_hold_them(prepare, tm
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"path,text\na.wav,na\xefve\n", "list.csv: not UTF-8 (invalid continuation byte at byte 18)"),
+        (b"path,text\na.wav,na\xefve\n", "list.csv: not UTF-8 text (invalid continuation byte at byte 18)"),
         (b"path,text\na.wav\n", "list.csv:2: path or text is empty"),
         (b"path,text\n,word\n", "list.csv:2: path or text is empty"),
         (b"path,text\na.wav," + 200_000 * b"x" + b"\n", "list.csv:2: not a line of a table (field larger than"),

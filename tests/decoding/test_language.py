@@ -250,7 +250,7 @@ def test_a_model_without_spaces_needs_a_language_model_over_characters(tmp_path,
 
 
 def test_a_word_list_that_holds_none_is_refused(tmp_path):
-    for content, message in ((b" \n", "holds no words"), (b"\xff\xfe", "is not UTF-8 text")):
+    for content, message in ((b" \n", "holds no words"), (b"\xff\xfe", "UTF-16 text: save it as UTF-8")):
         Path(tmp_path / "words.txt").write_bytes(content)
         with pytest.raises(LanguageModelError, match=message):
             make_decoder(LETTERS, BeamConfig(lexicon=str(tmp_path / "words.txt")))

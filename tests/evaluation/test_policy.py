@@ -65,7 +65,7 @@ def test_synonyms_are_whole_words_and_the_longest_comes_first(tmp_path):
         ("rules", "a => \\2\n", "file:1: 'a' is not a regular expression"),
         ("synonyms", "alone\n", "file:1: two words or more are wanted"),
         ("synonyms", "a, b\nc, b\n", "file:2: 'b' is in the group of"),
-        ("synonyms", b"\xff\xfe", "is not UTF-8"),
+        ("synonyms", b"\xff\xfe", "UTF-16 text: save it as UTF-8"),
     ],
 )
 def test_a_line_that_makes_no_sense_is_named(tmp_path, setting, content, message):

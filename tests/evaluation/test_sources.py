@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from asr.errors import ManifestError
@@ -49,6 +51,19 @@ def test_two_text_files_are_joined_by_their_lines(tmp_path):
     with pytest.raises(ManifestError) as caught:
         read_hypotheses(str(tmp_path / "h.txt"), references)
     assert caught.value.problems == [f"{tmp_path}/r.txt:3: '3' has no text in {tmp_path}/h.txt"]
+
+
+def test_json_lines_with_ids_are_references_without_recordings(tmp_path):
+    rows = [{"id": "a", "text": "one", "speaker": "s"}, {"id": "b", "text": "two", "audio_filepath": "b.wav"}]
+    references = read_references([str(write_rows(tmp_path / "r.jsonl", rows))])
+    assert [(one.id, one.text, one.audio_path) for one in references] == [
+        ("a", "one", Path()),
+        ("b", "two", tmp_path / "b.wav"),
+    ]
+    outputs, _ = read_hypotheses(str(write_rows(tmp_path / "h.jsonl", rows)), references)
+    assert [one.text for one in outputs] == ["one", "two"]
+    with pytest.raises(ManifestError, match=r"r\.jsonl:1: neither id nor audio_filepath"):
+        read_references([str(write_rows(tmp_path / "r.jsonl", [{"text": "one"}]))])
 
 
 def test_words_of_json_lines_bring_their_times_along(tmp_path, references):
@@ -292,11 +307,22 @@ def test_a_file_of_which_no_line_can_be_read_is_one_problem(tmp_path, references
 
 def test_a_file_without_a_line_of_json_is_one_problem(tmp_path, references):
     (tmp_path / "h.jsonl").write_text("good morning\nhow are you\n")
-    kinds = "JSON lines, trn, stm, ctm or one text per line"
-    wanted = [f"{tmp_path}/h.jsonl: not JSON lines: none of its 2 lines is a JSON object; {kinds} is wanted"]
+    example, kinds = '{"id": "a", "text": "hello"}', "JSON lines, trn, stm, ctm or one text per line"
+    reason = f"not JSON lines (such as {example}): none of its 2 lines is a JSON object"
+    wanted = [f"{tmp_path}/h.jsonl: {reason}; {kinds} is wanted"]
     for read_file in (lambda path: read_references([path]), lambda path: read_hypotheses(path, references)):
         with pytest.raises(ManifestError) as caught:
             read_file(str(tmp_path / "h.jsonl"))
         assert caught.value.problems == wanted
     with pytest.raises(ManifestError, match="STM is a format of references"):
         read_hypotheses(str(tmp_path / "h.stm"), references)
+
+
+@pytest.mark.parametrize("name", ["r.txt", "r.trn", "r.jsonl"])
+def test_utf_16_is_named_as_such(tmp_path, name):
+    """Windows PowerShell writes it: `program > r.txt`."""
+    (tmp_path / name).write_bytes('{"id": "a", "text": "one"} (a)\n'.encode("utf-16"))
+    with pytest.raises(ManifestError) as caught:
+        read_references([str(tmp_path / name)])
+    path = tmp_path / name
+    assert caught.value.problems == [f"{path}: UTF-16 text: save it as UTF-8"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr.errors import ConfigError
+from asr.errors import ConfigError, encoding_problem
 from asr.settings.commands import PrepareConfig
 
 SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3", ".sph")
@@ -85,7 +85,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+        raise ConfigError(f"{path}: {encoding_problem(error)}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
 
