@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import pytest
@@ -64,11 +65,15 @@ def test_a_folder_of_recordings_with_texts_beside_them(prepare, tmp_path, write_
     write_audio("all/anna/no text.wav")
     (tmp_path / "all/ben/broken.wav").write_text("not audio")
     (tmp_path / "all/ben/broken.txt").write_text("x")
+    with wave.open(str(tmp_path / "all/ben/nothing.wav"), "wb") as recording:
+        recording.setparams((1, 2, 16000, 0, "NONE", ""))
+    (tmp_path / "all/ben/nothing.txt").write_text("x")
     held_out = f"held_out={tmp_path / 'v.jsonl'}"
     done = prepare("recordings", tmp_path / "all", tmp_path / "t.jsonl", "hold_out=0.3", held_out)
     assert done.code == 1
     assert "no text.wav: there is no no text.txt beside it" in done.err
     assert "broken.wav: not audio" in done.err
+    assert "nothing.wav: holds no samples" in done.err
     train, valid = (read_manifest(tmp_path / name).utterances for name in ("t.jsonl", "v.jsonl"))
     assert len(train) == 6
     assert len(valid) == 3

@@ -118,5 +118,7 @@ def _utterance(row: Row | Unusable, settings: PrepareConfig) -> Utterance | Unus
         seconds = probe_seconds(row.audio)
     except AudioError as error:
         return Unusable(f"{row.where}: {error}")
+    if seconds <= 0:
+        return Unusable(f"{row.where}: {AudioError(row.audio, 'holds no samples')}")
     text = normalize_text(written, settings.normalizer)
     return Utterance(row.id, row.audio, text, seconds, row.speaker or None, row.where, row.other)
