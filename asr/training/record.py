@@ -58,7 +58,7 @@ class Recorder:
         for tracker in self._trackers:
             tracker.close()
 
-    def begin(self, progress: Progress) -> None:
+    def begin(self, progress: Progress, *, finished: bool = False) -> None:
         """Open the files and the trackers of a run at a position; records of later batches are removed.
 
         Raises
@@ -69,7 +69,9 @@ class Recorder:
         self._batch_log.begin(progress.batches)
         if progress.history:
             self._write_history(progress.history)
-        if progress.batches:
+        if finished:
+            _log.info("the run is complete: %d epochs; training.epochs=N extends it", progress.epoch)
+        elif progress.batches:
             _log.info("resuming from epoch %d, batch %d", progress.epoch + 1, progress.batch + 1)
         self._trackers += start_trackers(self._settings, self._run_dir, progress.batches)
 
@@ -157,7 +159,7 @@ class Recorder:
 class NoRecorder(Recorder):
     """Of a rank other than the first: it records nothing."""
 
-    def begin(self, progress: Progress) -> None:
+    def begin(self, progress: Progress, *, finished: bool = False) -> None:
         pass
 
     def epoch(

@@ -435,7 +435,7 @@ class _Run:
                 )
             self.progress = progress
         self._first_batch = self.progress.batches
-        self._recorder.begin(self.progress)
+        self._recorder.begin(self.progress, finished=self.finished)
         if self._is_fine_tuning and not progress:
             self._record_starting_model()
         # One iterator for all epochs: the first batches of the next are prepared while this one is validated.

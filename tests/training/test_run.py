@@ -219,9 +219,12 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_refused(settings, whole_run,
         train(settings, tmp_path / "run")
 
 
-def test_a_finished_run_stays_finished(settings, whole_run):
+def test_a_finished_run_stays_finished(settings, whole_run, caplog):
     before = (whole_run.run_dir / "history.jsonl").read_bytes()
-    assert len(train(settings, whole_run.run_dir).history) == 3
+    with caplog.at_level(logging.INFO):
+        assert len(train(settings, whole_run.run_dir).history) == 3
+    assert "the run is complete" in caplog.text
+    assert "resuming" not in caplog.text
     assert (whole_run.run_dir / "history.jsonl").read_bytes() == before
 
 
