@@ -461,6 +461,8 @@ def _check_shared(path: Path, shared: Mapping[str, str]) -> None:
 
 def bundle_folder(name: str | Path) -> Path:
     """The folder of a bundle that is named as `load_bundle` takes it; a foreign folder never hides a shipped bundle."""
+    if name == "":
+        raise BundleError("the name of the bundle is empty; a bundle's folder or one that ships is wanted: bundle=en")
     is_name = isinstance(name, str) and is_bundle_name(name)
     path = _shipped_folder() / name if is_name and name in shipped_bundles() else typed_path(name)
     if path.is_dir() and (not is_name or path.parent == _shipped_folder()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -52,6 +53,9 @@ _CHOICES = {"--cfg": CFG_KINDS, "--info": INFO_KINDS}
 
 # A key of Hydra's grammar: a dotted path or a group, perhaps with a package.
 _KEY = r"[A-Za-z_$][\w$./-]*(@[\w$./:-]*)?"
+_NAME = re.compile(r"--([A-Za-z][\w.-]*)")
+# A flag that is this similar to another one is a typing error, and no setting.
+_LIKE_A_FLAG = 0.75
 _SETTING = re.compile(rf"(\+\+?|~)?{_KEY}=|~{_KEY}\Z")
 
 
@@ -97,7 +101,7 @@ def split_arguments(arguments: Sequence[str]) -> Arguments:
             result.files.append(argument)
         elif argument.startswith("-"):
             flag, equals, value = argument.partition("=")
-            flag = _known_flag(flag)
+            flag = _known_flag(flag, value if equals else rest[0] if rest else "")
             result.flags.add(flag)
             if flag in FLAG_VALUES:
                 result.values[flag] = _checked(flag, value) if equals else _following(flag, rest)
@@ -110,10 +114,25 @@ def split_arguments(arguments: Sequence[str]) -> Arguments:
     return result
 
 
-def _known_flag(typed: str) -> str:
+def _known_flag(typed: str, value: str) -> str:
+    """The long name of a flag.
+
+    Parameters
+    ----------
+    typed : str
+    value : str
+        What follows it, for the message if it is a setting with dashes.
+    """
     flag = SHORT_FLAGS.get(typed, typed)
     if flag in _NOT_HERE:
         raise ConfigError(f"there is no flag {typed}: {_NOT_HERE[flag]}")
+    name = _NAME.fullmatch(flag)
+    if flag not in FLAGS and name and not nearest(flag, FLAGS, likeness=_LIKE_A_FLAG):
+        value = "VALUE" if not value or value.startswith("-") else shlex.quote(value)
+        setting = f"{name[1].replace('-', '_')}={value}"
+        raise ConfigError(
+            f"there is no flag {typed}; settings are written key=value: {setting} (a file of that name follows --)"
+        )
     if flag not in FLAGS:
         raise ConfigError(f"there is no flag {typed}{_nearest_flag(flag, FLAGS)} (a file of that name follows --)")
     return flag
@@ -137,11 +156,13 @@ def _checked(flag: str, value: str) -> str:
     return value
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The most similar of some names, if one is similar."""
+def nearest(name: str, names: Iterable[str], *, likeness: float = 0.5) -> str | None:
+    """The most similar of some names, apart from capitals, if one is similar enough (1: equal)."""
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), None)
+    spelled = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), list(spelled), n=1, cutoff=likeness)
+    return spelled[near[0]] if near else None
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asr.cli.arguments import split_arguments
+from asr.cli.arguments import nearest, split_arguments
 from asr.errors import ConfigError
 
 
@@ -35,3 +35,24 @@ def test_a_value_may_hold_anything():
 def test_a_mistyped_flag_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match="there is no flag --verbos; did you mean --verbose"):
         split_arguments(["--verbos"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        (["--format", "srt"], "format=srt"),
+        (["--format=srt"], "format=srt"),
+        (["--output-dir", "my texts"], "output_dir='my texts'"),
+        (["--decoder.beam-width", "-v"], "decoder.beam_width=VALUE"),
+        (["--english"], "english=VALUE"),
+    ],
+)
+def test_a_setting_with_dashes_is_answered_with_the_setting(arguments, setting):
+    with pytest.raises(ConfigError, match=f"there is no flag {arguments[0].partition('=')[0]}; settings") as caught:
+        split_arguments(arguments)
+    assert str(caught.value).endswith(f"settings are written key=value: {setting} (a file of that name follows --)")
+
+
+def test_the_nearest_name_may_have_other_capitals():
+    assert nearest("SRT", ["txt", "srt", "TextGrid"]) == "srt"
+    assert nearest("textgrid", ["txt", "TextGrid"]) == "TextGrid"
