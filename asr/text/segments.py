@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -26,6 +27,15 @@ _TOO_SHORT_COST, _TOO_FAST_COST = 0.5, 0.05
 _SENTENCE_GAIN, _CLAUSE_GAIN = 1.2, 0.6
 _SENTENCE_ENDS = (".", "?", "!", "\u2026", "\u3002", "\uff1f", "\uff01")
 _CLAUSE_ENDS = (",", ";", ":", "\u2013", "\u2014")
+_OPENING = "\"'([\u201c\u2018\u00ab\u201e"
+# A full stop behind these belongs to the word: a name follows. "a.m." and "I." are not among them: they end sentences.
+_TITLES = frozenset(
+    (
+        "mr", "mrs", "ms", "mx", "messrs", "dr", "prof", "rev", "fr", "st", "ste", "hon", "gov", "sen", "rep",
+        "gen", "col", "lt", "capt", "cpt", "maj", "sgt", "cpl", "hr", "sra", "srta", "sig", "mme", "mlle", "dipl",
+    )
+)  # fmt: skip
+_INITIALS = re.compile(r"(?!I\.$)(?:[^\W\d_]\.)+")
 _CLOSING = "\"')]\u201d\u2019\u00bb"
 """may follow a punctuation mark"""
 
@@ -176,7 +186,15 @@ def _best_ends(row: _Row) -> list[int]:
 def _mark_gain(word: str) -> float:
     """The gain of a cut behind a word, by the punctuation mark at its end."""
     word = word.rstrip(_CLOSING)
+    if _belongs_to_a_name(word.lstrip(_OPENING)):
+        return 0.0
     return _SENTENCE_GAIN if word.endswith(_SENTENCE_ENDS) else _CLAUSE_GAIN if word.endswith(_CLAUSE_ENDS) else 0.0
+
+
+def _belongs_to_a_name(word: str) -> bool:
+    """Whether a word is a title or initials before a name, whose full stop ends no sentence."""
+    is_initials = word.isupper() and _INITIALS.fullmatch(word) is not None
+    return word.endswith(".") and (is_initials or word[:-1].lower() in _TITLES)
 
 
 def _cost(seconds: float, width: int) -> float:

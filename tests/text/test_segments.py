@@ -164,3 +164,12 @@ def test_subtitles_end_with_sentences_and_clauses_where_nothing_else_decides() -
     assert cues[0].text.endswith("over.")
     plain = [Word(word.text.rstrip(".,"), word.start, word.end) for word in words]
     assert not cut_cues(plain, [" "] * len(words))[0].text.endswith("over")
+
+
+@pytest.mark.parametrize("title", ["Mr.", "(Dr.", "St.", "J.", "J.R.R.", "Hr."])
+def test_no_subtitle_ends_between_a_title_or_an_initial_and_its_name(title: str) -> None:
+    words = speak(f"nor is {title} Quilter's manner less interesting than his matter and his books are none the worse")
+    assert all(not segment.text.endswith(title) for segment in make_segments(words))
+    # The word before a name begins a text; a cue of its own would be shown for a blink.
+    words = speak(f"{title} Quilter is the apostle of the middle classes and we are glad to welcome his gospel")
+    assert make_segments(words)[0].text.startswith(f"{title} Quilter is")
