@@ -265,8 +265,6 @@ def _results(
         if isinstance(output, AudioError):
             yield output
             continue
-        for note in output.notes:
-            _log.warning("%s: %s", task.recording.shown, note)
         spelling = spell(task.text, bundle)
         if spelling.unknown:
             shown = ", ".join(dict.fromkeys(spelling.unknown[:5]))
@@ -276,9 +274,14 @@ def _results(
             )  # fmt: skip
         try:
             aligned = align_text(output, spelling, bundle, transcriber.step_seconds)
-            yield replace(aligned, path=task.path, offset=task.offset)
         except AlignmentError as error:
+            for note in output.notes:
+                _log.warning("%s: %s", task.recording.shown, note)
             yield error
+        else:
+            for note in aligned.notes:
+                _log.warning("%s: %s", task.recording.shown, note)
+            yield replace(aligned, path=task.path, offset=task.offset)
 
 
 def _cut(

@@ -113,7 +113,7 @@ def make_alignment(job: AlignmentJob) -> Handler:
             raise output_error(item.cut_folder or Path(item.path), error) from error
         _write(item, aligned, cuts)
         is_printed = item.output is None and item.cut_folder is None
-        return Aligned(aligned if is_printed else None, cuts, output.duration, output.notes, spelling.unknown)
+        return Aligned(aligned if is_printed else None, cuts, output.duration, aligned.notes, spelling.unknown)
 
     def _write(item: AlignmentItem, aligned: Transcript, cuts: CutRecording | None) -> None:
         """The files of a recording; what says that its cuts are complete is the last."""

@@ -72,6 +72,15 @@ def test_a_text_that_does_not_fit_is_named_and_the_rest_goes_on(asr_command, tmp
     assert [line.split()[0] for line in outcome.out.splitlines()] == ["good"] * 5
 
 
+def test_the_text_of_another_recording_gets_a_warning(asr_command, text, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("completely different words about the price of bananas in the winter market")
+    outcome = asr_command("align", SAMPLE, other, f"cut_dir={tmp_path / 'cuts'}")
+    assert outcome.code == 0
+    assert f"warning: {SAMPLE}: the text fits badly (mean score 0.0" in outcome.err
+    assert "fits badly" not in asr_command("align", SAMPLE, text, "format=srt").err
+
+
 def test_a_long_recording_is_cut_into_utterances_to_train_on(asr_command, tmp_path):
     utterances = read_manifest(SAMPLES / "samples.jsonl").utterances
     speech = [soundfile.read(one.audio_path, dtype="float32")[0] for one in utterances]
