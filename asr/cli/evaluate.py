@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr.cli.arguments import split_arguments
+from asr.cli.arguments import did_you_mean, split_arguments
 from asr.cli.command import settings_or_answer
+from asr.errors import ConfigError
 from asr.files import temporary_folder, typed_path
 from asr.settings.commands import EvaluateConfig
 from asr.settings.decoding import BeamConfig
@@ -66,6 +67,7 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     from asr.evaluation.sets import make_sets_report, read_sets
 
     sets = read_sets(references, settings.names, pool=settings.pool)
+    _check_slices(sets, settings.slice_by)
     folders = _folders(sets, settings)
     baselines = [_baseline(one, settings, is_alone=len(sets) == 1) for one in sets]
     planned = plan_systems(sets, settings)
@@ -94,6 +96,17 @@ def _evaluate(references: Sequence[str], settings: EvaluateConfig) -> int:
     if worse:
         return REGRESSION
     return 1 if any(system.unreadable for one in reports for system in one.systems) else 0
+
+
+def _check_slices(sets: Sequence[ReferenceSet], wanted: Sequence[str]) -> None:
+    """Refuse fields to slice by that no utterance of any set has."""
+    fields = dict.fromkeys(["duration", "speaker", *(name for one in sets for u in one.utterances for name in u.other)])
+    for name in wanted:
+        if name not in fields:
+            known = ", ".join(fields)
+            raise ConfigError(
+                f"slice_by: no utterance has a field {name!r}{did_you_mean(name, fields)}; there are {known}"
+            )
 
 
 def _folders(sets: Sequence[ReferenceSet], settings: EvaluateConfig) -> list[Path | None]:

@@ -216,6 +216,16 @@ def test_a_system_of_neither_file_nor_bundle_is_named(asr_command, systems):
     assert "none.ctm: cannot be read" in missing.err
 
 
+def test_a_field_to_slice_by_that_no_utterance_has_is_refused(asr_command, tmp_path):
+    rows = [{"id": name, "text": "one", "accent": "x"} for name in "ab"]
+    manifest = write_rows(tmp_path / "r.jsonl", rows)
+    outcome = asr_command("evaluate", manifest, f"hypotheses={manifest}", "slice_by=[duration,acent]")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith(
+        "slice_by: no utterance has a field 'acent'; did you mean 'accent'?; there are duration, speaker, accent\n"
+    )
+
+
 def test_two_text_files_are_enough(asr_command, tmp_path):
     (tmp_path / "r.txt").write_text("one two\nthree\n")
     (tmp_path / "h.txt").write_text("one too\nthree\n")
