@@ -72,8 +72,8 @@ def test_a_folder_of_recordings_with_texts_beside_them(prepare, tmp_path, write_
     done = prepare("recordings", tmp_path / "all", tmp_path / "t.jsonl", "hold_out=0.3", held_out)
     assert done.code == 1
     assert "no text.wav: there is no no text.txt beside it" in done.err
-    assert "broken.wav: not audio" in done.err
-    assert "nothing.wav: holds no samples" in done.err
+    for name, reason in (("broken", "not audio"), ("nothing", "holds no samples")):
+        assert f"error: {tmp_path}/all/ben/{name}.wav: {reason}" in done.err
     train, valid = (read_manifest(tmp_path / name).utterances for name in ("t.jsonl", "v.jsonl"))
     assert len(train) == 6
     assert len(valid) == 3

@@ -116,9 +116,10 @@ def _utterance(row: Row | Unusable, settings: PrepareConfig) -> Utterance | Unus
             return Unusable(f"{row.where}: {error}")
     try:
         seconds = probe_seconds(row.audio)
+        if seconds <= 0:
+            raise AudioError(row.audio, "holds no samples")
     except AudioError as error:
-        return Unusable(f"{row.where}: {error}")
-    if seconds <= 0:
-        return Unusable(f"{row.where}: {AudioError(row.audio, 'holds no samples')}")
+        # In a folder, the place of the utterance is its recording, which the error names too.
+        return Unusable(str(error) if row.where == error.path else f"{row.where}: {error}")
     text = normalize_text(written, settings.normalizer)
     return Utterance(row.id, row.audio, text, seconds, row.speaker or None, row.where, row.other)
