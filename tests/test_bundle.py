@@ -232,6 +232,20 @@ def test_a_mistyped_bundle_is_refused_with_the_one_that_was_meant(typed, meant):
         load_bundle(typed)
 
 
+def test_the_folder_of_a_run_is_answered_with_the_bundles_in_it(tiny_bundle, tmp_path):
+    for name in ("last", "best"):
+        shutil.copytree(tiny_bundle, tmp_path / "run" / name)
+    with pytest.raises(BundleError, match=r"run: not a bundle, .*; the bundles in it: \S+run/best, \S+run/last$"):
+        load_bundle(tmp_path / "run")
+    with pytest.raises(BundleError, match=r"not a bundle, bundle\.json is missing$"):
+        load_bundle(tmp_path)
+
+
+def test_the_name_of_a_bundle_is_not_empty():
+    with pytest.raises(BundleError, match="the name of the bundle is empty"):
+        load_bundle("")
+
+
 def test_a_folder_does_not_hide_the_bundle_that_ships_under_its_name(tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_bundle, tmp_path / "en")

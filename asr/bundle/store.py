@@ -379,7 +379,10 @@ def load_bundle(name: str | Path = "en") -> Bundle:
     """
     path = bundle_folder(name)
     if not (path / _JSON).is_file():
-        raise BundleError(f"{path}: not a bundle, {_JSON} is missing")
+        # The folder of a run is named often, instead of `best` in it.
+        within = ", ".join(bundle_argument(one.parent) for one in sorted(path.glob(f"*/{_JSON}"))[:5])
+        hint = f"; the bundles in it: {within}" if within else ""
+        raise BundleError(f"{path}: not a bundle, {_JSON} is missing{hint}")
     card = read_card(_read_bounded(path / _JSON), str(path / _JSON))
     files = [_WEIGHTS, _STATISTICS] if card.digests else [_ARRAYS, _GRAPH]
     files += [name for name in (_GRAPH, _STRUCTURE) if name in card.digests]
