@@ -445,7 +445,7 @@ def _text_lines(path: str, *, as_references: bool = False) -> list[tuple[str, st
         raise ManifestError([f"{path}: {encoding_problem(error)}"]) from None
     _check_format(path, content, as_references=as_references)
     # Not splitlines(): a text may contain U+2028 and similar characters.
-    lines = content.removesuffix("\n").split("\n")
+    lines = content.removesuffix("\n").split("\n") if content else []
     return [(f"{path}:{number}", line.removesuffix("\r")) for number, line in enumerate(lines, start=1)]
 
 

@@ -62,14 +62,14 @@ class Comparison:
     difference: float
     """of the word error rates, first minus second; NaN if there are no reference words"""
     interval: Interval | None
-    """of the difference"""
+    """of the difference; None if it is the same in all units, and not 0: its variance is unknown then"""
     p: float | None
     """by the paired bootstrap, two-sided; at least that of an exact test of the signs, which matters for few units"""
     matched_pairs: MatchedPairs | None
     """None where no segment has an error"""
     detectable: float | None
     """the smallest true difference that four of five test sets like this one show to be significant; None where there
-    is no interval, or the difference is the same in all units, so that its variance is unknown"""
+    is no interval"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,8 @@ def mean_rate(results: Sequence[Score], speakers: Sequence[Sequence[str | None]]
             return MeanRate(rate, None)
         drawn.append(rates)
         units.append((unit, len(summed)))
-    return MeanRate(rate, _interval(np.mean(drawn, axis=0), *_joined(units)))
+    means = np.mean(drawn, axis=0)
+    return MeanRate(rate, None if _is_constant(means) else _interval(means, *_joined(units)))
 
 
 def compare_means(
@@ -276,8 +277,9 @@ def _comparison(
     # Draws on the other side of zero; at least one, so that p is never 0.
     tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     p = min(1.0, max(2 * (tail + 1) / (len(drawn) + 1), _least_p(units)))
-    is_unknown = difference != 0 and _is_constant(drawn)
-    detectable = None if is_unknown else _DETECTABLE_ERRORS * float(drawn.std())
+    if difference != 0 and _is_constant(drawn):
+        return Comparison(difference, None, p, matched_pairs, None)
+    detectable = _DETECTABLE_ERRORS * float(drawn.std())
     return Comparison(difference, _interval(drawn, unit, units), p, matched_pairs, detectable)
 
 

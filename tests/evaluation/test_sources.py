@@ -53,6 +53,12 @@ def test_two_text_files_are_joined_by_their_lines(tmp_path):
     assert caught.value.problems == [f"{tmp_path}/r.txt:3: '3' has no text in {tmp_path}/h.txt"]
 
 
+def test_an_empty_text_file_has_no_utterances(tmp_path):
+    (tmp_path / "r.txt").write_text("")
+    with pytest.raises(ManifestError, match="no utterances"):
+        read_references([str(tmp_path / "r.txt")])
+
+
 def test_json_lines_with_ids_are_references_without_recordings(tmp_path):
     rows = [{"id": "a", "text": "one", "speaker": "s"}, {"id": "b", "text": "two", "audio_filepath": "b.wav"}]
     references = read_references([str(write_rows(tmp_path / "r.jsonl", rows))])

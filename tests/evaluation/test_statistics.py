@@ -7,8 +7,17 @@ import subprocess
 import numpy as np
 import pytest
 
+from asr.evaluation.render.text_report import format_comparison
 from asr.evaluation.scoring import score
-from asr.evaluation.statistics import bootstrap_interval, compare, is_regression, rate_intervals, segment_errors
+from asr.evaluation.statistics import (
+    bootstrap_interval,
+    compare,
+    compare_means,
+    is_regression,
+    mean_rate,
+    rate_intervals,
+    segment_errors,
+)
 
 from ..conftest import oracle
 
@@ -177,6 +186,10 @@ def test_a_few_utterances_prove_nothing(count):
 def test_a_difference_that_never_varies_has_no_power_and_a_rate_that_never_varies_has_no_interval():
     references = ["a b"] * 6
     right, wrong = score(references, references), score(references, ["a x"] * 6)
-    assert compare(wrong, right).detectable is None
+    found = compare(wrong, right)
+    assert (found.interval, found.detectable) == (None, None)
+    assert f"paired bootstrap: p = {found.p:.4f}" in format_comparison(found, "a", "b")
+    assert compare_means([wrong, wrong], [right, right], [[None] * 6] * 2).interval is None
+    assert mean_rate([wrong, wrong], [[None] * 6] * 2).interval is None
     assert compare(right, right).detectable == 0
     assert rate_intervals(wrong, [None] * 6) == []

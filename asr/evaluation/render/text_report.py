@@ -112,6 +112,8 @@ def format_comparison(comparison: Comparison, first: str, second: str) -> str:
             f"  {100 * one.low:+.2f} to {100 * one.high:+.2f} in 95 of 100 test sets of {one.units:,} other "
             f"{one.unit} (paired bootstrap, {chance(comparison.p)})"
         )
+    elif comparison.p is not None:
+        lines.append(f"  paired bootstrap: {chance(comparison.p)}")
     if comparison.detectable is not None:
         lines.append(f"  {power_text(comparison)}")
     if pairs is not None:
@@ -213,7 +215,8 @@ def verdict(one: Comparison, first: str, second: str) -> str:
     else:
         word = "is **better** than" if points < 0 else "is **worse** than"
     interval = one.interval
-    sure = f" ({100 * interval.low:+.2f} to {100 * interval.high:+.2f}, {chance(p)})" if interval and p else ""
+    range_text = f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}, " if interval else ""
+    sure = f" ({range_text}{chance(p)})" if p else ""
     return f"{plain(first)} {word} {plain(second)}: {points:+.2f} points{sure}"
 
 
