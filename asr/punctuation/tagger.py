@@ -33,7 +33,7 @@ from asr.settings.tagger import TaggerConfig
 FORMAT = 1
 HEADER = "asr_tagger"
 """the key of the metadata that holds the header"""
-STEP, CONTEXT = 128, 32
+STEP, CONTEXT = 144, 24
 """words that a window tags, and words of context on each side"""
 _KIND = "a model that predicts punctuation"
 _LARGEST = 1 << 26
