@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
-
 from asr.punctuation.written_tags import read_words
 from asr.training.held_out import TEST, TRAIN, VALID, document_parts, documents_by_part, part_of
 from asr.training.tagger_run import read_corpora
@@ -81,11 +79,3 @@ def test_documents_without_long_paragraphs_stay_by_themselves(tmp_path: Path) ->
     text = written(tmp_path / "texts.txt", ["A b."], ["A b."], ["C."])
     assert len(document_parts([text], SHARE)) == 3
     assert [len(one) for _, one in documents_by_part([text], SHARE)] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("paragraphs", [3, 40])
-def test_the_same_document_twice_is_in_one_part(paragraphs: int, tmp_path: Path) -> None:
-    for number in range(20):
-        twice = work(number, paragraphs)
-        parts = document_parts([written(tmp_path / "texts.txt", twice, twice)], SHARE)
-        assert parts[0] == parts[1]
