@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ _ITEMS: dict[type, Callable[[Any], Iterator[Any]]] = {
 
 
 def _limit_resources() -> None:
-    for kind, value in ((resource.RLIMIT_AS, _MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
+    # Linux counts as data what can be written to; the address space also has what threads only reserve, 64 MB each.
+    memory = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    for kind, value in ((memory, _MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         with suppress(ValueError, OSError):  # the system has no such limit, or a lower one already
             resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -88,7 +89,7 @@ class Recorder:
         """Record a batch that is done and counted in `progress`."""
         self._batch_log.add(progress.epoch + 1, progress.batch, loss, learning_rate, seconds, waited_seconds)
         values = {"train/batch_loss": loss, "train/learning_rate": learning_rate, "time/batch_seconds": seconds}
-        if gradient_norm is not None:
+        if gradient_norm is not None and math.isfinite(gradient_norm):  # float16 may overflow now and then
             values["train/gradient_norm"] = gradient_norm
         for tracker in self._trackers:
             tracker.scalars(progress.batches, values, every_batch=True)

@@ -1,7 +1,8 @@
-"""Readers whose decoder aborts, hangs, leaves, fails or eats memory on recordings of certain names."""
+"""Readers whose decoder aborts, hangs, leaves, fails, or eats or reserves memory on recordings of certain names."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ READER = "tests.audio.planted:make_reader"
 WORKER = "tests.audio.planted:make_worker"
 """of batches, which reads by such readers"""
 
+_reserved: list[mmap.mmap] = []
 _open_audio, _probe_seconds = reader_process.open_audio, reader_process.probe_seconds
 
 
@@ -27,6 +29,8 @@ def _spring(source: Any) -> None:
             os._exit(3)
         case "eat":
             bytearray(1 << 40)
+        case "reserve":
+            _reserved.append(mmap.mmap(-1, 5 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0))
         case "odd":
             raise RuntimeError("an odd codec")
 

@@ -78,6 +78,11 @@ def test_what_breaks_a_decoder_costs_one_recording(planted, write_audio, name, m
     assert len(read(planted, good)) == RATE // 2
 
 
+def test_address_space_that_is_only_reserved_is_no_memory(planted, write_audio):
+    """Threads reserve 64 MB each for what they may allocate: on many cores, more than a recording takes."""
+    assert len(read(planted, write_audio("reserve.wav"))) == RATE // 2
+
+
 def test_a_recording_longer_than_the_limit_is_refused(write_audio):
     readers = Readers(Limits(hours=2 / 3600))
     with pytest.raises(AudioError, match=r"is longer than 0\.000555556 hours"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -44,6 +45,8 @@ def _side_by_side(first: Callable[[], Any], second: Callable[[], Any]) -> list[A
 
 @cache
 def _side_stream() -> Any:
+    # The weights are Keras's, one array each; cuDNN copies them together, which takes next to no time.
+    warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     return torch.cuda.Stream()
 
 
