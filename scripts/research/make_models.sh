@@ -58,7 +58,9 @@ for _ in {1..10}; do commands+=("$speech/an4/train.jsonl"); done
 
 lexicon=data.lexicon=$output/train-lexicon.txt
 asr train experiment=en_wide run_dir="$output/en-first-run" "$lexicon" "$@"
-asr train experiment=en_wide_mmi init="$output/en-first-run/last" run_dir="$output/en-run" "$lexicon" "$@"
+asr train experiment=en_wide_mmi init="$output/en-first-run/last" run_dir="$output/en-wide-run" "$lexicon" "$@"
+asr train experiment=en_again init="$output/en-wide-run/last" run_dir="$output/en-again-run" "$lexicon" "$@"
+asr train experiment=en_again_mmi init="$output/en-again-run/last" run_dir="$output/en-run" "$lexicon" "$@"
 # What docs/punctuation.md trains, if it is there.
 punctuation=()
 [ ! -e "$output/punctuation.onnx" ] || punctuation=(--punctuation "$output/punctuation.onnx")
@@ -66,7 +68,7 @@ punctuation=()
     python "$scripts/build_pretrained.py" "$output/en-run" "$output/en" "$held_out" --lm "$output/today.lm" \
         --pronunciations "$output/lexicon.txt" --g2p "$output/g2p.npz" --second-pass "$output/lstm.onnx" "${punctuation[@]}" \
         --search decoder.score_margin=12 decoder.min_symbol_log_prob=-6 --compact --epoch last --beam-width 96 --trials 32 \
-        --recipe en_wide_mmi --report "$output/en-report"
+        --recipe en_again_mmi --report "$output/en-report"
 
 asr train experiment=tiny run_dir="$output/tiny-run" "$@"
 [ -e "$output/tiny" ] ||
