@@ -32,6 +32,6 @@ def test_sixty_utterances_have_no_more_errors_than_when_the_model_was_made():
     references = [one.text or "" for one in utterances]
     rates = {name: score(references, found).words.rate for name, found in texts.items()}
     assert rates["default"] < 0.11, rates
-    assert rates["greedy"] < 0.50, rates
+    assert rates["greedy"] < 0.43, rates
     # What the beam search with its language model costs, as a ratio: this does not depend on the machine.
     assert seconds["default"] < 5 * seconds["greedy"], seconds
