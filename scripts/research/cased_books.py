@@ -8,6 +8,7 @@ used; of each such book the stretch between its first and its last known sentenc
 many words of the rest behind it: `asr train-text` holds out the same books either way. Books without known sentences,
 such as those that LibriSpeech's development and test sets read, are written with `--others`, whole.
 
+Verse is left out: its lines begin with capitals that belong to the layout, not to the words.
 A book that has a passage of a manifest of `--without` is left out: collected works may have another book within.
 """
 
@@ -20,12 +21,15 @@ import re
 import subprocess
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from tqdm import tqdm
 
 from asr.files import write_atomically
 
+_LINE_OF_VERSE = 60
+"""characters at most; prose is wrapped at about 70"""
 _SENTENCE_END = re.compile("(?<=[.!?])[\"')\\]\u201d\u2019]*\\s+")
 _LONG = 8
 """words of a sentence that is hardly in two books by chance"""
@@ -52,10 +56,12 @@ def main() -> None:
     books: list[str] = []
     left_out = 0
     for text in tqdm(_texts(arguments.snapshot), unit="book", disable=None):
-        paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", text)]
+        as_printed = re.split(r"\n\s*\n", text)
+        paragraphs = [" ".join(one.split()) for one in as_printed]
         stretch = known_stretch(paragraphs, known, within=None if arguments.others else _middle(paragraphs))
         if (stretch is None) != arguments.others:
             continue
+        paragraphs = ["" if is_verse(one) else joined for one, joined in zip(as_printed, paragraphs, strict=True)]
         chosen = [clean for one in paragraphs[stretch or slice(None)] if (clean := clean_paragraph(one))]
         if stretch is not None:
             chosen += _rest(paragraphs, stretch, arguments.rest)
@@ -144,6 +150,19 @@ def known_stretch(paragraphs: list[str], known: set[int], within: slice | None =
     low, high = hits[len(hits) // 50], hits[-1 - len(hits) // 50]
     inside = [one for place, one in zip(places, found, strict=True) if low <= place <= high]
     return slice(low, high + 1) if sum(inside) > _KNOWN_SHARE * len(inside) else None
+
+
+def is_verse(paragraph: str) -> bool:
+    """Whether lines begin with a capital that no end of a sentence explains.
+
+    A single such line counts if all lines are shorter than those of prose: it may begin with a name.
+    """
+    lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
+    inside = [after for line, after in pairwise(lines) if not re.search(r"[.!?][\"')\]\u201d\u2019_]*$", line)]
+    capitals = [letter[0].isupper() for line in inside if (letter := re.search(r"[^\W\d_]", line))]
+    if len(capitals) == 1:
+        return capitals[0] and max(map(len, lines)) < _LINE_OF_VERSE
+    return sum(capitals) > 0.5 * len(capitals)
 
 
 def clean_paragraph(paragraph: str) -> str:
