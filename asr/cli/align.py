@@ -32,6 +32,7 @@ from asr.files import is_url, output_error, typed_path
 from asr.remote import RemoteFile, read_file
 from asr.settings.commands import AlignConfig
 from asr.settings.transcripts import TranscriptFormat
+from asr.text.counts import counted
 
 if TYPE_CHECKING:
     from asr.cli.progress import RecordingsBar
@@ -325,10 +326,12 @@ def _write_manifest(found: Sequence[CutRecording], settings: AlignConfig, journa
     journal.check([manifest])
     journal.write(manifest, content.encode("utf-8", "backslashreplace"))
     seconds = sum(float(row["duration"]) for row in rows)
-    _log.info("%d utterances (%.2f h) written to %s", len(rows), seconds / 3600, manifest)
+    _log.info("%s (%.2f h) written to %s", counted(len(rows), "utterance"), seconds / 3600, manifest)
     if left_out:
         _log.info(
-            "%d utterances (%.2f h) left out: their score is below min_score", len(left_out), sum(left_out) / 3600
+            "%s (%.2f h) left out: their score is below min_score",
+            counted(len(left_out), "utterance"),
+            sum(left_out) / 3600,
         )
 
 

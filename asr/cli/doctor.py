@@ -15,6 +15,7 @@ from asr.files import OutputJournal, is_url, output_error, typed_path
 from asr.packages import require_packages
 from asr.settings.commands import DoctorConfig
 from asr.settings.features import Normalization
+from asr.text.counts import counted
 
 if TYPE_CHECKING:
     from asr.audio.measure import Sound
@@ -193,5 +194,5 @@ def _show(settings: DoctorConfig, diagnosis: Diagnosis) -> int:
         except (OutputError, OSError) as error:
             _log.error("%s", output_error(folder / name, error))
             failed += 1
-    _log.info("%d files written to %s", written, folder)
+    _log.info("%s written to %s", counted(written, "file"), folder)
     return failed

@@ -16,6 +16,7 @@ from asr.corpus.prepare.listing import Corpus
 from asr.errors import ConfigError
 from asr.files import OutputJournal, typed_path
 from asr.settings.commands import PrepareConfig
+from asr.text.counts import counted
 
 _log = logging.getLogger(__name__)
 
@@ -121,5 +122,6 @@ def _prepare(
 
 def _summary(utterances: Sequence[Utterance]) -> str:
     hours = sum(one.duration or 0.0 for one in utterances) / 3600
-    speakers = len({one.speaker for one in utterances if one.speaker}) or "unknown"
-    return f"{len(utterances)} utterances, {hours:.2f} h, {speakers} speakers"
+    speakers = len({one.speaker for one in utterances if one.speaker})
+    spoken_by = counted(speakers, "speaker") if speakers else "unknown speakers"
+    return f"{counted(len(utterances), 'utterance')}, {hours:.2f} h, {spoken_by}"

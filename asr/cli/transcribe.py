@@ -26,6 +26,7 @@ from asr.errors import AudioError, ConfigError, OutputError
 from asr.files import obstacle, typed_path
 from asr.remote import is_url
 from asr.settings.commands import TranscribeConfig
+from asr.text.counts import counted
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -222,7 +223,8 @@ def _into_files(
         else:
             failed += 1
     where = settings.output_dir or "the recordings' folders"
-    _log.info("%d transcripts written to %s%s", done, where, f", {skipped} were there already" if skipped else "")
+    there = f", {skipped} were there already" if skipped else ""
+    _log.info("%s written to %s%s", counted(done, "transcript"), where, there)
     return failed
 
 

@@ -22,6 +22,7 @@ from asr.errors import AudioError, ConfigError, OutputError, WorkerEndedError
 from asr.files import typed_path
 from asr.remote import is_url
 from asr.settings.commands import TranscribeConfig
+from asr.text.counts import counted
 
 if TYPE_CHECKING:
     from asr.bundle import Bundle
@@ -115,7 +116,7 @@ class _Tally:
     """failed in an earlier run, and are not tried again"""
 
     def describe(self, where: str) -> str:
-        parts = [f"{self.written} transcripts written to {where}"]
+        parts = [f"{counted(self.written, 'transcript')} written to {where}"]
         if self.there:
             parts.append(f"{self.there} were there already")
         if self.failed_before:

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asr.serving import (
@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 PUBLIC = ("/health", "/ready", "/openapi.json", "/docs")
 """what is answered without a key"""
+_MOST_SHOWN = 200
+"""characters of a path in a message"""
 _MOST_DRAINED, _DRAIN_SECONDS = 64 << 20, 5.0
 """of the body of a request that is refused before it has arrived"""
 
@@ -118,7 +120,11 @@ async def show_metrics(request: Request) -> Response:
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        message = f"Unknown request URL: {request.method} {request.url.path}. /docs lists what there is."
+        if any(isinstance(one, WebSocketRoute) and one.path == request.url.path for one in request.app.routes):
+            message = f"{request.url.path} is for WebSockets: connect to ws://... instead. /docs tells how."
+            return ApiError(426, message, code="upgrade_required", headers={"Upgrade": "websocket"}).response()
+        path = request.url.path if len(request.url.path) <= _MOST_SHOWN else f"{request.url.path[:_MOST_SHOWN]}..."
+        message = f"Unknown request URL: {request.method} {path}. /docs lists what there is."
         return ApiError(404, message, code="unknown_url").response()
     if error.status_code == 405:
         message = f"Not allowed to {request.method} on {request.url.path}."

@@ -80,7 +80,7 @@ def test_segments_have_outputs_of_their_own_and_another_segment_is_another_sourc
     assert "0 transcripts written" in asr_command(*command).err
     rows[1]["offset"] = 1.0
     write_rows(segments, rows)
-    assert "1 transcripts written" in asr_command(*command).err
+    assert "1 transcript written" in asr_command(*command).err
     assert json.loads((tmp_path / "named" / "b.json").read_text())["offset"] == 1.0
 
 

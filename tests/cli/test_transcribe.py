@@ -266,7 +266,7 @@ def test_a_second_run_skips_what_is_finished(asr_command, bundle, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.txt")}
     (recordings / "3.opus").write_bytes(SAMPLE.read_bytes())
     outcome = asr_command("transcribe", recordings, bundle, f"output_dir={out}")
-    assert "1 transcripts written" in outcome.err
+    assert "1 transcript written" in outcome.err
     assert "3 were there already" in outcome.err
     assert {path: path.stat().st_mtime_ns for path in before} == before
     # Other settings are another job.

@@ -10,7 +10,7 @@ import pytest
 
 from asr.corpus.manifest import Utterance
 from asr.evaluation.policy import ScoringPolicy
-from asr.evaluation.render.text_report import format_alignment, format_report, format_summary, worst_utterances
+from asr.evaluation.render.text_report import format_alignment, format_report, format_summary, plain, worst_utterances
 from asr.evaluation.report import make_report
 from asr.evaluation.report_files import write_report
 from asr.evaluation.report_json import report_object
@@ -214,6 +214,7 @@ def test_markdown_of_a_transcript_stays_text():
     summary = format_summary(report)
     assert "a\\|b \\`\\<b\\>\\`" in summary
     assert "\\<script\\>" in summary
+    assert plain("a&lt;b") == "a\\&lt;b"  # not <
 
 
 RAW = ScoringPolicy(NormalizerConfig(lowercase=False, strip_punctuation=False))

@@ -157,6 +157,19 @@ def test_a_stream_needs_the_key_also_where_the_page_needs_none(server, key, path
     assert refused.value.response.status_code == 401
 
 
+def test_a_request_that_is_no_websocket_is_told_so(server):
+    answer = server.get("/v1/live", Authorization=f"Bearer {KEY}")
+    assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+    assert answer.json["error"]["code"] == "upgrade_required"
+    assert "connect to ws://" in answer.json["error"]["message"]
+
+
+def test_a_long_unknown_path_is_not_repeated(server):
+    answer = server.get(f"/{'x' * 4000}", Authorization=f"Bearer {KEY}")
+    assert answer.status == 404
+    assert len(answer.body) < 500
+
+
 def test_the_end_of_the_server_sends_the_last_words(tmp_path, samples):
     oracle_module("websockets")
     spoken = samples[: -2 * RATE]  # the segment is open

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from asr.evaluation.report import EvaluationReport, SystemReport, UtteranceReport
 from asr.evaluation.scoring import Edit, ErrorCounts
 from asr.evaluation.statistics import SIGNIFICANT, Comparison, Interval, times_as_much_speech
+from asr.text.counts import counted
 
 _SHOWN_SLICES, _SHOWN_CONFUSIONS = 12, 10
 
@@ -58,8 +59,8 @@ def _comparisons(report: EvaluationReport) -> list[tuple[Comparison, str, str]]:
 
 def _heading(report: EvaluationReport) -> str:
     about, policy = report.references, report.policy
-    counts = [f"{about.utterances:,} utterances", f"{about.words:,} words"]
-    counts += [f"{about.speakers:,} speakers"] if about.speakers else []
+    counts = [counted(about.utterances, "utterance"), counted(about.words, "word")]
+    counts += [counted(about.speakers, "speaker")] if about.speakers else []
     counts += [f"{about.hours:.2f} h"] if about.hours else []
     title = f"{report.title}\n" if report.title else ""
     return title + f"{', '.join(about.names)}: {', '.join(counts)}\nscoring policy {policy.version}: {policy.name}"
@@ -179,8 +180,9 @@ def format_summary(report: EvaluationReport) -> str:
     lines += [
         f"## Word error rate: {rate_text(main.words.counts)}",
         "",
-        f"{_code(', '.join(about.names))}: {about.utterances:,} utterances, {about.words:,} words, "
-        f"{about.speakers or 'unknown'} speakers; scoring policy {policy.version} ({plain(policy.name)})",
+        f"{_code(', '.join(about.names))}: {counted(about.utterances, 'utterance')}, {counted(about.words, 'word')}, "
+        f"{counted(about.speakers, 'speaker') if about.speakers else 'unknown speakers'}; "
+        f"scoring policy {policy.version} ({plain(policy.name)})",
         "",
         "| system | WER | 95 % interval | CER | sub | del | ins | wrong utterances |",
         "|---|---|---|---|---|---|---|---|",
@@ -245,7 +247,7 @@ def _summary_of_confusions(system: SystemReport) -> list[str]:
 
 def plain(text: str) -> str:
     """Text that Markdown leaves unchanged."""
-    for character in "\\`*_[]<>|#":
+    for character in "\\`*_[]<>|#&":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())
 
