@@ -73,6 +73,7 @@ def run(arguments: Sequence[str]) -> int:
 def _listen(split: Arguments, settings: ListenConfig) -> int:
     from asr.bundle import load_bundle
     from asr.cli.live_output import check_output, open_outputs
+    from asr.decoding.assembly import hot_phrases
     from asr.punctuation.text_writer import load_text_writer
     from asr.recognition.session import Session
     from asr.recognition.transcriber import Transcriber
@@ -83,7 +84,7 @@ def _listen(split: Arguments, settings: ListenConfig) -> int:
         check_output(output, overwrite=settings.overwrite)
     bundle = load_bundle(settings.bundle)
     warn_of_unused_model(bundle, settings.decoder)
-    writer = load_text_writer(bundle.tagger, settings.written, settings.punctuation)
+    writer = load_text_writer(bundle.tagger, settings.written, settings.punctuation, hot_phrases(settings.decoder))
     engine = load_engine(bundle, settings.engine)
     with Transcriber(bundle, decoder=settings.decoder, workers=settings.workers, engine=engine) as transcriber:
         session = Session(transcriber, live=settings.live, writer=writer)

@@ -49,6 +49,7 @@ def _start(
 ) -> WorkerStart:
     from asr.cluster.transcribe_work import TranscriptionJob
     from asr.cluster.work_recording import Recognizer, recognizer_start
+    from asr.decoding.assembly import hot_phrases
 
     top = settings.output_dir
     if top is not None and not is_url(top):
@@ -56,7 +57,8 @@ def _start(
     recognizer = Recognizer.of(bundle, settings.decoder, settings, name=settings.bundle)
     punctuation = None if settings.punctuation is None else str(typed_path(settings.punctuation).absolute())
     marks = settings.mark_below, settings.written, punctuation
-    job = TranscriptionJob(recognizer, settings.format, *marks, top, fingerprint, settings.overwrite)
+    names = tuple(hot_phrases(settings.decoder))
+    job = TranscriptionJob(recognizer, settings.format, *marks, top, fingerprint, settings.overwrite, names)
     contents = shared_folder_check(settings.cluster, None if top is None or is_url(top) else Path(top))
     return recognizer_start(
         "asr.cluster.transcribe_work:make_transcription",

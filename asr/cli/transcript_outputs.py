@@ -61,12 +61,13 @@ def transcript_path(recording: Recording) -> str:
 
 def text_writer_of(settings: TranscribeConfig, bundle: Bundle) -> TextWriter | None:
     """What writes the text for people; None where the words stay plain."""
+    from asr.decoding.assembly import hot_phrases
     from asr.punctuation.text_writer import load_text_writer
     from asr.writers.table import shows_written
 
     if not shows_written(settings.format):
         return None
-    return load_text_writer(bundle.tagger, settings.written, settings.punctuation)
+    return load_text_writer(bundle.tagger, settings.written, settings.punctuation, hot_phrases(settings.decoder))
 
 
 def finished_transcript(

@@ -32,6 +32,8 @@ class TranscriptionJob:
     settings: str
     """fingerprint"""
     overwrite: bool
+    names: tuple[str, ...] = ()
+    """hot words as they are written"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def make_transcription(job: TranscriptionJob) -> Handler:
     transcriber = job.recognizer.transcriber(bundle, job.recognizer.readers())
     store = open_store(job.output_top, settings=job.settings, overwrite=job.overwrite)
     copies = Copies()
-    writer = load_text_writer(bundle.tagger, job.written, job.punctuation) if shows_written(job.format) else None
+    writer = None
+    if shows_written(job.format):
+        writer = load_text_writer(bundle.tagger, job.written, job.punctuation, job.names)
 
     def transcribe(
         attempts: Sequence[Attempt],

@@ -25,7 +25,7 @@ from asr.pronunciation.lookup import look_up
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
 from asr.settings.checks import declared_bounds
-from asr.settings.decoding import BeamConfig
+from asr.settings.decoding import FROM_BUNDLE, BeamConfig, BeamSettings, DecoderConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.text import NormalizerConfig
 from asr.text.alphabet import Alphabet, describe_character
@@ -333,14 +333,10 @@ def hotword_weights(
     LanguageModelError
         If the list of words cannot be read.
     """
-    entries = [("decoder.hotwords", entry) for entry in settings.hotwords]
-    if settings.hotwords_file is not None:
-        entries = [(settings.hotwords_file, entry) for entry in read_word_list(settings.hotwords_file)] + entries
     weights = {}
-    for source, entry in entries:
-        given, colon, number = entry.rpartition(":")
-        if not colon:
-            given, number = entry, str(settings.hotword_weight)
+    for source, entry in _hotword_entries(settings):
+        given, number = _split_weight(entry)
+        number = number or str(settings.hotword_weight)
         phrase = _spelled(given, normalizer)
         if alphabet is not None and not alphabet.separator:
             phrase = "".join(phrase.split())
@@ -360,6 +356,33 @@ def hotword_weights(
             raise ConfigError(f"{source}: {given.strip()!r} has {names}, which the model cannot write")
         weights[phrase] = weight
     return weights
+
+
+def hot_phrases(settings: DecoderConfig) -> list[str]:
+    """The hot words and phrases of the settings as they were typed, without weights.
+
+    Raises
+    ------
+    LanguageModelError
+        If the list of words cannot be read.
+    """
+    if not isinstance(settings, BeamSettings):
+        return []
+    return [_split_weight(entry)[0] for _, entry in _hotword_entries(settings)]
+
+
+def _hotword_entries(settings: BeamSettings) -> list[tuple[str, str]]:
+    """Where each hot word is from, and the word with its weight."""
+    entries = [("decoder.hotwords", entry) for entry in settings.hotwords]
+    path = settings.hotwords_file
+    if path is None or path == FROM_BUNDLE:  # which a bundle has not
+        return entries
+    return [(path, entry) for entry in read_word_list(path)] + entries
+
+
+def _split_weight(entry: str) -> tuple[str, str | None]:
+    given, colon, number = entry.rpartition(":")
+    return (given, number) if colon else (entry, None)
 
 
 def _listed_words(path: str, normalizer: NormalizerConfig | None) -> list[str]:

@@ -65,6 +65,7 @@ class TaggerHeader:
             "mixed": dict(self.spellings.mixed),
             "upper": sorted(self.spellings.upper),
             "abbreviations": sorted(self.spellings.abbreviations),
+            "fixed": dict(self.spellings.fixed),
             "language": self.language,
             "provenance": dict(self.provenance),
         }
@@ -85,15 +86,19 @@ class TaggerHeader:
         vocabulary = tuple(content["vocabulary"].split("\n")) if content["vocabulary"] else ()
         if len(set(vocabulary)) != len(vocabulary):
             raise ConfigError("its vocabulary has a word twice")
-        mixed = {str(word): str(form) for word, form in content["mixed"].items()}
+        # Files of earlier versions have no fixed spellings.
+        mixed, fixed = (
+            {str(word): str(form) for word, form in spelled.items()}
+            for spelled in (content["mixed"], content.get("fixed", {}))
+        )
         # A spelling may differ from its word in capitals only: the text would change otherwise.
-        if wrong := next((word for word, form in mixed.items() if form.lower() != word), None):
+        if wrong := next((word for word, form in [*mixed.items(), *fixed.items()] if form.lower() != word), None):
             raise ConfigError(f"its spelling of {wrong!r} is another word")
         upper, abbreviations = (frozenset(map(str, content[name])) for name in ("upper", "abbreviations"))
         return cls(
             settings,
             vocabulary,
-            Spellings(mixed, upper, abbreviations),
+            Spellings(mixed, upper, abbreviations, fixed),
             str(content["language"]),
             dict(content["provenance"]),
         )

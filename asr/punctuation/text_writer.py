@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from asr.errors import ConfigError
 from asr.files import typed_path
+from asr.punctuation.names import Names
 from asr.punctuation.tagger import Tagger
 from asr.punctuation.writing import NumberSpan, Written, write_words
 from asr.settings.transcripts import WrittenForm
@@ -27,10 +28,12 @@ class TextWriter:
     tagger : Tagger
     form : WrittenForm
         Not plain: then nothing has to be written.
+    names : Names, optional
+        Words that are written as they were given.
     """
 
-    def __init__(self, tagger: Tagger, form: WrittenForm = WrittenForm.punctuated) -> None:
-        self.tagger, self.form = tagger, form
+    def __init__(self, tagger: Tagger, form: WrittenForm = WrittenForm.punctuated, names: Names | None = None) -> None:
+        self.tagger, self.form, self.names = tagger, form, names or Names()
         self._numbers: NumberWriter | None = None
         if form is WrittenForm.full:
             self._numbers = number_writer(tagger.language)
@@ -49,20 +52,28 @@ class TextWriter:
         """Words of a whole text as they are written; pauses as for `Tagger.tag`."""
         lower = [word.lower() for word in words]
         tags = self.tagger.tag(lower, pauses)
-        return write_words(lower, tags, self.tagger.header.spellings, numbers=self.numbers(lower))
+        return write_words(
+            lower,
+            tags,
+            self.tagger.header.spellings,
+            numbers=self.numbers(lower),
+            names=self.names.places(lower),
+        )
 
     def numbers(self, words: Sequence[str]) -> Sequence[NumberSpan]:
         """The numbers that are written in digits, of words in lower case; none where they stay words."""
         return self._numbers(words) if self._numbers else ()
 
 
-def make_text_writer(tagger: Tagger | None, form: WrittenForm) -> TextWriter | None:
-    """What writes transcripts; None for plain words, or without a tagger."""
-    return None if tagger is None or form is WrittenForm.plain else TextWriter(tagger, form)
+def make_text_writer(tagger: Tagger | None, form: WrittenForm, names: Iterable[str] = ()) -> TextWriter | None:
+    """What writes transcripts, with names as they were given; None for plain words, or without a tagger."""
+    return None if tagger is None or form is WrittenForm.plain else TextWriter(tagger, form, Names(names))
 
 
-def load_text_writer(own: Callable[[], Tagger | None], form: WrittenForm, path: str | None) -> TextWriter | None:
-    """What writes transcripts, with the model of a bundle or, if a path is given, with that of a file.
+def load_text_writer(
+    own: Callable[[], Tagger | None], form: WrittenForm, path: str | None, names: Iterable[str] = ()
+) -> TextWriter | None:
+    """What writes transcripts: with the model of a bundle or, if a path is given, of a file, and names as given.
 
     Raises
     ------
@@ -72,12 +83,12 @@ def load_text_writer(own: Callable[[], Tagger | None], form: WrittenForm, path: 
     if form is WrittenForm.plain:
         return None
     if path is None:
-        return make_text_writer(own(), form)
+        return make_text_writer(own(), form, names)
     from asr.acoustic.onnx_check import check_graph
 
     tagger = Tagger.load(typed_path(path))
     check_graph(typed_path(path).read_bytes(), path)
-    return make_text_writer(tagger, form)
+    return make_text_writer(tagger, form, names)
 
 
 def pauses_between(words: Sequence[Word]) -> npt.NDArray[np.float64]:

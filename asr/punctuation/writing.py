@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from asr.punctuation.written_tags import (
     DASH,
     EXCLAMATION_MARK,
     FULL_STOP,
+    LOWER,
     MARKS,
     MIXED,
     NO_BREAK,
@@ -57,6 +58,7 @@ def write_words(
     spellings: Spellings,
     *,
     numbers: Sequence[NumberSpan] = (),
+    names: Mapping[int, str] | None = None,
     starts_sentence: bool = True,
     ends_text: bool = True,
 ) -> list[Written]:
@@ -72,6 +74,8 @@ def write_words(
         The tagger's.
     numbers : sequence of NumberSpan
         Words that are written as digits.
+    names : mapping of int to str, optional
+        How words are written whatever their tags say, by their places: `asr.punctuation.names.Names.places`.
     starts_sentence : bool
         Whether the first word begins a sentence.
     ends_text : bool
@@ -95,6 +99,8 @@ def write_words(
             mark, stop = (mark if mark in _FINAL else FULL_STOP), PARAGRAPH
         if span:
             text = _capitalised(span.text) if is_start else span.text
+        elif names and place in names:
+            text = names[place]
         else:
             text = spell(words[place], int(tags.cases[place]), spellings, is_start=is_start)
             if words[place] in spellings.abbreviations and mark not in _FINAL:
@@ -123,10 +129,15 @@ _FINAL = frozenset({FULL_STOP, QUESTION_MARK, EXCLAMATION_MARK})
 
 
 def spell(word: str, case: int, spellings: Spellings, *, is_start: bool) -> str:
-    """A word with its capitals; never another word."""
-    if case == MIXED and word in spellings.mixed:
+    """A word with its capitals; never another word.
+
+    Where a word has a capital at all, it has those that its spelling is known to have: McDonald.
+    """
+    if word in spellings.fixed:
+        return spellings.fixed[word]
+    if case != LOWER and word in spellings.mixed:
         return spellings.mixed[word]
-    if case == UPPER and word.upper().lower() == word:
+    if (case == UPPER or (case != LOWER and word in spellings.upper)) and word.upper().lower() == word:
         return word.upper()
     return _capitalised(word) if is_start or case in (CAPITAL, MIXED) else word
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,6 +42,8 @@ _BY_RANK = (
     (",", COMMA),
 )
 _ABBREVIATION_SHARE, _ABBREVIATION_COUNT, _FEW_DOCUMENTS = 0.85, 5, 3
+_ABBREVIATION_LETTERS = 4
+"""at most: a longer word that mostly ends sentences does so by its meaning"""
 
 
 class WrittenWord(NamedTuple):
@@ -108,46 +110,60 @@ class Spellings:
         Words that are mostly written in capitals. In others, capitals are emphasis.
     abbreviations : frozenset of str
         Words that are mostly followed by a full stop, which then does not end a sentence.
+    fixed : mapping of str to str
+        The written forms of words that have no other, such as "NATO" and "iPhone".
     """
 
     mixed: Mapping[str, str]
     upper: frozenset[str]
     abbreviations: frozenset[str]
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def count(cls, documents: Iterable[Sequence[Sequence[WrittenWord]]]) -> Spellings:
         """Count the forms of every word within sentences, and the full stops behind it within paragraphs.
 
-        Of both, only what several documents have: in one alone they may be the names of speakers in a play.
+        Of both, only what several documents have, and of three documents and more what is so without that which has
+        it most often: in one alone they may be the names of speakers in a play.
 
         Notes
         -----
-        That abbreviations are the words that are nearly always followed by a full stop: T. Kiss, J. Strunk,
-        "Unsupervised Multilingual Sentence Boundary Detection", Computational Linguistics 32 (4), 2006.
+        That abbreviations are short, and nearly always followed by a full stop: T. Kiss, J. Strunk, "Unsupervised
+        Multilingual Sentence Boundary Detection", Computational Linguistics 32 (4), 2006.
         """
         forms: Counter[str] = Counter()
         totals: Counter[str] = Counter()
         stops: Counter[str] = Counter()
         documents_of: Counter[tuple[str, bool]] = Counter()
         """by form and by word with a full stop"""
+        most_in_one: Counter[tuple[str, bool]] = Counter()
+        """occurrences in the document that has most"""
         number = 0
         for document in documents:
             number += 1
-            found: set[tuple[str, bool]] = set()
+            found: Counter[tuple[str, bool]] = Counter()
             for words in document:
                 is_start = True
                 for one in words[:-1]:
                     word = one.word
                     if one.mark == FULL_STOP:
                         stops[word] += 1
-                        found.add((word, True))
+                        found[word, True] += 1
                     totals[word] += 1
                     if not is_start:
                         forms[one.written] += 1
-                        found.add((one.written, False))
+                        found[one.written, False] += 1
                     is_start = one.mark in _FINAL
-            documents_of.update(found)
+            documents_of.update(found.keys())
+            most_in_one |= found
         least = min(_FEW_DOCUMENTS, number)
+        if number >= _FEW_DOCUMENTS:
+            for form in forms:
+                if case_of(form) in (UPPER, MIXED):
+                    forms[form] -= most_in_one[form, False]
+            for word in stops:
+                stops[word] -= most_in_one[word, True]
+                totals[word] -= most_in_one[word, True]
         best: dict[str, tuple[str, int]] = {}
         for form, count in forms.items():
             word = form.lower()
@@ -160,7 +176,8 @@ class Spellings:
             frozenset(
                 word
                 for word, count in stops.items()
-                if count >= _ABBREVIATION_COUNT
+                if len(word) <= _ABBREVIATION_LETTERS
+                and count >= _ABBREVIATION_COUNT
                 and count > _ABBREVIATION_SHARE * totals[word]
                 and documents_of[word, True] >= least
             ),
@@ -169,7 +186,10 @@ class Spellings:
     def joined(self, other: Spellings) -> Spellings:
         """These and others, which count where both have a word."""
         return Spellings(
-            {**self.mixed, **other.mixed}, self.upper | other.upper, self.abbreviations | other.abbreviations
+            {**self.mixed, **other.mixed},
+            self.upper | other.upper,
+            self.abbreviations | other.abbreviations,
+            {**self.fixed, **other.fixed},
         )
 
 

@@ -52,6 +52,7 @@ class LiveWriter:
             tags.behind(first),
             self._writer.tagger.header.spellings,
             numbers=numbers_behind(self._writer.numbers(lower), first),
+            names={place - first: form for place, form in self._writer.names.places(lower).items()},
             starts_sentence=self._starts_sentence,
             ends_text=False,
         )

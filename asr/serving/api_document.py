@@ -104,7 +104,7 @@ def _transcription(service: Service) -> Schema:
             "type": "string",
             "maxLength": 5000,
             "description": "Its names become hot words: the entries of a list, and the words of sentences that have a "
-            "capital letter or a digit.",
+            "capital letter or a digit. They are written as they are here.",
         },
         "response_format": {
             "type": "string",

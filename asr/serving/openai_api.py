@@ -109,7 +109,7 @@ async def _transcribe(
         transcript = await unless_stopped(
             service.stop, request, service.pool.transcribe(path, options, on_segment=on_segment)
         )
-        return await service.written(transcript)
+        return await service.written(transcript, options.decoder)
     except AudioError as error:
         # Without the path, which is ours.
         message = f"The recording cannot be read: {error.reason}."

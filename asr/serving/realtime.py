@@ -255,7 +255,9 @@ class _Client:
             await self._send(f"{_TRANSCRIPTION}.delta", item_id=self._item, content_index=0, delta=delta)
 
     async def _send_completed(self, seconds: float) -> None:
-        text, words = await self._service.written_words(self._service.bundle.alphabet.join(self._texts), self._words)
+        decoder = self.session.stream_options(self._service).decoder
+        joined = self._service.bundle.alphabet.join(self._texts)
+        text, words = await self._service.written_words(joined, self._words, decoder)
         await self._send_deltas(text)
         logprobs = {"logprobs": word_logprobs(text, words)} if LOGPROBS in self.session.include else {}
         await self._send(

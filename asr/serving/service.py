@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from asr.audio.readers import Limits
 from asr.bundle import Bundle, is_bundle_name
-from asr.decoding.assembly import hotword_weights
+from asr.decoding.assembly import hot_phrases, hotword_weights
 from asr.files import typed_path
 from asr.punctuation.text_writer import make_text_writer
 from asr.recognition.pool import Pool
@@ -66,7 +66,8 @@ class Service:
         limits = Limits(hours=self.settings.limits.hours, timeout=self.settings.timeout)
         self.aligner = Aligner(AlignerSettings(str(self.bundle.path.absolute()), limits))
 
-        self.text_writer = make_text_writer(self.bundle.tagger(), self.settings.written)
+        names = hot_phrases(self.settings.decoder)
+        self.text_writer = make_text_writer(self.bundle.tagger(), self.settings.written, names)
         """what writes texts for people; None where they stay plain"""
 
         self.created = int((self.bundle.path / "bundle.json").stat().st_mtime)
@@ -89,15 +90,21 @@ class Service:
         """Whether the audio that waits would take longer than `limits.wait_seconds`."""
         return self.pool.load.wait_seconds > self.settings.limits.wait_seconds
 
-    async def written(self, transcript: Transcript) -> Transcript:
-        """A transcript as people write it, if the server writes so."""
-        if self.text_writer is None:
+    async def written(self, transcript: Transcript, decoder: DecoderConfig | None = None) -> Transcript:
+        """A transcript as people write it, if the server writes so, with the hot words of its request as they are in
+        the decoder that `decoder` made for it."""
+        writer = self.text_writer
+        if writer is None:
             return transcript
-        return (await asyncio.to_thread(self.text_writer.write, transcript)).to_read
+        if decoder is not None:
+            writer = make_text_writer(writer.tagger, writer.form, hot_phrases(decoder)) or writer
+        return (await asyncio.to_thread(writer.write, transcript)).to_read
 
-    async def written_words(self, text: str, words: Sequence[Word]) -> tuple[str, Sequence[Word]]:
-        """The text of a turn, and its words, as people write them, if the server writes so."""
-        shown = await self.written(Transcript("", text, 0.0, 0.0, tuple(words), ()))
+    async def written_words(
+        self, text: str, words: Sequence[Word], decoder: DecoderConfig | None = None
+    ) -> tuple[str, Sequence[Word]]:
+        """The text of a turn, and its words, as `written` writes them."""
+        shown = await self.written(Transcript("", text, 0.0, 0.0, tuple(words), ()), decoder)
         return shown.text, shown.words
 
     def refuse_if_stopping(self) -> None:

@@ -180,7 +180,8 @@ class _Client:
                 await self._take(event)
             if not self._texts:
                 await self._send("transcript-start", {"language": self._service.language})
-            text, _ = await self._service.written_words(self._service.bundle.alphabet.join(self._texts), self._words)
+            joined = self._service.bundle.alphabet.join(self._texts)
+            text, _ = await self._service.written_words(joined, self._words, decoder)
             await self._send("transcript", {"text": text, "language": self._service.language})
             await self._send("transcript-stop", {})
 

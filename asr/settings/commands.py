@@ -483,6 +483,9 @@ class TrainTextConfig(Messages):
     confusions: str | None = None
     """confusions.csv of `asr evaluate ... output_dir=FOLDER`: errors in training are drawn from the errors of this
     recogniser; null, and for words without errors there, takes words that are spelled alike"""
+    spellings: str | None = None
+    """a file of words that are written in one way only, one a line, such as NATO and iPhone: the model writes them so
+    wherever they occur, also where the texts have none of them"""
     network: TaggerConfig = field(default_factory=TaggerConfig)
     batches: TextBatchConfig = field(default_factory=TextBatchConfig)
     training: TaggerTrainingConfig = field(default_factory=TaggerTrainingConfig)

@@ -68,7 +68,7 @@ class BeamSettings(DecoderConfig):
     """texts whose beginning has a score this much below the best one in the second pass are dropped; null drops none"""
     hotwords: list[str] = field(default_factory=list)
     """words and phrases that are likely to occur, optionally with their own weight: [Kathleen,New York:8]. They are
-    normalised as the training texts were"""
+    normalised as the training texts were; texts for people have them with the capitals that are typed here"""
     hotwords_file: str | None = None
     """file of such words and phrases, one per line"""
     hotword_weight: float = field(default=5.0, metadata=between(-1000.0, 1000.0))

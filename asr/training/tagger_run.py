@@ -310,12 +310,14 @@ def train_tagger(
     run_dir = typed_path(settings.run_dir or "")
     check_text_run(run_dir, settings, may_change=("run_dir", "log"))
     errors = read_confusions(settings.confusions) if settings.confusions else None
+    fixed = read_spellings(settings.spellings) if settings.spellings else Spellings({}, frozenset(), frozenset())
     with locked(run_dir), disk_errors_explained(run_dir):
         start = read_start(settings) if settings.init else None
         corpus, valid, spellings = read_corpora(
             texts, settings.batches.held_out, known=start.header.spellings if start else None
         )
         network = start.header.settings if start else settings.network
+        spellings = spellings.joined(fixed)
         features = start.header.features if start else make_features(corpus, network)
         shares = pause_shares(settings.pauses) if settings.pauses else DEFAULT_PAUSE_SHARES
         write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
@@ -336,6 +338,25 @@ def train_tagger(
         header = TaggerHeader(network, features.vocabulary, spellings, settings.language, provenance)
         write_atomically(run_dir / TAGGER, export_tagger(weights, header))
         return scores
+
+
+def read_spellings(path: str) -> Spellings:
+    """Words that are written in one way only, from a file with one a line.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or a line is no word with a capital.
+    """
+    try:
+        lines = typed_path(path).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"spellings={path}: {getattr(error, 'strerror', None) or error}") from error
+    forms = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    for number, form in forms:
+        if [one.written for one in read_words(form)] != [form] or form == form.lower():
+            raise ConfigError(f"spellings={path}, line {number}: a word with a capital is wanted, not {form!r}")
+    return Spellings({}, frozenset(), frozenset(), {form.lower(): form for _, form in forms})
 
 
 def pause_shares(paths: Sequence[str]) -> npt.NDArray[np.float64]:

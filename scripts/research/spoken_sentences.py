@@ -28,7 +28,8 @@ _IRREGULAR_ORDINALS = {
     "twelve": "twelfth",
 }  # fmt: skip
 _TITLES = re.compile(r"\b(mr|mrs|ms|dr|st|jr|sr|vs)\.", re.IGNORECASE)
-_HALVES = re.compile(r"\b([ap])\.?\s?m\b\.?", re.IGNORECASE)
+# "I am" is none.
+_HALVES = re.compile(r"\b([ap])(?:\.\s?m\b\.?|(?:(?<=p)|(?<=\d\s[ap]))\s?m\b)", re.IGNORECASE)
 _ENDS = re.compile(r"(?<=[.?!])[\"')\]]*\s+|(?<=[a-z][.?!])(?=[A-Z])|\s*[;:]\s+|\s+[-\u2013\u2014]+\s+|\n")
 _GLUED = re.compile(r"(?<=\d)([ap])m\b|(?<=\d)(?=[ap]\.m\.)", re.IGNORECASE)
 _NUMBER = re.compile(

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from asr import load_bundle
+
 from ..audio.containers import write_tracks
 from ..conftest import RATE, REPOSITORY, SAMPLES, write_rows
 from ..test_processes import wait_until
@@ -37,6 +39,15 @@ def test_one_recording_prints_its_text_alone(asr_command, bundle):
     assert outcome.out.count("\n") == 1
     assert "\t" not in outcome.out
     assert outcome.err == ""
+
+
+@pytest.mark.parametrize("workers", [(), ("cluster=local",)])
+def test_hot_words_with_capitals_are_written_as_they_are_typed(asr_command, workers):
+    punctuated = [SAMPLE, "bundle=tiny", f"punctuation={load_bundle('en').path / 'punctuation.onnx'}", *workers]
+    word = max(re.findall("[a-z]+", asr_command("transcribe", *punctuated).out.lower()), key=len)
+    typed = f"{word[0]}{word[1:].upper()}"
+    outcome = asr_command("transcribe", *punctuated, f"decoder.hotwords=[{typed}]")
+    assert typed in outcome.out, outcome.err
 
 
 def test_a_folder_with_one_broken_file_among_ten(asr_command, bundle, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from asr.punctuation.tagger import Tagger, Tags
 from asr.punctuation.text_writer import TextWriter, make_text_writer
 from asr.punctuation.writing import write_words
-from asr.punctuation.written_tags import BREAKS, CASES, MARKS
+from asr.punctuation.written_tags import BREAKS, CAPITAL, CASES, LOWER, MARKS, UPPER
 from asr.settings.text import NormalizerConfig
 from asr.settings.transcripts import WrittenForm
 from asr.text.normalize import normalize_text
@@ -57,6 +57,22 @@ def test_numbers_take_the_place_of_words_and_keep_the_mark_of_the_last() -> None
     )
     assert " ".join(one.text for one in found) == "It costs $25, Ann said."
     assert [(one.first, one.end) for one in found] == [(0, 1), (1, 2), (2, 5), (5, 6), (6, 7)]
+
+
+def test_a_known_spelling_is_taken_wherever_a_word_has_a_capital() -> None:
+    words = ["mcdonald", "usa", "usa", "yes"]
+    marked = tags((0, CAPITAL, 0), (0, CAPITAL, 0), (0, LOWER, 0), (2, UPPER, 1))
+    assert [one.text for one in write_words(words, marked, SPELLINGS)] == ["McDonald", "USA", "usa", "YES."]
+
+
+def test_a_fixed_spelling_is_taken_wherever_the_word_occurs() -> None:
+    fixed = replace(SPELLINGS, fixed={"iphone": "iPhone", "nato": "NATO"})
+    marked = tags((0, LOWER, 0), (0, CAPITAL, 0), (0, LOWER, 0))
+    assert [one.text for one in write_words(["iphone", "iphone", "nato"], marked, fixed)] == [
+        "iPhone",
+        "iPhone",
+        "NATO.",
+    ]
 
 
 @pytest.mark.parametrize("word", ["stra\u00dfe", "\u0149", "\u01f0x", "i\u0307", "\u6f22", "x1"])

@@ -83,6 +83,19 @@ def test_capitals_inside_words_and_whole_words_are_learned_from_several_document
     assert (cases["mcdonald"], cases["usa"], cases["no"]) == (MIXED, UPPER, LOWER)
 
 
+def test_a_word_that_one_document_writes_otherwise_than_the_others_is_spelled_as_in_the_others() -> None:
+    play = [read_words("So COBB of the USA met COBB and Lina. COBB met Lina. She went.")] * 20
+    others = [[read_words("We saw Cobb in the USA and Lina too.")]] * 3
+    spellings = Spellings.count([play, *others])
+    assert spellings.upper == {"usa"}
+    assert spellings.abbreviations == set()
+
+
+def test_long_words_are_no_abbreviations() -> None:
+    document = [read_words("I like it promising. We met Prof. Smith.")] * 3
+    assert Spellings.count([document] * 4).abbreviations == {"prof"}
+
+
 def test_an_empty_line_separates_documents() -> None:
     documents = list(read_documents(["One.\n", "Two.\n", "\n", "\n", "Three.\n"]))
     assert [[[one.word for one in words] for words in document] for document in documents] == [

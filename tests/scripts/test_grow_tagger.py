@@ -9,7 +9,7 @@ import numpy as np
 from asr.punctuation.tagger import Tagger, TaggerHeader
 from asr.punctuation.tagger_export import export_tagger
 from asr.settings.tagger import TaggerConfig
-from scripts.research.grow_tagger import narrower, with_top
+from scripts.research.grow_tagger import narrower, with_top, with_words
 
 from ..punctuation.conftest import SPELLINGS, VOCABULARY, random_weights
 
@@ -46,3 +46,20 @@ def test_vectors_of_few_dimensions_lose_nothing_when_they_are_narrower() -> None
     )
     np.testing.assert_allclose(after, before, atol=1e-3)
     assert np.array_equal(changed["recurrent_1/kernel"][:, 5:], weights["recurrent_1/kernel"][:, 12:])
+
+
+def test_other_words_take_the_places_of_the_last_ones_and_begin_as_unknown_words() -> None:
+    weights = random_weights(HEADER.settings, HEADER.features.size)
+    changed, header = with_words(weights, HEADER, ["he", "wifi", "wifi", "okay"])
+    assert header.vocabulary == (*VOCABULARY[:-2], "wifi", "okay")
+    before, after = (
+        Tagger(export_tagger(one, header), "model").logits(
+            header.features.of_words(["he", "okay"]), np.zeros(2, np.int32)
+        )
+        for one in (weights, changed)
+    )
+    unknown = Tagger(export_tagger(weights, HEADER), "model").logits(
+        HEADER.features.of_words(["he", "okay"]), np.zeros(2, np.int32)
+    )
+    np.testing.assert_allclose(after, unknown, atol=1e-5)
+    assert np.abs(before - unknown).max() > 1e-3

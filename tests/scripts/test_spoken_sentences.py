@@ -12,7 +12,7 @@ from .test_lexicon import run_script
     [
         ("It's $5.50. See you on March 3rd at 9:05 a.m.!",
          ["It's five dollars and fifty cents.", "See you on March third at nine oh five a m!"]),
-        ("A table for 2 at 11:30am, or 7 PM.", ["A table for two at eleven thirty a m, or seven P m"]),
+        ("A table for 2 at 11:30am, or 7 PM.", ["A table for two at eleven thirty a m, or seven P m."]),
         ("Call 408-247-8880 in San Jose.", ["Call four oh eight two four seven eight eight eight oh in San Jose."]),
         ("In 1965, 2005 and 2019: 5% of 1,234,567.",
          ["In nineteen sixty five, two thousand five and twenty nineteen",
@@ -23,6 +23,7 @@ from .test_lexicon import run_script
         ("$1 or $1.01? Dr. Who said so.", ["one dollar or one dollar and one cent?", "Dr Who said so."]),
         ("zip 94110 and 007", ["zip nine four one one oh and oh oh seven"]),
         ("No.Is it?Yes", ["No.", "Is it?", "Yes"]),
+        ("I am here at 9 am. Am I?", ["I am here at nine a m.", "Am I?"]),
         ("", []),
     ],
 )  # fmt: skip
@@ -31,3 +32,12 @@ def test_numbers_are_written_as_they_are_spoken(tmp_path, written, spoken):
     outcome = run_script("spoken_sentences.py", tmp_path / "written.txt.xz", tmp_path / "spoken.txt.xz")
     assert outcome.returncode == 0, outcome.stderr
     assert lzma.decompress((tmp_path / "spoken.txt.xz").read_bytes()).decode().splitlines() == spoken
+
+
+def test_dialogue_for_punctuation_keeps_capitals_and_marks_and_leaves_out_careless_turns(tmp_path):
+    turns = ["I am in Paris, at 9:30 am.", "what?", "We meet on monday.", "It is late; go.", "Is it $5? Yes!", "No"]
+    (tmp_path / "spoken.txt").write_text("\n".join(turns), "utf-8")
+    outcome = run_script("spoken_documents.py", tmp_path / "spoken.txt", tmp_path / "documents.txt.xz")
+    assert outcome.returncode == 0, outcome.stderr
+    text = lzma.decompress((tmp_path / "documents.txt.xz").read_bytes()).decode()
+    assert text.splitlines() == ["I am in Paris, at nine thirty a m.", "Is it five dollars? Yes!"]

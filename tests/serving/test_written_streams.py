@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import pytest
 
@@ -91,6 +92,48 @@ def test_the_transcript_of_wyoming_is_written_and_its_chunks_are_plain(server, w
     }
     assert texts["transcript"] == [as_recording(writer, finals)]
     assert "".join(texts["transcript-chunk"]) == " ".join(one.text for one in finals)
+
+
+def typed(word: str) -> str:
+    """A word with capitals that nobody would guess."""
+    return f"{word[0]}{word[1:].upper()}"
+
+
+def test_names_of_a_prompt_are_written_as_they_are_in_it(server):
+    word = max(re.findall("[a-z]{4,}", server.transcribe().json["text"]), key=len)
+    for fields in ([("prompt", typed(word))], [("keywords[]", typed(word))]):
+        assert typed(word) in server.transcribe(fields=fields).json["text"]
+    assert typed(word) not in server.transcribe().json["text"]
+
+
+def test_names_of_the_prompt_of_a_session_are_written_as_they_are_in_it(server):
+    content = two_segments(rate=REALTIME_RATE)
+    word = max(session_finals(content, rate=REALTIME_RATE)[0].text.split(), key=len)
+    with web_socket(server, "/v1/realtime?intent=transcription") as socket:
+        send(
+            socket,
+            type="session.update",
+            session={"type": "transcription", "audio": {"input": {"transcription": {"prompt": typed(word)}}}},
+        )
+        for piece in pieces(content, rate=REALTIME_RATE):
+            send(socket, type="input_audio_buffer.append", audio=base64.b64encode(piece).decode())
+        while not (event := receive(socket))["type"].endswith("transcription.completed"):
+            assert event["type"] != "error", event
+    assert typed(word) in event["transcript"]
+
+
+def test_names_that_a_client_of_wyoming_expects_are_written_as_it_sends_them(server):
+    content = two_segments()
+    word = max(session_finals(content)[0].text.split(), key=len)
+    with wyoming_socket(server) as client:
+        client.send("transcribe", {"transcript_names": [typed(word)]})
+        client.send("audio-start", FORMAT)
+        for piece in pieces(content):
+            client.send("audio-chunk", FORMAT, piece)
+        client.send("audio-stop")
+        while (event := client.receive())["type"] != "transcript":
+            pass
+    assert typed(word) in event["data"]["text"]
 
 
 def test_vosk_stays_plain(server):

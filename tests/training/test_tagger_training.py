@@ -164,6 +164,23 @@ def test_no_documents_to_train_on_is_a_plain_error(tmp_path: Path) -> None:
         read_corpora([tmp_path / "text.txt"], 0.1)
 
 
+def test_fixed_spellings_are_words_with_capitals(tmp_path: Path) -> None:
+    from asr.training.tagger_run import read_spellings
+
+    (tmp_path / "names").write_text("NATO\n\n  iPhone \nO'Hare\n", "utf-8")
+    assert read_spellings(str(tmp_path / "names")).fixed == {"nato": "NATO", "iphone": "iPhone", "o'hare": "O'Hare"}
+    for content, wrong in (
+        ("NATO\nword\n", "line 2.*'word'"),
+        ("New York", "line 1.*'New York'"),
+        ("GPT-4", "'GPT-4'"),
+    ):
+        (tmp_path / "names").write_text(content, "utf-8")
+        with pytest.raises(ConfigError, match=wrong):
+            read_spellings(str(tmp_path / "names"))
+    with pytest.raises(ConfigError, match=r"spellings=.*missing: No such file"):
+        read_spellings(str(tmp_path / "missing"))
+
+
 def test_words_of_a_corpus_are_numbered_by_their_frequency() -> None:
     documents = list(read_documents(["B b b a. A c, a B b!", "", "C d."]))
     corpus = make_corpus(documents, Spellings.count(documents))
@@ -185,11 +202,17 @@ def test_a_training_begins_from_another_model_and_keeps_its_vocabulary(tmp_path:
     first = Tagger.load(tmp_path / "first" / TAGGER)
 
     (tmp_path / "more.txt").write_text(german(20, seed=2).replace("Vogel", "UNO"))
-    again = replace(settings(tmp_path / "second", learning_rate=1e-9), init=str(tmp_path / "first" / TAGGER))
+    (tmp_path / "spellings.txt").write_text("iPhone\n")
+    again = replace(
+        settings(tmp_path / "second", learning_rate=1e-9),
+        init=str(tmp_path / "first" / TAGGER),
+        spellings=str(tmp_path / "spellings.txt"),
+    )
     train_tagger([tmp_path / "more.txt"], again, StopRequest())
     second = Tagger.load(tmp_path / "second" / TAGGER)
     assert second.header.vocabulary == first.header.vocabulary
     assert "uno" in second.header.spellings.upper
+    assert second.header.spellings.fixed == {"iphone": "iPhone"}
     assert second.header.provenance["init"] == first.header.provenance
     features = first.header.features.of_words("warum sieht der hund das haus".split())  # noqa: SIM905
     pauses = np.zeros(len(features), np.int32)
