@@ -3,7 +3,8 @@
     python scripts/bench/punctuation.py TEXT... [--punctuation FILE] [--words N]
         [--before TEXT...] [--hypotheses HYPOTHESES.jsonl --originals ORIGINALS.jsonl]
 
-TEXT is what `asr train-text` was trained on: its test documents are read as plain words and tagged. Trainings before
+TEXT is what `asr train-text` was trained on: its test documents are read as plain words and tagged; with `--untrained`,
+all documents are (needs `--ngram-words 0`). Trainings before
 the version that keeps editions of a work together held out documents, not works; `--before` names the texts of such
 trainings: of the test documents, those that share a fiftieth of their longer paragraphs with what these trained on are
 left out.
@@ -98,13 +99,17 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=200_000, help="of the held-out texts (default 200,000)")
     parser.add_argument("--ngram-words", type=int, default=2_000_000, help="0 leaves the n-gram out")
     parser.add_argument("--held-out", type=float, default=0.02, help="batches.held_out of the training")
+    parser.add_argument("--untrained", action="store_true", help="nothing was trained on these texts: all are tests")
     parser.add_argument("--before", nargs="+", type=Path, default=[], help="texts of trainings of earlier versions")
     parser.add_argument("--hypotheses", type=Path)
     parser.add_argument("--originals", type=Path)
     arguments = parser.parse_args()
     tagger = Tagger.load(arguments.punctuation) if arguments.punctuation else load_bundle("en").tagger()
     assert tagger is not None
-    parts = document_parts(arguments.texts, arguments.held_out)
+    if arguments.untrained:
+        parts = [TEST for _ in documents_of(arguments.texts)]
+    else:
+        parts = document_parts(arguments.texts, arguments.held_out)
     share = arguments.ngram_words // max(1, parts.count(TRAIN)) + 1
     tests: list[Document] = []
     beginnings: list[Document] = []
@@ -121,7 +126,7 @@ def main() -> None:
         model = train_marks(beginnings)
         systems["4-gram"] = lambda words, pauses: ngram_tags(model, words)
     systems["tagger"] = tagger.tag
-    sets = {"held-out books": list(reference_samples(tests, spellings, arguments.words))}
+    sets = {"held-out texts": list(reference_samples(tests, spellings, arguments.words))}
     if arguments.hypotheses:
         pairs = chapters(arguments.hypotheses, arguments.originals)
         sets["speech, reference words"] = [as_read(one, spellings) for one in pairs]
@@ -143,7 +148,7 @@ def main() -> None:
         for one in MEASURES:
             values = best[one]
             print(f"    {one}: precision {values['precision']:.1%}, recall {values['recall']:.1%}")
-    words = [word for one in sets["held-out books"] for word in one.words][:50_000]
+    words = [word for one in sets["held-out texts"] for word in one.words][:50_000]
     tagger.tag(words[:1000])
     started = time.process_time()
     tagger.tag(words)
