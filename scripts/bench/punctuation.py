@@ -1,6 +1,6 @@
 """Measures punctuation and capitals on held-out texts and on recognised speech, beside two baselines.
 
-    python scripts/bench/punctuation.py TEXT... [--punctuation FILE] [--words N]
+    python scripts/bench/punctuation.py TEXT... [--punctuation FILE] [--against FILE] [--words N]
         [--before TEXT...] [--hypotheses HYPOTHESES.jsonl --originals ORIGINALS.jsonl]
 
 TEXT is what `asr train-text` was trained on: its test documents are read as plain words and tagged; with `--untrained`,
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument(
         "--punctuation", type=Path, help="a model of `asr train-text`; by default that of the bundle en"
     )
+    parser.add_argument("--against", type=Path, help="another model, measured on the same texts")
     parser.add_argument("--words", type=int, default=200_000, help="of the held-out texts (default 200,000)")
     parser.add_argument("--ngram-words", type=int, default=2_000_000, help="0 leaves the n-gram out")
     parser.add_argument("--held-out", type=float, default=0.02, help="batches.held_out of the training")
@@ -125,6 +126,8 @@ def main() -> None:
     if arguments.ngram_words:
         model = train_marks(beginnings)
         systems["4-gram"] = lambda words, pauses: ngram_tags(model, words)
+    if arguments.against:
+        systems["other tagger"] = Tagger.load(arguments.against).tag
     systems["tagger"] = tagger.tag
     sets = {"held-out texts": list(reference_samples(tests, spellings, arguments.words))}
     if arguments.hypotheses:

@@ -94,7 +94,7 @@ def test_a_corpus_is_one_module_and_one_line_of_the_table(asr_command, folder, m
     monkeypatch.setitem(CORPORA, "new", corpus)
     outcome = asr_command("prepare", "new", "all", "output=m.jsonl")
     assert outcome.code == 1
-    assert outcome.out == "m.jsonl: 1 utterances, 0.00 h, 1 speakers\n"
+    assert outcome.out == "m.jsonl: 1 utterance, 0.00 h, 1 speaker\n"
     assert outcome.err == "error: all: 2 utterances were expected, 1 are listed\n"
     assert "\n  new " in asr_command("prepare", "--help").out
     assert "FOLDER has everything." in asr_command("prepare", "new", "--help").out

@@ -178,5 +178,5 @@ def test_text_that_is_no_utf8_is_refused_without_a_traceback(server):
 
 
 def test_a_plain_get_is_no_stream(server):
-    assert server.get("/vosk").status == 404
+    assert server.get("/vosk").status == 426
     assert json.loads(server.get("/health").body) == {"status": "ok"}
