@@ -18,12 +18,11 @@ import argparse
 import json
 import lzma
 import re
-import subprocess
 import unicodedata
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+from snapshots import texts_of
 from tqdm import tqdm
 
 from asr.files import write_atomically
@@ -55,7 +54,7 @@ def main() -> None:
     forbidden = {passage for path in arguments.without for passage in _passages_of(path)}
     books: list[str] = []
     left_out = 0
-    for text in tqdm(_texts(arguments.snapshot), unit="book", disable=None):
+    for text in tqdm(texts_of(arguments.snapshot, folder="Gutenberg/txt"), unit="book", disable=None):
         as_printed = re.split(r"\n\s*\n", text)
         paragraphs = [" ".join(one.split()) for one in as_printed]
         stretch = known_stretch(paragraphs, known, within=None if arguments.others else _middle(paragraphs))
@@ -72,24 +71,6 @@ def main() -> None:
     content = lzma.compress("\n".join(books).encode("utf-8"), preset=1)
     write_atomically(arguments.output, content)
     print(f"{len(books)} books, {sum(len(one.split()) for one in books):,} words; {left_out} left out")
-
-
-def _texts(snapshot: Path) -> Iterator[str]:
-    git = ["git", f"--git-dir={snapshot / '.git' if (snapshot / '.git').is_dir() else snapshot}"]
-    listed = subprocess.run(
-        [*git, "ls-tree", "-r", "HEAD", "Gutenberg/txt"], capture_output=True, text=True, check=True
-    )
-    blobs = [line.split()[2] for line in listed.stdout.splitlines()]
-    with subprocess.Popen([*git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
-        assert cat.stdin
-        assert cat.stdout
-        for blob in blobs:
-            cat.stdin.write(blob.encode() + b"\n")
-            cat.stdin.flush()
-            head = cat.stdout.readline().split()
-            if head[-1] != b"missing":  # a snapshot lacks its largest files
-                yield cat.stdout.read(int(head[2]) + 1)[:-1].decode("utf-8", "replace").replace("\r\n", "\n")
-        cat.stdin.close()
 
 
 def passages(words: list[str]) -> set[tuple[str, ...]]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import lzma
 import re
-import subprocess
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
+
+from snapshots import texts_of
 
 from asr.files import write_atomically
 
@@ -42,22 +42,9 @@ def clean_paragraph(paragraph: str) -> str:
     return kept if _ENDS.search(kept) else ""
 
 
-def episodes(snapshot: Path) -> Iterator[list[str]]:
-    """The paragraphs of each episode."""
-    git = ["git", f"--git-dir={snapshot / '.git' if (snapshot / '.git').is_dir() else snapshot}"]
-    listed = subprocess.run([*git, "ls-tree", "-r", "HEAD"], capture_output=True, text=True, check=True).stdout
-    blobs = [line.split()[2] for line in listed.splitlines() if "/" in line and line.endswith(".md")]
-    with subprocess.Popen([*git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
-        assert cat.stdin
-        assert cat.stdout
-        for blob in blobs:
-            cat.stdin.write(blob.encode() + b"\n")
-            cat.stdin.flush()
-            head = cat.stdout.readline().split()
-            if head[-1] != b"missing":
-                text = cat.stdout.read(int(head[2]) + 1)[:-1].decode("utf-8", "replace")
-                yield [clean for one in re.split(r"\n\s*\n", text) if (clean := clean_paragraph(one))]
-        cat.stdin.close()
+def paragraphs(episode: str) -> list[str]:
+    """The clean paragraphs of an episode."""
+    return [clean for one in re.split(r"\n\s*\n", episode) if (clean := clean_paragraph(one))]
 
 
 def main() -> None:
@@ -65,9 +52,8 @@ def main() -> None:
     parser.add_argument("snapshot", type=Path)
     parser.add_argument("output", type=Path, help="file to write, packed by xz")
     arguments = parser.parse_args()
-    kept = [
-        "\n".join(one) for one in episodes(arguments.snapshot) if sum(map(len, map(str.split, one))) >= _LEAST_WORDS
-    ]
+    texts = ("\n".join(paragraphs(one)) for one in texts_of(arguments.snapshot, suffix=".md"))
+    kept = [one for one in texts if len(one.split()) >= _LEAST_WORDS]
     write_atomically(arguments.output, lzma.compress("\n\n".join(kept).encode("utf-8"), preset=1))
     print(f"{arguments.output}: {len(kept)} episodes, {sum(len(one.split()) for one in kept):,} words")
 

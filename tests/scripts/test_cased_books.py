@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from scripts.research.cased_books import clean_paragraph, is_verse
+from ..conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "scripts" / "research"))
+
+from cased_books import clean_paragraph, is_verse
 
 SONNET = """\
   Shall I compare thee to a summer's day?

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import lzma
+import subprocess
+import sys
+
 import pytest
 
-from scripts.research.podcast_documents import clean_paragraph
-from scripts.research.treebank_documents import paragraphs
+from ..conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "scripts" / "research"))
+
+from podcast_documents import clean_paragraph
+from treebank_documents import paragraphs
 
 
 @pytest.mark.parametrize(
@@ -40,3 +48,20 @@ def test_paragraphs_and_documents_of_a_treebank() -> None:
     ]
     found = [one for one in paragraphs(lines) if one != []]
     assert found == [None, ["One.", "Two."], ["Three."], None, ["Four."]]
+
+
+def test_episodes_are_read_from_a_repository(tmp_path) -> None:
+    from .test_lexicon import run_script
+
+    repository = tmp_path / "transcripts"
+    (repository / "show").mkdir(parents=True)
+    (repository / "show" / "one.md").write_text("**Ann:** Welcome to the show.\n\n" * 150, "utf-8")
+    (repository / "show" / "short.md").write_text("**Ann:** Soon.\n", "utf-8")
+    (repository / "show" / "code.py").write_text("Not a transcript. " * 300, "utf-8")
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", str(repository), *command], check=True)
+    outcome = run_script("podcast_documents.py", repository, tmp_path / "out.txt.xz")
+    assert outcome.returncode == 0, outcome.stderr
+    assert (
+        lzma.decompress((tmp_path / "out.txt.xz").read_bytes()).decode().splitlines() == ["Welcome to the show."] * 150
+    )
