@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,11 @@ def serve(bundle: Bundle, settings: ServeConfig, *, announce: Callable[[str], ob
             wyoming_listener = stack.enter_context(
                 closing(listen(settings.wyoming_host, settings.wyoming_port, key="wyoming_port"))
             )
+        received = stack.enter_context(_signals())  # before the folder, which a signal would leave behind
         parent = None if settings.upload_dir is None else typed_path(settings.upload_dir)
         folder = stack.enter_context(UploadFolder(parent))
-        return asyncio.run(_serve(bundle, settings, keys, folder.path, listener, wyoming_listener, announce))
+        serving = _serve(bundle, settings, keys, folder.path, listener, wyoming_listener, received, announce)
+        return asyncio.run(serving)
 
 
 def _allow_files(connections: int) -> None:
@@ -156,74 +159,75 @@ async def _serve(
     folder: Path,
     listener: socket.socket,
     wyoming_listener: socket.socket | None,
+    received: _Received,
     announce: Callable[[str], object],
 ) -> int:
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    with _signals() as received:
-        pool = Pool(
-            bundle,
-            decoder=settings.decoder,
-            live=settings.live,
-            workers=settings.workers,
-            limits=Limits(hours=settings.limits.hours, timeout=settings.timeout),
-            max_files=settings.limits.requests,
-            max_streams=settings.limits.streams,
-        )
-        starting = asyncio.ensure_future(pool.start())
-        received.then(lambda _is_first: starting.cancel())
-        try:
-            await asyncio.wait([starting])
-            if received.numbers:
-                return 128 + received.numbers[0]
-            starting.result()  # or its error
-            service = Service(settings, bundle, pool, keys, folder)
-            server = _Server(service)
-            received.then(server.end)
-            async with wyoming.listening(service, wyoming_listener):
-                task = asyncio.create_task(server.serve([listener]))
-                while not (server.started or task.done()):
-                    await asyncio.sleep(0.01)
-                if server.started and not received.numbers:
-                    announce(address)
-                await task
-        finally:
-            await pool.close(finish=False)  # every request is answered
-        return 128 + received.numbers[0] if received.numbers else 0
+    pool = Pool(
+        bundle,
+        decoder=settings.decoder,
+        live=settings.live,
+        workers=settings.workers,
+        limits=Limits(hours=settings.limits.hours, timeout=settings.timeout),
+        max_files=settings.limits.requests,
+        max_streams=settings.limits.streams,
+    )
+    starting = asyncio.ensure_future(pool.start())
+    received.then(lambda _is_first: starting.cancel())
+    try:
+        await asyncio.wait([starting])
+        if received.numbers:
+            return 128 + received.numbers[0]
+        starting.result()  # or its error
+        service = Service(settings, bundle, pool, keys, folder)
+        server = _Server(service)
+        received.then(server.end)
+        async with wyoming.listening(service, wyoming_listener):
+            task = asyncio.create_task(server.serve([listener]))
+            while not (server.started or task.done()):
+                await asyncio.sleep(0.01)
+            if server.started and not received.numbers:
+                announce(address)
+            await task
+    finally:
+        received.then(None)
+        await pool.close(finish=False)  # every request is answered
+    return 128 + received.numbers[0] if received.numbers else 0
 
 
 class _Received:
-    """The signals that came, and what is called for each."""
+    """The signals that came, and what the running loop calls for each."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
-        self._call: Callable[[bool], object] | None = None
+        self._schedule: Callable[[bool], object] | None = None
 
-    def then(self, call: Callable[[bool], object]) -> None:
-        """Call this for a signal, also for one that has come; with whether it is the first."""
-        self._call = call
+    def then(self, call: Callable[[bool], object] | None) -> None:
+        """Call this in the running loop for a signal, also for one that has come; with whether it is the first."""
+        if call is None:
+            self._schedule = None
+            return
+        self._schedule = partial(asyncio.get_running_loop().call_soon_threadsafe, call)  # wakes the loop
         if self.numbers:
-            call(True)
+            self._schedule(True)
 
-    def add(self, number: int) -> None:
+    def add(self, number: int, _frame: object) -> None:
         """A signal has come."""
         self.numbers.append(number)
-        if self._call is not None:
-            self._call(len(self.numbers) == 1)
+        if self._schedule is not None:
+            self._schedule(len(self.numbers) == 1)
 
 
 @contextmanager
 def _signals() -> Iterator[_Received]:
-    """Collect Ctrl-C and SIGTERM in the running loop; afterwards they are handled as before."""
-    received, loop = _Received(), asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, received.add, number)
+    """Collect Ctrl-C and SIGTERM; afterwards they are handled as before."""
+    received = _Received()
+    before = {number: signal.signal(number, received.add) for number in _SIGNALS}
     try:
         yield received
     finally:
         for number, handler in before.items():
-            loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
 

@@ -14,14 +14,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from asr import load_bundle
 from asr.errors import ConfigError
 from asr.serving.limits import Keys
-from asr.serving.server import check_access, is_loopback
+from asr.serving.server import check_access, is_loopback, serve
 from asr.serving.uploads import UploadFolder
+from asr.settings.commands import ServeConfig
 
 from ..conftest import RATE
 from .running import SAMPLE, Answer, RunningServer, form, running
@@ -539,6 +542,24 @@ class TestEnd:
             _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (143, "")
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("step", ["tempfile.mkdtemp", "asyncio.events.new_event_loop", "asr.serving.server.Pool"])
+    def test_a_signal_at_any_step_of_the_start_leaves_nothing_behind(self, tmp_path, monkeypatch, step, number):
+        module, name = step.rsplit(".", 1)
+        original = getattr(sys.modules[module], name)
+
+        def step_with_signal(*args: Any, **options: Any) -> Any:
+            done = original(*args, **options)
+            os.kill(os.getpid(), number)
+            return done
+
+        monkeypatch.setattr(step, step_with_signal)
+        before = signal.getsignal(number)
+        settings = ServeConfig(port=0, upload_dir=str(tmp_path))
+        assert serve(load_bundle("tiny"), settings, announce=pytest.fail) == 128 + number
+        assert list(tmp_path.iterdir()) == []
+        assert signal.getsignal(number) is before
 
     def test_many_requests_at_the_end_each_get_an_answer(self, tmp_path):
         """Whatever moment they are in: those that were accepted are answered, others find nobody."""
