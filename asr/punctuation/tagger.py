@@ -1,12 +1,13 @@
 """Predicts marks, cases and breaks of words, with ONNX Runtime and NumPy alone.
 
 A text is tagged in windows at fixed places, each with words on both sides that only give context. What a word gets
-does not depend on how the text is cut when it is fed.
+does not depend on how the text is cut when it is fed. In a whole text, rare words have the case that fits all their
+places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from asr.punctuation.written_tags import (
     CASES,
     EXCLAMATION_MARK,
     FULL_STOP,
+    LOWER,
     MARKS,
     NO_BREAK,
     QUESTION_MARK,
@@ -35,6 +37,10 @@ HEADER = "asr_tagger"
 """the key of the metadata that holds the header"""
 STEP, CONTEXT = 144, 24
 """words that a window tags, and words of context on each side"""
+FREQUENT = 3000
+"""the first words of a vocabulary, whose case changes from place to place: the bank, the Bank of England"""
+_MOST_EVIDENCE = 4.0
+"""nats that one place of a word says about its case at others, at most"""
 _KIND = "a model that predicts punctuation"
 _LARGEST = 1 << 26
 
@@ -169,7 +175,13 @@ class Tagger:
         pauses : float array [shape=(words,)], optional
             Seconds of silence behind each word; NaN where that is unknown.
         """
-        return self.stream().push(words, pauses, last=True)
+        words = [word.lower() for word in words]
+        logits = self.stream().logits(words, pauses, last=True)
+        return choose_tags(agree_on_cases(words, logits, self._frequent))
+
+    @cached_property
+    def _frequent(self) -> frozenset[str]:
+        return frozenset(self.header.vocabulary[:FREQUENT])
 
     def stream(self) -> TagStream:
         """Tags of a text that is fed in parts."""
@@ -222,12 +234,16 @@ class TagStream:
         Tags
             Of the next words: those that follow the words that have been returned already.
         """
-        features = self._tagger.header.features.of_words([word.lower() for word in words])
+        return choose_tags(self.logits([word.lower() for word in words], pauses, last=last))
+
+    def logits(self, words: Sequence[str], pauses: npt.ArrayLike | None = None, *, last: bool = False) -> Floats:
+        """As `push`, of words in lower case: the network's output [shape=(words, WIDTH)] for the next ones."""
+        features = self._tagger.header.features.of_words(words)
         classes = np.zeros(len(words), np.int32) if pauses is None else pause_classes(pauses)
         self._features = np.concatenate([self._features, features])
         self._pauses = np.concatenate([self._pauses, classes])
         rows = list(self._windows(last=last))
-        return choose_tags(np.concatenate(rows) if rows else np.zeros((0, WIDTH), np.float32))
+        return np.concatenate(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
     def _windows(self, *, last: bool) -> Iterator[Floats]:
         while len(self._features) > self._before and (last or len(self._features) >= self._before + STEP + CONTEXT):
@@ -258,3 +274,38 @@ def choose_tags(logits: Floats) -> Tags:
     chosen = np.where(best == FULL_STOP, NO_BREAK + 1 + ends.argmax(axis=1), NO_BREAK)
     either = (best == QUESTION_MARK) | (best == EXCLAMATION_MARK)
     return Tags(best, cases.argmax(axis=-1), np.where(either, breaks.argmax(axis=1), chosen))
+
+
+def agree_on_cases(words: Sequence[str], logits: Floats, frequent: Container[str]) -> Floats:
+    """Let the places of a rare word agree on its case: a name that is once written with a capital has it throughout.
+
+    At each place, the evidence for a capital (log-odds) becomes its sum with the mean of the other places, but for
+    those that begin sentences, where a capital says nothing.
+
+    Parameters
+    ----------
+    words : sequence of str
+        In lower case.
+    logits : float array [shape=(words, WIDTH)]
+    frequent : container of str
+        Words that are left alone.
+
+    Returns
+    -------
+    float array [shape=(words, WIDTH)]
+    """
+    places: dict[str, list[int]] = {}
+    starts = np.concatenate([[True], choose_tags(logits).breaks[:-1] != NO_BREAK])
+    for place in np.flatnonzero(~starts[: len(words)]).tolist():
+        if words[place] not in frequent:
+            places.setdefault(words[place], []).append(place)
+    agreed = logits.copy()
+    lower, others = len(MARKS) + LOWER, slice(len(MARKS) + LOWER + 1, len(MARKS) + CASES)
+    evidence = np.clip(
+        logits[:, others].max(axis=1, initial=-np.inf) - logits[:, lower], -_MOST_EVIDENCE, _MOST_EVIDENCE
+    )
+    for some in places.values():
+        if len(some) > 1:
+            own = evidence[some]
+            agreed[some, lower] -= (own.sum() - own) / (len(some) - 1)
+    return agreed

@@ -21,7 +21,8 @@ NO_MARK, COMMA, FULL_STOP, QUESTION_MARK, EXCLAMATION_MARK, COLON, SEMICOLON, DA
 LOWER, CAPITAL, UPPER, MIXED = range(4)
 """cases: mixed is the spelling that a list has for the word"""
 UNKNOWN_CASE = 4
-"""of the first word of a sentence, whose capital does not say how the word is written elsewhere"""
+"""of the first word of a sentence, and of words in capitals (emphasis, the names of speakers in plays): how they are
+written does not say how they are written elsewhere"""
 NO_BREAK, SENTENCE, PARAGRAPH = range(3)
 CASES, BREAKS = 4, 3
 WIDTH = len(MARKS) + CASES + BREAKS
@@ -200,7 +201,7 @@ class TaggedText:
     words: list[str]
     marks: npt.NDArray[np.uint8]
     cases: npt.NDArray[np.uint8]
-    """with `UNKNOWN_CASE` at the beginning of sentences"""
+    """with `UNKNOWN_CASE` at the beginning of sentences and for words in capitals that mostly have none"""
     breaks: npt.NDArray[np.uint8]
 
 
@@ -225,8 +226,10 @@ def tag_paragraphs(paragraphs: Iterable[list[WrittenWord]], spellings: Spellings
                 elif paragraph[place + 1].written[0].isupper():
                     end = SENTENCE
             case = case_of(one.written)
-            if (case == UPPER and word not in spellings.upper) or (case == MIXED and word not in spellings.mixed):
-                case = CAPITAL if word in spellings.mixed or is_start else LOWER
+            if case == UPPER and word not in spellings.upper:
+                case = MIXED if word in spellings.mixed else UNKNOWN_CASE
+            elif case == MIXED and word not in spellings.mixed:
+                case = CAPITAL if one.written[0].isupper() else LOWER
             words.append(word)
             rows.append((mark, UNKNOWN_CASE if is_start and case in (LOWER, CAPITAL) else case, end))
             is_start = end != NO_BREAK

@@ -19,7 +19,8 @@ E. Shriberg, "Automatic Linguistic Segmentation of Conversational Speech", ICSLP
 
 A mark counts as right if the same mark stands behind the same word. "All marks" pools them. Case F1 is that of words
 with a capital; "inside" leaves out those that begin a sentence of the reference, and "names" does so without the
-capitals that only a predicted end of a sentence gives: those of the words themselves. The last line is JSON.
+capitals that only a predicted end of a sentence gives: those of the words themselves. Words in capitals that mostly
+have none (emphasis, names of speakers in plays) have no right case, and are left out. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from asr.punctuation.written_tags import (
     NO_MARK,
     QUESTION_MARK,
     SENTENCE,
+    UNKNOWN_CASE,
     Spellings,
     WrittenWord,
     case_of,
@@ -291,8 +293,10 @@ def measure(samples: Sequence[Sample], system: System) -> dict[str, dict[str, fl
         counts["all marks"] += right.sum(), (found[0] != NO_MARK).sum() + extra_marks, (truth.marks != NO_MARK).sum()
         extra_ends = int((tags.breaks[extra] != NO_BREAK).sum())
         counts["sentences"] += _counts(truth.breaks != NO_BREAK, found[1] != NO_BREAK, extra=extra_ends)
-        counts["case"] += _counts(sample.capitals, capitals)
-        inside = np.concatenate([[False], truth.breaks[:-1] == NO_BREAK])
+        is_start = np.concatenate([[True], truth.breaks[:-1] != NO_BREAK])
+        said = (truth.cases != UNKNOWN_CASE) | is_start
+        counts["case"] += _counts(sample.capitals[said], capitals[said])
+        inside = said & ~is_start
         counts["case inside sentences"] += _counts(sample.capitals[inside], capitals[inside])
         counts["names"] += _counts(sample.capitals[inside], own[inside])
     return {name: _scores(*map(float, three)) for name, three in counts.items()}

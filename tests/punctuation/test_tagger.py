@@ -13,11 +13,22 @@ import pytest
 
 from asr.acoustic.onnx_check import check_graph
 from asr.errors import ConfigError, LanguageModelError
-from asr.punctuation.tagger import CONTEXT, HEADER, STEP, Tagger, TaggerHeader, choose_tags
+from asr.punctuation.tagger import CONTEXT, HEADER, STEP, Tagger, TaggerHeader, agree_on_cases, choose_tags
 from asr.punctuation.tagger_export import export_tagger
 from asr.punctuation.tagger_import import read_tagger
 from asr.punctuation.word_numbers import SLOTS, UNKNOWN, Features, pause_classes
-from asr.punctuation.written_tags import FULL_STOP, MARKS, NO_BREAK, SENTENCE, WIDTH
+from asr.punctuation.written_tags import (
+    CAPITAL,
+    CASES,
+    FULL_STOP,
+    MARKS,
+    MIXED,
+    NO_BREAK,
+    NO_MARK,
+    SENTENCE,
+    UPPER,
+    WIDTH,
+)
 
 from .conftest import VOCABULARY, random_weights
 
@@ -31,7 +42,7 @@ def some_words(count: int, seed: int = 0) -> tuple[list[str], np.ndarray]:
 @pytest.mark.parametrize("count", [0, 1, STEP, STEP + CONTEXT, STEP + CONTEXT + 1, 3 * STEP + 7])
 def test_any_cut_of_the_input_gives_the_same_tags(tagger: Tagger, count: int) -> None:
     words, pauses = some_words(count)
-    whole = tagger.tag(words, pauses)
+    whole = tagger.stream().push(words, pauses, last=True)
     assert len(whole) == count
     rng = np.random.default_rng(count)
     for _ in range(4):
@@ -84,6 +95,30 @@ def test_a_full_stop_ends_a_sentence_and_nothing_else_does() -> None:
     certain[0, [FULL_STOP, len(MARKS), len(MARKS) + 4 + SENTENCE]] = 9
     tags = choose_tags(certain)
     assert (tags.marks[0], tags.cases[0], tags.breaks[0]) == (FULL_STOP, 0, SENTENCE)
+
+
+def test_places_of_a_rare_word_agree_on_its_case() -> None:
+    #        a place that is sure, three that are not, and a frequent word
+    words = ["so", "leiter", "and", "leiter", "or", "leiter", "nor", "leiter", "the", "bank", "bank", "bank"]
+    evidence = [-9, 3, -9, -1, -9, -1, -9, -1, -9, 3, 3, -1]
+    logits = np.zeros((len(words), WIDTH), np.float32)
+    logits[:, len(MARKS) + CAPITAL] = evidence
+    logits[:, [len(MARKS) + UPPER, len(MARKS) + MIXED]] = -20
+    logits[:, [NO_MARK, len(MARKS) + CASES + NO_BREAK]] = 5
+    assert choose_tags(logits).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0]
+    agreed = agree_on_cases(words, logits, {"so", "and", "or", "nor", "the", "bank"})
+    changed = np.flatnonzero((agreed != logits).any(axis=1)).tolist()
+    assert changed == [1, 3, 5, 7]
+    # -1 and the mean of 3, -1 and -1; 3 and that of -1, -1 and -1.
+    odds = (agreed[:, len(MARKS) + CAPITAL] - agreed[:, len(MARKS)])[changed]
+    np.testing.assert_allclose(odds, [2, -2 / 3, -2 / 3, -2 / 3], rtol=1e-6)
+    logits[1, len(MARKS) + CAPITAL] = 4.5  # counts as 4
+    assert choose_tags(agree_on_cases(words, logits, ())).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1]
+    logits[7, len(MARKS) + CAPITAL] = 0.5
+    assert choose_tags(agree_on_cases(words, logits, ())).cases.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1]
+    # The first word of a sentence says nothing about its case elsewhere.
+    logits[0, [FULL_STOP, len(MARKS) + CASES + SENTENCE]] = 20
+    assert choose_tags(agree_on_cases(words, logits, ())).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1]
 
 
 def test_any_spelling_has_numbers() -> None:

@@ -83,6 +83,15 @@ def test_capitals_inside_words_and_whole_words_are_learned_from_several_document
     assert (cases["mcdonald"], cases["usa"], cases["no"]) == (MIXED, UPPER, LOWER)
 
 
+def test_capitals_of_emphasis_and_of_names_of_speakers_say_nothing_of_the_case() -> None:
+    play = [read_words("LORD ALFRED. I met McIlheny and MCDONALD. LADY JANE. You WERE in an eVan.")]
+    tagged = tag_paragraphs(play, Spellings({"mcdonald": "McDonald"}, frozenset(), frozenset()))
+    cases = dict(zip(tagged.words, tagged.cases.tolist(), strict=True))
+    assert [cases[one] for one in ("alfred", "jane", "were")] == [UNKNOWN_CASE] * 3
+    # As far as a capital tells, where no list has the spelling.
+    assert [cases[one] for one in ("mcilheny", "mcdonald", "evan")] == [CAPITAL, MIXED, LOWER]
+
+
 def test_a_word_that_one_document_writes_otherwise_than_the_others_is_spelled_as_in_the_others() -> None:
     play = [read_words("So COBB of the USA met COBB and Lina. COBB met Lina. She went.")] * 20
     others = [[read_words("We saw Cobb in the USA and Lina too.")]] * 3
