@@ -18,6 +18,7 @@ from asr.punctuation.written_tags import (
     DASH,
     EXCLAMATION_MARK,
     FULL_STOP,
+    LOWER,
     MARKS,
     NO_BREAK,
     NO_MARK,
@@ -71,14 +72,15 @@ def tune_biases(logits: Floats, truth: npt.NDArray[np.integer[Any]], *, ignored:
 
 
 def _objective(logits: Floats, truth: npt.NDArray[np.integer[Any]], ignored: int) -> float:
-    """The sum of the F1 scores of full stop, comma, question mark, all marks, ends of sentences and case."""
+    """The sum of the F1 scores of full stop, comma, question mark, all marks, ends of sentences and capitals."""
     tags = choose_tags(logits)
-    known = truth[:, 1] != ignored
     pairs = [(truth[:, 0] == mark, tags.marks == mark) for mark in (FULL_STOP, COMMA, QUESTION_MARK)]
-    pairs += [
-        (truth[:, 2] != NO_BREAK, tags.breaks != NO_BREAK),
-        (truth[known, 1] != 0, tags.cases[known] != 0),
-    ]
+    ends = truth[:, 2] != NO_BREAK, tags.breaks != NO_BREAK
+    # Words begin sentences, or have a capital by themselves.
+    begins = [np.concatenate([[True], one[:-1]]) for one in ends]
+    known = (truth[:, 1] != ignored) | begins[0]
+    capitals = begins[0] | (truth[:, 1] != LOWER), begins[1] | (tags.cases != LOWER)
+    pairs += [ends, (capitals[0][known], capitals[1][known])]
     is_right = (truth[:, 0] == tags.marks) & (truth[:, 0] != NO_MARK)
     either = (truth[:, 0] != NO_MARK).sum() + (tags.marks != NO_MARK).sum()
     return sum(f1_score(*pair) for pair in pairs) + 2 * int(is_right.sum()) / max(1, int(either))
