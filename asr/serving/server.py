@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -191,7 +190,7 @@ async def _serve(
                 announce(address)
             await task
     finally:
-        received.then(None)
+        received.end()
         await pool.close(finish=False)  # every request is answered
     return 128 + received.numbers[0] if received.numbers else 0
 
@@ -201,22 +200,23 @@ class _Received:
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
-        self._schedule: Callable[[bool], object] | None = None
+        self._schedule: Callable[[bool], object] = lambda _is_first: None
 
-    def then(self, call: Callable[[bool], object] | None) -> None:
+    def then(self, call: Callable[[bool], object]) -> None:
         """Call this in the running loop for a signal, also for one that has come; with whether it is the first."""
-        if call is None:
-            self._schedule = None
-            return
-        self._schedule = partial(asyncio.get_running_loop().call_soon_threadsafe, call)  # wakes the loop
+        loop = asyncio.get_running_loop()
+        self._schedule = lambda is_first: loop.call_soon_threadsafe(call, is_first)  # which wakes the loop
         if self.numbers:
             self._schedule(True)
+
+    def end(self) -> None:
+        """The loop ends: what comes now changes nothing."""
+        self._schedule = lambda _is_first: None
 
     def add(self, number: int, _frame: object) -> None:
         """A signal has come."""
         self.numbers.append(number)
-        if self._schedule is not None:
-            self._schedule(len(self.numbers) == 1)
+        self._schedule(len(self.numbers) == 1)
 
 
 @contextmanager
