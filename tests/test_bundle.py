@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from asr.bundle import bundle_argument, copy_bundle, is_bundle_name, load_bundle, save_bundle
-from asr.bundle.store import _LARGEST
+from asr.bundle.store import _LARGEST, shipped_bundles
 from asr.decoding.confidence import FEATURES, Calibration
 from asr.errors import BundleError, LanguageModelError
 from asr.language.ngram_file import read_provenance, save_ngram
@@ -22,7 +22,7 @@ from asr.settings.decoding import BeamConfig
 from asr.settings.model import EngineKind
 
 from .bundles import change_tensors, put, read_tensors, to_format_1
-from .conftest import oracle_module
+from .conftest import SAMPLES, oracle_module
 from .decoding.conftest import SENTENCES, train
 
 
@@ -98,6 +98,15 @@ def test_a_shipped_bundle_of_format_1_is_copied_into_format_2_with_all_that_it_h
     if shipped.decoder:
         assert copied.decoder == replace(shipped.decoder, lm=str(tmp_path / name / "language.lm"))
         assert read_provenance(copied.decoder.lm) == read_provenance(shipped.decoder.lm)
+
+
+@pytest.mark.parametrize("name", shipped_bundles())
+def test_every_shipped_bundle_is_whole_and_writes_a_sample(name, asr_command):
+    """With the files that it shares, whatever was exchanged last."""
+    load_bundle(name).verify()
+    outcome = asr_command("transcribe", str(SAMPLES / "1673-143396-0002.opus"), f"bundle={name}")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert len(outcome.out.split()) > 5
 
 
 def test_any_reader_of_safetensors_reads_the_weights(tiny_bundle):

@@ -581,7 +581,7 @@ def save_bundle(
     if tagger is not None:
         Tagger(tagger, "tagger")  # which refuses any other file
         contents[_PUNCTUATION] = tagger
-    digests = {name: _digest(name, content) for name, content in contents.items()}
+    digests = {name: file_digest(name, content) for name, content in contents.items()}
     owned = load_bundle(share).digests if share else {}
     shared = {name: share for name in _SHARABLE if share and name in digests and digests[name] == owned.get(name)}
     card = write_card(
@@ -627,7 +627,8 @@ def _language_content(path: Path) -> bytes:
         raise LanguageModelError(path, error.strerror or str(error)) from error
 
 
-def _digest(name: str, content: bytes) -> str:
+def file_digest(name: str, content: bytes) -> str:
+    """The digest of a file of a bundle, as its card holds it."""
     return header_digest(content) if name in (_WEIGHTS, _STATISTICS, _LANGUAGE) else sha256(content).hexdigest()
 
 

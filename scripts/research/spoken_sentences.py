@@ -1,9 +1,11 @@
 """Makes sentences as they are spoken of written dialogue: a sentence a line, numbers, times and prices in words.
 
     python scripts/research/spoken_sentences.py spoken.txt.xz spoken-sentences.txt.xz
+    python scripts/research/spoken_sentences.py podcasts.txt.xz podcast-sentences.txt.xz --training-part
 
 What a language model is trained on must be written as people say it: "$25.50 at 11:30" becomes "twenty five dollars and
-fifty cents at eleven thirty". English only. Sentences with anything else that has digits in it are left out.
+fifty cents at eleven thirty". English only. Sentences with anything else that has digits in it are left out; with
+`--training-part`, so are the documents that `asr train-text` holds out.
 """
 
 from __future__ import annotations
@@ -16,6 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.files import open_decompressed
+from asr.punctuation.written_tags import split_documents
+from asr.settings.tagger import TextBatchConfig
+from asr.training.held_out import TRAIN, document_parts
+
+HELD_OUT = TextBatchConfig().held_out
 
 _ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -134,11 +141,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path, help="written dialogue, a turn a line, packed or not")
     parser.add_argument("output", type=Path, help="file to write, packed by xz")
+    parser.add_argument("--training-part", action="store_true", help="without the documents that are held out")
     arguments = parser.parse_args()
+    parts = document_parts([arguments.text], HELD_OUT) if arguments.training_part else None
     count = 0
     with open(arguments.text, "rb") as raw, lzma.open(arguments.output, "wt", encoding="utf-8") as output:
-        for line in open_decompressed(raw):
-            for sentence in spoken_sentences(line.decode("utf-8")):
+        lines = (line.decode("utf-8") for line in open_decompressed(raw))
+        for number, document in enumerate(split_documents(lines)):
+            if parts and parts[number] != TRAIN:
+                continue
+            for sentence in (one for line in document for one in spoken_sentences(line)):
                 output.write(sentence + "\n")
                 count += 1
     print(f"{arguments.output}: {count:,} sentences")

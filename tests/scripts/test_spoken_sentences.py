@@ -4,6 +4,9 @@ import lzma
 
 import pytest
 
+from asr.settings.tagger import TextBatchConfig
+from asr.training.held_out import TRAIN, document_parts
+
 from .test_lexicon import run_script
 
 
@@ -32,6 +35,21 @@ def test_numbers_are_written_as_they_are_spoken(tmp_path, written, spoken):
     outcome = run_script("spoken_sentences.py", tmp_path / "written.txt.xz", tmp_path / "spoken.txt.xz")
     assert outcome.returncode == 0, outcome.stderr
     assert lzma.decompress((tmp_path / "spoken.txt.xz").read_bytes()).decode().splitlines() == spoken
+
+
+def test_documents_that_are_held_out_can_be_left_out(tmp_path):
+    documents = [f"This is document {spell}, which is like no other one." for spell in map(chr, range(97, 123))] * 5
+    texts = [f"{one} {number}." for number, one in enumerate(documents)]
+    (tmp_path / "texts.txt").write_text("\n\n".join(texts), "utf-8")
+    outcome = run_script("spoken_sentences.py", tmp_path / "texts.txt", tmp_path / "all.txt.xz")
+    assert outcome.returncode == 0, outcome.stderr
+    outcome = run_script("spoken_sentences.py", tmp_path / "texts.txt", tmp_path / "part.txt.xz", "--training-part")
+    assert outcome.returncode == 0, outcome.stderr
+    whole, part = (lzma.decompress((tmp_path / name).read_bytes()).decode() for name in ("all.txt.xz", "part.txt.xz"))
+    parts = document_parts([tmp_path / "texts.txt"], TextBatchConfig().held_out)
+    assert 0 < parts.count(TRAIN) < len(parts)
+    assert part.count("This is") == parts.count(TRAIN)
+    assert whole.count("This is") == len(parts)
 
 
 def test_dialogue_for_punctuation_keeps_capitals_and_marks_and_leaves_out_careless_turns(tmp_path):
