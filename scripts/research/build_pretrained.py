@@ -30,8 +30,8 @@ from asr.decoding.assembly import load_language_model
 from asr.pronunciation.packed import PackedDictionary, load_dictionary
 
 LICENCES = (
-    "CC BY 4.0 (LibriSpeech), CC BY-SA 4.0 (dialogue and word frequencies in the language model) and free for any "
-    "purpose (the others): see NOTICE"
+    "CC BY 4.0 (LibriSpeech), CC BY-SA 4.0 (dialogue, podcasts and word frequencies in the language model) and free "
+    "for any purpose (the others): see NOTICE"
 )
 
 

@@ -3,13 +3,14 @@
 #
 #   scripts/research/make_models.sh SPEECH TEXT OUTPUT [SETTING...]
 #
-# SPEECH holds the manifests of data/README.md, TEXT books.txt.xz, librispeech-train-clean-100.txt.xz and spoken.txt.xz,
-# ASR_NOISE names the folder of recorded noise (by default ../noise beside SPEECH); OUTPUT gets runs,
-# bundles and reports. Every SETTING goes to every training, such as training.precision=bfloat16. What is
-# finished is not done again, and what was interrupted goes on. docs/models.md says how long it took.
+# SPEECH holds the manifests of data/README.md, TEXT books.txt.xz, librispeech-train-clean-100.txt.xz, spoken.txt.xz and
+# podcasts.txt.xz (by podcast_documents.py), ASR_NOISE names the folder of recorded noise (by default ../noise beside
+# SPEECH); OUTPUT gets runs, bundles and reports. Every SETTING goes to every training, such as
+# training.precision=bfloat16. What is finished is not done again, and what was interrupted goes on. docs/models.md says
+# how long it took.
 set -euo pipefail
 if [ $# -lt 3 ] || [ ! -d "$1" ] || [ ! -d "$2" ]; then
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 speech=$(realpath "$1") text=$(realpath "$2")
@@ -33,14 +34,19 @@ for _ in {1..10}; do commands+=("$speech/an4/train.jsonl"); done
         "$speech"/speechocean762/train.jsonl "$speech"/speechocean762/train.jsonl \
         order=4 max_ngrams=3000000 output="$output/english.lm"
 
-# The speech of today: a tenth of dialogue, and frequent words that no book of 1900 has.
+# The speech of today: dialogue, podcasts, and frequent words that no book of 1900 has.
 [ -e "$output/spoken.txt.xz" ] || python "$scripts/spoken_sentences.py" "$text/spoken.txt.xz" "$output/spoken.txt.xz"
+[ -e "$output/podcasts.txt.xz" ] ||
+    python "$scripts/spoken_sentences.py" "$text/podcasts.txt.xz" "$output/podcasts.txt.xz" --training-part
 [ -e "$output/words.arpa" ] || python "$scripts/word_frequencies.py" "$output/words.arpa" --most 77000
 [ -e "$output/dialogue.lm" ] ||
-    asr lm "base=$output/english.lm" "$output/spoken.txt.xz" order=4 max_ngrams=800000 text_weight=0.1031 quantized=false \
+    asr lm "base=$output/english.lm" "$output/spoken.txt.xz" order=4 max_ngrams=300000 text_weight=0.1031 quantized=false \
         output="$output/dialogue.lm"
+[ -e "$output/podcasts.lm" ] ||
+    asr lm "base=$output/dialogue.lm" "$output/podcasts.txt.xz" order=4 max_ngrams=700000 text_weight=0.2 quantized=false \
+        output="$output/podcasts.lm"
 [ -e "$output/today.lm" ] ||
-    asr lm "base=$output/dialogue.lm" "$output/words.arpa" text_weight=0.03 output="$output/today.lm" \
+    asr lm "base=$output/podcasts.lm" "$output/words.arpa" text_weight=0.03 output="$output/today.lm" \
         "valid=[$held_out]"
 
 # For the second pass: the same texts and those dialogues. Eight minutes on a GPU (training.bfloat16=true training.rows=512).
