@@ -126,6 +126,12 @@ def _known_flag(typed: str, value: str) -> str:
     flag = SHORT_FLAGS.get(typed, typed)
     if flag in _NOT_HERE:
         raise ConfigError(f"there is no flag {typed}: {_NOT_HERE[flag]}")
+    if flag not in FLAGS and len(flag) == 2:
+        # One letter is like none of the long names.
+        raise ConfigError(
+            f"there is no flag {typed}; settings are written key=value, and --help lists them (a file of that name "
+            "follows --)"
+        )
     name = _NAME.fullmatch(flag)
     if flag not in FLAGS and name and not nearest(flag, FLAGS, likeness=_LIKE_A_FLAG):
         value = "VALUE" if not value or value.startswith("-") else shlex.quote(value)

@@ -53,6 +53,11 @@ def test_a_setting_with_dashes_is_answered_with_the_setting(arguments, setting):
     assert str(caught.value).endswith(f"settings are written key=value: {setting} (a file of that name follows --)")
 
 
+def test_a_letter_of_another_program_is_answered_with_where_settings_are_listed():
+    with pytest.raises(ConfigError, match="there is no flag -o; settings are written key=value, and --help lists them"):
+        split_arguments(["-o", "out"])
+
+
 def test_the_nearest_name_may_have_other_capitals():
     assert nearest("SRT", ["txt", "srt", "TextGrid"]) == "srt"
     assert nearest("textgrid", ["txt", "TextGrid"]) == "TextGrid"
