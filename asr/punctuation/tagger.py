@@ -7,7 +7,7 @@ places.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,16 @@ class TaggerHeader:
     @cached_property
     def features(self) -> Features:
         return Features(self.vocabulary, self.settings.buckets)
+
+    @cached_property
+    def _frequent(self) -> frozenset[str]:
+        return frozenset(self.vocabulary[:FREQUENT])
+
+    def rare(self, words: Sequence[str]) -> Ints:
+        """A number for each rare word, the same at all its places; -1 for frequent words [shape=(words,)]."""
+        numbers: dict[str, int] = {}
+        groups = (-1 if word in self._frequent else numbers.setdefault(word, len(numbers)) for word in words)
+        return np.fromiter(groups, np.int64, len(words))
 
     def as_dict(self) -> dict[str, Any]:
         """As the file holds it."""
@@ -177,11 +187,7 @@ class Tagger:
         """
         words = [word.lower() for word in words]
         logits = self.stream().logits(words, pauses, last=True)
-        return choose_tags(agree_on_cases(words, logits, self._frequent))
-
-    @cached_property
-    def _frequent(self) -> frozenset[str]:
-        return frozenset(self.header.vocabulary[:FREQUENT])
+        return choose_tags(agree_on_cases(self.header.rare(words), logits))
 
     def stream(self) -> TagStream:
         """Tags of a text that is fed in parts."""
@@ -276,7 +282,7 @@ def choose_tags(logits: Floats) -> Tags:
     return Tags(best, cases.argmax(axis=-1), np.where(either, breaks.argmax(axis=1), chosen))
 
 
-def agree_on_cases(words: Sequence[str], logits: Floats, frequent: Container[str]) -> Floats:
+def agree_on_cases(groups: Ints, logits: Floats) -> Floats:
     """Let the places of a rare word agree on its case: a name that is once written with a capital has it throughout.
 
     At each place, the evidence for a capital (log-odds) becomes its sum with the mean of the other places, but for
@@ -284,28 +290,23 @@ def agree_on_cases(words: Sequence[str], logits: Floats, frequent: Container[str
 
     Parameters
     ----------
-    words : sequence of str
-        In lower case.
+    groups : int array [shape=(words,)]
+        Which places have the same word; -1 for those that are left alone.
     logits : float array [shape=(words, WIDTH)]
-    frequent : container of str
-        Words that are left alone.
 
     Returns
     -------
     float array [shape=(words, WIDTH)]
     """
-    places: dict[str, list[int]] = {}
-    starts = np.concatenate([[True], choose_tags(logits).breaks[:-1] != NO_BREAK])
-    for place in np.flatnonzero(~starts[: len(words)]).tolist():
-        if words[place] not in frequent:
-            places.setdefault(words[place], []).append(place)
+    is_start = np.concatenate([[True], choose_tags(logits).breaks != NO_BREAK])[: len(logits)]
+    places = np.flatnonzero((groups >= 0) & ~is_start)
+    if not len(places):
+        return logits
+    lower, end = len(MARKS) + LOWER, len(MARKS) + CASES
+    evidence = logits[places, lower + 1 : end].max(axis=1) - logits[places, lower]
+    evidence = evidence.clip(-_MOST_EVIDENCE, _MOST_EVIDENCE)
+    own = groups[places]
+    others = np.bincount(own)[own] - 1
     agreed = logits.copy()
-    lower, others = len(MARKS) + LOWER, slice(len(MARKS) + LOWER + 1, len(MARKS) + CASES)
-    evidence = np.clip(
-        logits[:, others].max(axis=1, initial=-np.inf) - logits[:, lower], -_MOST_EVIDENCE, _MOST_EVIDENCE
-    )
-    for some in places.values():
-        if len(some) > 1:
-            own = evidence[some]
-            agreed[some, lower] -= (own.sum() - own) / (len(some) - 1)
+    agreed[places, lower] -= (np.bincount(own, evidence)[own] - evidence) / np.maximum(1, others)
     return agreed

@@ -299,3 +299,19 @@ def validation_windows(corpus: TextCorpus, width: int, words: int) -> Iterator[t
         last = min(part.stop, part.start + share)
         for start in range(part.start, last, width):
             yield start, min(start + width, last)
+
+
+def rare_words(
+    corpus: TextCorpus, windows: Sequence[tuple[int, int]], frequent: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """For each word of some windows, which places of its document have the same rare word; -1 for frequent ones.
+
+    The numbers are those that `asr.punctuation.tagger.agree_on_cases` takes.
+    """
+    known = set(frequent)
+    is_rare = np.array([word not in known for word in corpus.types], bool)
+    places = np.concatenate([np.arange(*one) for one in windows]) if windows else np.zeros(0, np.int64)
+    words = corpus.words[places].astype(np.int64)
+    documents = np.searchsorted(corpus.starts, places, side="right")
+    groups = np.unique(documents * len(corpus.types) + words, return_inverse=True)[1]
+    return np.where(is_rare[words], groups, -1)

@@ -19,7 +19,7 @@ from keras import ops
 from asr.bundle.store import load_bundle
 from asr.errors import ConfigError
 from asr.files import typed_path, write_atomically
-from asr.punctuation.tagger import TaggerHeader, choose_tags, read_tagger_file
+from asr.punctuation.tagger import FREQUENT, TaggerHeader, agree_on_cases, choose_tags, read_tagger_file
 from asr.punctuation.tagger_export import export_tagger
 from asr.punctuation.tagger_import import read_tagger
 from asr.punctuation.word_numbers import PAUSE_CLASSES, Features, pause_classes
@@ -54,6 +54,7 @@ from asr.training.tagger_data import (
     TextFeed,
     make_features,
     pause_kinds,
+    rare_words,
     validation_windows,
 )
 from asr.training.tagger_network import build_tagger, set_tagger_weights, tag_loss, tagger_weights
@@ -117,6 +118,7 @@ class TaggerTraining(TextTraining):
     ) -> None:
         training, self._batches, self._valid = settings.training, settings.batches, valid
         feed = partial(TextFeed, features=features, pause_shares=pause_shares, seed=training.seed)
+        self._frequent = features.vocabulary[:FREQUENT]
         self._feed = feed(corpus, settings=settings.batches, errors=errors)
         self._valid_feed = feed(valid, settings=TextBatchConfig(noise=0.0))
         self._windows = lru_cache(2)(self._feed.batches)
@@ -153,17 +155,21 @@ class TaggerTraining(TextTraining):
     def finish(self) -> tuple[dict[str, npt.NDArray[np.float32]], TaggerScores]:
         """The weights, with biases for the highest F1 on the validation texts where these are long, and the scores."""
         logits, truth = self._valid_logits()
-        biases = tune_biases(logits, truth, ignored=IGNORED) if len(truth) >= _LEAST_TO_TUNE else np.float32(0)
+        groups = rare_words(self._valid, self._valid_windows(), self._frequent)
+        biases = tune_biases(logits, truth, groups, ignored=IGNORED) if len(truth) >= _LEAST_TO_TUNE else np.float32(0)
         weights = tagger_weights(self.network)
         weights["tags/bias"] = weights["tags/bias"] + biases
-        tags = choose_tags(logits + biases)
+        tags = choose_tags(agree_on_cases(groups, logits + biases))
         found = np.stack([tags.marks, tags.cases, tags.breaks], axis=1)
         loss = float(ops.convert_to_numpy(tag_loss(truth[None], ops.convert_to_tensor(logits[None]))))
         return weights, score_tags(truth, found, loss=loss)
 
+    def _valid_windows(self) -> list[tuple[int, int]]:
+        return list(validation_windows(self._valid, self._batches.window, self._training.valid_words))
+
     def _valid_logits(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Logits [shape=(words, WIDTH)] and targets [shape=(words, 3)] of the validation texts."""
-        windows = list(validation_windows(self._valid, self._batches.window, self._training.valid_words))
+        windows = self._valid_windows()
         size = max(1, self._batches.words // self._batches.window)
         logits, truth = [], []
         for start in range(0, len(windows), size):

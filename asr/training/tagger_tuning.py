@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.punctuation.tagger import choose_tags
+from asr.punctuation.tagger import agree_on_cases, choose_tags
 from asr.punctuation.written_tags import (
     CAPITAL,
     COMMA,
@@ -31,10 +31,14 @@ Floats = npt.NDArray[np.float32]
 
 _STEPS = (0.5, 0.2)
 _LARGEST = 2.0
+_LEAST_GAIN = 5e-4
+"""of a step, in the sum of the scores: less is chance"""
 _TUNED = (COMMA, FULL_STOP, QUESTION_MARK, SEMICOLON, EXCLAMATION_MARK, DASH, len(MARKS) + CAPITAL)
 
 
-def tune_biases(logits: Floats, truth: npt.NDArray[np.integer[Any]], *, ignored: int) -> Floats:
+def tune_biases(
+    logits: Floats, truth: npt.NDArray[np.integer[Any]], groups: npt.NDArray[np.int64], *, ignored: int
+) -> Floats:
     """What to add to the biases of the output layer.
 
     Parameters
@@ -42,6 +46,8 @@ def tune_biases(logits: Floats, truth: npt.NDArray[np.integer[Any]], *, ignored:
     logits : float array [shape=(words, WIDTH)]
     truth : int array [shape=(words, 3)]
         Marks, cases, breaks; cases that are `ignored` are not counted.
+    groups : int array [shape=(words,)]
+        As `agree_on_cases` takes them.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def tune_biases(logits: Floats, truth: npt.NDArray[np.integer[Any]], *, ignored:
     of Classifiers to Maximize F1 Measure", ECML 2014.
     """
     biases = np.zeros(WIDTH, np.float32)
-    best = _objective(logits, truth, ignored)
+    best = _objective(logits, truth, groups, ignored)
     for step in _STEPS:
         improved = True
         while improved:
@@ -65,15 +71,17 @@ def tune_biases(logits: Floats, truth: npt.NDArray[np.integer[Any]], *, ignored:
                     changed[place] += change
                     if abs(changed[place]) > _LARGEST:
                         continue
-                    found = _objective(logits + changed, truth, ignored)
-                    if found > best + 1e-5:
+                    found = _objective(logits + changed, truth, groups, ignored)
+                    if found > best + _LEAST_GAIN:
                         biases, best, improved = changed, found, True
     return biases
 
 
-def _objective(logits: Floats, truth: npt.NDArray[np.integer[Any]], ignored: int) -> float:
+def _objective(
+    logits: Floats, truth: npt.NDArray[np.integer[Any]], groups: npt.NDArray[np.int64], ignored: int
+) -> float:
     """The sum of the F1 scores of full stop, comma, question mark, all marks, ends of sentences and capitals."""
-    tags = choose_tags(logits)
+    tags = choose_tags(agree_on_cases(groups, logits))
     pairs = [(truth[:, 0] == mark, tags.marks == mark) for mark in (FULL_STOP, COMMA, QUESTION_MARK)]
     ends = truth[:, 2] != NO_BREAK, tags.breaks != NO_BREAK
     # Words begin sentences, or have a capital by themselves.

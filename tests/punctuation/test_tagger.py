@@ -98,27 +98,37 @@ def test_a_full_stop_ends_a_sentence_and_nothing_else_does() -> None:
 
 
 def test_places_of_a_rare_word_agree_on_its_case() -> None:
-    #        a place that is sure, three that are not, and a frequent word
-    words = ["so", "leiter", "and", "leiter", "or", "leiter", "nor", "leiter", "the", "bank", "bank", "bank"]
+    # A place that is sure, three that are not, and a frequent word.
     evidence = [-9, 3, -9, -1, -9, -1, -9, -1, -9, 3, 3, -1]
-    logits = np.zeros((len(words), WIDTH), np.float32)
+    logits = np.zeros((len(evidence), WIDTH), np.float32)
     logits[:, len(MARKS) + CAPITAL] = evidence
     logits[:, [len(MARKS) + UPPER, len(MARKS) + MIXED]] = -20
     logits[:, [NO_MARK, len(MARKS) + CASES + NO_BREAK]] = 5
     assert choose_tags(logits).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0]
-    agreed = agree_on_cases(words, logits, {"so", "and", "or", "nor", "the", "bank"})
+    groups = np.array([-1, 0, -1, 0, -1, 0, -1, 0, -1, -1, -1, -1])
+    agreed = agree_on_cases(groups, logits)
     changed = np.flatnonzero((agreed != logits).any(axis=1)).tolist()
     assert changed == [1, 3, 5, 7]
     # -1 and the mean of 3, -1 and -1; 3 and that of -1, -1 and -1.
     odds = (agreed[:, len(MARKS) + CAPITAL] - agreed[:, len(MARKS)])[changed]
     np.testing.assert_allclose(odds, [2, -2 / 3, -2 / 3, -2 / 3], rtol=1e-6)
     logits[1, len(MARKS) + CAPITAL] = 4.5  # counts as 4
-    assert choose_tags(agree_on_cases(words, logits, ())).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1]
+    assert choose_tags(agree_on_cases(groups, logits)).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0]
     logits[7, len(MARKS) + CAPITAL] = 0.5
-    assert choose_tags(agree_on_cases(words, logits, ())).cases.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1]
+    assert choose_tags(agree_on_cases(groups, logits)).cases.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 0]
     # The first word of a sentence says nothing about its case elsewhere.
     logits[0, [FULL_STOP, len(MARKS) + CASES + SENTENCE]] = 20
-    assert choose_tags(agree_on_cases(words, logits, ())).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1]
+    assert choose_tags(agree_on_cases(groups, logits)).cases.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0]
+
+
+def test_rare_words_are_numbered(header: TaggerHeader) -> None:
+    assert header.rare(["ann", "leiter", *VOCABULARY[:1], "hunstanton", "leiter"]).tolist()[1:] == [
+        number := header.rare(["ann", "leiter"])[1],
+        -1,
+        number + 1,
+        number,
+    ]
+    assert header.rare([]).shape == (0,)
 
 
 def test_any_spelling_has_numbers() -> None:

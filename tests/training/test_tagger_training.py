@@ -13,7 +13,15 @@ from asr.errors import ConfigError, OutputError
 from asr.punctuation.tagger import Tagger
 from asr.punctuation.text_writer import TextWriter
 from asr.punctuation.word_numbers import SLOTS, UNKNOWN
-from asr.punctuation.written_tags import CAPITAL, FULL_STOP, NO_BREAK, QUESTION_MARK, Spellings, read_documents
+from asr.punctuation.written_tags import (
+    CAPITAL,
+    FULL_STOP,
+    NO_BREAK,
+    QUESTION_MARK,
+    Spellings,
+    read_documents,
+    read_words,
+)
 from asr.settings.commands import TrainTextConfig
 from asr.settings.tagger import TaggerConfig, TaggerTrainingConfig, TextBatchConfig
 from asr.training.tagger_data import (
@@ -22,6 +30,7 @@ from asr.training.tagger_data import (
     TextFeed,
     make_corpus,
     make_features,
+    rare_words,
     validation_windows,
 )
 
@@ -224,6 +233,18 @@ def test_a_training_begins_from_another_model_and_keeps_its_vocabulary(tmp_path:
         read_start(replace(again, language="en"))
     with pytest.raises(ConfigError, match="has a network of its own"):
         read_start(replace(again, network=TaggerConfig(units=24)))
+
+
+def test_places_of_a_rare_word_in_one_document_have_a_number() -> None:
+    documents = [[read_words(one)] for one in ("The cat saw Tom and the cat.", "Tom saw the cat.", "So.")]
+    corpus = make_corpus(documents, Spellings({}, frozenset(), frozenset()))
+    windows = [(0, 4), (4, 7), (7, 11)]
+    groups = rare_words(corpus, windows, ["the", "and", "saw"])
+    words = [corpus.types[corpus.words[place]] for place in range(11)]
+    known = {one: {place for place in range(11) if groups[place] == one} for one in set(groups.tolist())}
+    assert {place for place in range(11) if words[place] in ("the", "and", "saw")} == known.pop(-1)
+    assert sorted(map(sorted, known.values())) == [[1, 6], [3], [7], [10]]
+    assert len(rare_words(corpus, [], [])) == 0
 
 
 @pytest.mark.parametrize("words", [1, 10, 40, 77, 100, 1000])

@@ -9,9 +9,11 @@ from asr.punctuation.written_tags import CAPITAL, CASES, COMMA, FULL_STOP, MARKS
 from asr.training.tagger_tuning import f1_score, tune_biases
 
 IGNORED = -1
+COUNT = 4000
+ALONE = np.full(COUNT, -1)
 
 
-def texts(count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+def texts(count: int = COUNT) -> tuple[np.ndarray, np.ndarray]:
     """Logits and tags: of a third of the words the network says that they have a comma by 40 %, and it is right.
 
     The same, of another third, about capitals. Sentences end behind every tenth word, beyond doubt.
@@ -36,7 +38,7 @@ def test_doubtful_marks_and_capitals_are_chosen_where_that_raises_f1() -> None:
     """Of what is true by 40 %, all is better than nothing: F1 is 2 * 0.4 / 1.4."""
     logits, truth = texts()
     assert (choose_tags(logits).marks != COMMA).all()
-    tags = choose_tags(logits + tune_biases(logits, truth, ignored=IGNORED))
+    tags = choose_tags(logits + tune_biases(logits, truth, ALONE, ignored=IGNORED))
     known = truth[:, 1] != IGNORED
     assert 0.52 < f1_score(truth[:, 0] == COMMA, tags.marks == COMMA) < 0.62
     assert 0.52 < f1_score(truth[known, 1] == CAPITAL, tags.cases[known] == CAPITAL) < 0.62
@@ -53,5 +55,5 @@ def test_capitals_count_together_with_those_of_sentences() -> None:
     capitals = np.flatnonzero(truth[:, 1] == CAPITAL)
     fewer[capitals[::2], 1] = 0
     for some, chosen in ((truth, True), (fewer, False)):
-        tags = choose_tags(logits + tune_biases(logits, some, ignored=IGNORED))
+        tags = choose_tags(logits + tune_biases(logits, some, ALONE, ignored=IGNORED))
         assert (tags.cases == CAPITAL).any() == chosen
