@@ -162,6 +162,7 @@ def test_what_is_read_without_hydra_is_what_hydra_composes(command):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", ROOTS)
 def test_of_many_command_lines_too(command):
     draw = random.Random(f"many {command}")

@@ -176,6 +176,7 @@ def test_a_study_goes_on_stops_bad_trials_early_and_draws_a_picture(data, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_study_trains_side_by_side(data, tmp_path):
     oracle_module("hydra_plugins.hydra_joblib_launcher")
     command = [*data, *SMALL, "training.epochs=1", "--multirun", *STUDY, RATE, "hydra.sweeper.n_trials=2"]

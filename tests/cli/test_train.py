@@ -85,6 +85,7 @@ def test_settings_that_changed_are_named_when_a_run_is_taken_up(asr_command, dat
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_sweep_that_is_written_down_in_conf_trains_every_run_and_sorts_them(data, tmp_path):
     # In a process of its own: Hydra's logging closes handlers that pytest holds.
     arguments = [*data, *SMALL, "training.epochs=1", "training.workers=0", "--multirun", "sweep=seeds"]

@@ -122,6 +122,7 @@ def test_litert_runs_a_causal_model_in_blocks(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "changes",
     [

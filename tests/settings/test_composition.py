@@ -49,6 +49,7 @@ def test_an_infinite_number_is_one_line_and_exit_code_2(asr_command, command):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", ROOTS)
 def test_every_infinite_number_is_refused_in_one_line(command):
     of_train = set() if command == "train" else {key.name for key in numbers("train")}

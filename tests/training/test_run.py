@@ -234,6 +234,7 @@ def test_a_run_is_not_continued_with_other_settings(settings, whole_run):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_finished_run_goes_on_with_more_epochs_and_can_be_interrupted_there(settings, tmp_path, monkeypatch, caplog):
     """The epochs that were done stay as they were; an interruption later changes nothing."""
     longer = replace(settings, training=replace(settings.training, epochs=3))
