@@ -214,7 +214,7 @@ def transcribe(
     >>> import asr
     >>> transcript = asr.transcribe("data/samples/422-122949-0004.opus")
     >>> transcript.text
-    'he honours whatever he recognises in himself such morality equals self glorification'
+    'he honours whatever he recognizes in himself such morality equals self glorification'
     """
     from asr.recognition.shared import shared_transcriber
 

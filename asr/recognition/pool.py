@@ -97,7 +97,7 @@ class Pool:
     ...     async with Pool("en", workers=1) as pool:
     ...         return (await pool.transcribe("data/samples/422-122949-0004.opus")).text
     >>> asyncio.run(main())
-    'he honours whatever he recognises in himself such morality equals self glorification'
+    'he honours whatever he recognizes in himself such morality equals self glorification'
     """
 
     def __init__(

@@ -81,7 +81,7 @@ class Session:
     ...     for event in session.push(samples[start : start + 1600]):
     ...         if event.type == "final":
     ...             print(event.text)
-    he honours whatever he recognises in himself
+    he honours whatever he recognizes in himself
     >>> session.finish()[-1].text
     'such morality equals self glorification'
     """
