@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 
 # After the grace, requests get their refusals; then connections are cut.
 _LAST_SECONDS = 5
-_LAST_REQUEST_SECONDS = 0.3
-"""how long a connection without a request is kept when the server ends"""
+_FIRST_REQUEST_SECONDS, _NEXT_REQUEST_SECONDS = 2.0, 0.3
+"""how long a connection that has had no request, or is between two, is kept when the server ends"""
 _BACKLOG = 512
 # Libraries, pipes, worker processes.
 _OTHER_FILES = 500
@@ -262,8 +262,11 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take the connections that the kernel has accepted: closing the socket would reset them."""
-        waiting = [one for listener in sockets or [] for one in _accept_all(listener)]
-        loop = asyncio.get_running_loop()
+        loop, listeners = asyncio.get_running_loop(), sockets or []
+        for listener in listeners:
+            loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)  # those that asyncio has accepted get their protocols, which a closed server refuses
+        waiting = [one for listener in listeners for one in _accept_all(listener)]
         taken = [loop.create_task(loop.connect_accepted_socket(self._make_protocol, one)) for one in waiting]
         await super().shutdown(sockets)
         await asyncio.gather(*taken, return_exceptions=True)  # one that failed has lost its client
@@ -323,7 +326,8 @@ def _protocol(idle_seconds: float, is_ending: Callable[[], bool]) -> type[H11Pro
         def shutdown(self) -> None:
             self._is_last = True
             if self.cycle is None or self.cycle.response_complete:
-                self.loop.call_later(_LAST_REQUEST_SECONDS, self._close)
+                seconds = _FIRST_REQUEST_SECONDS if self.cycle is None else _NEXT_REQUEST_SECONDS
+                self.loop.call_later(seconds, self._close)
             else:
                 super().shutdown()
 
