@@ -160,6 +160,7 @@ def test_a_papers_table(tmp_path):
     assert len((tmp_path / "paper" / "table.csv").read_text().splitlines()) == 7
 
 
+@pytest.mark.thorough
 def test_correct_and_learn_takes_errors_off_a_voice(tmp_path):
     espeak = oracle("espeak-ng")
     (tmp_path / "recordings").mkdir()
