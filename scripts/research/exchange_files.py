@@ -25,15 +25,15 @@ MODELS = Path(__file__).parents[2] / "asr" / "models"
 
 def exchange(models: Path, bundle: str, files: dict[str, Path]) -> list[str]:
     """Put files, by their names in the bundle, into it; the names of the bundles whose cards were changed."""
-    digests = {}
-    for name, path in files.items():
-        if not (models / bundle / name).is_file():
-            raise SystemExit(f"{bundle} has no {name}")
-        content = path.read_bytes()
-        if name == PRONUNCIATIONS:
-            content = PackedDictionary.pack(load_dictionary(path).pronunciations).to_bytes()
+    if missing := [name for name in files if not (models / bundle / name).is_file()]:
+        raise SystemExit(f"{bundle} has no {', '.join(missing)}")
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    if PRONUNCIATIONS in files:
+        packed = PackedDictionary.pack(load_dictionary(files[PRONUNCIATIONS]).pronunciations)
+        contents[PRONUNCIATIONS] = packed.to_bytes()
+    digests = {name: file_digest(name, content) for name, content in contents.items()}
+    for name, content in contents.items():
         write_atomically(models / bundle / name, content)
-        digests[name] = file_digest(name, content)
     changed = []
     for card in sorted(models.glob(f"*/{CARD}")):
         fields = json.loads(card.read_bytes())

@@ -122,12 +122,7 @@ def test_places_of_a_rare_word_agree_on_its_case() -> None:
 
 
 def test_rare_words_are_numbered(header: TaggerHeader) -> None:
-    assert header.rare(["ann", "leiter", *VOCABULARY[:1], "hunstanton", "leiter"]).tolist()[1:] == [
-        number := header.rare(["ann", "leiter"])[1],
-        -1,
-        number + 1,
-        number,
-    ]
+    assert header.rare([VOCABULARY[0], "leiter", "hunstanton", VOCABULARY[0], "leiter"]).tolist() == [-1, 0, 1, -1, 0]
     assert header.rare([]).shape == (0,)
 
 

@@ -555,11 +555,14 @@ class TestEnd:
             return done
 
         monkeypatch.setattr(step, step_with_signal)
-        before = signal.getsignal(number)
-        settings = ServeConfig(port=0, upload_dir=str(tmp_path))
-        assert serve(load_bundle("tiny"), settings, announce=pytest.fail) == 128 + number
+        settings, bundle = ServeConfig(port=0, upload_dir=str(tmp_path)), load_bundle("tiny")
+        before = signal.signal(number, handler := lambda *_: pytest.fail("the signal was not collected"))
+        try:
+            assert serve(bundle, settings, announce=pytest.fail) == 128 + number
+            assert signal.getsignal(number) is handler
+        finally:
+            signal.signal(number, before)
         assert list(tmp_path.iterdir()) == []
-        assert signal.getsignal(number) is before
 
     def test_many_requests_at_the_end_each_get_an_answer(self, tmp_path):
         """Whatever moment they are in: those that were accepted are answered, others find nobody."""
