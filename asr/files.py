@@ -224,7 +224,7 @@ def obstacle(path: Path) -> str | None:
         return problem
     try:
         mode = os.stat(path).st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _parent_problem(path)
     except OSError as error:
         return _reason(error)

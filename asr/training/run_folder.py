@@ -14,7 +14,7 @@ from typing import Any
 from asr.bundle import bundle_argument, check_bundle_output
 from asr.errors import ConfigError, OutputError, TrainingError
 from asr.evaluation.report_files import DATA_FILES, PAGE
-from asr.files import OutputJournal, clear_leftovers, write_atomically
+from asr.files import OutputJournal, clear_leftovers, obstacle, output_error, write_atomically
 from asr.settings.commands import TrainConfig
 from asr.settings.yaml_text import from_yaml, to_yaml
 
@@ -39,6 +39,20 @@ def new_run_dir() -> str:
     return f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
 
+def check_place(run_dir: Path) -> None:
+    """Refuse a path that is no folder, and in which none can be made.
+
+    Raises
+    ------
+    OutputError
+    """
+    if os.path.lexists(run_dir) and not run_dir.is_dir():
+        raise OutputError(run_dir, "is not a folder; choose another run_dir")
+    problem = obstacle(run_dir / CONFIG)
+    if problem:
+        raise OutputError(run_dir, f"{problem}; choose another run_dir")
+
+
 def check_run_folder(run_dir: Path) -> None:
     """Refuse, before anything is read or written, a folder in which a run cannot be written.
 
@@ -47,8 +61,7 @@ def check_run_folder(run_dir: Path) -> None:
     OutputError
         If there is no run in the folder but something else, or if other programs' files have the names of its outputs.
     """
-    if os.path.lexists(run_dir) and not run_dir.is_dir():
-        raise OutputError(run_dir, "is not a folder; choose another run_dir")
+    check_place(run_dir)
     if not (run_dir / CONFIG).exists() and not (run_dir / PROVENANCE).exists():
         # A run that was killed as it began leaves hidden, half-written files.
         entries = sorted(os.listdir(run_dir)) if run_dir.is_dir() else []
@@ -156,10 +169,15 @@ def locked(run_dir: Path) -> Iterator[None]:
     ------
     ConfigError
         If another process holds the lock.
+    OutputError
+        If the folder cannot be made.
     """
     import fcntl
 
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(run_dir, error) from error
     with (run_dir / _LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,7 +24,7 @@ from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.devices import set_seeds
 from asr.training.epoch_record import EpochRecord
 from asr.training.language_data import PieceBatch
-from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, changed_settings
+from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, changed_settings, check_place
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import TextBatch
 
@@ -203,8 +203,9 @@ def check_text_run(run_dir: Path, settings: Any, *, may_change: Collection[str])
     ConfigError
         If settings differ from those of the run, but for those that `may_change` names.
     OutputError
-        If the folder holds something else.
+        If the folder holds something else, or cannot be made.
     """
+    check_place(run_dir)
     path = run_dir / CONFIG
     if path.exists():
         earlier = from_yaml(type(settings), path.read_text("utf-8"), str(path))
