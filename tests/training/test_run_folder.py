@@ -33,7 +33,10 @@ def test_a_folder_that_cannot_be_made_is_refused_with_the_reason(tmp_path: Path,
 
 
 def test_a_folder_that_the_system_refuses_is_named_with_the_reason() -> None:
-    with pytest.raises(OutputError, match=r"/dev/null/run: cannot be written \(Not a directory\)"), locked(Path("/dev/null/run")):
+    with (
+        pytest.raises(OutputError, match=r"/dev/null/run: cannot be written \(Not a directory\)"),
+        locked(Path("/dev/null/run")),
+    ):
         pass
 
 
