@@ -278,7 +278,7 @@ class OutputJournal:
         advice: str = "overwrite=true replaces it, or name another output",
     ) -> None:
         self.overwrite = overwrite
-        self._name, self._advice = name, advice
+        self._name, self.advice = name, advice
         self._known: dict[Path, dict[str, list[dict[str, Any]]]] = {}
 
     def is_ours(self, output: Path) -> bool:
@@ -295,7 +295,7 @@ class OutputJournal:
         """Why a file cannot be written, or must not be replaced; None for nothing."""
         problem = obstacle(output)
         if problem is None and not self.overwrite and not self.is_ours(output):
-            problem = f"was not written by asr, or changed since; {self._advice}"
+            problem = f"was not written by asr, or changed since; {self.advice}"
         return problem
 
     def check(self, outputs: Iterable[Path]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
-from asr.cli.inputs import Recording, is_pipe, keep_stream
+from asr.cli.inputs import Recording, is_pipe, keep_stream, refuse_inputs_as_outputs
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import (
     AlignmentError,
@@ -36,7 +36,7 @@ from asr.text.counts import counted
 
 if TYPE_CHECKING:
     from asr.cli.progress import RecordingsBar
-    from asr.recognition.finished import Journal
+    from asr.recognition.finished import Journal, Source
     from asr.recognition.utterance_cuts import CutRecording, CutSettings
     from asr.text.transcript import Transcript
 
@@ -83,6 +83,14 @@ class _Task:
         """Where its segment begins in the recording, in seconds."""
         return self.recording.segment.offset if self.recording.segment else None
 
+    @property
+    def source(self) -> Source | None:
+        """The recording as the journal of the outputs knows it; None for one by URL."""
+        from asr.recognition.finished import Source
+
+        segment = self.recording.segment
+        return Source.of(self.recording.path, "", segment.span if segment else "")
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
@@ -92,10 +100,10 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="asr-") as scratch:
         tasks, problems = _tasks(split.files, Path(scratch))
-        return _run(tasks, problems, settings)
+        return _run(tasks, problems, settings, split.files)
 
 
-def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig) -> int:
+def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig, files: Sequence[str]) -> int:
     for problem in problems:
         _log.error("%s", problem)
     if not tasks:
@@ -105,7 +113,17 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig)
 
         if not WRITERS[settings.format].appendable:
             raise ConfigError(f"format={settings.format.value} is one document per recording: name output_dir=FOLDER")
+    if settings.overwrite and settings.output_dir:
+        inputs = [*files, *(task.recording.path for task in tasks if task.recording.remote is None)]
+        refuse_inputs_as_outputs(_outputs(tasks, settings), inputs)
     return max(_align(tasks, settings), 1 if problems else 0)
+
+
+def _outputs(tasks: Sequence[_Task], settings: AlignConfig) -> list[Path]:
+    """The output of each recording in output_dir."""
+    from asr.writers.table import output_paths
+
+    return output_paths([task.recording.name for task in tasks], settings.format, typed_path(settings.output_dir or ""))
 
 
 def _tasks(files: Sequence[str], scratch: Path) -> tuple[list[_Task], list[str]]:
@@ -173,7 +191,7 @@ def _align(tasks: Sequence[_Task], settings: AlignConfig) -> int:
                 name = task.recording.id
                 if output is not None:
                     text = write(result, settings.format, name=name, channel=settings.channel)
-                    failed += not journal.write_text(output, text)
+                    failed += not journal.write_text(output, text, task.source)
                 elif not settings.cut_dir:
                     objects.add(result, name)
         objects.finish()
@@ -201,12 +219,10 @@ def _without_obstacles(
         If nothing can be written.
     """
     from asr.recognition.utterance_cuts import cuts_in_the_way
-    from asr.writers.table import output_paths
 
     outputs: Sequence[Path | None] = [None] * len(tasks)
     if settings.output_dir:
-        folder = typed_path(settings.output_dir)
-        outputs = output_paths([task.recording.name for task in tasks], settings.format, folder)
+        outputs = _outputs(tasks, settings)
     cut_dir = typed_path(settings.cut_dir) if settings.cut_dir else None
     if cut_dir:
         manifest = cut_dir / _MANIFEST
@@ -221,7 +237,7 @@ def _without_obstacles(
     for task, output in zip(tasks, outputs, strict=True):
         try:
             if output is not None:
-                journal.check([output])
+                journal.check_output(output, task.source)
             if cut_dir:
                 journal.check(cuts_in_the_way(cut_dir / _folder_name(task)))
             found.append((task, output))

@@ -88,9 +88,11 @@ def split_arguments(arguments: Sequence[str]) -> Arguments:
     Raises
     ------
     ConfigError
-        For an unknown flag, naming the nearest, and a flag without its value.
+        For an unknown flag, naming the nearest, a flag without its value, and an empty argument.
     """
     result = Arguments()
+    if "" in arguments:  # as a path it would be the present folder
+        raise ConfigError("an argument is empty: perhaps a variable of the shell that has no value")
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)

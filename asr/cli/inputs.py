@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import shutil
 import stat
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from asr.audio.folders import AUDIO_SUFFIXES, describe_passed_over, match_pattern, search_folder
 from asr.audio.segment import AudioSegment, AudioSource, is_address
 from asr.corpus.manifest import MANIFEST_SUFFIXES, Utterance, read_manifest
-from asr.errors import AsrError, AudioError, ConfigError, ManifestError
+from asr.errors import AsrError, AudioError, ConfigError, ManifestError, OutputError, is_utf_16
 from asr.files import typed_path
 from asr.remote import RemoteFile, is_url, list_files
 
@@ -124,11 +125,37 @@ def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path)
     return found
 
 
+def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse outputs that are inputs of the same command, by the same or by another name.
+
+    Raises
+    ------
+    OutputError
+        Naming the first.
+    """
+    known = {place for one in inputs if (place := _place(one)) is not None}
+    for output in outputs:
+        if _place(output) in known:
+            raise OutputError(output, "is an input of this command, which would be lost: name another output")
+
+
+def _place(path: str | Path) -> tuple[int, int] | None:
+    """What is equal for two names of one file; None where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _read_list(name: str) -> list[str]:
     try:
         content = sys.stdin.buffer.read() if name == "-" else typed_path(name).read_bytes()
     except OSError as error:
         raise ConfigError(f"files_from={name}: cannot be read ({error.strerror})") from error
+    if is_utf_16(content) or b"\n\0" in content:  # the latter without a byte order mark
+        raise ConfigError(f"files_from={name}: UTF-16 text: save it as UTF-8")
+    content = content.removeprefix(codecs.BOM_UTF8)
     lines = content.split(b"\0") if b"\0" in content else content.splitlines()
     return [os.fsdecode(line) for line in lines if line.strip()]
 

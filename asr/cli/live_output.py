@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -100,8 +99,7 @@ class _Subtitles:
 def segments_of(final: Final) -> Sequence[Segment]:
     """The subtitles of a segment of speech. Each ends before the next one can begin."""
     shown = final.to_read
-    segments = Transcript("", shown.text, final.end - final.start, 0.0, shown.words, ()).segments
-    return [replace(one, end=min(one.end, max(final.end, one.words[-1].end))) for one in segments]
+    return Transcript("", shown.text, final.end, 0.0, shown.words, ()).segments
 
 
 _FORMATS: dict[LiveFormat, Callable[[], Callable[[LiveEvent], str]]] = {

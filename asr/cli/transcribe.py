@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
-from asr.cli.inputs import Found, Recording, find_recordings
+from asr.cli.inputs import Found, Recording, find_recordings, refuse_inputs_as_outputs
 from asr.cli.transcript_outputs import (
+    NAMED_BY_FIELD,
     PrintedTranscripts,
     finished_transcript,
     format_transcript,
@@ -21,6 +22,7 @@ from asr.cli.transcript_outputs import (
     settings_digest,
     shard_of,
     text_writer_of,
+    with_distinct_names,
 )
 from asr.errors import AudioError, ConfigError, OutputError
 from asr.files import obstacle, typed_path
@@ -122,8 +124,13 @@ def _prepare(files: Sequence[str], settings: TranscribeConfig, scratch: Path) ->
     if settings.beside and any(one.is_stream or one.remote for one in found.recordings):
         raise ConfigError("there is no place beside a stream or a URL: name a folder with output_dir=FOLDER")
     _check_format(settings, len(found.recordings), alone=found.alone)
+    if settings.overwrite and (settings.beside or settings.output_dir) and not is_url(settings.output_dir or ""):
+        inputs = [*files, settings.files_from or "-", *(one.path for one in found.recordings if one.remote is None)]
+        refuse_inputs_as_outputs(local_outputs(found.recordings, settings), inputs)
     if settings.mark_below is not None and not bundle.confidence:
         raise ConfigError(f"{settings.bundle} has no confidences to mark words by: `asr tune` calibrates them")
+    if settings.format in NAMED_BY_FIELD:
+        found.recordings = with_distinct_names(found.recordings)
     return bundle, found
 
 
@@ -248,7 +255,7 @@ def _jobs(
         problem = obstacle(output)
         if problem is None and not settings.overwrite and journal.is_finished(output, source):
             skipped += 1
-        elif problem := problem or journal.problem(output):
+        elif problem := problem or journal.problem(output, source):
             _log.error("%s", OutputError(output, problem))
             failed += 1
         else:

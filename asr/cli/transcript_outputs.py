@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from enum import Enum
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr.cli.inputs import Recording
 from asr.cli.streams import write_past_bars
-from asr.errors import printable
+from asr.errors import ConfigError, printable
 from asr.files import typed_path
 from asr.settings.commands import TranscribeConfig
 from asr.settings.transcripts import TranscriptFormat
@@ -30,6 +31,53 @@ _WITHOUT_EFFECT = (
     *("output_dir", "beside", "overwrite", "files_from", "shard", "workers", "timeout", "log", "bundle"),
     *("cluster", "retry_failed"),
 )
+
+
+NAMED_BY_FIELD = (TranscriptFormat.ctm, TranscriptFormat.stm)
+"""formats that name the recording of each line, so that the lines of several recordings can be in one file"""
+
+
+def with_distinct_names(recordings: Sequence[Recording]) -> list[Recording]:
+    """Recordings with ids where their names as fields of ctm and stm would be equal.
+
+    The name is the file's without suffix; where two are equal, the path in the folder that was searched, else that on
+    the command line.
+
+    Raises
+    ------
+    ConfigError
+        If two of them still have one name, or two ids of a manifest become equal.
+    """
+    from asr.writers.ctm_stm import recording_field
+
+    forms = [_forms_of_name(one) for one in recordings]
+    names = [recording_field(one[0]) for one in forms]
+    for level in range(1, max(map(len, forms), default=0)):
+        counts = Counter(names)
+        names = [
+            name if counts[name] == 1 else recording_field(form[min(level, len(form) - 1)])
+            for name, form in zip(names, forms, strict=True)
+        ]
+    first: dict[str, Recording] = {}
+    for recording, name in zip(recordings, names, strict=True):
+        other = first.setdefault(name, recording)
+        if other is not recording:
+            raise ConfigError(
+                f"two recordings would both be called {name!r} in ctm and stm: {other.id or other.shown} and "
+                f"{recording.id or recording.shown}; list them in a manifest with different ids"
+            )
+    return [
+        one if name == recording_field(form[0]) else replace(one, id=name)
+        for one, name, form in zip(recordings, names, forms, strict=True)
+    ]
+
+
+def _forms_of_name(recording: Recording) -> list[str]:
+    """What a recording can be called, the shortest first."""
+    if recording.id is not None:
+        return [recording.id]
+    shown = Path(recording.shown)
+    return [shown.stem, str(recording.name.with_suffix("")), str(shown.with_suffix("")), recording.shown]
 
 
 def shard_of(everything: Sequence[Item], shard: str | None) -> Sequence[Item]:
@@ -98,16 +146,24 @@ def settings_digest(settings: TranscribeConfig, bundle: Bundle) -> str:
         del kept[name]
     kept["kind"] = type(settings.decoder).__name__
     # The content of a model or a word list may have changed under the same name.
-    for name in ("lm", "lexicon", "hotwords_file", "punctuation"):
-        path = kept["decoder"].get(name) or kept.get(name)
-        if path is not None and typed_path(path).exists():
-            status = typed_path(path).stat()
-            kept[name] = [status.st_size, status.st_mtime_ns]
+    for name, value in [*kept["decoder"].items(), *kept.items()]:
+        if type(value) is str and (state := _state_of_file(value)) is not None:
+            kept[f"file of {name}"] = state
     digest = hashlib.blake2b(json.dumps(kept, sort_keys=True, default=plain).encode(), digest_size=16)
     for file in sorted(bundle.path.iterdir()):
         if file.is_file():
             digest.update(hashlib.blake2b(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _state_of_file(name: str) -> list[int] | None:
+    """Size and time of the file that a setting names; None if it names none."""
+    try:
+        path = typed_path(name)
+        status = path.stat()
+    except (OSError, ValueError, ConfigError):
+        return None
+    return [status.st_size, status.st_mtime_ns] if path.is_file() else None
 
 
 class PrintedTranscripts:

@@ -121,7 +121,7 @@ def make_alignment(job: AlignmentJob) -> Handler:
         try:
             if item.output is not None:
                 text = write(aligned, job.format, name=item.name, channel=job.recognizer.channel)
-                journal.check([item.output])
+                journal.check_output(item.output, item.source)
                 journal.write(item.output, text.encode("utf-8", "surrogateescape"), item.source)
             if item.cut_folder is not None and cuts is not None:
                 content = json.dumps(asdict(cuts), ensure_ascii=False)

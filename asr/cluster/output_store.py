@@ -125,7 +125,7 @@ class FolderStore:
                 return Verdict(State.other_settings)
             if (reason := self._journal.failure(path, source)) is not None:
                 return Verdict(State.failed, reason)
-        problem = self._journal.problem(path) if exists else obstacle(path)
+        problem = self._journal.problem(path, source) if exists else obstacle(path)
         return Verdict(State.blocked, problem) if problem else Verdict(State.missing)
 
     def _exists(self, path: Path) -> bool:
@@ -156,7 +156,7 @@ class FolderStore:
         """See `OutputStore`."""
         path = Path(output)
         try:
-            self._journal.check([path])  # it may have been created since the first check
+            self._journal.check_output(path, source)  # it may have been created since the first check
             self._journal.write(path, printable(text).encode("utf-8", "surrogateescape"), source)
         except OSError as error:
             raise output_error(path, error) from error
@@ -293,5 +293,5 @@ def _content_key(content: bytes) -> str:
 def source_of(path: Path | remote.RemoteFile, settings: str, segment: str = "") -> Source | None:
     """The state of a recording, in a folder or a remote place; None if it does not exist."""
     if isinstance(path, remote.RemoteFile):
-        return Source(path.size, path.version, settings, segment)
+        return Source(path.size, path.version, settings, segment, path.url)
     return Source.of(path, settings, segment)

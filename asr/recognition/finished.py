@@ -5,6 +5,7 @@ The journal of all outputs (`asr.files.OutputJournal`), with the recording and t
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import os
 from dataclasses import asdict, dataclass
@@ -30,6 +31,8 @@ class Source:
     """a digest"""
     segment: str = ""
     """which segment of the recording it is, if it is one"""
+    recording: str = ""
+    """its absolute path or its URL"""
 
     @classmethod
     def of(cls, recording: Path, settings: str, segment: str = "") -> Source | None:
@@ -38,7 +41,7 @@ class Source:
             status = recording.stat()
         except (OSError, ValueError):
             return None
-        return cls(status.st_size, status.st_mtime_ns, settings, segment)
+        return cls(status.st_size, status.st_mtime_ns, settings, segment, os.path.abspath(recording))
 
 
 class Journal(OutputJournal):
@@ -71,6 +74,38 @@ class Journal(OutputJournal):
             return digest_of(output.read_bytes()) not in others
         except OSError:
             return False
+
+    def other_recording(self, output: Path, source: Source | None) -> str | None:
+        """The recording whose transcript is at `output`, if it is not that of `source`; None if it is, or is not known.
+
+        A recording that was moved into another folder under its name is still the same.
+        """
+        if source is None or self.overwrite or not os.path.isfile(output):
+            return None
+        others = [line for line in self.lines(output) if "failed" not in line and not _is_same_recording(line, source)]
+        if not others:
+            return None
+        digest = digest_of(output.read_bytes())
+        there = [line for line in self.lines(output) if line["digest"] == digest]
+        return None if any(line not in others for line in there) or not there else str(there[-1]["recording"])
+
+    def problem(self, output: Path, source: Source | None = None) -> str | None:
+        """As that of the base class; also that there is the transcript of another recording than that of `source`."""
+        problem = super().problem(output)
+        if problem is None and (other := self.other_recording(output, source)) is not None:
+            problem = f"holds the transcript of {other}; {self.advice}"
+        return problem
+
+    def check_output(self, output: Path, source: Source | None) -> None:
+        """Refuse an output.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, must not be replaced, or holds the transcript of another recording.
+        """
+        if problem := self.problem(output, source):
+            raise OutputError(output, problem)
 
     def failure(self, output: Path, source: Source | None) -> str | None:
         """Why the last run failed to transcribe this recording with these settings; None if it did not."""
@@ -107,7 +142,7 @@ class Journal(OutputJournal):
     def write_text(self, output: Path, text: str, source: Source | None = None) -> bool:
         """Check and write a transcript; where it cannot be written, log the error and return False."""
         try:
-            self.check([output])  # it may have been created since the first check
+            self.check_output(output, source)  # it may have been created since the first check
             self.write(output, printable(text).encode("utf-8", "surrogateescape"), source)
         except (OutputError, OSError) as error:
             _log.error("%s", output_error(output, error))
@@ -123,4 +158,19 @@ def _is_from(line: dict[str, Any], source: Source | None) -> bool:
         and line.get("changed") == source.changed
         and line.get("settings") == source.settings
         and line.get("segment", "") == source.segment
+        and _is_same_recording(line, source)
     )
+
+
+def _is_same_recording(line: dict[str, Any], source: Source) -> bool:
+    """Whether a record is of the same recording, which may have been changed, moved or copied since."""
+    there, here = line.get("recording"), source.recording
+    if not there or not here or there == here:
+        return True
+    try:
+        if os.path.samefile(there, here):
+            return True
+        is_alike = os.path.getsize(there) == os.path.getsize(here)
+        return is_alike and filecmp.cmp(there, here, shallow=False)
+    except (OSError, ValueError):  # the earlier one is gone, or either is a URL
+        return os.path.basename(there) == os.path.basename(here)

@@ -38,6 +38,8 @@ _TITLES = frozenset(
 _INITIALS = re.compile(r"(?!I\.$)(?:[^\W\d_]\.)+")
 _CLOSING = "\"')]\u201d\u2019\u00bb"
 """may follow a punctuation mark"""
+_BEFORE_MARKS = re.compile(f"(.*?)([{re.escape(''.join((*_SENTENCE_ENDS, *_CLAUSE_ENDS)) + _CLOSING)}]*)", re.DOTALL)
+_DOUBTFUL = re.compile(r"\[(.*)\?\]", re.DOTALL)
 
 
 class TimedWord(Protocol):
@@ -67,6 +69,19 @@ class Cue:
     """the lines as one"""
 
 
+def doubtful(word: str) -> str:
+    """A word that is marked as perhaps wrong.
+
+    Examples
+    --------
+    >>> doubtful("night"), doubtful("night,"), doubtful("night?")
+    ('[night?]', '[night?],', '[night?]?')
+    """
+    match = _BEFORE_MARKS.fullmatch(word)
+    bare, marks = (word, "") if match is None or not match[1] else (match[1], match[2])
+    return f"[{bare}?]{marks}"
+
+
 def display_width(text: str) -> int:
     """Width of a text in characters of a fixed width: a wide character counts as two, a combining mark as none.
 
@@ -82,7 +97,7 @@ def display_width(text: str) -> int:
     )
 
 
-def cut_cues(words: Sequence[TimedWord], spaces: Sequence[str]) -> list[Cue]:
+def cut_cues(words: Sequence[TimedWord], spaces: Sequence[str], until: float = float("inf")) -> list[Cue]:
     """Cut a transcript into subtitles.
 
     Parameters
@@ -90,6 +105,8 @@ def cut_cues(words: Sequence[TimedWord], spaces: Sequence[str]) -> list[Cue]:
     words : sequence of TimedWord
     spaces : sequence of str
         What precedes each word: a space, or "" in scripts without spaces. Of the same length; the first is ignored.
+    until : float
+        Seconds at which the recording ends: the last subtitle is not shown longer, but as long as its words are.
 
     Returns
     -------
@@ -109,11 +126,12 @@ def cut_cues(words: Sequence[TimedWord], spaces: Sequence[str]) -> list[Cue]:
     bounds = list(pairwise([0, *_best_ends(row)]))
     cues = []
     for (first, last), (after, _) in zip(bounds, [*bounds[1:], (len(words), 0)], strict=True):
-        start, following = words[first].start, words[after].start if after < len(words) else float("inf")
+        start, following = words[first].start, words[after].start if after < len(words) else until + _GAP_SECONDS
         lines = row.lines(first, last)
         wanted = max(SHORTEST_SECONDS, sum(map(display_width, lines)) / CHARACTERS_A_SECOND)
         end = max(words[last - 1].end, min(start + wanted, following - _GAP_SECONDS))
-        end = min(end, max(following, words[last - 1].start))
+        if after < len(words):
+            end = min(end, max(following, words[last - 1].start))
         shown = tuple(line for one in lines if (line := one_line(one)))
         if shown:
             cues.append(Cue(first, last, round(start, 3), round(end, 3), shown, one_line(row.text(first, last))))
@@ -185,7 +203,7 @@ def _best_ends(row: _Row) -> list[int]:
 
 def _mark_gain(word: str) -> float:
     """The gain of a cut behind a word, by the punctuation mark at its end."""
-    word = word.rstrip(_CLOSING)
+    word = _DOUBTFUL.sub(r"\1", word).rstrip(_CLOSING)
     if _belongs_to_a_name(word.lstrip(_OPENING)):
         return 0.0
     return _SENTENCE_GAIN if word.endswith(_SENTENCE_ENDS) else _CLAUSE_GAIN if word.endswith(_CLAUSE_ENDS) else 0.0

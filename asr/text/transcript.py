@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from asr.text.segments import cut_cues
+from asr.text.segments import cut_cues, doubtful
 from asr.text.words import spaces_before
 
 
@@ -80,7 +80,7 @@ class Transcript:
         """
         return tuple(
             Segment(cue.start, cue.end, cue.text, cue.lines, self.words[cue.first : cue.last])
-            for cue in cut_cues(self.words, self.spaces)
+            for cue in cut_cues(self.words, self.spaces, self.duration or float("inf"))
         )
 
     @property
@@ -90,6 +90,8 @@ class Transcript:
 
     def mark_doubtful(self, below: float) -> Transcript:
         """The same transcript with words of a lower confidence in brackets, with a question mark.
+
+        Punctuation marks stay behind the brackets: `[word?],`.
 
         Parameters
         ----------
@@ -102,7 +104,7 @@ class Transcript:
         '[yes?]'
         """
         words = tuple(
-            replace(word, text=f"[{word.text}?]") if word.confidence is not None and word.confidence < below else word
+            replace(word, text=doubtful(word.text)) if word.confidence is not None and word.confidence < below else word
             for word in self.words
         )
         text = "".join(space + word.text for space, word in zip(self.spaces, words, strict=True))

@@ -373,3 +373,82 @@ sys.exit(main(["transcribe", "talk.opus", "bundle={tiny_bundle}", "output_dir=ou
     assert subprocess.run([sys.executable, "-c", code], cwd=place, check=False).returncode == 0
     for path in (place / "out").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+# Recordings of one name.
+
+
+@pytest.fixture
+def one_name(place) -> tuple[Path, Path]:
+    """Two recordings of one name, and the folders that they are in."""
+    paths = tuple(place / folder / "x.opus" for folder in ("anna", "ben"))
+    for path, source in zip(paths, sorted(SAMPLES.glob("*.opus")), strict=False):
+        path.parent.mkdir()
+        shutil.copy(source, path)
+    return paths[0], paths[1]
+
+
+@pytest.mark.parametrize("cluster", [(), ("cluster=local",)])
+def test_another_recording_of_that_name_does_not_replace_a_transcript(transcribe, place, one_name, cluster):
+    first, second = one_name
+    assert transcribe(first, "output_dir=out", *cluster).code == 0
+    text = (place / "out" / "x.txt").read_text()
+    outcome = transcribe(second, "output_dir=out", *cluster)
+    assert outcome.code == 1
+    assert f"out/x.txt: holds the transcript of {first}; overwrite=true replaces it" in outcome.err
+    assert (place / "out" / "x.txt").read_text() == text
+    assert transcribe(second, "output_dir=out", "overwrite=true", *cluster).code == 0
+    assert (place / "out" / "x.txt").read_text() != text
+
+
+def test_another_recording_of_that_name_does_not_replace_an_alignment(asr_command, place, tiny_bundle, one_name):
+    first, second = one_name
+    common = [f"bundle={tiny_bundle}", "format=srt", "output_dir=out"]
+    assert asr_command("align", first, "talk.text", *common).code == 0
+    outcome = asr_command("align", second, "talk.text", *common)
+    assert outcome.code == 2
+    assert f"holds the transcript of {first}" in outcome.err
+
+
+def test_lines_of_recordings_of_one_name_name_them_by_their_paths(transcribe, place, one_name):
+    outcome = transcribe("anna/x.opus", "ben/x.opus", "talk.opus", "format=ctm")
+    assert outcome.code == 0
+    assert {line.split()[0] for line in outcome.out.splitlines()} == {"anna/x", "ben/x", "talk"}
+    names = {line.split()[0] for line in transcribe(place, "format=stm").out.splitlines()}
+    assert names == {"anna/x", "ben/x", "talk"}
+
+
+def test_ids_that_become_one_name_are_refused(transcribe, place):
+    rows = [{"audio_filepath": str(SAMPLE), "text": "a text", "id": one} for one in ("call 1", "call_1")]
+    write_rows(place / "calls.jsonl", rows)
+    outcome = transcribe("calls.jsonl", "format=ctm")
+    assert outcome.code == 2
+    assert "two recordings would both be called 'call_1' in ctm and stm: call 1 and call_1" in outcome.err
+    assert transcribe("calls.jsonl", "format=jsonl").code == 0
+
+
+# Inputs are never outputs.
+
+
+@pytest.mark.parametrize("name", ["talk.txt", "linked.opus"])
+def test_an_input_is_not_overwritten_under_any_name(transcribe, place, name):
+    os.symlink("linked.opus", place / "linked.txt")
+    shutil.copy(SAMPLE, place / name)
+    outcome = transcribe(name, "beside=true", "overwrite=true")
+    assert outcome.code == 2
+    assert "is an input of this command, which would be lost" in outcome.err
+    assert (place / name).read_bytes() == SAMPLE.read_bytes()
+
+
+def test_the_text_of_an_alignment_and_a_list_are_inputs_too(asr_command, transcribe, place, tiny_bundle):
+    (place / "talk.txt").write_text("a text")
+    commands = [
+        ["align", "talk.opus", "talk.txt", "format=txt", "output_dir=.", "overwrite=true", f"bundle={tiny_bundle}"],
+        ["transcribe", "files_from=talk.txt", "output_dir=.", "overwrite=true", f"bundle={tiny_bundle}"],
+    ]
+    for command, content in zip(commands, ["a text", "talk.opus\n"], strict=True):
+        (place / "talk.txt").write_text(content)
+        outcome = asr_command(*command)
+        assert outcome.code == 2, outcome.err
+        assert "talk.txt: is an input of this command" in outcome.err
+        assert (place / "talk.txt").read_text() == content

@@ -321,9 +321,9 @@ def test_patterns_and_lists_name_recordings(asr_command, bundle, tmp_path, monke
     names = [str(deep / "2.opus"), str(recordings / "0.opus"), str(recordings / "1.opus")]
     outcome = asr_command("transcribe", f"{recordings}/**/*.opus", bundle)
     assert sorted(line.split("\t")[0] for line in outcome.out.splitlines()) == sorted(names)
-    for separator in ("\n", "\0"):
+    for separator, encoding in (("\n", "utf-8"), ("\0", "utf-8"), ("\r\n", "utf-8-sig")):
         listed = tmp_path / "list"
-        listed.write_text(separator.join(names) + separator)
+        listed.write_text(separator.join(names) + separator, encoding, newline="")
         outcome = asr_command("transcribe", f"files_from={listed}", bundle)
         assert [line.split("\t")[0] for line in outcome.out.splitlines()] == names
 
@@ -334,6 +334,11 @@ def test_patterns_and_lists_name_recordings(asr_command, bundle, tmp_path, monke
     assert len(asr_command("transcribe", "files_from=-", bundle).out.splitlines()) == 3
     assert "no file matches the pattern" in asr_command("transcribe", f"{tmp_path}/*.xyz", bundle).err
     assert asr_command("transcribe", "files_from=nothing", bundle).code == 2
+    for encoding in ("utf-16", "utf-16-le"):
+        listed.write_text("\n".join(names), encoding)
+        outcome = asr_command("transcribe", f"files_from={listed}", bundle)
+        assert outcome.code == 2
+        assert "UTF-16 text: save it as UTF-8" in outcome.err
 
 
 def test_one_document_a_recording_wants_a_place_for_many(asr_command, bundle, tmp_path):
@@ -349,7 +354,7 @@ def test_one_document_a_recording_wants_a_place_for_many(asr_command, bundle, tm
 def test_doubtful_words_are_marked_if_confidences_are_known(asr_command, bundle):
     assert "asr tune" in asr_command("transcribe", SAMPLE, bundle, "mark_below=0.5").err
     words = asr_command("transcribe", SAMPLE, "mark_below=0.8").out.split()
-    assert any(word.startswith("[") and word.endswith("?]") for word in words)
+    assert any(word.startswith("[") and "?]" in word for word in words)
     assert not all(word.startswith("[") for word in words)
 
 

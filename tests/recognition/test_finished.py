@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,76 @@ def test_segments_of_one_recording_are_different_sources(recording, output):
     assert Journal().is_finished(output, Source.of(recording, "settings", "0 to 1 s"))
     assert not Journal().is_finished(output, Source.of(recording, "settings", "1 to 2 s"))
     assert not Journal().is_finished(output, Source.of(recording, "settings"))
+
+
+class TestOfAnotherRecording:
+    """Two recordings of one name: the second run must not replace what the first one wrote."""
+
+    @pytest.fixture
+    def other(self, recording: Path) -> Path:
+        path = recording.parent.parent / "other" / recording.name
+        path.parent.mkdir()
+        path.write_bytes(b"SOUND")
+        os.utime(path, ns=(recording.stat().st_atime_ns, recording.stat().st_mtime_ns))
+        return path
+
+    @staticmethod
+    def written(recording: Path, output: Path, text: bytes = b"text", settings: str = "settings") -> Journal:
+        journal = Journal()
+        journal.write(output, text, Source.of(recording, settings))
+        return journal
+
+    def test_its_transcript_is_not_replaced_and_it_is_named(self, recording, other, output):
+        self.written(recording, output)
+        source = Source.of(other, "settings")
+        assert not Journal().is_finished(output, source)
+        problem = Journal().problem(output, source)
+        assert problem is not None
+        assert f"holds the transcript of {recording}" in problem
+        assert "overwrite=true" in problem
+        assert not Journal().write_text(output, "other text", source)
+        assert output.read_bytes() == b"text"
+        assert Journal(overwrite=True).write_text(output, "other text", source)
+        assert output.read_text() == "other text"
+
+    def test_after_overwriting_the_first_is_the_other_one(self, recording, other, output):
+        self.written(recording, output)
+        assert Journal(overwrite=True).write_text(output, "other text", Source.of(other, "settings"))
+        assert Journal().is_finished(output, Source.of(other, "settings"))
+        assert not Journal().is_finished(output, Source.of(recording, "settings"))
+        assert Journal().other_recording(output, Source.of(recording, "settings")) == str(other)
+
+    def test_new_settings_replace_what_was_made_of_the_same_recording(self, recording, output):
+        self.written(recording, output)
+        assert Journal().problem(output, Source.of(recording, "other settings")) is None
+
+    def test_a_changed_recording_replaces_its_transcript(self, recording, output):
+        self.written(recording, output)
+        recording.write_bytes(b"longer sound")
+        assert Journal().problem(output, Source.of(recording, "settings")) is None
+
+    def test_a_moved_folder_a_copy_and_a_link_are_the_same_recording(self, recording, output):
+        self.written(recording, output)
+        copy = recording.parent.parent / "copy" / "b.wav"
+        copy.parent.mkdir()
+        shutil.copy2(recording, copy)
+        link = copy.with_name("link.wav")
+        link.symlink_to(recording)
+        assert Journal().is_finished(output, Source.of(copy, "settings"))
+        assert Journal().is_finished(output, Source.of(link, "settings"))
+        moved = recording.parent.rename(recording.parent.with_name("archive")) / recording.name
+        assert Journal().is_finished(output, Source.of(moved, "settings"))
+        assert Journal().problem(output, Source.of(moved, "other settings")) is None
+
+    def test_another_name_is_another_recording_even_if_the_first_is_gone(self, recording, output):
+        self.written(recording, output)
+        other = recording.rename(recording.with_suffix(".flac"))
+        other.write_bytes(b"of another evening")
+        assert "a.wav" in str(Journal().problem(output, Source.of(other, "settings")))
+
+    def test_records_of_earlier_versions_name_no_recording_and_mean_any(self, recording, other, output):
+        journal = Journal()
+        source = Source.of(recording, "settings")
+        assert source is not None
+        journal.write(output, b"text", replace(source, recording=""))
+        assert Journal().is_finished(output, Source.of(other, "settings"))

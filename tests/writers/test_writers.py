@@ -361,3 +361,40 @@ def test_scripts_without_spaces_have_none_in_subtitles_and_segments():
     assert transcript.mark_doubtful(0.5).text == "[漢?][字?][漢?]"
     mixed = replace(transcript, text="漢 字漢")
     assert write(mixed, TranscriptFormat.vtt).splitlines()[4] == "漢 字漢"
+
+
+def test_marks_of_doubt_leave_punctuation_behind_them_and_cut_no_subtitle():
+    texts = [
+        "Did",
+        "you",
+        "spend",
+        "the",
+        "whole",
+        "night",
+        "rambling",
+        "about",
+        "the",
+        "city?",
+        '"No,"',
+        "he",
+        "said.",
+    ]
+    words = tuple(
+        Word(text, number / 4, number / 4 + 0.2, 0.1 if text in ("night", "city?", '"No,"') else 0.9)
+        for number, text in enumerate(texts)
+    )
+    transcript = Transcript("a.wav", " ".join(texts), 4.0, 0.0, words, ())
+    marked = transcript.mark_doubtful(0.5)
+    assert marked.text.endswith('the whole [night?] rambling about the [city?]? ["No?]," he said.')
+    ends = [[one.words[-1].start for one in each.segments] for each in (transcript, marked)]
+    assert ends[0] == ends[1]
+
+
+def test_nothing_is_shown_beyond_the_end_of_the_recording():
+    words = (Word("word", 0.1, 0.3),)
+    (segment,) = Transcript("a.wav", "word", 0.42, 0.0, words, ()).segments
+    assert (segment.start, segment.end) == (0.1, 0.42)
+    (segment,) = Transcript("a.wav", "word", 0.2, 0.0, words, ()).segments
+    assert segment.end == 0.3  # as long as its word, whatever the duration says
+    (segment,) = Transcript("", "word", 0.0, 0.0, words, ()).segments
+    assert segment.end == 1.1  # of an unknown duration
