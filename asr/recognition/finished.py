@@ -164,7 +164,7 @@ def _is_from(line: dict[str, Any], source: Source | None) -> bool:
 
 def _is_same_recording(line: dict[str, Any], source: Source) -> bool:
     """Whether a record is of the same recording, which may have been changed, moved or copied since."""
-    there, here = line.get("recording"), source.recording
+    there, here = str(line.get("recording", "")), source.recording
     if not there or not here or there == here:
         return True
     try:
