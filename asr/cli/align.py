@@ -114,8 +114,8 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig,
         if not WRITERS[settings.format].appendable:
             raise ConfigError(f"format={settings.format.value} is one document per recording: name output_dir=FOLDER")
     if settings.overwrite and settings.output_dir:
-        inputs: list[str | Path] = [*files, *(task.recording.path for task in tasks if task.recording.remote is None)]
-        refuse_inputs_as_outputs(_outputs(tasks, settings), inputs)
+        read = [task.recording.path for task in tasks if task.recording.remote is None]
+        refuse_inputs_as_outputs(_outputs(tasks, settings), [*read, *map(Path, files)])
     return max(_align(tasks, settings), 1 if problems else 0)
 
 

@@ -125,7 +125,7 @@ def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path)
     return found
 
 
-def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Refuse outputs that are inputs of the same command, by the same or by another name.
 
     Raises
@@ -139,7 +139,7 @@ def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[str | Pat
             raise OutputError(output, "is an input of this command, which would be lost: name another output")
 
 
-def _place(path: str | Path) -> tuple[int, int] | None:
+def _place(path: Path) -> tuple[int, int] | None:
     """What is equal for two names of one file; None where there is none."""
     try:
         status = os.stat(path)

@@ -125,7 +125,8 @@ def _prepare(files: Sequence[str], settings: TranscribeConfig, scratch: Path) ->
         raise ConfigError("there is no place beside a stream or a URL: name a folder with output_dir=FOLDER")
     _check_format(settings, len(found.recordings), alone=found.alone)
     if settings.overwrite and (settings.beside or settings.output_dir) and not is_url(settings.output_dir or ""):
-        inputs: list[str | Path] = [*files, settings.files_from or "-", *(one.path for one in found.recordings if one.remote is None)]
+        read = [one.path for one in found.recordings if one.remote is None]
+        inputs = [*read, *map(Path, files), Path(settings.files_from or "-")]
         refuse_inputs_as_outputs(local_outputs(found.recordings, settings), inputs)
     if settings.mark_below is not None and not bundle.confidence:
         raise ConfigError(f"{settings.bundle} has no confidences to mark words by: `asr tune` calibrates them")
