@@ -469,6 +469,8 @@ def _whole_lines(beginning: str) -> str:
 
 def _check_json_lines(path: str, *, as_references: bool = False) -> None:
     """Refuse a file of another format that is to be read as JSON lines; its reader reports all other problems."""
+    if Path(path).is_fifo():  # what is read here would be lost
+        return
     try:
         with open(path, "rb") as file:
             beginning = file.read(_LOOKED_AT + 1)
