@@ -33,9 +33,14 @@ def _stm(transcript: Transcript, context: Context) -> str:
 
 
 def _recording_and_channel(transcript: Transcript, context: Context) -> tuple[str, str]:
-    """The first two fields: fields are separated by spaces, and a line that begins with `;;` is a comment."""
-    recording = "_".join(one_line(context.name or Path(transcript.path).stem).split()) or "recording"
-    return re.sub("^;", "_", recording), "1" if context.channel == "mix" else context.channel
+    """The first two fields."""
+    recording = recording_field(context.name or Path(transcript.path).stem)
+    return recording, "1" if context.channel == "mix" else context.channel
+
+
+def recording_field(name: str) -> str:
+    """The name of a recording as a field: spaces separate fields, and a line that begins with `;;` is a comment."""
+    return re.sub("^;", "_", "_".join(one_line(name).split()) or "recording")
 
 
 def _tokens(word: Word) -> list[Word]:
