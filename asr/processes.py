@@ -44,6 +44,16 @@ Handler = Callable[[Any], Any]
 """answers a request"""
 
 
+def stopping_signals() -> tuple[int, ...]:
+    """The signals that ask a process to end: of Ctrl-C, of `kill`, and of a terminal that is closed.
+
+    The last one does not exist everywhere, and asks for nothing where it is ignored: `nohup` keeps a process running.
+    """
+    hang_up = getattr(signal, "SIGHUP", None)
+    is_heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *([hang_up] if is_heard else []))
+
+
 class ChildEndedError(Exception):
     """A child has ended before it answered; the text says how."""
 
