@@ -210,8 +210,10 @@ def _number_rules(language: str, normalizer: NormalizerConfig, *, removes_bracke
         raise ConfigError(
             "numbers: needs normalizer=standard: in texts with figures, capitals and marks are other ones"
         )
+    from asr.punctuation.numbers.other_languages import check_written_language
     from asr.punctuation.numbers.reading import NumberReader
 
+    check_written_language(language, "numbers")
     unicode = replace(normalizer, lowercase=False, strip_punctuation=False)
     reader = NumberReader(language, lambda piece: normalize_text(piece, normalizer).split())
 

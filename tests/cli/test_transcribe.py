@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -400,6 +401,15 @@ def test_a_killed_run_leaves_whole_transcripts_and_the_next_one_finishes_it(asr_
     assert outcome.code == 0
     assert f"{len(done)} were there already" in outcome.err
     assert [path.read_text() for path in out.glob("*.txt")] == [expected] * 60
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(asr_command, bundle, tmp_path, monkeypatch):
+    def refuse(**options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{tmp_path}/out/tmp2ucmyxzi")
+
+    monkeypatch.setattr("asr.cli.transcribe.tempfile.TemporaryFile", refuse)
+    outcome = asr_command("transcribe", SAMPLE, bundle, f"output_dir={tmp_path / 'out'}")
+    assert (outcome.code, outcome.err) == (1, f"asr: error: {tmp_path / 'out'}: Read-only file system\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
