@@ -49,9 +49,10 @@ def stopping_signals() -> tuple[int, ...]:
 
     The last one does not exist everywhere, and asks for nothing where it is ignored: `nohup` keeps a process running.
     """
-    hang_up = getattr(signal, "SIGHUP", None)
-    is_heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
-    return (signal.SIGINT, signal.SIGTERM, *([hang_up] if is_heard else []))
+    hang_up: int | None = getattr(signal, "SIGHUP", None)
+    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, hang_up
 
 
 class ChildEndedError(Exception):

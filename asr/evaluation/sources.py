@@ -100,6 +100,8 @@ class System:
 def is_hypotheses(name: str) -> bool:
     """Whether a name is that of a file of hypotheses, and not of a bundle."""
     path = Path(name)
+    if path.is_fifo():
+        return True
     return path.suffix.lower() in HYPOTHESIS_SUFFIXES or (path.is_dir() and bool(_subtitle_files(path)))
 
 
@@ -303,14 +305,14 @@ def _timed_subtitles(
 
 
 def _with_ids(
-    path: str, words: Mapping[Channel, Sequence[Word]], references: Sequence[Utterance], problems: list[str]
-) -> dict[Channel, Sequence[Word]]:
+    path: str, words: Mapping[Channel, list[Word]], references: Sequence[Utterance], problems: list[str]
+) -> dict[Channel, list[Word]]:
     """The words of a CTM file, with recordings named as the references are: a field of a CTM file has no spaces."""
     ids: dict[str, dict[str, str]] = {}
     for one in references:
         if not isinstance(one, Reference) or one.channel is None:
             ids.setdefault(recording_field(one.id), {})[one.id] = one.where
-    found: dict[Channel, Sequence[Word]] = {}
+    found: dict[Channel, list[Word]] = {}
     for (recording, channel), some in words.items():
         name = recording
         for field_name, ending in ((f"{recording}-{channel}", f"-{channel}"), (recording, "")):

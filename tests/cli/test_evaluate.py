@@ -236,6 +236,8 @@ def test_references_and_hypotheses_may_be_pipes(asr_command, systems, piped):
         outcome = asr_command("evaluate", references, f"hypotheses={hypotheses}")
         assert outcome.code == 0, outcome.err
         assert "40 utterances, 160 words" in outcome.out
+    compared = asr_command("evaluate", manifest, f"hypotheses={good}", f"against=[{piped(good.read_bytes())}]")
+    assert "+0.00 points of WER" in compared.out
     other = asr_command("evaluate", piped(b"one two\nthree\n"), f"hypotheses={good}")
     assert other.code == 2
     assert "not JSON lines (such as" in other.err
