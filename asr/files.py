@@ -482,6 +482,18 @@ def is_stream(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def refuse_pipe(path: Path, shown: str) -> None:
+    """Refuse a pipe as a file that is read more than once.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file as `shown`.
+    """
+    if path.is_fifo():
+        raise ConfigError(f"{shown}: is a pipe, which can be read only once: write it to a file, and name that")
+
+
 def _name_problem(path: Path) -> str | None:
     try:
         parts = [os.fsencode(part) for part in path.parts]

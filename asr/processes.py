@@ -44,6 +44,17 @@ Handler = Callable[[Any], Any]
 """answers a request"""
 
 
+def stopping_signals() -> tuple[int, ...]:
+    """The signals that ask a process to end: of Ctrl-C, of `kill`, and of a terminal that is closed.
+
+    The last one does not exist everywhere, and asks for nothing where it is ignored: `nohup` keeps a process running.
+    """
+    hang_up: int | None = getattr(signal, "SIGHUP", None)
+    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, hang_up
+
+
 class ChildEndedError(Exception):
     """A child has ended before it answered; the text says how."""
 

@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "doctor": {"audio", "corpus", "acoustic"},
     "bundle": {"acoustic", "audio", "decoding", "language", "pronunciation", "punctuation"},
     "writers": set(),
-    "evaluation": {"audio", "corpus", "punctuation"},
+    "evaluation": {"audio", "corpus", "punctuation", "writers"},
     "recognition": {"acoustic", "audio", "bundle", "decoding", "punctuation"},
     "browser": {"acoustic", "bundle", "decoding", "language"},
     "sharing": {"bundle", "evaluation"},

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from asr import processes
-from asr.processes import Child, ChildEndedError, Pool, StoppedError
+from asr.cli.training_run import stopped_code
+from asr.processes import Child, ChildEndedError, Pool, StoppedError, stopping_signals
+from asr.training.stop import StopRequest
 
 from .conftest import REPOSITORY
 
@@ -377,3 +379,50 @@ def test_a_child_outlives_the_keys_that_end_a_program_in_a_terminal(child):
     os.kill(child.pid, signal.SIGINT)
     assert child.ask("first") == "hello"
     assert os.getpgid(child.pid) != os.getpgid(0)
+
+
+@pytest.fixture
+def hang_up():
+    """Lets a test choose how SIGHUP is handled: `nohup pytest` ignores it."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda handler: signal.signal(signal.SIGHUP, handler)
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_training_stops_at_every_signal_that_asks_to_end(hang_up, number):
+    hang_up(signal.SIG_DFL)
+    before, stop = signal.getsignal(number), StopRequest()
+    with stop.handling_signals():
+        signal.raise_signal(number)
+    assert (stop.signal, stopped_code(stop.signal)) == (number, 128 + number)
+    assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_ends_nothing_that_nohup_started(hang_up):
+    hang_up(signal.SIG_IGN)
+    assert stopping_signals() == (signal.SIGINT, signal.SIGTERM)
+    stop = StopRequest()
+    with stop.handling_signals():
+        signal.raise_signal(signal.SIGHUP)
+    assert stop.signal is None
+    done = run("import os, signal, sys\nfrom asr.cli import main\nsys.argv[1:] = ['--version']\n"
+               "main.main = lambda _: os.kill(os.getpid(), signal.SIGHUP) or 7\nmain.entry_point()")  # fmt: skip
+    assert done.returncode == 7
+
+
+def test_a_closed_terminal_ends_a_command_once(hang_up):
+    hang_up(signal.SIG_DFL)
+    done = run("""
+import os, signal
+from asr.cli import main
+def work(_):
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)
+        print("cleared")
+main.main = work
+main.entry_point()
+""")
+    assert (done.returncode, done.stdout) == (129, "cleared\n")

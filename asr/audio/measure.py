@@ -63,7 +63,8 @@ def measure_blocks(path: AudioSource) -> Iterator[Sound | None]:
         for rate, block in recording.blocks:
             if (rate, block.shape[1]) != (recording.sample_rate, recording.channels):
                 break
-            measurement.add(block)
+            if len(block):  # else it is before the segment
+                measurement.add(block)
             yield None
         else:
             yield measurement.finish()

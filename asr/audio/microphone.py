@@ -87,7 +87,7 @@ def find_microphone(device: str | None) -> tuple[int, str]:
             )
         return default, inputs[default]
     if device.isdecimal():
-        found = [number for number in inputs if number == int(device)]
+        found = [number for number in inputs if str(number) == device]
     else:
         found = [number for number, name in inputs.items() if device.lower() in name.lower()]
         found = [number for number in found if inputs[number] == device] or found

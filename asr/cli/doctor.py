@@ -152,7 +152,7 @@ def _refuse_what_is_no_manifest(diagnosis: Diagnosis) -> None:
     problems = [str(fault) for fault in diagnosis.faults if fault.kind == "manifest"]
     broken = [fault for fault in diagnosis.faults if fault.kind == "line"]
     if not problems and broken and not diagnosis.utterances:
-        problems = [f"{broken[0]}; it holds no line of a manifest (data/README.md describes the format)"]
+        problems = [f"{broken[0]}; it holds no line of a manifest (docs/manifests.md describes the format)"]
     if problems:
         raise ManifestError(problems)
 

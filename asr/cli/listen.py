@@ -15,6 +15,7 @@ from asr.cli.arguments import Arguments, split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
 from asr.errors import AudioError, ConfigError
 from asr.files import typed_path
+from asr.processes import stopping_signals
 from asr.settings.commands import ListenConfig, Pace
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ EXAMPLES = """\
 _ENDPOINT = "endpoint."
 # Seconds of waiting audio from which a warning is given, if recognition is slower than speech.
 _LATE_SECONDS = 3.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -207,17 +207,18 @@ class _Lateness:
 
 @contextmanager
 def _stopped_by_signals(reader: LiveReader) -> Iterator[list[int]]:
-    """Lets the first Ctrl-C or SIGTERM end the audio, so that its last words are recognised; a second one ends all."""
+    """Lets the first signal end the audio, so that its last words are recognised; a second one ends all."""
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in stopping_signals()}
 
     def stop(number: int, _frame: object) -> None:
         received.append(number)
         for one, handler in before.items():
-            signal.signal(one, handler)
+            if one != number or number in (signal.SIGINT, signal.SIGTERM):  # a shell repeats the other one
+                signal.signal(one, handler)
         reader.stop.set()
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, stop)
     try:
         yield received

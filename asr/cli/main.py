@@ -8,13 +8,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from asr.cli.overview import COMMANDS, OVERVIEW
 from asr.cli.streams import drop_unwritable, open_standard_streams, say
 from asr.errors import AsrError, ConfigError, ManifestError, TrainingError
-from asr.processes import collect_garbage_rarely
+from asr.processes import collect_garbage_rarely, stopping_signals
 
-DONE, SOME_FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _LINES_SHOWN = 50
 """of an error that lists problems"""
 
@@ -26,8 +27,9 @@ def entry_point() -> None:
     for name in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
     collect_garbage_rarely()
-    # So that files are closed and temporary ones removed, as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    for number in stopping_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, _end)
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file name may be invalid in every encoding; it is printed unchanged.
@@ -37,6 +39,13 @@ def entry_point() -> None:
     # processor time of a short recording. Outputs are closed by now, and the system frees the memory.
     gc.freeze()
     sys.exit(code)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """End so that files are closed and temporary ones removed, as after Ctrl-C."""
+    if number != signal.SIGTERM:
+        signal.signal(number, signal.SIG_IGN)  # a shell repeats what the system sends when a terminal is closed
+    sys.exit(128 + number)
 
 
 def main(arguments: Sequence[str]) -> int:

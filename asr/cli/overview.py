@@ -44,4 +44,4 @@ Examples:
   asr COMMAND --help               all settings of a command, with examples
 
 Exit codes: 0 done, 1 some inputs or a training failed, 2 usage or configuration, 3 significantly worse than a
-baseline, 130 interrupted, 143 terminated."""
+baseline, 129 terminal closed, 130 interrupted, 143 terminated."""

@@ -92,7 +92,7 @@ def average_run(run_dir: str, epochs: str) -> Average:
 
 def stopped_code(by: int | None) -> int:
     """The exit code of a training that a signal stopped."""
-    return 143 if by == signal.SIGTERM else 130
+    return 128 + (by or signal.SIGINT)
 
 
 def import_keras(command: str, *, speech: bool = True) -> None:

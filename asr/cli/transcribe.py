@@ -239,8 +239,11 @@ def _into_files(
 def _make_folder(folder: Path) -> None:
     """Make the folder of the outputs, and check that it is writable, before hours of work."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:  # which names the file
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def _jobs(

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -97,6 +98,8 @@ def read_rows(path: str | Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
     ManifestError
         If the file cannot be read at all, or has no lines.
     """
+    if not str(path):
+        raise ManifestError(["the name of a manifest is empty: is a variable of the shell not set?"])
     try:
         content = read_file(str(path)) if is_url(str(path)) else Path(path).read_bytes()
     except AudioError as error:
@@ -271,7 +274,7 @@ def _is_seconds(value: object) -> bool:
 
 
 def _unusable_value(row: Mapping[str, Any]) -> str | None:
-    """Values that JSON allows, but no file name, text or report: zero bytes, half characters, infinite numbers."""
+    """Values that JSON allows, but no file name, text or report: zero bytes, half characters, huge numbers."""
     waiting: list[tuple[str, Any, int]] = [(key, [key, value], -1) for key, value in row.items()]
     while waiting:
         key, value, depth = waiting.pop()
@@ -282,6 +285,8 @@ def _unusable_value(row: Mapping[str, Any]) -> str | None:
                 return f"{key!r} holds half a character (\\u{ord(half[0]):04x}, one of the two that UTF-16 writes)"
         elif isinstance(value, float) and not math.isfinite(value):
             return f"{key!r} holds {value}, which is not a number in JSON"
+        elif isinstance(value, int) and abs(value) > sys.float_info.max:
+            return f"{key!r} holds a whole number of more than 308 digits"
         elif isinstance(value, dict | list):
             if depth >= _DEEPEST:
                 return f"{key!r} is nested more than {_DEEPEST} levels deep"

@@ -112,7 +112,9 @@ def _ranges(values: list[Any]) -> list[Any]:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(set(map(str, values))) <= _MOST_VALUES or len(numbers) < sum(value is not None for value in values):
         return values
-    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _RANGES + 1)))
+    edges = np.unique(np.quantile(np.array(numbers, np.float64), np.linspace(0, 1, _RANGES + 1)))
+    if len(edges) < 2:  # long numbers, of which floats tell no two apart
+        return values
     names = [f"{low:.4g} to {high:.4g}" for low, high in itertools.pairwise(edges)]
     places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(names) - 1)
     found = iter(places.tolist())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from asr.errors import ConfigError
-from asr.files import names_without_folders, typed_path
+from asr.files import names_without_folders, refuse_pipe, typed_path
 
 REPORT_FORMAT = 2
 """the format of report.json; it goes up when older readers can no longer read it"""
@@ -30,21 +31,16 @@ def baseline_of_set(path: str | Path, name: str, *, is_alone: bool) -> str:
     ConfigError
         If the report has no such set, or cannot be read.
     """
-    try:
-        report = json.loads(typed_path(path).read_bytes())
-    except OSError as error:
-        raise ConfigError(f"baseline={path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ConfigError(f"baseline={path}: is not a report.json of `asr evaluate`") from error
-    if not isinstance(report, dict) or not isinstance(report.get("sets"), list):
+    report = read_report_object(typed_path(path), f"baseline={path}")
+    if not isinstance(report.get("sets"), list):
         if is_alone:
             return str(path)
         raise ConfigError(f"baseline={path}: is a report on one test set; for several, name the report on all of them")
-    reports = {one.get("name"): one.get("report") for one in report["sets"] if isinstance(one, dict)}
-    found = reports.get(name)
-    if not isinstance(found, str):
-        raise ConfigError(f"baseline={path}: has no test set {name!r}, but {', '.join(map(str, reports))}")
-    return str(typed_path(path).parent / found)
+    rows = [one if isinstance(one, dict) else {} for one in report["sets"]]
+    reports = _texts(path, [one.get("name") for one in rows], [one.get("report") for one in rows])
+    if name not in reports:
+        raise ConfigError(f"baseline={path}: has no test set {name!r}, but {', '.join(reports)}")
+    return str(typed_path(path).parent / reports[name])
 
 
 def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str]) -> list[str]:
@@ -61,27 +57,66 @@ def read_baseline(path: str | Path, ids: Sequence[str], references: Sequence[str
     ConfigError
         If the file cannot be read, or has other utterances, other references or another policy.
     """
+    report = read_report_object(typed_path(path), f"baseline={path}")
     try:
-        report = json.loads(typed_path(path).read_bytes())
         if report["format"] != REPORT_FORMAT:
             raise ConfigError(
                 f"baseline={path}: is of format {report['format']}, this asr writes {REPORT_FORMAT}: evaluate again"
             )
-        rows = {row["id"]: (row["reference"], row["systems"][0]["hypothesis"]) for row in report["utterances"]}
-    except OSError as error:
-        raise ConfigError(f"baseline={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ConfigError(f"baseline={path}: is not a report.json of `asr evaluate`") from error
-    if not rows.keys() & set(ids):  # absolute paths are shortened where a report is written
+        rows = report["utterances"]
+        names = [row["id"] for row in rows]
+        earlier = _texts(path, names, [row["reference"] for row in rows])
+        hypotheses = _texts(path, names, [row["systems"][0]["hypothesis"] for row in rows])
+    except (KeyError, TypeError, IndexError) as error:
+        raise no_report(f"baseline={path}") from error
+    if not earlier.keys() & set(ids):  # absolute paths are shortened where a report is written
         short = names_without_folders(ids)
         ids = [short[name] for name in ids]
-    missing = [name for name in ids if name not in rows]
+    missing = [name for name in ids if name not in earlier]
     if missing or len(rows) != len(ids):
         what = f"it lacks {missing[0]!r}" if missing else f"it has {len(rows)}, these are {len(ids)}"
         raise ConfigError(f"baseline={path}: has other utterances ({what})")
     for name, reference in zip(ids, references, strict=True):
-        if rows[name][0] != reference:
+        if earlier[name] != reference:
             raise ConfigError(
                 f"baseline={path}: the reference of {name!r} was another one, or normalised in another way"
             )
-    return [rows[name][1] for name in ids]
+    return [hypotheses[name] for name in ids]
+
+
+def read_report_object(file: Path, shown: str) -> dict[str, Any]:
+    """The object in a report.json of one or several test sets.
+
+    Parameters
+    ----------
+    file : Path
+    shown : str
+        The file in messages, with the setting that names it.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or holds something else.
+    """
+    refuse_pipe(file, shown)
+    try:
+        report = json.loads(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{shown}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise no_report(shown) from error
+    if not isinstance(report, dict):
+        raise no_report(shown)
+    return report
+
+
+def no_report(shown: str) -> ConfigError:
+    """The error for a file that is no report.json."""
+    return ConfigError(f"{shown}: is not a report.json of `asr evaluate`")
+
+
+def _texts(path: str | Path, names: Sequence[Any], values: Sequence[Any]) -> dict[str, str]:
+    """Texts by name; anything else is in no report."""
+    if not all(isinstance(one, str) for one in (*names, *values)):
+        raise no_report(f"baseline={path}")
+    return dict(zip(names, values, strict=True))

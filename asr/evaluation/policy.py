@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from asr.errors import ConfigError, encoding_problem
-from asr.files import typed_path
+from asr.files import refuse_pipe, typed_path
 from asr.settings.text import NormalizerConfig
 from asr.text.normalize import normalize_text, remove_invisible
 
@@ -210,8 +210,10 @@ def _number_rules(language: str, normalizer: NormalizerConfig, *, removes_bracke
         raise ConfigError(
             "numbers: needs normalizer=standard: in texts with figures, capitals and marks are other ones"
         )
+    from asr.punctuation.numbers.other_languages import check_written_language
     from asr.punctuation.numbers.reading import NumberReader
 
+    check_written_language(language, "numbers")
     unicode = replace(normalizer, lowercase=False, strip_punctuation=False)
     reader = NumberReader(language, lambda piece: normalize_text(piece, normalizer).split())
 
@@ -300,6 +302,7 @@ def _synonym_rules(path: str) -> list[Rule]:
 
 def _lines(path: str, setting: str) -> list[tuple[str, str]]:
     """The lines with content, each with `file:line`."""
+    refuse_pipe(typed_path(path), f"{setting}={path}")  # `ScoringPolicy.name` reads it too
     try:
         content = typed_path(path).read_text("utf-8-sig")
     except OSError as error:

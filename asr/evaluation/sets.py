@@ -71,13 +71,14 @@ def read_sets(paths: Sequence[str], names: Sequence[str] = (), *, pool: bool = F
         first[target] = path
         if before is not None and not pool:
             raise ConfigError(f"{path}: each file is a test set, and this one is the same file as {before}")
+    utterances = [tuple(read_references([*group, *regions])) for group in groups]  # refuses what has no name
     stems = names_without_folders([str(PurePath(path).with_suffix("")) for path in files])
     short = _distinct([stems[str(PurePath(path).with_suffix(""))] for path in files])
     sets = [
         ReferenceSet(
             names[place] if names else (short[place] if len(group) == 1 else ", ".join(group)),
             tuple(group),
-            tuple(read_references([*group, *regions])),
+            utterances[place],
             bool(names),
         )
         for place, group in enumerate(groups)

@@ -10,7 +10,14 @@ from typing import Any
 from asr.evaluation.render.paper_tables import paper_table, table_csv, table_latex
 from asr.evaluation.render.sets_page import render_sets_page
 from asr.evaluation.render.sets_text import format_sets, sets_summary
-from asr.evaluation.report_files import check_output_folder, write_contents
+from asr.evaluation.report_files import (
+    DATA_FILES,
+    check_output_folder,
+    earlier_sets,
+    remove_earlier,
+    remove_media,
+    write_contents,
+)
 from asr.evaluation.report_json import comparison_object, head_object, rate_object, references_object
 from asr.evaluation.sets import SetsReport
 from asr.evaluation.shared_names import shareable_sets
@@ -27,6 +34,8 @@ def check_sets_folder(folder: Path, *, overwrite: bool) -> None:
 
 def write_sets(folder: Path, report: SetsReport, *, overwrite: bool = False) -> Path:
     """Write the report on all sets; the reports of the sets are written by themselves.
+
+    What an earlier report left in the folder is removed, unless it was changed.
 
     Returns
     -------
@@ -50,7 +59,11 @@ def write_sets(folder: Path, report: SetsReport, *, overwrite: bool = False) -> 
         table_csv(table),
         render_sets_page(report),
     )
+    present = {one.folder.lower() for one in report.sets}  # file systems may ignore the case
+    sets = [name for name in earlier_sets(folder) if name.lower() not in present]
     write_contents(folder, dict(zip(SETS_FILES, contents, strict=True)), OutputJournal(overwrite=overwrite))
+    remove_earlier(folder, set(DATA_FILES) - set(SETS_FILES), sets)
+    remove_media(folder)
     return folder / "report.html"
 
 

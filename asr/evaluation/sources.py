@@ -32,6 +32,7 @@ from asr.evaluation.subtitle_cues import read_cues
 from asr.files import is_url
 from asr.text.transcript import Word
 from asr.text.words import has_cut_words, join_words
+from asr.writers.ctm_stm import recording_field
 
 SUBTITLES = (".srt", ".vtt")
 HYPOTHESIS_SUFFIXES = (".jsonl", ".json", ".ctm", *SUBTITLES, ".trn", ".txt")
@@ -99,6 +100,8 @@ class System:
 def is_hypotheses(name: str) -> bool:
     """Whether a name is that of a file of hypotheses, and not of a bundle."""
     path = Path(name)
+    if path.is_fifo():
+        return True
     return path.suffix.lower() in HYPOTHESIS_SUFFIXES or (path.is_dir() and bool(_subtitle_files(path)))
 
 
@@ -210,8 +213,8 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
         JSON lines, or by its suffix `.ctm`, `.trn` or `.txt`.
     references : sequence of Utterance
         Their ids must be the same set. Words of a CTM file belong to the segments of an STM file by their times; else
-        to the reference that has the name of the recording, or of the recording and the channel (`call-A`). Of a
-        recording with several channels, the reference's field `channel` may choose one.
+        to the reference that has the name of the recording, or of the recording and the channel (`call-A`), with `_`
+        for white space. Of a recording with several channels, the reference's field `channel` may choose one.
 
     Returns
     -------
@@ -239,8 +242,8 @@ def read_hypotheses(path: str, references: Sequence[Utterance]) -> tuple[list[Ou
         lines = _text_lines(path)
         unread: list[str] = []
         if suffix == ".ctm":
-            timed = read_ctm(lines, unread)
-            if not unread:
+            timed = _with_ids(path, read_ctm(lines, unread), references, problems)
+            if not unread and not problems:
                 found = _spelled_as(references, _outputs_of_ctm(path, timed, references, problems, notes))
         else:
             found = _plain_texts(suffix, lines, unread)
@@ -299,6 +302,30 @@ def _timed_subtitles(
         words.setdefault(keys[0], []).extend(read_cues(lines, unread))
         problems += _summarised(str(file), file.suffix.lower(), lines, unread)
     return {key: sorted(some, key=lambda word: word.start) for key, some in words.items()}
+
+
+def _with_ids(
+    path: str, words: Mapping[Channel, list[Word]], references: Sequence[Utterance], problems: list[str]
+) -> dict[Channel, list[Word]]:
+    """The words of a CTM file, with recordings named as the references are: a field of a CTM file has no spaces."""
+    ids: dict[str, dict[str, str]] = {}
+    for one in references:
+        if not isinstance(one, Reference) or one.channel is None:
+            ids.setdefault(recording_field(one.id), {})[one.id] = one.where
+    found: dict[Channel, list[Word]] = {}
+    for (recording, channel), some in words.items():
+        name = recording
+        for field_name, ending in ((f"{recording}-{channel}", f"-{channel}"), (recording, "")):
+            if len(same := ids.get(field_name, {})) > 1:
+                (first, where), (second, _) = [*same.items()][:2]
+                problems.append(
+                    f"{where}: {path} has words of {field_name!r}, which may be {first!r} or {second!r}: a CTM file "
+                    "has _ for spaces; hypotheses as JSON lines (format=jsonl) have the ids as they are"
+                )
+            elif same:
+                name = next(iter(same)).removesuffix(ending)
+        found[name, channel] = some
+    return found
 
 
 def _plain_texts(suffix: str, lines: Lines, problems: list[str]) -> dict[str, Output]:
@@ -469,6 +496,8 @@ def _whole_lines(beginning: str) -> str:
 
 def _check_json_lines(path: str, *, as_references: bool = False) -> None:
     """Refuse a file of another format that is to be read as JSON lines; its reader reports all other problems."""
+    if Path(path).is_fifo():  # what is read here would be lost
+        return
     try:
         with open(path, "rb") as file:
             beginning = file.read(_LOOKED_AT + 1)

@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from asr.errors import ConfigError
 from asr.serving.refusals import ApiError, busy
+from asr.settings.checks import number_from_1
 
 _LINE = "NAME KEY [REQUESTS], such as `laptop 3f9c...e1 8`"
 _SHORTEST_KEY = 16
@@ -89,7 +90,7 @@ class Keys:
                     f"{place}: a key must have at least {_SHORTEST_KEY} letters, digits and signs of ASCII: "
                     "`openssl rand -hex 24` makes one"
                 )
-            if len(words) == 3 and not (words[2].isdecimal() and 1 <= int(words[2]) <= 100_000):
+            if len(words) == 3 and (number_from_1(words[2]) or 0) not in range(1, 100_001):
                 raise ConfigError(f"{place}: the number of open requests must be between 1 and 100000, not {words[2]}")
             if key in callers or name in {one.name for one in callers.values()}:
                 raise ConfigError(f"{place}: the name {name!r} or its key is in the file twice")

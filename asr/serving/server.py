@@ -21,6 +21,7 @@ from asr.bundle import Bundle
 from asr.errors import ConfigError
 from asr.files import typed_path
 from asr.machine import return_freed_memory
+from asr.processes import stopping_signals
 from asr.recognition.pool import Pool
 from asr.serving import wyoming
 from asr.serving.app import make_app
@@ -39,7 +40,6 @@ _FIRST_REQUEST_SECONDS, _NEXT_REQUEST_SECONDS = 2.0, 0.3
 _BACKLOG = 512
 # Libraries, pipes, worker processes.
 _OTHER_FILES = 500
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(bundle: Bundle, settings: ServeConfig, *, announce: Callable[[str], object]) -> int:
@@ -221,9 +221,9 @@ class _Received:
 
 @contextmanager
 def _signals() -> Iterator[_Received]:
-    """Collect Ctrl-C and SIGTERM; afterwards they are handled as before."""
+    """Collect `stopping_signals`; afterwards they are handled as before."""
     received = _Received()
-    before = {number: signal.signal(number, received.add) for number in _SIGNALS}
+    before = {number: signal.signal(number, received.add) for number in stopping_signals()}
     try:
         yield received
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -134,6 +135,12 @@ def shown(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 256:  # which Python may refuse to spell
         return f"a whole number of {value.bit_length()} bits"
     return _REPR.repr(value)
+
+
+def number_from_1(text: str) -> int | None:
+    """The number from 1 that some digits mean; None for anything else, and for what Python may refuse to read."""
+    number = int(text) if re.fullmatch(r"\d{1,18}", text) else 0
+    return number or None
 
 
 def without_none(kind: Any) -> Any:

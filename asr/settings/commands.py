@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from asr.errors import ConfigError
 from asr.settings.augment import AugmentConfig
-from asr.settings.checks import LARGEST_SEED, ConfigEnum, at_least, between, check_settings, require
+from asr.settings.checks import LARGEST_SEED, ConfigEnum, at_least, between, check_settings, number_from_1, require
 from asr.settings.corpus import DataConfig
 from asr.settings.decoding import AutoConfig, DecoderConfig
 from asr.settings.export import ExportShapes, ExportTarget
@@ -161,7 +161,7 @@ class RecognitionJob(Messages):
 
 
 def _check_channel(channel: str) -> None:
-    ok = channel == "mix" or (channel.isdecimal() and int(channel) >= 1)
+    ok = channel == "mix" or number_from_1(channel) is not None
     require(ok, "channel", "mix or the number of a channel, from 1", channel)
 
 
@@ -218,8 +218,8 @@ class TranscribeConfig(RecognitionJob):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shard is not None:
-            part, slash, parts = self.shard.partition("/")
-            ok = bool(slash) and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)
+            part, parts = (number_from_1(text) for text in self.shard.partition("/")[::2])
+            ok = part is not None and parts is not None and part <= parts
             require(ok, "shard", "part/parts, such as 3/20", self.shard)
         _check_cluster(self.cluster)
         if self.beside and self.output_dir is not None:

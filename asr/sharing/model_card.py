@@ -11,7 +11,7 @@ from typing import Any
 
 from asr.bundle import Bundle
 from asr.errors import ConfigError
-from asr.evaluation.baseline import REPORT_FORMAT
+from asr.evaluation.baseline import REPORT_FORMAT, no_report, read_report_object
 from asr.evaluation.render.text_report import plain
 from asr.files import typed_path
 
@@ -45,24 +45,20 @@ def read_measurements(path: str | Path, *, system: str | None = None) -> list[Me
     ConfigError
         If the file is no such report, or has no such system.
     """
-    report = _read(typed_path(path), path)
-    if "sets" not in report:
-        return [_measurement(report, ", ".join(report["references"]["names"]), path, system)]
     folder = typed_path(path).parent
-    return [
-        _measurement(_read(folder / str(one["report"]), folder / str(one["report"])), str(one["name"]), path, system)
-        for one in report["sets"]
-    ]
+    try:
+        report = _read(typed_path(path), path)
+        if "sets" not in report:
+            return [_measurement(report, ", ".join(report["references"]["names"]), path, system)]
+        sets = [(str(one["name"]), folder / str(one["report"])) for one in report["sets"]]
+        return [_measurement(_read(file, file), name, path, system) for name, file in sets]
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise no_report(f"report={path}") from error
 
 
 def _read(file: Path, shown: str | Path) -> dict[str, Any]:
-    try:
-        report = json.loads(file.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"report={shown}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ConfigError(f"report={shown}: is not a report.json of `asr evaluate`") from error
-    if not isinstance(report, dict) or report.get("format") != REPORT_FORMAT or "systems" not in report:
+    report = read_report_object(file, f"report={shown}")
+    if report.get("format") != REPORT_FORMAT or "systems" not in report:
         raise ConfigError(f"report={shown}: is not a report.json of this version of `asr evaluate`")
     return report
 

@@ -16,6 +16,7 @@ from asr.bundle import check_bundle_output, load_bundle
 from asr.errors import ConfigError
 from asr.evaluation.scoring import Score
 from asr.files import typed_path
+from asr.settings.checks import number_from_1
 from asr.training.engine import Engine
 from asr.training.epoch_record import EpochRecord, best_epochs
 from asr.training.plan import TrainingPlan
@@ -108,14 +109,15 @@ def choose_epochs(text: str, kept: Sequence[EpochRecord], run_dir: Path) -> list
         raise ConfigError(
             f"{run_dir}: this run kept no weights of epochs: training.keep_epochs=5 (in a new run) keeps them"
         )
-    rule, colon, number = text.partition(":")
-    if colon and rule in {"best", "last"} and number.isdecimal() and int(number) > 0:
-        found = best_epochs(kept, int(number)) if rule == "best" else kept[-int(number) :]
+    rule, _, number = text.partition(":")
+    if rule in {"best", "last"} and (count := number_from_1(number)):
+        found = best_epochs(kept, count) if rule == "best" else kept[-count:]
         return sorted(one.epoch for one in found)
-    numbers = [one.strip() for one in text.strip("[]").split(",")]
-    if not all(one.isdecimal() for one in numbers):
+    numbers = [number_from_1(one.strip()) for one in text.strip("[]").split(",")]
+    wanted = sorted({one for one in numbers if one is not None})
+    if None in numbers:
         raise ConfigError(f"epochs must be best:5, last:5 or numbers, such as 3,4,7, not {text!r}")
-    wanted, there = sorted({int(one) for one in numbers}), [one.epoch for one in kept]
+    there = [one.epoch for one in kept]
     missing = [one for one in wanted if one not in there]
     if missing:
         raise ConfigError(

@@ -108,7 +108,8 @@ def train(
 ) -> TrainingResult:
     """Train a model, or continue a run that was interrupted.
 
-    Ctrl-C (SIGINT) or SIGTERM stops after the present batch and saves a checkpoint; a second Ctrl-C stops at once.
+    Ctrl-C (SIGINT), SIGTERM or SIGHUP stops after the present batch and saves a checkpoint; a second Ctrl-C stops at
+    once.
 
     With `training.processes` above 1, this process is rank 0 and starts the others; in a process that torchrun, Slurm
     or Ray Train has started, it is the rank that the launcher gave it, and all ranks must make the same call.

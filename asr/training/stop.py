@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from asr.processes import stopping_signals
+
 
 class StopRequest:
-    """Keeps the number of the first SIGINT or SIGTERM; a second SIGINT raises KeyboardInterrupt at once."""
+    """Keeps the number of the first of `stopping_signals`; a second SIGINT raises KeyboardInterrupt at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Handle the two signals in this block; only in the main thread, as Python does not allow it elsewhere."""
+        """Handle the signals in this block; only in the main thread, as Python does not allow it elsewhere."""
         try:
-            before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {number: signal.signal(number, self._receive) for number in stopping_signals()}
         except ValueError:
             yield
             return

@@ -386,7 +386,7 @@ def pause_shares(paths: Sequence[str]) -> npt.NDArray[np.float64]:
             documents = [json.loads(line) for line in content.splitlines()] if "\n{" in content else json.loads(content)
             for one in documents if isinstance(documents, list) else [documents]:
                 add_pauses(counts, one["words"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"pauses={path}: not JSON that `asr align` wrote ({error})") from error
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 

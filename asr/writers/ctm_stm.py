@@ -33,13 +33,14 @@ def _stm(transcript: Transcript, context: Context) -> str:
 
 
 def _recording_and_channel(transcript: Transcript, context: Context) -> tuple[str, str]:
+    """The first two fields."""
     recording = recording_field(context.name or Path(transcript.path).stem)
     return recording, "1" if context.channel == "mix" else context.channel
 
 
 def recording_field(name: str) -> str:
-    """A recording's name as the first field: fields are separated by spaces, and a line with `;;` is a comment."""
-    return re.sub("^;", "_", "_".join(one_line(name).split())) or "recording"
+    """The name of a recording as a field: spaces separate fields, and a line that begins with `;;` is a comment."""
+    return re.sub("^;", "_", "_".join(one_line(name).split()) or "recording")
 
 
 def _tokens(word: Word) -> list[Word]:

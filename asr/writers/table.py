@@ -106,6 +106,7 @@ def output_paths(names: Sequence[Path], kind: TranscriptFormat, folder: Path) ->
     if twice:
         raise ConfigError(
             f"two recordings would both be written to {folder / twice[0]}: name the folder above them instead, "
-            "and each is written to a folder of its own"
+            "and each is written to a folder of its own; utterances of two manifests need different ids, or a command "
+            "and a folder for each manifest"
         )
     return [folder / path for path in relative]

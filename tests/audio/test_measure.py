@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from asr.audio.measure import SILENCE_DB, Measurement, measure_audio, measure_channels
+from asr.audio.segment import AudioSegment
 from asr.errors import AudioError
 
 
@@ -79,6 +80,13 @@ def test_the_sizes_of_the_blocks_make_no_difference(rng, sizes):
 
 def test_a_recording_shorter_than_a_block_is_measured(write_audio):
     assert measure_audio(write_audio("short.wav", tone(0.5)[:20])).loudest_db < 0
+
+
+@pytest.mark.parametrize("seconds", [0.5, 70.0])
+def test_a_segment_outside_its_recording_is_named_as_such(write_audio, seconds):
+    path = write_audio("a.wav", np.zeros(int(1000 * seconds)), rate=1000)
+    with pytest.raises(AudioError, match=r"the segment from 80 s on is not within the recording, which has"):
+        measure_audio(AudioSegment(path, 80.0))
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path):

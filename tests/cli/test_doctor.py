@@ -74,7 +74,7 @@ def test_what_is_no_manifest_is_a_usage_error(asr_command, tmp_path):
             SMOKE / "valid" / "an7-fjmd-b.opus",
             "not a text file: expected a manifest, JSON lines",
         ),
-        (REPOSITORY / "LICENSE", "it holds no line of a manifest"),
+        (REPOSITORY / "LICENSE", "it holds no line of a manifest (docs/manifests.md describes the format)"),
     ):
         outcome = asr_command("doctor", name)
         assert outcome.code == 2, name

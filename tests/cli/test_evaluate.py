@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -176,6 +177,78 @@ def test_a_baseline_of_something_else_is_refused(asr_command, systems):
         assert outcome.code == 2
         assert message in outcome.err
     assert "cannot be read" in asr_command("evaluate", manifest, good, "baseline=nothing.json").err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"format": 2, "utterances": [{"id": "u0", "reference": "a", "systems": [{"hypothesis": null}]}]}',
+        '{"format": 2, "utterances": [{"id": ["u0"], "reference": "a", "systems": [{"hypothesis": "a"}]}]}',
+        '{"format": 2, "utterances": [{"id": "u0", "reference": 1, "systems": [{"hypothesis": "a"}]}]}',
+        '{"format": 2, "utterances": 1}',
+        '{"sets": [{"name": ["m"], "report": "m/report.json"}]}',
+        '{"sets": [{"name": "m", "report": 1}]}',
+        '{"sets": [1]}',
+        "[1]",
+        100_000 * "[",
+        5000 * "9",
+        "\0",
+    ],
+)
+def test_a_baseline_that_is_no_report_is_refused_in_one_line(asr_command, systems, content):
+    path = systems / "broken.json"
+    path.write_text(content)
+    outcome = asr_command("evaluate", systems / "m.jsonl", f"hypotheses={systems / 'good.jsonl'}", f"baseline={path}")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"asr: error: baseline={path}: is not a report.json of `asr evaluate`\n"
+
+
+@pytest.mark.parametrize("name", [".", "", "/", "..", "../a"])
+def test_a_folder_or_nothing_is_no_file_of_references(asr_command, systems, name, monkeypatch):
+    (systems / "a").mkdir()
+    monkeypatch.chdir(systems / "a")
+    for names in ([name], [name, "../m.jsonl"], ["../m.jsonl", name]):
+        outcome = asr_command("evaluate", *names, "hypotheses=../good.jsonl")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert ("a folder, not a manifest" if name else "the name of a manifest is empty") in outcome.err
+
+
+@pytest.fixture
+def piped():
+    """A pipe, by its name, which gives some content once."""
+    ends = []
+
+    def make(content: bytes) -> str:
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        ends.append(reading)
+        return f"/dev/fd/{reading}"
+
+    yield make
+    for end in ends:
+        os.close(end)
+
+
+def test_references_and_hypotheses_may_be_pipes(asr_command, systems, piped):
+    manifest, good = systems / "m.jsonl", systems / "good.jsonl"
+    for references, hypotheses in ((manifest, piped(good.read_bytes())), (piped(manifest.read_bytes()), good)):
+        outcome = asr_command("evaluate", references, f"hypotheses={hypotheses}")
+        assert outcome.code == 0, outcome.err
+        assert "40 utterances, 160 words" in outcome.out
+    compared = asr_command("evaluate", manifest, f"hypotheses={good}", f"against=[{piped(good.read_bytes())}]")
+    assert "+0.00 points of WER" in compared.out
+    other = asr_command("evaluate", piped(b"one two\nthree\n"), f"hypotheses={good}")
+    assert other.code == 2
+    assert "not JSON lines (such as" in other.err
+
+
+@pytest.mark.parametrize("setting", ["baseline", "scoring_rules", "synonyms"])
+def test_a_pipe_is_refused_where_a_file_is_read_twice(asr_command, systems, piped, setting):
+    manifest, good = systems / "m.jsonl", systems / "good.jsonl"
+    outcome = asr_command("evaluate", manifest, f"hypotheses={good}", f"{setting}={piped(b'one, 1')}")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "is a pipe, which can be read only once: write it to a file" in outcome.err
 
 
 def test_several_systems_are_compared_in_one_command(asr_command, systems):

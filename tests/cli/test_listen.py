@@ -153,13 +153,14 @@ def test_a_file_is_played_at_its_own_pace(recording):
         process.communicate()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_with_the_last_words(samples, number, code, tmp_path):
     output = tmp_path / "out.jsonl"
     short = samples[: 2 * RATE]  # it ends within the speech
     arguments = ["-", f"rate={RATE}", "format=jsonl", f"output={output}"]
-    # A shell's child in the background ignores SIGINT.
+    # A shell's child in the background ignores SIGINT, and one of nohup SIGHUP.
     restore = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    restore += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
     run = "from asr.cli.main import entry_point; entry_point()"
     command = [sys.executable, "-c", restore + run, "listen", *arguments, BUNDLE]
     with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -167,7 +168,8 @@ def test_a_signal_ends_with_the_last_words(samples, number, code, tmp_path):
         process.stdin.flush()
         wait_for(lambda: output.exists() and b"partial" in output.read_bytes())
         time.sleep(0.5)
-        process.send_signal(number)
+        for _ in range(2 if number == signal.SIGHUP else 1):  # a shell repeats it
+            process.send_signal(number)
         assert process.wait() == code
         assert process.stderr.read() == b""
     session = Session(load_bundle("tiny"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -208,6 +209,9 @@ def test_words_in_a_film_have_the_times_of_a_player(asr_command):
         (["transcribe", str(SAMPLE), "format=text"], "format must be one of txt, json, jsonl, srt, vtt"),
         (["transcribe", str(SAMPLE), "bundle=enn"], "enn: no such bundle"),
         (["transcribe", str(SAMPLE), "shard=4/3"], "shard must be part/parts, such as 3/20, not '4/3'"),
+        (["transcribe", str(SAMPLE), f"shard=1/{'9' * 5000}"], "shard must be part/parts, such as 3/20, not '1/999"),
+        (["transcribe", str(SAMPLE), "shard=0/3"], "shard must be part/parts, such as 3/20, not '0/3'"),
+        (["transcribe", str(SAMPLE), f"channel={'9' * 5000}"], "channel must be mix or the number of a channel"),
         (["transcribe", str(SAMPLE), "beside=true", "output_dir=x"], "two places for the same files"),
         (["transcribe", "-", "beside=true"], "there is no place beside standard input"),
         (["transcribe", "-", "files_from=-"], "standard input is either a recording (-) or a list"),
@@ -402,6 +406,15 @@ def test_a_killed_run_leaves_whole_transcripts_and_the_next_one_finishes_it(asr_
     assert outcome.code == 0
     assert f"{len(done)} were there already" in outcome.err
     assert [path.read_text() for path in out.glob("*.txt")] == [expected] * 60
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(asr_command, bundle, tmp_path, monkeypatch):
+    def refuse(**options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{tmp_path}/out/tmp2ucmyxzi")
+
+    monkeypatch.setattr("asr.cli.transcribe.tempfile.TemporaryFile", refuse)
+    outcome = asr_command("transcribe", SAMPLE, bundle, f"output_dir={tmp_path / 'out'}")
+    assert (outcome.code, outcome.err) == (1, f"asr: error: {tmp_path / 'out'}: Read-only file system\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -125,6 +125,42 @@ def test_a_cue_that_cannot_be_read_is_named_with_its_line(files):
     assert [one.split(": ")[0] for one in caught.value.problems] == [f"{folder}/rec.srt:{line}" for line in (11, 14)]
 
 
+FIRST, SECOND = "00:00:00.000 --> 00:00:01.000\n", "00:00:01,000 --> 00:00:02,000\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rec.vtt", f"WEBVTT\n{FIRST}a b\n\n{SECOND}c d\n"),
+        ("rec.vtt", f"\ufeffWEBVTT\tKind: captions\nLanguage: en\n1\n{FIRST}a b\n\n2\n{SECOND}c d\n"),
+        ("rec.vtt", f"WEBVTT\n\nNOTE1\n{FIRST}a b\n\nSTYLED\n{SECOND}c d\n"),
+        ("rec.vtt", f"WEBVTT\n\nREGIONS\n{FIRST}a b\n\nWEBVTT2\n{SECOND}c d\n"),
+        ("rec.vtt", f"WEBVTT\n\n{FIRST}a b\n\nNOTE\n{FIRST}x\n\nNOTE\ty\n\nREGION\nid:z\n\n{SECOND}c d\n"),
+        ("rec.vtt", f"WEBVTT\n\n{FIRST}a b\n{SECOND}c d\n"),
+        ("rec.srt", f"1\n{FIRST}a b\n{SECOND}c d\n"),
+        ("rec.srt", f"1\n{FIRST}a b\n2\n{SECOND}c d\n"),
+        ("rec.srt", f"1\n{FIRST}2\n{SECOND}a b c d\n"),
+        ("rec.srt", f"{FIRST}a\nb\n\n{SECOND}c d\n"),
+    ],
+)  # fmt: skip
+def test_every_cue_is_read_and_nothing_else(files, name, content):
+    (files() / name).write_text(content, "utf-8")
+    references = read_references([str(write_rows(files() / "m.jsonl", [{"id": "rec", "text": "a b c d"}]))])
+    (output,), _ = read_hypotheses(str(files() / name), references)
+    assert output.text == "a b c d"
+
+
+@pytest.mark.parametrize(
+    "times", ["00:00:02 --> 00:00:03", "00:00:03,000 --> 00:00:02,000", f"{'9' * 5000}:00:02,0 --> x"]
+)
+@pytest.mark.parametrize("before", [f"1\n{FIRST}a b\n", ""])
+def test_wrong_times_of_a_cue_are_named_even_without_an_empty_line_before_them(files, before, times):
+    folder = files(rec_srt=f"{before}{times}\nc d\n")
+    references = read_references([str(write_rows(folder / "m.jsonl", [{"id": "rec", "text": "a b"}]))])
+    with pytest.raises(ManifestError, match=r"rec.srt:\d: the times of a cue are wanted"):
+        read_hypotheses(str(folder / "rec.srt"), references)
+
+
 JSONL = '{"id": "rec", "text": "a"}\n{"id": "x", "text": "b"}\n'
 TRN = "a b (s1-1)\nc (s1-2)\n"
 UEM = "rec 1 0.0 9.0\nrec 2 0.0 9.0\n"

@@ -134,6 +134,13 @@ def test_slices_are_found_and_cut_and_small_ones_marked():
     assert len(slices["speaker"]) == 9
 
 
+def test_numbers_that_floats_cannot_tell_apart_are_values_by_themselves():
+    utterances = [utterance(f"u{place}", "one", session=2**63 + place) for place in range(50)]
+    report = report_of(utterances, system("s", *["one"] * 50), slice_by=["session"])
+    (table,) = (table for table in report.systems[0].slices if table.field == "session")
+    assert len(table.values) == 50
+
+
 def test_rare_and_unknown_words_are_counted_apart():
     utterances = [utterance("a", "the the the the the the cat"), utterance("b", "the dog dog")]
     report = report_of(

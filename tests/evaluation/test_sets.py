@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from importlib import resources
 
 import jsonschema
@@ -135,6 +136,66 @@ def test_a_baseline_of_sets_is_compared_set_by_set(asr_command, corpus):
     refused = evaluate(asr_command, corpus, single)
     assert refused.code == 2
     assert "is a report on one test set" in refused.err
+
+
+def names_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.name.startswith("."))
+
+
+@pytest.mark.parametrize("before", ["one", "sets", "named sets"])
+@pytest.mark.parametrize("after", ["one", "sets", "named sets"])
+def test_a_folder_holds_the_last_report_only(asr_command, corpus, before, after):
+    def write(kind, out):
+        if kind == "one":
+            outcome = asr_command("evaluate", corpus / "clean.jsonl", f"hypotheses={corpus}/ours-clean.jsonl",
+                                  f"output_dir={out}", "worst=0")  # fmt: skip
+        else:
+            named = ["names=[one,noisy]", f"hypotheses={corpus}/ours-all.jsonl", "against=[]"]
+            outcome = evaluate(asr_command, corpus, f"output_dir={out}", *(named if kind == "named sets" else []))
+        assert outcome.code == 0, outcome.err
+
+    for name in ("clean", "noisy"):
+        for path in (corpus / f"{name}.jsonl", corpus / f"ours-{name}.jsonl", corpus / f"theirs-{name}.jsonl"):
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            write_rows(path, [row | {"id": f"{name}-{row['id']}"} for row in rows])
+    (corpus / "ours-all.jsonl").write_bytes(
+        (corpus / "ours-clean.jsonl").read_bytes() + (corpus / "ours-noisy.jsonl").read_bytes()
+    )
+    write(after, corpus / "alone")
+    write(before, corpus / "out")
+    write(after, corpus / "out")
+    assert names_in(corpus / "out") == names_in(corpus / "alone")
+
+
+def test_what_was_changed_in_an_earlier_report_stays(asr_command, corpus):
+    out = corpus / "out"
+    single = ("evaluate", corpus / "clean.jsonl", f"hypotheses={corpus}/ours-clean.jsonl", f"output_dir={out}")
+    assert asr_command(*single).code == 0
+    (out / "slices.csv").write_text("mine")
+    (out / "report_files").mkdir()
+    (out / "report_files" / "notes.txt").write_text("mine")
+    (out / "confusions.csv").rename(corpus / "kept.csv")
+    (out / "confusions.csv").symlink_to(corpus / "kept.csv")
+    assert evaluate(asr_command, corpus, f"output_dir={out}").code == 0
+    assert not (out / "utterances.csv").exists()
+    (out / "clean" / "table.csv").write_text("mine")
+    (out / "noisy" / "notes.txt").write_text("mine")
+    assert asr_command(*single, "overwrite=true").code == 2  # report_files holds a file of others
+    shutil.rmtree(out / "report_files")
+    assert asr_command(*single, "overwrite=true").code == 0
+    assert (out / "confusions.csv").is_symlink()
+    assert names_in(out / "clean") == ["table.csv"]
+    assert names_in(out / "noisy") == ["notes.txt"]
+
+
+@pytest.mark.parametrize("row", ['{"name": "a", "report": "../other/report.json"}', "1", "{}"])
+def test_only_folders_that_a_report_of_ours_names_are_removed(asr_command, corpus, row):
+    single = ("evaluate", corpus / "clean.jsonl", f"hypotheses={corpus}/ours-clean.jsonl")
+    for name in ("out", "other"):
+        assert asr_command(*single, f"output_dir={corpus / name}").code == 0
+    (corpus / "out" / "report.json").write_text(f'{{"sets": [{row}]}}')
+    assert asr_command(*single, f"output_dir={corpus / 'out'}", "overwrite=true").code == 0
+    assert len(names_in(corpus / "other")) == 9
 
 
 def test_no_report_has_an_absolute_path(asr_command, corpus):

@@ -10,7 +10,8 @@ from asr.evaluation.report import make_report
 from asr.evaluation.report_json import report_object
 from asr.evaluation.sources import System, read_hypotheses, read_references
 from asr.settings.text import NormalizerConfig
-from asr.text.transcript import Word
+from asr.text.transcript import Transcript, Word
+from asr.writers.table import write
 
 from ..conftest import write_rows
 from .sclite import count_by_id, run_sclite
@@ -31,6 +32,38 @@ def test_a_ctm_is_put_in_order_of_time_with_its_confidences(tmp_path, references
     assert outputs[1].words == (Word("early", 0.1, 0.35, None), Word("late", 0.9, 1.1, 0.5))
     assert outputs[0].words[0].confidence is None
     assert notes == [f"{path} has no word for 1 utterances (c, ...): they count as empty"]
+
+
+def spaced_references(tmp_path, *names):
+    return read_references([str(write_rows(tmp_path / "m.jsonl", [{"id": name, "text": "x"} for name in names]))])
+
+
+def test_a_ctm_of_recordings_with_spaces_in_their_names_is_matched_as_asr_writes_it(tmp_path):
+    names = ["call 1", "a\tb  c", ";x", "plain", "two 2-A", "two 2-B", "s_t"]
+    transcript = Transcript("x.wav", "one", 1.0, -1.0, (Word("one", 0.5, 0.7),), ())
+    fields = [
+        (name.removesuffix("-A").removesuffix("-B"), name[-1] if name[:-1].endswith("-") else "1") for name in names
+    ]
+    path = tmp_path / "h.ctm"
+    path.write_text("".join(write(transcript, "ctm", name=name, channel=channel) for name, channel in fields))
+    outputs, notes = read_hypotheses(str(path), spaced_references(tmp_path, *names))
+    assert ([one.text for one in outputs], notes) == (["one"] * 7, [])
+    path.write_text("call_2 1 0 1 one\n")
+    with pytest.raises(ManifestError, match="'call_2' is in none of the references"):
+        read_hypotheses(str(path), spaced_references(tmp_path, "call 1"))
+
+
+@pytest.mark.parametrize("names", [("call 1", "call_1"), ("call  1", "call 1"), ("call 1-1", "call_1-1")])
+def test_two_recordings_that_a_ctm_does_not_tell_apart_are_refused(tmp_path, names):
+    references = spaced_references(tmp_path, *names, "other")
+    (tmp_path / "h.ctm").write_text("call_1 1 0 1 one\n")
+    with pytest.raises(ManifestError) as caught:
+        read_hypotheses(str(tmp_path / "h.ctm"), references)
+    (problem,) = caught.value.problems
+    assert f"which may be {names[0]!r} or {names[1]!r}" in problem
+    (tmp_path / "h.ctm").write_text("other 1 0 1 one\n")
+    outputs, _ = read_hypotheses(str(tmp_path / "h.ctm"), references)
+    assert [one.text for one in outputs] == ["", "", "one"]
 
 
 def test_a_trn_has_its_ids_in_parentheses(tmp_path, references):

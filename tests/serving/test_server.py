@@ -273,6 +273,7 @@ class TestKeys:
         ("\nanna short\n", r"keys:2: a key must have at least 16 .*openssl rand -hex 24"),
         (f"anna {'ä' * 20}\n", "keys:1: a key must"),
         (f"anna {KEYS['anna']} many\n", r"keys:1: the number of open requests must be .* not many"),
+        (f"anna {KEYS['anna']} {5000 * '9'}\n", r"keys:1: the number of open requests must be .* not 999"),
         (f"anna {KEYS['anna']} 0\n", r"keys:1: the number"),
         (f"anna {KEYS['anna']}\nbert {KEYS['anna']}\n", "keys:2: the name 'bert' or its key is in the file twice"),
         (f"anna {KEYS['anna']}\nanna {KEYS['bert']}\n", "keys:2: the name 'anna'"),

@@ -82,6 +82,19 @@ def test_a_report_of_texts_is_no_measurement_of_a_bundle(asr_command, tiny_bundl
     assert asr_command("card", tiny_bundle, f"report=[{tmp_path / 'none.json'}]").code == 2
 
 
+@pytest.mark.parametrize(
+    "content",
+    [100_000 * "[", "[1]", '{"format": 2, "systems": []}', '{"format": 2, "systems": [], "sets": [1]}',
+     '{"format": 2, "systems": [], "references": {"names": ["a"]}}',
+     '{"format": 2, "systems": [{"name": "a", "about": []}], "references": {"names": ["a"]}}'],
+)  # fmt: skip
+def test_a_card_of_something_else_than_a_report_is_refused_in_one_line(asr_command, tiny_bundle, tmp_path, content):
+    (tmp_path / "report.json").write_text(content)
+    outcome = asr_command("card", tiny_bundle, f"report=[{tmp_path / 'report.json'}]")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"asr: error: report={tmp_path / 'report.json'}: is not a report.json of `asr evaluate`\n"
+
+
 def test_a_folder_gets_the_bundle_and_gives_it_back(asr_command, tiny_bundle, tmp_path):
     there, back = tmp_path / "there", tmp_path / "back"
     assert asr_command("push", tiny_bundle, there).code == 0

@@ -45,6 +45,8 @@ def test_epochs_are_named_by_rank_or_by_number(text, wanted):
         ("best:2", [], r"training\.keep_epochs=5"),
         ("worst:2", HISTORY, "epochs must be best:5, last:5 or numbers"),
         ("best:0", HISTORY, "epochs must be best:5"),
+        ("last:" + 5000 * "9", HISTORY, "epochs must be best:5"),
+        ("3," + 5000 * "9", HISTORY, "epochs must be best:5"),
         ("2,7", HISTORY[:2], "epoch 7 are not kept, but those of 1, 2 are"),
     ],
 )

@@ -124,7 +124,7 @@ def test_outputs_keep_folders_and_distinguish_suffixes():
 
 
 def test_two_recordings_never_share_an_output():
-    with pytest.raises(ConfigError, match=r"out/a\.wav\.txt"):
+    with pytest.raises(ConfigError, match=r"out/a\.wav\.txt: .* two manifests need different ids"):
         output_paths([Path("a.wav"), Path("a.wav")], TranscriptFormat.txt, Path("out"))
 
 

@@ -38,8 +38,8 @@ class _Word:
         return False
 
 
-def check_written_language(language: str) -> str:
-    """The language of two letters of a language tag (`en_US` is `en`).
+def check_written_language(language: str, setting: str = "language") -> str:
+    """The language of two letters of a language tag (`en_US` is `en`); `setting` is its name in messages.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def check_written_language(language: str) -> str:
     """
     base = language.replace("-", "_").partition("_")[0].lower()
     if base not in LANGUAGES:
-        raise ConfigError(f"language must be one of {', '.join(LANGUAGES)}, not {language!r}")
+        raise ConfigError(f"{setting} must be one of {', '.join(LANGUAGES)}, not {language!r}")
     return base
 
 
