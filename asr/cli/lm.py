@@ -16,11 +16,13 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
 from asr.cli.lm_inputs import (
     ARPA_SUFFIXES,
+    OF_COUNTS,
     check_output,
     count_bytes,
     load_base,
     names_of_texts,
     path_of_base,
+    refuse_without_effect,
     sentences_of,
 )
 from asr.errors import ConfigError, LanguageModelError
@@ -64,12 +66,17 @@ def run(arguments: Sequence[str]) -> int:
         from asr.cli.lm_lstm import run_lstm
 
         return run_lstm(split.files, settings)
+    refuse_without_effect(settings, ("network", "training", "run_dir"), "without kind=lstm")
     output = _output(split.files, settings)
     models = [name for name in split.files if name.endswith((".lm", *ARPA_SUFFIXES))]
     if models and len(split.files) > 1:
         raise ConfigError(f"{models[0]} is a finished model, not a text to train on: name it alone")
     if models and settings.base is None and models[0].endswith(".lm"):
         raise ConfigError(f"{models[0]} is a finished model: use it as it is, or adapt another one with it (base=en)")
+    if models:
+        refuse_without_effect(settings, ("unit", *OF_COUNTS), f"on {models[0]}, which is a finished model")
+    if output.suffix != ".lm":
+        refuse_without_effect(settings, ("quantized",), f"on {output}, an ARPA file")
     _check_output(output, split.files, settings)
     count_bytes(settings.valid)  # a typo there is reported before the training
     base = None

@@ -25,6 +25,24 @@ PIECES_SUFFIX = ".npz"
 """of texts in word pieces"""
 
 
+OF_COUNTS = ("order", "vocabulary", "min_count", "max_ngrams", "threshold")
+"""settings of an n-gram model that is made of texts"""
+
+
+def refuse_without_effect(settings: LmConfig, names: Sequence[str], where: str) -> None:
+    """Refuse those of some settings that were given and have no effect.
+
+    Raises
+    ------
+    ConfigError
+        Naming them.
+    """
+    defaults = LmConfig()
+    given = [name for name in names if getattr(settings, name) != getattr(defaults, name)]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: no effect {where}; leave it out")
+
+
 def count_bytes(files: Sequence[str]) -> int:
     """The size of some texts.
 

@@ -10,7 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr.cli.lm_inputs import PIECES_SUFFIX, check_output, count_bytes, load_base, names_of_texts, sentences_of
+from asr.cli.lm_inputs import (
+    OF_COUNTS,
+    PIECES_SUFFIX,
+    check_output,
+    count_bytes,
+    load_base,
+    names_of_texts,
+    refuse_without_effect,
+    sentences_of,
+)
 from asr.cli.text_training import train_on_text
 from asr.cli.training_run import import_keras
 from asr.errors import ConfigError
@@ -33,6 +42,7 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
 
     if settings.unit is not LanguageUnit.words or settings.text_weight is not None:
         raise ConfigError("kind=lstm is for models over words, without text_weight")
+    refuse_without_effect(settings, (*OF_COUNTS, "quantized"), "with kind=lstm")
     if settings.base is not None and not settings.valid:
         raise ConfigError("with kind=lstm, base is the n-gram model to compare with on held-out texts: it needs valid")
     count_bytes(settings.valid)  # a typo there is reported before the training

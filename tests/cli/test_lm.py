@@ -266,3 +266,25 @@ def test_a_model_of_other_texts_is_only_replaced_where_it_is_named(asr_command, 
     (pets.parent / "letters.lm").unlink()
     for _ in range(1 if "other/letters.txt" in arguments else 2):  # what the same command wrote
         assert asr_command("lm", *arguments).code == 0
+
+
+@pytest.mark.parametrize(
+    "setting", ["max_ngrams=3", "order=2", "threshold=0.1", "vocabulary=2", "min_count=100", "unit=characters"]
+)
+@pytest.mark.parametrize("form", [["x.arpa"], ["base=base.lm", "x.arpa", "text_weight=0.5"], ["kind=lstm", "x.txt"]])
+def test_settings_without_an_effect_are_refused(asr_command, tmp_path, monkeypatch, form, setting):
+    monkeypatch.chdir(tmp_path)
+    outcome = asr_command("lm", *form, setting)
+    assert outcome.code == 2
+    if (form[0], setting) != ("kind=lstm", "unit=characters"):  # which has a message of its own
+        assert f"{setting.partition('=')[0]}: no effect" in outcome.err
+
+
+@pytest.mark.parametrize("setting", ["run_dir=r", "network.units=8", "training.minutes=1"])
+def test_settings_of_another_kind_of_model_are_refused(asr_command, text, setting):
+    outcome = asr_command("lm", text, setting)
+    assert outcome.code == 2
+    assert f"{setting.partition('=')[0].partition('.')[0]}: no effect without kind=lstm" in outcome.err
+    outcome = asr_command("lm", text, "output=x.arpa", "quantized=false")
+    assert outcome.code == 2
+    assert "quantized: no effect on x.arpa" in outcome.err
