@@ -145,7 +145,8 @@ def check_output(
     if is_stream(output):
         return
     base = settings.base
-    for one in [*files, *settings.valid, *([path_of_base(base)] if base is not None else [])]:
+    read = [*map(Path, files), *map(Path, settings.valid), *([path_of_base(base)] if base is not None else [])]
+    for one in read:
         if os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one):
             raise OutputError(output, f"would be replaced, and is read ({one}): name another file with output=FILE")
     check_file(output, is_ours=is_ours, overwrite=settings.overwrite)
