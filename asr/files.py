@@ -188,6 +188,19 @@ def check_file(path: str | Path, *, is_ours: Callable[[Path], bool], overwrite: 
         raise OutputError(path, problem)
 
 
+def refuse_to_replace_inputs(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write a file over one that is read for it.
+
+    Raises
+    ------
+    OutputError
+        Naming both; also if the output is another name of the same file.
+    """
+    for one in inputs:
+        if os.path.isfile(output) and os.path.exists(one) and os.path.samefile(output, one):
+            raise OutputError(output, f"would be replaced, and is read ({one}): name another file with output=FILE")
+
+
 def check_folder(path: str | Path, *, foreign: Foreign) -> None:
     """Refuse to replace a folder that holds files of others.
 

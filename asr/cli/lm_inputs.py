@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import ConfigError, LanguageModelError, ManifestError, OutputError
-from asr.files import check_file, is_stream, open_decompressed, typed_path
+from asr.files import check_file, is_stream, open_decompressed, refuse_to_replace_inputs, typed_path
 from asr.settings.commands import LmConfig
 from asr.settings.language import LanguageModelKind
 from asr.text.normalize import normalize_text
@@ -146,9 +146,7 @@ def check_output(
         return
     base = settings.base
     read = [*map(Path, files), *map(Path, settings.valid), *([path_of_base(base)] if base is not None else [])]
-    for one in read:
-        if os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one):
-            raise OutputError(output, f"would be replaced, and is read ({one}): name another file with output=FILE")
+    refuse_to_replace_inputs(output, read)
     check_file(output, is_ours=is_ours, overwrite=settings.overwrite)
     if settings.output is not None or settings.overwrite or not output.exists():
         return
