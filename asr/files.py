@@ -39,6 +39,8 @@ _WEB = frozenset({"http", "https", "ftp", "rtsp", "rtmp", "ws", "wss"})
 
 Foreign = Callable[[Path], str | None]
 """Describes an entry of a folder that this program did not write; None if the folder may be removed."""
+Kept = Callable[[Path], bool]
+"""Whether an entry of a folder that is replaced is kept: it is in the new folder, too."""
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -77,7 +79,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 @contextmanager
-def folder_written_atomically(path: str | Path, *, foreign: Foreign) -> Iterator[Path]:
+def folder_written_atomically(path: str | Path, *, foreign: Foreign, kept: Kept | None = None) -> Iterator[Path]:
     """Yields an empty folder beside `path`; it replaces `path` when the block succeeds, and is removed when it fails.
 
     Parameters
@@ -86,6 +88,8 @@ def folder_written_atomically(path: str | Path, *, foreign: Foreign) -> Iterator
         A link to a folder is followed.
     foreign : callable
         As for `check_folder`. It is called again at the end.
+    kept : callable, optional
+        Whether an entry of an older folder is kept; none is by default.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def folder_written_atomically(path: str | Path, *, foreign: Foreign) -> Iterator
     check_folder(path, foreign=foreign)
     with temporary_folder(path) as new:
         yield new
-        replace_folder(new, path, foreign=foreign)
+        replace_folder(new, path, foreign=foreign, kept=kept)
 
 
 @contextmanager
@@ -115,8 +119,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(new, ignore_errors=True)
 
 
-def replace_folder(new: Path, path: Path, *, foreign: Foreign) -> None:
-    """Replace `path` by a folder from `temporary_folder(path)`.
+def replace_folder(new: Path, path: Path, *, foreign: Foreign, kept: Kept | None = None) -> None:
+    """Replace `path` by a folder from `temporary_folder(path)`, to which entries that are `kept` are added.
 
     Raises
     ------
@@ -133,6 +137,15 @@ def replace_folder(new: Path, path: Path, *, foreign: Foreign) -> None:
     problem = _folder_problem(path, foreign)
     if problem:
         raise OutputError(path, problem)
+    for name in sorted(os.listdir(path)):
+        old = path / name
+        if kept is None or not kept(old):
+            continue
+        # Not moved: a kill before the exchange must not leave it in a folder that is cleared.
+        if old.is_dir() and not old.is_symlink():
+            shutil.copytree(old, new / name, symlinks=True, copy_function=_link)
+        else:
+            _link(old, new / name)
     if _exchange(new, path):
         shutil.rmtree(new)
         return
@@ -173,6 +186,19 @@ def check_file(path: str | Path, *, is_ours: Callable[[Path], bool], overwrite: 
         problem = "was not written by asr; name another output, or overwrite=true replaces it"
     if problem:
         raise OutputError(path, problem)
+
+
+def refuse_to_replace_inputs(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write a file over one that is read for it.
+
+    Raises
+    ------
+    OutputError
+        Naming both; also if the output is another name of the same file.
+    """
+    for one in inputs:
+        if os.path.isfile(output) and os.path.exists(one) and os.path.samefile(output, one):
+            raise OutputError(output, f"would be replaced, and is read ({one}): name another file with output=FILE")
 
 
 def check_folder(path: str | Path, *, foreign: Foreign) -> None:
@@ -240,13 +266,13 @@ def output_error(path: Path, error: OSError | OutputError) -> OutputError:
     return error if isinstance(error, OutputError) else OutputError(path, _reason(error))
 
 
-def foreign_entry(folder: Path, known: Callable[[Path], bool]) -> str | None:
+def foreign_entry(folder: Path, known: Callable[[Path], bool], *, advice: str = "name another output") -> str | None:
     """Describes the first entry of a folder that is not `known`, for `check_folder`."""
     for name in sorted(os.listdir(folder)):
         if not known(folder / name):
             return (
                 f"holds {name!r}, which asr did not write: a folder is only replaced if asr wrote all of it, "
-                "also with overwrite=true; name another output"
+                f"also with overwrite=true; {advice}"
             )
     return None
 
@@ -347,8 +373,11 @@ class OutputJournal:
     def foreign(self, folder: Path) -> str | None:
         """Describes the first entry of a folder that is not in its journal; for `check_folder`."""
         self._known.pop(folder, None)  # another one may have taken its place
-        journals = {path for pattern in self.PATTERNS for path in folder.glob(pattern)}
-        return foreign_entry(folder, lambda path: path in journals or (path.is_file() and self.is_ours(path)))
+        return foreign_entry(folder, self.wrote)
+
+    def wrote(self, path: Path) -> bool:
+        """Whether a file is a journal, or unchanged since it was written here."""
+        return any(path.match(one) for one in self.PATTERNS) or (path.is_file() and self.is_ours(path))
 
     def lines(self, output: Path) -> Sequence[dict[str, Any]]:
         """The records of a file, the oldest first."""
@@ -449,6 +478,14 @@ def _exchange(one: Path, other: Path) -> bool:
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):  # the last in old containers
         return False
     raise OSError(code, os.strerror(code), str(other))
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """Give a file a second name, or a copy where it cannot have one."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # a file system without such links, or a file of another user
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _sync(folder: Path) -> None:

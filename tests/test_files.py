@@ -176,6 +176,28 @@ def test_a_folder_with_a_file_of_others_is_refused_before_the_work_and_after_it(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("fails", [(), ("link",), ("_exchange",)])
+def test_what_is_kept_of_a_folder_is_in_the_new_one(tmp_path, monkeypatch, fails):
+    path = tmp_path / "folder"
+    write_folder(path, a="old", b="old")
+    (path / "notes").mkdir()
+    (path / "notes" / "chapter1.txt").write_text("It was a dark and stormy night")
+    (path / ".DS_Store").write_text("mine")
+    (path / "link").symlink_to("nowhere")
+    if "link" in fails:
+        monkeypatch.setattr("asr.files.os.link", lambda *_, **__: (_ for _ in ()).throw(PermissionError()))
+    if "_exchange" in fails:
+        monkeypatch.setattr("asr.files._exchange", lambda *_: False)
+    with folder_written_atomically(path, foreign=lambda _: None, kept=lambda one: one.name not in KNOWN) as folder:
+        (folder / "a").write_text("new")
+    assert sorted(one.name for one in path.iterdir()) == [".DS_Store", "a", "link", "notes"]
+    assert (path / "a").read_text() == "new"
+    assert (path / ".DS_Store").read_text() == "mine"
+    assert (path / "notes" / "chapter1.txt").read_text() == "It was a dark and stormy night"
+    assert os.readlink(path / "link") == "nowhere"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("name", ["file/sub", "file", "x" * 256, "a\0b", "a\ud83d"])
 def test_a_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path, name):
     (tmp_path / "file").touch()

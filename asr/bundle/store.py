@@ -54,7 +54,7 @@ from asr.bundle.card import checked_confidence, checked_priors, read_card, write
 from asr.decoding.assembly import load_language_model, load_neural_language_model
 from asr.decoding.confidence import Calibration
 from asr.errors import BundleError, LanguageModelError
-from asr.files import check_folder, folder_written_atomically, foreign_entry, typed_path
+from asr.files import Kept, check_folder, folder_written_atomically, foreign_entry, typed_path
 from asr.language.ngram_file import is_ngram_file, load_ngram, ngram_content, read_provenance
 from asr.packages import require_keras
 from asr.pronunciation.g2p import G2p
@@ -511,6 +511,7 @@ def save_bundle(
     compact: bool = False,
     share: str | None = None,
     overwrite: bool = False,
+    keep: Kept | None = None,
 ) -> None:
     """Write a bundle beside `path`, then put it in its place; an older one there is replaced, and nothing else.
 
@@ -538,6 +539,8 @@ def save_bundle(
         The name of a bundle that ships: files that it has too are not copied, and used from there.
     overwrite : bool
         Replace a folder, too, that holds a damaged bundle, or some files that are called as a bundle's are.
+    keep : callable, optional
+        Whether another entry of an older folder is kept in the new one, rather than refused.
 
     Raises
     ------
@@ -548,7 +551,7 @@ def save_bundle(
     """
     from asr.acoustic.onnx_export import export_onnx, export_streaming_onnx
 
-    check_bundle_output(path, overwrite=overwrite)
+    check_bundle_output(path, overwrite=overwrite, keep=keep)
 
     widths: dict[str, Any] = {
         "mels": log_mel.settings.mels,
@@ -599,7 +602,11 @@ def save_bundle(
     # What cannot be read again is not written.
     checked_priors([float(one) for one in priors], read_card(card, _JSON).decoder_width, "priors")
     checked_confidence({kind: list(one.weights) for kind, one in (confidence or {}).items()}, _STATISTICS)
-    with folder_written_atomically(path, foreign=lambda old: _foreign(old, overwrite=overwrite)) as folder:
+    with folder_written_atomically(
+        path,
+        foreign=lambda old: _foreign(old, overwrite=overwrite, keep=keep),
+        kept=lambda entry: _is_kept(entry, keep),
+    ) as folder:
         for name, content in {**contents, _JSON: card}.items():
             if name not in shared:
                 (folder / name).write_bytes(content)
@@ -672,14 +679,30 @@ def copy_bundle(
     )
 
 
-def check_bundle_output(path: str | Path, *, overwrite: bool = False) -> None:
-    """Refuse, before any work, to write a bundle over what is none; arguments and errors as in `save_bundle`."""
-    check_folder(path, foreign=lambda old: _foreign(old, overwrite=overwrite))
+def check_bundle_output(
+    path: str | Path, *, overwrite: bool = False, keep: Kept | None = None, advice: str = "name another output"
+) -> None:
+    """Refuse, before any work, to write a bundle over what is none; arguments and errors as in `save_bundle`.
+
+    `advice` says what a user can do about a file of others.
+    """
+    check_folder(path, foreign=lambda old: _foreign(old, overwrite=overwrite, keep=keep, advice=advice))
 
 
-def _foreign(folder: Path, *, overwrite: bool) -> str | None:
-    """What a folder holds besides a bundle, in words."""
-    found = foreign_entry(folder, lambda path: path.name in BUNDLE_FILES and path.is_file() and not path.is_symlink())
+def _is_kept(entry: Path, keep: Kept | None) -> bool:
+    """Whether an entry is none of a bundle, the name of which is free, and is kept."""
+    return keep is not None and entry.name not in BUNDLE_FILES and keep(entry)
+
+
+def _foreign(
+    folder: Path, *, overwrite: bool, keep: Kept | None = None, advice: str = "name another output"
+) -> str | None:
+    """What a folder holds besides a bundle and what is kept, in words."""
+
+    def known(path: Path) -> bool:
+        return (path.name in BUNDLE_FILES and path.is_file() and not path.is_symlink()) or _is_kept(path, keep)
+
+    found = foreign_entry(folder, known, advice=advice)
     if found or overwrite or not any(folder.iterdir()):
         return found
     try:

@@ -10,7 +10,7 @@ from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import ConfigError, LanguageModelError, ManifestError
-from asr.files import OutputJournal, open_decompressed, typed_path
+from asr.files import OutputJournal, open_decompressed, refuse_to_replace_inputs, typed_path
 from asr.language.ngram import SPECIAL_WORDS
 from asr.language.ngram_file import load_ngram
 from asr.pronunciation.dictionary import cmudict, dictionary_content, read_dictionary
@@ -42,6 +42,8 @@ def run(arguments: Sequence[str]) -> int:
     if settings.output is None:
         raise ConfigError("no output is named: output=LEXICON")
     output, journal = typed_path(settings.output), OutputJournal(overwrite=settings.overwrite)
+    others = [typed_path(name) for name in (settings.dictionary, settings.g2p) if name]
+    refuse_to_replace_inputs(output, [*split.files, *others])
     journal.check([output])
     dictionary = read_dictionary(typed_path(settings.dictionary)) if settings.dictionary else cmudict()
     g2p = G2p.load(typed_path(settings.g2p)) if settings.g2p else None

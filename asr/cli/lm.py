@@ -7,7 +7,6 @@ import io
 import logging
 import lzma
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,19 @@ from typing import IO, TYPE_CHECKING
 
 from asr.cli.arguments import split_arguments
 from asr.cli.command import settings_or_answer
-from asr.cli.lm_inputs import ARPA_SUFFIXES, count_bytes, load_base, path_of_base, sentences_of
+from asr.cli.lm_inputs import (
+    ARPA_SUFFIXES,
+    OF_COUNTS,
+    check_output,
+    count_bytes,
+    load_base,
+    names_of_texts,
+    path_of_base,
+    refuse_without_effect,
+    sentences_of,
+)
 from asr.errors import ConfigError, LanguageModelError
-from asr.files import check_file, typed_path, write_atomically
+from asr.files import typed_path, write_atomically
 from asr.settings.commands import LmConfig
 from asr.settings.language import LanguageModelKind
 
@@ -57,20 +66,26 @@ def run(arguments: Sequence[str]) -> int:
         from asr.cli.lm_lstm import run_lstm
 
         return run_lstm(split.files, settings)
+    refuse_without_effect(settings, ("network", "training", "run_dir"), "without kind=lstm")
     output = _output(split.files, settings)
-    check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)
-    count_bytes(settings.valid)  # a typo there is reported before the training
     models = [name for name in split.files if name.endswith((".lm", *ARPA_SUFFIXES))]
     if models and len(split.files) > 1:
         raise ConfigError(f"{models[0]} is a finished model, not a text to train on: name it alone")
     if models and settings.base is None and models[0].endswith(".lm"):
         raise ConfigError(f"{models[0]} is a finished model: use it as it is, or adapt another one with it (base=en)")
+    if models:
+        refuse_without_effect(settings, ("unit", *OF_COUNTS), f"on {models[0]}, which is a finished model")
+    if output.suffix != ".lm":
+        refuse_without_effect(settings, ("quantized",), f"on {output}, an ARPA file")
+    _check_output(output, split.files, settings)
+    count_bytes(settings.valid)  # a typo there is reported before the training
     base = None
     if settings.base is not None:
         base = load_base(settings.base)
         model, provenance = (_mix if models else _adapt)(base, split.files, settings)
     else:
         model, provenance = _convert(models[0]) if models else _train(split.files, settings)
+    _check_output(output, split.files, settings)  # it may have been created meanwhile
     _save(output, model, settings, provenance)
     counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(model.counts, start=1))
     print(f"{output}: {counts}, {output.stat().st_size / 1e6:.1f} MB")
@@ -158,9 +173,7 @@ def _describe(tokens: Tokens) -> str:
 
 def _provenance(files: Sequence[str], tokens: Tokens, settings: LmConfig) -> dict[str, object]:
     return {
-        "texts": [
-            Path(name).name + (f", {count} times" if count > 1 else "") for name, count in Counter(files).items()
-        ],
+        "texts": names_of_texts(files),
         "words": tokens.count,
         "sentences": tokens.sentences,
         "unknown": tokens.unknown,
@@ -171,10 +184,13 @@ def _provenance(files: Sequence[str], tokens: Tokens, settings: LmConfig) -> dic
 
 
 def _provenance_of(name: str) -> dict[str, object]:
+    return {"name": Path(name).name} | _read_provenance(path_of_base(name))
+
+
+def _read_provenance(path: Path) -> dict[str, object]:
     from asr.language.ngram_file import is_ngram_file, read_provenance
 
-    path = path_of_base(name)
-    return {"name": Path(name).name} | (read_provenance(path) if is_ngram_file(path) else {})
+    return read_provenance(path) if is_ngram_file(path) else {}
 
 
 def _convert(name: str) -> tuple[NgramModel, dict[str, object]]:
@@ -194,7 +210,6 @@ def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[
     from asr.language.arpa import write_arpa
     from asr.language.ngram_file import save_ngram
 
-    check_file(output, is_ours=_is_language_model, overwrite=settings.overwrite)  # it may have been created meanwhile
     if output.suffix == ".lm":
         save_ngram(output, model, quantized=settings.quantized, provenance=provenance, overwrite=True)
         return
@@ -202,6 +217,10 @@ def _save(output: Path, model: NgramModel, settings: LmConfig, provenance: dict[
     with _packed(content, output.suffix) as file:
         write_arpa(file, model)
     write_atomically(output, content.getvalue())
+
+
+def _check_output(output: Path, files: Sequence[str], settings: LmConfig) -> None:
+    check_output(output, files, settings, is_ours=_is_language_model, read_provenance=_read_provenance)
 
 
 def _is_language_model(path: Path) -> bool:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from asr.cli.lm_inputs import count_bytes, load_base, sentences_of
+from asr.cli.lm_inputs import (
+    OF_COUNTS,
+    PIECES_SUFFIX,
+    check_output,
+    count_bytes,
+    load_base,
+    names_of_texts,
+    refuse_without_effect,
+    sentences_of,
+)
 from asr.cli.text_training import train_on_text
 from asr.cli.training_run import import_keras
 from asr.errors import ConfigError
-from asr.files import check_file, typed_path, write_atomically
+from asr.files import typed_path, write_atomically
 from asr.settings.commands import LmConfig
 from asr.settings.language import LanguageUnit
 from asr.training.run_folder import new_run_dir
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MODEL, _TEXT = ".onnx", ".npz"
+_MODEL, _TEXT = ".onnx", PIECES_SUFFIX
 
 
 def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
@@ -34,6 +42,7 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
 
     if settings.unit is not LanguageUnit.words or settings.text_weight is not None:
         raise ConfigError("kind=lstm is for models over words, without text_weight")
+    refuse_without_effect(settings, (*OF_COUNTS, "quantized"), "with kind=lstm")
     if settings.base is not None and not settings.valid:
         raise ConfigError("with kind=lstm, base is the n-gram model to compare with on held-out texts: it needs valid")
     count_bytes(settings.valid)  # a typo there is reported before the training
@@ -45,12 +54,12 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
         return 0
     output = _output(files, settings)
     if output.suffix == _TEXT:
-        check_file(output, is_ours=is_piece_text, overwrite=settings.overwrite)
+        check_output(output, files, settings, is_ours=is_piece_text, read_provenance=_read_provenance)
         text = _text(files, settings)
         save_piece_text(output, text)
         print(f"{output}: {_describe(text)}, {output.stat().st_size / 1e6:.1f} MB")
         return 0
-    check_file(output, is_ours=_is_lstm, overwrite=settings.overwrite)
+    check_output(output, files, settings, is_ours=_is_lstm, read_provenance=_read_provenance)
     if settings.run_dir is None:
         settings = replace(settings, run_dir=new_run_dir())
     text = _text(files, settings)
@@ -65,7 +74,8 @@ def run_lstm(files: Sequence[str], settings: LmConfig) -> int:
     )
     if found is None:
         return code
-    check_file(output, is_ours=_is_lstm, overwrite=settings.overwrite)  # it may have been created meanwhile
+    # It may have been created meanwhile.
+    check_output(output, files, settings, is_ours=_is_lstm, read_provenance=_read_provenance)
     write_atomically(output, (typed_path(str(settings.run_dir)) / GRAPH).read_bytes())
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     print(
@@ -103,15 +113,12 @@ def _text(files: Sequence[str], settings: LmConfig) -> PieceText:
                 f"{ready[0]} is written in {text.pieces.count} pieces: set network.pieces={text.pieces.count}"
             )
         return text
-    provenance = {
-        "texts": [Path(name).name + (f", {times} times" if times > 1 else "") for name, times in Counter(files).items()]
-    }
     with tqdm(bar_format="{desc} [{elapsed}]", disable=None, leave=False) as bar:
         return make_piece_text(
             sentences_of(files, settings),
             count=settings.network.pieces,
             held_out=settings.training.held_out,
-            provenance=provenance,
+            provenance={"texts": names_of_texts(files)},
             watch=bar.set_description,
         )
 
@@ -133,6 +140,15 @@ def _is_lstm(path: Path) -> bool:
     except LanguageModelError:
         return False
     return True
+
+
+def _read_provenance(path: Path) -> Mapping[str, Any]:
+    from asr.language.neural import NeuralLanguageModel
+    from asr.language.piece_text import load_piece_text
+
+    if path.suffix == _TEXT:
+        return load_piece_text(path).provenance
+    return NeuralLanguageModel.load(path).header.provenance
 
 
 def _measure(path: Path, settings: LmConfig) -> None:

@@ -19,6 +19,7 @@ from asr.packages import require_packages
 from asr.settings.sweeps import Metric, Pruner, StudyConfig
 from asr.settings.yaml_text import to_settings
 from asr.training.epoch_record import EpochRecord
+from asr.training.run_folder import SWEEP_OUTCOME
 
 if TYPE_CHECKING:
     from asr.tuning.study import Choices, Draw, Interval, Pruning, Study
@@ -62,6 +63,17 @@ def show_study(made: Sweep) -> None:
     made.show(
         0, [*fixed, *(f"{name}={value}" for name, value in _corner(space, first=True).items())], ["the first values"]
     )
+
+
+def check_study_folder(folder: Path) -> None:
+    """Refuse the folder of a sweep that is no study, the runs of which trials would take for theirs.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not (folder / STUDY).exists() and any(folder.glob(f"*/{SWEEP_OUTCOME}")):
+        raise ConfigError(f"{folder} holds a sweep that is no study: name another hydra.sweep.dir")
 
 
 def run_study(made: Sweep) -> None:

@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from asr.cli.arguments import Arguments
 from asr.cli.composition import Composer
 from asr.cli.console import configure_logging, percent
-from asr.cli.study import default_folder, run_study, show_study
+from asr.cli.overrides import chosen_names
+from asr.cli.study import check_study_folder, default_folder, run_study, show_study
 from asr.cli.sweep_jobs import Sweep, journal, write_master
 from asr.errors import ConfigError
 from asr.packages import require_training
@@ -46,6 +47,10 @@ def sweep(composer: Composer, split: Arguments) -> int:
     int
         1 if a run failed.
     """
+    if "run_dir" in chosen_names(split.overrides):
+        raise ConfigError(
+            "run_dir is for a single run: the folder of a sweep, in which each run has one, is hydra.sweep.dir=FOLDER"
+        )
     safe = composer.check(split.overrides, multirun=True)
     config = composer.multirun_config(safe)
     is_study = OmegaConf.get_type(config.hydra.sweeper) is StudyConfig
@@ -60,23 +65,33 @@ def sweep(composer: Composer, split: Arguments) -> int:
     require_training("asr train")
     configure_logging(LogStyle.text, split.flags)
     journal().check([made.folder / _TABLE])
+    # Errors are found before hours of work, and before a file of an earlier sweep is replaced.
+    is_basic = not is_study and config.hydra.sweeper._target_ == _BASIC
+    batches = _batches(made) if is_basic else []
+    folders = [made.check_folder(number, job) for number, job in enumerate(job for batch in batches for job in batch)]
+    if is_study:
+        check_study_folder(made.folder)
+    if len(set(folders)) < len(folders):
+        raise ConfigError("hydra.sweep.subdir gives several runs the same folder: ${hydra.job.num} tells them apart")
     callbacks = made.context.callbacks
     outcomes: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     try:
         if is_study:
             run_study(made)
         else:
             callbacks.on_multirun_start(config=config, config_name=composer.config_name)
-            _run(made)
+            results = _run(made, batches)
             callbacks.on_multirun_end(config=config, config_name=composer.config_name)
     finally:
         configure_logging(LogStyle.text, split.flags)  # Hydra replaced the configuration of logging
-        outcomes += [json.loads(path.read_text()) for path in sorted(made.folder.rglob(SWEEP_OUTCOME))]
+        found = [one / SWEEP_OUTCOME for one in folders] if is_basic else sorted(made.folder.rglob(SWEEP_OUTCOME))
+        outcomes += [json.loads(path.read_text()) for path in found if path.exists()]
         if outcomes:
             print(_table(outcomes))
             journal().write(made.folder / _TABLE, _csv(outcomes).encode())
             _log.info("table written to %s", made.folder / _TABLE)
-    return 1 if any("error" in outcome for outcome in outcomes) else 0
+    return 1 if any("error" in outcome for outcome in [*outcomes, *results]) else 0
 
 
 def _batches(made: Sweep) -> list[list[list[str]]]:
@@ -104,23 +119,19 @@ def _show(made: Sweep) -> None:
         made.show(number, job, [one for one in job if one.partition("=")[0] in names])
 
 
-def _run(made: Sweep) -> None:
-    config = made.config
-    if config.hydra.sweeper._target_ != _BASIC:  # a plugin of the user's
+def _run(made: Sweep, batches: Sequence[list[list[str]]]) -> list[dict[str, Any]]:
+    if not batches:  # a plugin of the user's
         sweeper = Plugins.instance().instantiate_sweeper(
-            hydra_context=made.context, task_function=made.job(), config=config
+            hydra_context=made.context, task_function=made.job(), config=made.config
         )
-        sweeper.sweep(list(config.hydra.overrides.task))
-        return
-    batches = _batches(made)
-    for number, job in enumerate(job for batch in batches for job in batch):
-        made.settings(number, job)  # errors are found before hours of work
+        sweeper.sweep(list(made.config.hydra.overrides.task))
+        return []
     write_master(made)
-    launcher, first = made.launcher(made.job()), 0
+    launcher, results = made.launcher(made.job()), list[dict[str, Any]]()
     for batch in batches:
-        for result in launcher.launch(batch, initial_job_idx=first):
-            _ = result.return_value  # raises the error that ended the job
-        first += len(batch)
+        # `return_value` raises the error that ended the job.
+        results += [one.return_value for one in launcher.launch(batch, initial_job_idx=len(results))]
+    return results
 
 
 def _sorted(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

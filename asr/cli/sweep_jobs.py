@@ -30,7 +30,7 @@ from asr.files import OutputJournal
 from asr.settings.commands import TrainConfig
 from asr.settings.yaml_text import first_line, to_settings, to_yaml
 from asr.training.epoch_record import EpochRecord, best_epoch
-from asr.training.run_folder import SWEEP_OUTCOME
+from asr.training.run_folder import SWEEP_OUTCOME, check_run_folder, check_settings_unchanged, read_settings
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +72,7 @@ class Job:
                 self.watch(number, record)
 
         try:
-            names = set(self.names) | {override.partition("=")[0].lstrip("+") for override in chosen}
-            result = train_run(replace(with_init(settings, names), run_dir=str(run_dir)), watch)
+            result = train_run(replace(with_init(settings, self.names_with(chosen)), run_dir=str(run_dir)), watch)
         except TrialPrunedError:
             _log.info("run %d: stopped early after epoch %d: other runs are better", number, seen[-1].epoch)
             outcome["pruned"] = True
@@ -82,6 +81,8 @@ class Job:
         except AsrError as error:
             _log.error("run %d: %s", number, error)
             outcome["error"] = str(error)
+            if _has_result(run_dir / SWEEP_OUTCOME):
+                return outcome
         else:
             if result.stopped_by is not None:
                 raise KeyboardInterrupt
@@ -91,6 +92,18 @@ class Job:
             )
         journal().write(run_dir / SWEEP_OUTCOME, (json.dumps(outcome, indent=1) + "\n").encode())
         return outcome
+
+    def names_with(self, chosen: Sequence[str]) -> set[str]:
+        """The names of the settings that were given, with those of a combination."""
+        return set(self.names) | {override.partition("=")[0].lstrip("+") for override in chosen}
+
+
+def _has_result(file: Path) -> bool:
+    """Whether a run ended well before, the result of which a failure must not replace."""
+    try:
+        return "error" not in json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
 
 
 def _measures(best: EpochRecord) -> dict[str, Any]:
@@ -157,6 +170,26 @@ class Sweep:
         except ConfigError as error:
             raise ConfigError(f"run {number} ({', '.join(overrides)}): {error}") from error
         return replace(settings, run_dir=str(run_dir))
+
+    def check_folder(self, number: int, overrides: Sequence[str]) -> Path:
+        """The folder of one job, in which there may be a run with the same settings and nothing else.
+
+        Raises
+        ------
+        ConfigError
+            Naming the job, or what is in its folder.
+        """
+        settings = self.settings(number, overrides)
+        run_dir, names = Path(settings.run_dir or ""), self.job().names_with(overrides)
+        try:
+            check_run_folder(run_dir)
+            if read_settings(run_dir) is not None:
+                check_settings_unchanged(run_dir, with_init(settings, names), names)
+        except AsrError as error:
+            raise ConfigError(
+                f"run {number} of the sweep finds something else in its folder: name another hydra.sweep.dir ({error})"
+            ) from error
+        return run_dir
 
     def show(self, number: int, overrides: Sequence[str], swept: Sequence[str]) -> None:
         """Print the settings of one job."""

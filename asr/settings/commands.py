@@ -455,9 +455,10 @@ class LmConfig(Messages):
     given, with the same texts and settings"""
     output: str | None = None
     """file to write, as .lm or as .arpa (.arpa.gz, .arpa.xz); with kind=lstm as .onnx, or as .npz, which holds the
-    texts in word pieces, for a later training; null names it after the first text"""
+    texts in word pieces, for a later training; null names it after the first text, and replaces nothing but a model of
+    the same texts"""
     overwrite: bool = False
-    """replace a file of that name that is not a language model of `asr lm`"""
+    """replace a file of that name that is not a language model of `asr lm`, or is one of other texts"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

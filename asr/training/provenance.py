@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from asr.bundle.store import bundle_folder
+from asr.bundle.store import BUNDLE_FILES, bundle_folder
 from asr.errors import ConfigError
 from asr.files import typed_path, write_atomically
 from asr.machine import describe_machine
@@ -73,7 +73,7 @@ def record_bundles(path: Path, bundles: Iterable[Path]) -> None:
     """Add the hashes of the files of a run's bundles."""
     record = json.loads(path.read_text("utf-8"))
     record["bundles"] = {
-        bundle.name: {file.name: _sha256(file) for file in sorted(bundle.iterdir()) if file.is_file()}
+        bundle.name: {name: _sha256(file) for name in sorted(BUNDLE_FILES) if (file := bundle / name).is_file()}
         for bundle in bundles
         if bundle.is_dir()
     }

@@ -69,8 +69,9 @@ def check_run_folder(run_dir: Path) -> None:
         if others:
             detail = f"{CONFIG} is missing, {others[0]!r} is there"
             raise OutputError(run_dir, f"the folder is not empty and holds no run ({detail}): choose another run_dir")
-    for name in (BEST, LAST):
-        check_bundle_output(run_dir / name, overwrite=True)
+    for name in (BEST, LAST):  # beside a model there may be its card, of `asr card`
+        advice = "move it out of there, or choose another run_dir"
+        check_bundle_output(run_dir / name, overwrite=True, keep=OutputJournal().wrote, advice=advice)
     report = run_dir / VALIDATION
     if not (report / DATA_FILES[0]).exists():
         journal = OutputJournal(advice="move it away, or choose another run_dir")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ import numpy as np
 
 from asr.acoustic.keras_model import read_weights
 from asr.audio.features import LogMel
-from asr.bundle import Bundle, save_bundle
+from asr.bundle import BUNDLE_FILES, Bundle, save_bundle
 from asr.evaluation.scoring import Score
 from asr.files import write_atomically
 from asr.settings.commands import TrainConfig
@@ -27,6 +29,8 @@ from asr.training.finetune import kept_decoder, kept_tagger
 from asr.training.preflight import Corpus
 from asr.training.provenance import git_state
 from asr.training.run_folder import CHECKPOINTS, EPOCHS, NON_FINITE, epoch_file
+
+_log = logging.getLogger(__name__)
 
 
 class Saver:
@@ -77,6 +81,7 @@ class Saver:
         self._teacher = teacher
         self._decoder_label = decoder_label
         self._last_checkpoint = time.monotonic()
+        self._warned: set[str] = set()
 
     def restore(self) -> Progress | None:
         """Give the engine the state of the newest checkpoint; None if there is none. Raises as `load_checkpoint`."""
@@ -119,7 +124,7 @@ class Saver:
                 path.unlink()
 
     def bundle(self, name: str, score: Score, *, epoch: int, averaged: Sequence[int] = ()) -> None:
-        """Save the model, with its present weights, as a bundle in the folder of the run.
+        """Save the model, with its present weights, as a bundle in the folder of the run. Other files there are kept.
 
         Parameters
         ----------
@@ -158,8 +163,14 @@ class Saver:
             "utterances": len(score.utterances),
             "note": "selected on this set, so slightly optimistic",
         }
+        folder = self._run_dir / name
+        others = sorted(set(os.listdir(folder)) - set(BUNDLE_FILES)) if folder.is_dir() else []
+        if others and name not in self._warned:
+            self._warned.add(name)
+            text = "%s: kept beside the new model: %s (a model card there is of an older one: `asr card` makes it anew)"
+            _log.warning(text, folder, ", ".join(others))
         save_bundle(
-            self._run_dir / name,
+            folder,
             weights=read_weights(self._engine.model),
             log_mel=self._log_mel,
             normalizer=settings.normalizer,
@@ -172,6 +183,7 @@ class Saver:
             provenance=provenance,
             error_rates={", ".join(self._valid_names): rates},
             overwrite=True,  # within the folder of the run, where a damaged bundle may be
+            keep=lambda _: True,  # hours of training are not lost to a note that was put there meanwhile
         )
 
     def batch(self, prepared: Prepared, progress: Progress) -> Path | None:

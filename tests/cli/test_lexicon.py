@@ -73,3 +73,19 @@ def test_a_lexicon_replaces_only_what_the_command_wrote(asr_command, tmp_path, m
     assert asr_command(*command, "output=lexicon.txt").code == 0
     assert asr_command(*command, "output=mine.txt", "overwrite=true").code == 0
     assert Path("mine.txt").read_text() == "dog D AO G\n"
+
+
+def test_a_lexicon_never_replaces_what_it_is_made_of(asr_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("dictionary").write_text("dog D AO G\nthe DH AH\n")
+    Path("words").write_text("dog the\n")
+    Path("link").symlink_to("mine")
+    assert asr_command("lexicon", "words", "dictionary=dictionary", "output=mine").code == 0
+    Path("words").write_text("dog\n")
+    for arguments in (["dictionary=mine", "output=mine"], ["dictionary=mine", "output=link"], ["output=words"]):
+        for overwrite in ([], ["overwrite=true"]):
+            done = asr_command("lexicon", "words", *arguments, *overwrite)
+            assert done.code == 2
+            assert "would be replaced, and is read" in done.err
+    assert sorted(read_dictionary(Path("mine"))) == ["dog", "the"]
+    assert Path("words").read_text() == "dog\n"

@@ -187,9 +187,9 @@ def test_the_base_may_be_a_bundle_or_an_arpa_file(asr_command, pets, tiny_bundle
         (["one.txt", "base=base.lm"], "text_weight=0.5"),
         (["x.arpa", "base=base.lm", "letters.txt"], "x.arpa is a finished model"),
         (["base.lm", "base=tiny"], "no language model"),
-        (["base.lm", "base=base.lm"], "text_weight=0.1"),
+        (["base.lm", "base=base.lm", "output=out.lm"], "text_weight=0.1"),
         (
-            ["base.lm", "base=characters.lm", "text_weight=0.1"],
+            ["base.lm", "base=characters.lm", "text_weight=0.1", "output=out.lm"],
             "base.lm is a model over words, the base over characters",
         ),
         (["base.lm"], "base.lm is a finished model: use it as it is"),
@@ -205,3 +205,86 @@ def test_what_cannot_be_adapted_is_refused(asr_command, pets, monkeypatch, argum
     assert outcome.code == 2
     assert message in outcome.err
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["base=base.lm", "base.new.txt"],
+        ["base=base.lm", "letters.txt", "output=base.lm"],
+        ["base=base.lm", "letters.txt", "output=link.lm"],
+        ["base=link.lm", "letters.txt", "output=base.lm"],
+        ["base=./with-lm", "letters.txt", "output=with-lm/language.lm"],
+        ["base=base.lm", "other.lm", "text_weight=0.5"],
+        ["base=base.lm", "letters.txt", "valid=[other.lm]", "output=other.lm"],
+        ["other.arpa", "output=other.arpa"],
+        ["kind=lstm", "letters.txt", "valid=[other.npz]", "output=other.npz"],
+    ],
+)
+def test_what_is_read_is_never_written_over(asr_command, pets, tiny_bundle, monkeypatch, arguments):
+    monkeypatch.chdir(pets.parent)
+    copy_bundle(load_bundle(tiny_bundle), "with-lm", decoder=BeamConfig(lm="base.lm"))
+    (pets.parent / "base.new.txt").write_text(LETTERS)
+    (pets.parent / "link.lm").symlink_to("base.lm")
+    for name in ("other.lm", "other.arpa"):
+        assert asr_command("lm", "letters.txt", f"output={name}").code == 0
+    (pets.parent / "other.npz").write_bytes(b"")
+    before = {path: path.read_bytes() for path in pets.parent.rglob("*") if path.is_file()}
+    for overwrite in ((), ("overwrite=true",)):
+        outcome = asr_command("lm", *arguments, *overwrite)
+        assert outcome.code == 2, outcome.err
+        assert "would be replaced, and is read" in outcome.err
+    assert {path: path.read_bytes() for path in pets.parent.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["other/letters.txt"],  # of the same name
+        ["letters.csv"],
+        ["letters.txt", "pets.txt"],
+        ["letters.txt", "base=base.lm"],
+        ["letters.arpa"],
+        ["letters.arpa", "base=base.lm", "text_weight=0.5"],
+    ],
+)
+def test_a_model_of_other_texts_is_only_replaced_where_it_is_named(asr_command, pets, monkeypatch, arguments):
+    monkeypatch.chdir(pets.parent)
+    (pets.parent / "other").mkdir()
+    for name in ("other/letters.txt", "letters.csv"):
+        (pets.parent / name).write_text(TEXT)
+    assert asr_command("lm", "letters.txt", "output=letters.arpa").code == 0
+    assert asr_command("lm", "letters.txt").code == 0
+    before = (pets.parent / "letters.lm").read_bytes()
+    outcome = asr_command("lm", *arguments)
+    assert outcome.code == 2
+    assert "letters.lm: exists, and may be of other texts: output=letters.lm replaces it" in outcome.err
+    assert (pets.parent / "letters.lm").read_bytes() == before
+    for _ in range(2):
+        assert asr_command("lm", *arguments, "output=letters.lm").code == 0
+    assert (pets.parent / "letters.lm").read_bytes() != before
+    (pets.parent / "letters.lm").unlink()
+    for _ in range(1 if "other/letters.txt" in arguments else 2):  # what the same command wrote
+        assert asr_command("lm", *arguments).code == 0
+
+
+@pytest.mark.parametrize(
+    "setting", ["max_ngrams=3", "order=2", "threshold=0.1", "vocabulary=2", "min_count=100", "unit=characters"]
+)
+@pytest.mark.parametrize("form", [["x.arpa"], ["base=base.lm", "x.arpa", "text_weight=0.5"], ["kind=lstm", "x.txt"]])
+def test_settings_without_an_effect_are_refused(asr_command, tmp_path, monkeypatch, form, setting):
+    monkeypatch.chdir(tmp_path)
+    outcome = asr_command("lm", *form, setting)
+    assert outcome.code == 2
+    if (form[0], setting) != ("kind=lstm", "unit=characters"):  # which has a message of its own
+        assert f"{setting.partition('=')[0]}: no effect" in outcome.err
+
+
+@pytest.mark.parametrize("setting", ["run_dir=r", "network.units=8", "training.minutes=1"])
+def test_settings_of_another_kind_of_model_are_refused(asr_command, text, setting):
+    outcome = asr_command("lm", text, setting)
+    assert outcome.code == 2
+    assert f"{setting.partition('=')[0].partition('.')[0]}: no effect without kind=lstm" in outcome.err
+    outcome = asr_command("lm", text, "output=x.arpa", "quantized=false")
+    assert outcome.code == 2
+    assert "quantized: no effect on x.arpa" in outcome.err

@@ -9,10 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+
+from asr.errors import TrainingError
+from asr.training.epoch_record import EpochRecord
+from asr.training.run_folder import check_run_folder, check_settings_unchanged, write_settings
 
 from ..conftest import QUICK_BACKEND, oracle_module, smoke_manifests
 
@@ -69,7 +75,7 @@ def test_show_config_shows_the_settings_of_every_job_and_writes_nothing(asr_comm
         (["model=choice(lstm,gru)"], ["lstm", "gru"]),
         (["model.cell=choice(gru,lstm)"], ["gru", "lstm"]),
         (["sweep=seeds", "training.seed=7,8"], ["lstm", "lstm"]),
-        (["run_dir=${model.cell},b", "training.seed=1"], ["lstm", "lstm"]),
+        (["init=${model.cell},b", "training.seed=1"], ["lstm", "lstm"]),
         (["experiment=smoke,[smoke,finetune]"], ["lstm", "lstm"]),
         (["data.train=[a.jsonl,b.jsonl],[c.jsonl]"], ["lstm", "lstm"]),
         (["init=null,'a,b'"], ["lstm", "lstm"]),
@@ -92,6 +98,9 @@ STUDY = ["hydra/sweeper=optuna"]
         (["model.depth=1,2", "--cfg", "job"], "for those of a sweep, type --multirun --show-config"),
         (["hydra.sweeper.params.x=3", "model.depth=1,2"], "hydra.sweeper.params"),
         (["model=glob(x*)"], "no run is left"),
+        (["run_dir=x", "model.depth=1,2"], "run_dir is for a single run"),
+        (["run_dir=x,y"], "each run has one, is hydra.sweep.dir=FOLDER"),
+        (["model.depth=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir gives several runs the same folder"),
         (["hydra.run.dir=x"], "the folder of a sweep is hydra.sweep.dir=x"),
         (["hydra.job.chdir=true"], "never changes the working directory"),
         (["hydra.sweep.dri=x"], "did you mean 'hydra.sweep.dir'"),
@@ -118,6 +127,88 @@ def test_a_mistake_in_a_sweep_is_one_line_before_any_training(asr_command, tmp_p
     assert outcome.err.count("\n") == 1, outcome.err
     assert message in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The folders of the runs that are trained, in no time."""
+    folders = []
+
+    def train_run(settings, watch):
+        folder = Path(settings.run_dir)
+        check_run_folder(folder)
+        check_settings_unchanged(folder, settings)
+        if settings.training.seed == 9:
+            raise TrainingError("diverged")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_settings(folder, settings)
+        folders.append(folder.name)
+        record = EpochRecord(epoch=1, train_loss=1.0, learning_rate=0.1, valid_cer=settings.training.seed / 10)
+        return SimpleNamespace(history=(record,), stopped_by=None)
+
+    monkeypatch.setattr("asr.cli.sweep_jobs.train_run", train_run)
+    # Hydra closes the handlers of logging, which pytest holds.
+    for module in ("hydra.core.utils", "hydra._internal.core_plugins.basic_launcher"):
+        monkeypatch.setattr(import_module(module), "configure_log", lambda *_: None)
+    return folders
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+SWEEP = ["train", "experiment=smoke", "hydra.sweep.dir=s", "--multirun"]
+
+
+def test_a_sweep_in_the_folder_of_another_is_refused_before_anything_is_written(
+    asr_command, tmp_path, monkeypatch, trained
+):
+    monkeypatch.chdir(tmp_path)
+    assert asr_command(*SWEEP, "training.seed=1,2").code == 0
+    before = files(tmp_path)
+    for other in (["training.seed=5"], ["training.seed=1,3"]):
+        outcome = asr_command(*SWEEP, *other)
+        assert outcome.code == 2, outcome.err
+        assert "name another hydra.sweep.dir" in outcome.err
+        assert "holds a run with other settings" in outcome.err
+        assert outcome.out == ""
+    pytest.importorskip("optuna")
+    outcome = asr_command(*SWEEP, *STUDY, "training.seed=1,2")
+    assert (outcome.code, "holds a sweep that is no study" in outcome.err) == (2, True)
+    assert trained == ["0", "1"]
+    assert files(tmp_path) == before
+
+
+def test_the_table_is_of_the_runs_of_this_sweep_and_a_sweep_resumes_and_grows(
+    asr_command, tmp_path, monkeypatch, trained
+):
+    monkeypatch.chdir(tmp_path)
+    for seeds in ("2", "2,1", "2"):
+        outcome = asr_command(*SWEEP, f"training.seed={seeds}")
+        assert outcome.code == 0, outcome.err
+        rows = list(csv.DictReader((tmp_path / "s/sweep.csv").read_text().splitlines()))
+        assert [row["training.seed"] for row in rows] == sorted(seeds.split(","))
+    assert trained == ["0", "0", "1", "0"]
+
+
+def test_a_failure_does_not_replace_the_result_of_a_run(asr_command, tmp_path, monkeypatch, trained):
+    monkeypatch.chdir(tmp_path)
+    outcome = asr_command(*SWEEP, "training.seed=1,9")
+    assert outcome.code == 1
+    assert "failed: diverged" in outcome.out
+    result, failure = ((tmp_path / f"s/{number}/sweep_run.json").read_text() for number in (0, 1))
+    assert "diverged" in failure
+
+    def fail(*_):
+        raise TrainingError("the disk is gone")
+
+    monkeypatch.setattr("asr.cli.sweep_jobs.train_run", fail)
+    outcome = asr_command(*SWEEP, "training.seed=1,9")
+    assert outcome.code == 1
+    assert "run 0: the disk is gone" in outcome.err
+    assert (tmp_path / "s/0/sweep_run.json").read_text() == result
+    assert "the disk is gone" in (tmp_path / "s/1/sweep_run.json").read_text()
+    assert asr_command(*SWEEP, "training.seed=1").code == 1  # although its earlier result is shown
 
 
 def test_a_study_shows_what_it_tries(asr_command):

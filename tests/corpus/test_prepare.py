@@ -178,6 +178,35 @@ def test_any_table_with_named_columns(prepare, tmp_path, write_audio):
     assert read_manifest(tmp_path / "m.jsonl").utterances[0].other == {"mood": "good"}
 
 
+@pytest.mark.parametrize("where", ["relative", "absolute", "below wavs"])
+def test_recordings_of_a_table_with_the_same_file_name_in_different_folders_are_all_kept(
+    prepare, tmp_path, write_audio, where
+):
+    top = {"relative": "", "absolute": f"{tmp_path}/tab/", "below wavs": ""}[where]
+    below = "wavs/" if where == "below wavs" else ""
+    for name in ("anna/1.wav", "ben/1.wav", "1.wav", "ben/2.5.wav"):
+        write_audio(f"tab/{below}{name}")
+    (tmp_path / "tab/list.csv").write_text(
+        f"path,text,speaker\n{top}anna/1.wav,one,anna\n{top}ben/1.wav,two,ben\n{top}1.wav,three,ben\n"
+        f"{top}ben/2.5,four,ben\n"
+    )
+    done = prepare("recordings", tmp_path / "tab/list.csv", tmp_path / "m.jsonl")
+    assert done.code == 0, done.err
+    assert texts(tmp_path / "m.jsonl") == {"anna/1": "one", "ben/1": "two", "1": "three", "ben/2.5": "four"}
+
+
+def test_the_ids_of_a_table_are_kept(prepare, tmp_path, write_audio):
+    write_audio("a.wav")
+    write_audio("b.wav")
+    (tmp_path / "list.csv").write_text("id,path,text\nu7,a.wav,one\nu8,a.wav,two\n,b.wav,three\n")
+    assert prepare("recordings", tmp_path / "list.csv", tmp_path / "m.jsonl").code == 0
+    assert texts(tmp_path / "m.jsonl") == {"u7": "one", "u8": "two", "b": "three"}
+    (tmp_path / "list.csv").write_text("id,text\na,one\n./b.wav,two\na.wav,three\n")  # the names of recordings
+    done = prepare("recordings", tmp_path / "list.csv", tmp_path / "m.jsonl")
+    assert "list.csv:4: the id 'a' is that of" in done.err
+    assert texts(tmp_path / "m.jsonl") == {"a": "one", "b": "two"}
+
+
 @pytest.mark.parametrize("name", CORPORA)
 def test_every_corpus_has_a_help_that_shows_its_layout_and_an_example(asr_command, name):
     outcome = asr_command("prepare", name, "--help")

@@ -209,7 +209,9 @@ def test_the_command_trains_measures_and_keeps_a_text_in_pieces(asr_command, tmp
         ("made.onnx",): "with valid=[TEXT] to measure it",
         ("made.txt", "base=other.lm"): "it needs valid",
         ("made.txt", "unit=characters"): "kind=lstm is for models over words",
-        ("made.npz", "network.pieces=20"): "set network.pieces=",
+        ("made.npz", "network.pieces=20"): "set network.pieces=",  # made.onnx is of this text
+        ("made.txt", "other.txt"): "made.onnx: exists, and may be of other texts",
+        ("made.npz", "output=made.npz"): "would be replaced, and is read",
     }
     for arguments, message in refused.items():
         outcome = asr_command("lm", "kind=lstm", *arguments)

@@ -19,6 +19,7 @@ import pytest
 from asr.bundle import load_bundle
 from asr.corpus.manifest import read_manifest
 from asr.errors import ConfigError, DivergenceError, OutputError, TrainingError
+from asr.files import OutputJournal
 from asr.settings.augment import AugmentConfig
 from asr.settings.commands import TrainConfig
 from asr.settings.corpus import DataConfig
@@ -255,6 +256,34 @@ def test_a_finished_run_goes_on_with_more_epochs_and_can_be_interrupted_there(se
     again = train(longer, tmp_path / "two").history
     assert losses(tmp_path / "two") == losses(tmp_path / "one")
     assert without_times(again) == without_times(history)
+
+
+def test_a_model_card_and_what_others_put_beside_a_model_are_kept_and_end_no_training(
+    settings, tmp_path, monkeypatch, caplog
+):
+    run_dir = tmp_path / "run"
+    folders = [run_dir / "best", run_dir / "last"]
+    train(replace(settings, training=replace(settings.training, epochs=1)), run_dir)
+    for folder in folders:
+        OutputJournal().write(folder / "README.md", b"a card, as `asr card` writes it")
+
+    def meanwhile() -> None:
+        for folder in folders:
+            (folder / "notes").mkdir()
+            (folder / "notes" / "mine.txt").write_text("mine")
+
+    after_batches(monkeypatch, 2, meanwhile)
+    history = train(replace(settings, training=replace(settings.training, epochs=2)), run_dir).history
+    assert [one.epoch for one in history] == [1, 2]
+    for folder in folders:
+        assert OutputJournal().is_ours(folder / "README.md")
+        assert (folder / "notes" / "mine.txt").read_text() == "mine"
+        shutil.rmtree(folder / "notes")
+    assert load_bundle(run_dir / "last").provenance["epoch"] == 2
+    assert "last: kept beside the new model: .asr-outputs.jsonl, README.md, notes" in caplog.text
+    (run_dir / "best" / "README.md").write_text("my own")
+    with pytest.raises(OutputError, match=r"best: holds 'README\.md', .* move it out of there"):
+        train(replace(settings, training=replace(settings.training, epochs=4)), run_dir)
 
 
 def test_a_number_of_epochs_that_cannot_be_is_refused_with_the_command_that_works(settings, whole_run, stopped):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -73,13 +74,18 @@ def _table_rows(
         if not row[audio_column] or not row[text_column]:
             yield Unusable(f"{where}: {audio_column} or {text_column} is empty")
             continue
-        audio = find_recording([folder / name for name in _AUDIO_FOLDERS], row[audio_column])
+        places = [folder / name for name in _AUDIO_FOLDERS]
+        place = next((one for one in places if find_recording([one], row[audio_column])), folder)
+        audio = find_recording([place], row[audio_column])
         if not audio:
             folders = ", ".join(f"{name}/" for name in _AUDIO_FOLDERS[1:])
             yield Unusable(f"{where}: there is no recording {row[audio_column]!r} in {folder}, {folders}")
             continue
         other = {key: value for key, value in row.items() if key and key not in used and value}
-        yield Row(audio.stem, audio, row[text_column], row.get(speaker_column) or None, where, other)
+        given = row.get("id", "").strip() if audio_column != "id" else ""
+        # With its folders: speakers with a folder each often have files of the same names.
+        name = given or Path(os.path.relpath(audio, place)).with_suffix("").as_posix()
+        yield Row(name, audio, row[text_column], row.get(speaker_column) or None, where, other)
 
 
 def _column(path: Path, names: Sequence[str], chosen: str | None, usual: Sequence[str], setting: str) -> str:
@@ -96,7 +102,8 @@ CORPUS = Corpus(
     layout="""
 In a folder, a text file of the same name lies beside each recording; the name of a folder within it is taken for the
 speaker's, unless folder_speakers=false. A table is a CSV or TSV file with a header: audio_column, text_column and
-speaker_column name its columns where they have unusual names, and the other columns are kept.
+speaker_column name its columns where they have unusual names, and the other columns are kept. The id of a recording is
+that in the column id, or else its name in the table without the suffix (anna/0001): ids must differ.
 """,
     example="asr prepare recordings list.csv output=all.jsonl audio_column=file text_column=words",
     read=_read,
