@@ -121,16 +121,17 @@ class LiveStream:
             if start and self._service.stop.begun:
                 return  # the rest of a long message would take longer than the grace
             block = samples[start : start + size]
-            self.seconds += len(block) / self._rate
-            if self.offset + self.seconds > self._most_seconds:
+            seconds = self.seconds + len(block) / self._rate
+            if self.offset + seconds > self._most_seconds:
                 raise ApiError(
                     400,
                     f"The stream is longer than {self._most_seconds:g} s, the most that this server takes "
                     "(limits.stream_seconds).",
                     code="stream_too_long",
                 )
-            self._arrivals.append((self.seconds, arrived))
-            while self._arrivals[0][0] < self.seconds - _REMEMBERED_SECONDS:
+            self.seconds = seconds
+            self._arrivals.append((seconds, arrived))
+            while self._arrivals[0][0] < seconds - _REMEMBERED_SECONDS:
                 self._arrivals.popleft()
             with _pool_errors():
                 await self._session.push(block)
