@@ -40,8 +40,8 @@ PUBLIC = ("/health", "/ready", "/openapi.json", "/docs")
 """what is answered without a key"""
 _MOST_SHOWN = 200
 """characters of a path in a message"""
-_MOST_DRAINED, _DRAIN_SECONDS = 64 << 20, 5.0
-"""of the body of a request that is refused before it has arrived"""
+_MOST_DRAINED, _DRAIN_SECONDS = 64 << 20, 4.0
+"""of the body of a request that is refused before it has arrived; at the end of the server, it has 5 s for that"""
 
 
 def is_public(path: str) -> bool:

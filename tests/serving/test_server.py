@@ -470,19 +470,23 @@ class TestOneServer:
         assert server.metric("asr_computing_seconds_total") > 0
 
 
+def children_of(server: RunningServer) -> set[int]:
+    """The processes that the server has started."""
+    return {
+        int(path.name)
+        for path in Path("/proc").glob("[0-9]*")
+        if (path / "stat").exists()
+        and int((path / "stat").read_text().rpartition(")")[2].split()[1]) == server.process.pid
+    }
+
+
 def worker_of(server: RunningServer) -> int:
     """The process of the recogniser: the largest child."""
 
     def size(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
 
-    children = [
-        int(path.name)
-        for path in Path("/proc").glob("[0-9]*")
-        if (path / "stat").exists()
-        and int((path / "stat").read_text().rpartition(")")[2].split()[1]) == server.process.pid
-    ]
-    return max(children, key=size)
+    return max(children_of(server), key=size)
 
 
 class TestEnd:
