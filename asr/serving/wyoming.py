@@ -169,7 +169,8 @@ class _Client:
         """Recognise the samples of a stream, and send the text."""
         request, self._request, self._texts = self._request, TranscriptionRequest(), []
         self._words = []
-        async with live_stream(self._service, _PROTOCOL, ANYONE, self._writer.transport) as stream:
+        transport = self._writer.transport
+        async with live_stream(self._service, _PROTOCOL, ANYONE, transport, half_closes=True) as stream:
             decoder = self._service.decoder(hotwords(request, self._service))
             await stream.begin(StreamOptions(decoder=decoder, sample_rate=samples_format.rate))
             content: bytes | None = first
