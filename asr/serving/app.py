@@ -223,7 +223,7 @@ class _OriginCheck:
                     "localhost, or allow the name (origins=[https://NAME])."
                 )
                 error = ApiError(403, message, code="host_not_allowed")
-            elif not (origin in (None, *self._service.settings.origins) or origin.partition("://")[2] == host):
+            elif not (origin is None or origin in self._service.settings.origins or origin.partition("://")[2] == host):
                 error = ApiError(403, f"The origin {origin} is not allowed (origins).", code="origin_not_allowed")
             if error is not None:
                 await error.response()(scope, receive, send)
