@@ -40,6 +40,8 @@ class RemoteFile:
 def list_files(url: str) -> list[RemoteFile]:
     """The file of a URL, those below a folder, at all levels, or those that a pattern matches; in alphabetical order.
 
+    The name of a file or a folder that is there is no pattern.
+
     Raises
     ------
     AudioError
@@ -50,7 +52,7 @@ def list_files(url: str) -> list[RemoteFile]:
     system, path = _system(url)
     kind = url.partition("://")[0]
     try:
-        if any(character in path for character in "*?["):
+        if any(character in path for character in "*?[") and not system.exists(path):
             found = system.glob(path, detail=True)
         else:
             found = system.find(path, detail=True)

@@ -55,6 +55,17 @@ def test_what_is_written_is_listed_and_read(top, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["talk [1].wav", "why?.wav", "a*.wav"])
+def test_a_name_that_is_there_is_no_pattern(top, tmp_path, name):
+    for place in (top, f"file://{tmp_path}"):
+        for one in (name, "talk 1.wav", "whyx.wav", "ab.wav"):
+            remote.write_file(f"{place}/{one}", b"")
+            remote.write_file(f"{place}/in {name}/{one}", b"")
+        assert [one.url for one in remote.list_files(f"{place}/{name}")] == [f"{place}/{name}"]
+        assert len(remote.list_files(f"{place}/in {name}")) == 4
+        assert "whyx.wav" in [one.name for one in remote.list_files(f"{place}/why?.wa[v]")]
+
+
 def test_a_version_changes_with_the_content(top):
     remote.write_file(f"{top}/a.wav", b"one")
     (before,) = remote.list_files(f"{top}/a.wav")

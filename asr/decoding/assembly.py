@@ -24,7 +24,7 @@ from asr.pronunciation.g2p import G2p
 from asr.pronunciation.lookup import look_up
 from asr.pronunciation.packed import load_dictionary
 from asr.pronunciation.phones import PhoneSet
-from asr.settings.checks import declared_bounds
+from asr.settings.checks import declared_bounds, shown
 from asr.settings.decoding import FROM_BUNDLE, BeamConfig, BeamSettings, DecoderConfig
 from asr.settings.language import LanguageUnit
 from asr.settings.text import NormalizerConfig
@@ -33,6 +33,8 @@ from asr.text.normalize import normalize_text
 
 # A language model most of whose words cannot be spelled in the alphabet was made for another one.
 _LEAST_SPELLABLE = 0.5
+# Characters of a hot word, and of a phrase: to pronounce what is no word would take minutes.
+_LONGEST_WORD, _LONGEST_PHRASE = 100, 500
 
 
 def load_language_model(path: str | Path) -> NgramModel:
@@ -304,7 +306,7 @@ def _hot_sequences(
         for word in parts:
             if word not in places:
                 raise ConfigError(
-                    f"decoder.hotwords: {word!r} has no pronunciation in {lexicon}: add one, or name a model that "
+                    f"decoder.hotwords: {shown(word)} has no pronunciation in {lexicon}: add one, or name a model that "
                     "predicts it from the letters (decoder.g2p)"
                 )
             numbers[places[word]] = distinct.setdefault(word, len(distinct) + 1)
@@ -329,7 +331,8 @@ def hotword_weights(
     Raises
     ------
     ConfigError
-        If a weight is no number, or a phrase cannot be spelled in the alphabet.
+        If a weight is no number, or a phrase cannot be spelled in the alphabet, or is longer than 500 characters, or a
+        word of it than 100.
     LanguageModelError
         If the list of words cannot be read.
     """
@@ -337,23 +340,29 @@ def hotword_weights(
     for source, entry in _hotword_entries(settings):
         given, number = _split_weight(entry)
         number = number or str(settings.hotword_weight)
+        if len(given) > _LONGEST_PHRASE:
+            raise ConfigError(
+                f"{source}: {shown(given)} has more than {_LONGEST_PHRASE} characters: shorten the phrase"
+            )
         phrase = _spelled(given, normalizer)
         if alphabet is not None and not alphabet.separator:
             phrase = "".join(phrase.split())
+        elif long := next((word for word in phrase.split() if len(word) > _LONGEST_WORD), None):
+            raise ConfigError(f"{source}: {shown(long)} has more than {_LONGEST_WORD} characters: shorten the word")
         try:
             weight = float(number)
         except ValueError:
             weight = np.nan
         if not given.strip() or not np.isfinite(weight):
-            raise ConfigError(f"{source}: {entry!r} must be a word, or word:weight")
+            raise ConfigError(f"{source}: {shown(entry)} must be a word, or word:weight")
         bounds = declared_bounds(BeamConfig)["hotword_weight"]
         if bounds and (problem := bounds.problem(weight)):
-            raise ConfigError(f"{source}: the weight of {entry!r} must be {problem}")
+            raise ConfigError(f"{source}: the weight of {shown(entry)} must be {problem}")
         if not phrase:
-            raise ConfigError(f"{source}: nothing is left of {entry!r} after normalisation: leave it out")
+            raise ConfigError(f"{source}: nothing is left of {shown(entry)} after normalisation: leave it out")
         if unknown := alphabet.unknown(phrase) if alphabet else []:
             names = ", ".join(map(describe_character, unknown))
-            raise ConfigError(f"{source}: {given.strip()!r} has {names}, which the model cannot write")
+            raise ConfigError(f"{source}: {shown(given.strip())} has {names}, which the model cannot write")
         weights[phrase] = weight
     return weights
 

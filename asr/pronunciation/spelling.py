@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# Only after a vowel and a consonant: "hour", "rise" and "fence" are spelled so everywhere.
-_STEM = r"^(.*[aeiouy].*"
+# Only after a vowel and a consonant: "hour", "rise" and "fence" are spelled so everywhere. The vowel is searched apart:
+# within these expressions, the time would be quadratic in the length of a word.
+_VOWEL = re.compile("[aeiouy]")
 _RULES = (
-    (r"[^aeiou])our(|s|ed|ing|er|ers|able|ably|ite|ites|ful|less|y)$", r"\1or\2"),  # favourable
-    (r"[^aeiou])is(e|ed|er|ers|es|ing|ation|ations)$", r"\1iz\2"),  # civilised
-    (r"[^aeiou])ys(e|ed|es|ing)$", r"\1yz\2"),  # analysed
-    (r"[^aeiou])enc(e|es)$", r"\1ens\2"),  # pretences
-    (r")tr(e|es)$", lambda match: match[1] + ("ters" if match[2] == "es" else "ter")),  # theatres
+    (re.compile(r"([^aeiou])our(|s|ed|ing|er|ers|able|ably|ite|ites|ful|less|y)$"), r"\1or\2"),  # favourable
+    (re.compile(r"([^aeiou])is(e|ed|er|ers|es|ing|ation|ations)$"), r"\1iz\2"),  # civilised
+    (re.compile(r"([^aeiou])ys(e|ed|es|ing)$"), r"\1yz\2"),  # analysed
+    (re.compile(r"([^aeiou])enc(e|es)$"), r"\1ens\2"),  # pretences
+    (re.compile(r"tre(s?)$"), r"ter\1"),  # theatres
 )
 
 
@@ -30,6 +31,6 @@ def american_spellings(word: str) -> Iterator[str]:
     """
     stem = word.removesuffix("'s")
     for pattern, american in _RULES:
-        respelled = re.sub(_STEM + pattern, american, stem)
-        if respelled != stem:
-            yield respelled + word[len(stem) :]
+        match = pattern.search(stem)
+        if match and _VOWEL.search(stem, 0, match.start()):
+            yield stem[: match.start()] + match.expand(american) + word[len(stem) :]

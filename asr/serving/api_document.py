@@ -124,9 +124,9 @@ def _transcription(service: Service) -> Schema:
         },
         "keywords[]": {
             "type": "array",
-            "items": {"type": "string", "minLength": 1, "maxLength": 200},
+            "items": {"type": "string", "minLength": 1, "maxLength": 500},
             "maxItems": 100,
-            "description": "Hot words: words and phrases that are likely to be spoken.",
+            "description": "Hot words: words, of at most 100 characters, and phrases that are likely to be spoken.",
         },
         "languages[]": {
             "type": "array",
@@ -137,7 +137,8 @@ def _transcription(service: Service) -> Schema:
             "type": "boolean",
             "default": False,
             "description": "Send the text as server-sent events while it is recognised: `transcript.text.delta` for "
-            "each piece, `transcript.text.done` with the whole, `[DONE]`.",
+            "each piece, `transcript.text.done` with the whole, `[DONE]`. Deltas have plain words; the text of `done` "
+            "has capitals and punctuation where answers without `stream` have them.",
         },
         "temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0, "description": _NO_EFFECT},
         "chunking_strategy": {

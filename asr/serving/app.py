@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,15 +35,18 @@ from asr.serving.counters import CONTENT_TYPE
 from asr.serving.limits import key_of_browser, unauthorized
 from asr.serving.refusals import ApiError, answer_api_error, answer_unexpected
 from asr.serving.service import Service, service_of
+from asr.settings.checks import shown
 
 _log = logging.getLogger(__name__)
 
 PUBLIC = ("/health", "/ready", "/openapi.json", "/docs")
 """what is answered without a key"""
+_LOCAL_DOMAINS = (".localhost", ".local", ".internal", ".home.arpa")
+"""in which nobody can register a name"""
 _MOST_SHOWN = 200
 """characters of a path in a message"""
-_MOST_DRAINED, _DRAIN_SECONDS = 64 << 20, 5.0
-"""of the body of a request that is refused before it has arrived"""
+_MOST_DRAINED, _DRAIN_SECONDS = 64 << 20, 4.0
+"""of the body of a request that is refused before it has arrived; at the end of the server, it has 5 s for that"""
 
 
 def is_public(path: str) -> bool:
@@ -196,29 +201,55 @@ class _KeyCheck:
 class _OriginCheck:
     """Refuses requests that a page of another site sends from a browser, unless its origin is allowed.
 
-    CORS alone would only hide the answers from it, and does not hold for WebSockets.
+    CORS alone would only hide the answers from it, and does not hold for WebSockets. A site can also give its own name
+    the address of this machine: a browser takes its requests for those of one site, and names no origin where they only
+    read. Where there are no keys, names that a site can have are therefore not served, unless they are allowed.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
+        settings = service.settings
+        self._allows_all = "*" in settings.origins
+        self._names = {settings.host.lower(), socket.gethostname().lower(), *map(_host_name, settings.origins)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
+        if scope["type"] in ("http", "websocket") and not self._allows_all:
             headers = HTTPConnection(scope).headers
-            origin = headers.get("origin")
-            if not (origin is None or self._is_allowed(origin, headers.get("host", ""))):
+            origin, host = headers.get("origin"), headers.get("host", "")
+            error = None
+            if not (self._service.keys or self._is_own(host)):
+                message = (
+                    f"The server has no keys, and is not served by the name {shown(host)}: use http://127.0.0.1 or "
+                    "localhost, or allow the name (origins=[https://NAME])."
+                )
+                error = ApiError(403, message, code="host_not_allowed")
+            elif not (origin is None or origin in self._service.settings.origins or origin.partition("://")[2] == host):
                 error = ApiError(403, f"The origin {origin} is not allowed (origins).", code="origin_not_allowed")
+            if error is not None:
                 await error.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _is_allowed(self, origin: str, host: str) -> bool:
-        settings = self._service.settings
-        if origin in settings.origins or "*" in settings.origins:
+    def _is_own(self, host: str) -> bool:
+        """Whether a `Host` can be no other site's: an address, a name without a domain, or one of a local network."""
+        name = _host_name(f"//{host}")
+        if name is None:
+            return False
+        if "." not in name or name in self._names or name.endswith(_LOCAL_DOMAINS):
             return True
-        # A site can give its own name the address of this machine; where there are no keys, it would be served.
-        names = {"localhost", "127.0.0.1", "::1", settings.host}
-        return origin.partition("://")[2] == host and (bool(self._service.keys) or urlsplit(origin).hostname in names)
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _host_name(url: str) -> str | None:
+    """The name in a URL, in lower case, empty if there is none; None if the URL is malformed."""
+    try:
+        return (urlsplit(url).hostname or "").removesuffix(".")
+    except ValueError:
+        return None
 
 
 class _CloseUnread:

@@ -49,16 +49,19 @@ async def save_correction(request: Request) -> Response:
     folder, limits = _corrections(service), service.settings.limits
     with service.open_requests.one_more(caller_of(request), wait_seconds=service.pool.load.wait_seconds):
         most = int(limits.megabytes * 1e6)
-        with await receive_upload(request, service.folder, most_bytes=most, idle_seconds=limits.idle_seconds) as upload:
-            return await unless_stopped(service.stop, None, _save(service, folder, upload))
+        arriving = receive_upload(request, service.folder, most_bytes=most, idle_seconds=limits.idle_seconds)
+        with await unless_stopped(service.stop, None, arriving) as upload:
+            return await _save(request, service, folder, upload)
 
 
-async def _save(service: Service, folder: Corrections, upload: Upload) -> Response:
+async def _save(request: Request, service: Service, folder: Corrections, upload: Upload) -> Response:
     fields = _fields(upload.fields)
     if upload.path is None:
         raise ApiError(400, "The form has no field `file`: send the recording in it.", param="file")
     try:
-        aligned = await service.aligner.align(AlignRequest(upload.path, fields["text"]))
+        # What is aligned is stored, also if the request ends meanwhile.
+        work = service.aligner.align(AlignRequest(upload.path, fields["text"]))
+        aligned = await unless_stopped(service.stop, request, work)
     except AudioError as error:
         message = f"The recording cannot be read: {error.reason}."
         raise ApiError(400, message, code="invalid_audio", param="file") from None

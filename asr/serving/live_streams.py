@@ -34,14 +34,22 @@ class ClientGoneError(Exception):
     """The client has closed its end, or reads nothing."""
 
 
-def has_hung_up(transport: asyncio.BaseTransport) -> bool:
+def has_hung_up(transport: asyncio.BaseTransport, *, half_closes: bool = False) -> bool:
     """Whether the other end of a connection is closed, also where bytes from it wait, which hide the end.
 
     It is known on Linux alone; elsewhere it shows when these are read.
+
+    Parameters
+    ----------
+    transport : BaseTransport
+    half_closes : bool
+        Whether a client that has closed its sending end may still read. One that has gone then shows when all that it
+        sent is read.
     """
     poll = select.poll()
     try:
-        poll.register(transport.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0))
+        events = 0 if half_closes else getattr(select, "POLLRDHUP", 0)
+        poll.register(transport.get_extra_info("socket"), events)
     except ValueError:  # it is closed at this end
         return True
     return bool(poll.poll(0))
@@ -62,10 +70,15 @@ class LiveStream:
         For the counters.
     transport : BaseTransport
         The connection of the client.
+    half_closes : bool
+        As in `has_hung_up`.
     """
 
-    def __init__(self, service: Service, protocol: str, transport: asyncio.BaseTransport) -> None:
+    def __init__(
+        self, service: Service, protocol: str, transport: asyncio.BaseTransport, *, half_closes: bool = False
+    ) -> None:
         self._service, self._protocol, self._transport = service, protocol, transport
+        self._half_closes = half_closes
         self._session: PooledSession | None = None
         self._rate = 1
         self._arrivals: deque[tuple[float, float]] = deque()
@@ -116,21 +129,22 @@ class LiveStream:
         assert self._session is not None
         size, arrived = ceil(_BLOCK_SECONDS * self._rate), time.monotonic()
         for start in range(0, len(samples), size):
-            if has_hung_up(self._transport):
+            if has_hung_up(self._transport, half_closes=self._half_closes):
                 raise ClientGoneError
             if start and self._service.stop.begun:
                 return  # the rest of a long message would take longer than the grace
             block = samples[start : start + size]
-            self.seconds += len(block) / self._rate
-            if self.offset + self.seconds > self._most_seconds:
+            seconds = self.seconds + len(block) / self._rate
+            if self.offset + seconds > self._most_seconds:
                 raise ApiError(
                     400,
                     f"The stream is longer than {self._most_seconds:g} s, the most that this server takes "
                     "(limits.stream_seconds).",
                     code="stream_too_long",
                 )
-            self._arrivals.append((self.seconds, arrived))
-            while self._arrivals[0][0] < self.seconds - _REMEMBERED_SECONDS:
+            self.seconds = seconds
+            self._arrivals.append((seconds, arrived))
+            while self._arrivals[0][0] < seconds - _REMEMBERED_SECONDS:
                 self._arrivals.popleft()
             with _pool_errors():
                 await self._session.push(block)
@@ -170,16 +184,23 @@ class LiveStream:
 
 @asynccontextmanager
 async def live_stream(
-    service: Service, protocol: str, caller: Caller, transport: asyncio.BaseTransport
+    service: Service, protocol: str, caller: Caller, transport: asyncio.BaseTransport, *, half_closes: bool = False
 ) -> AsyncGenerator[LiveStream]:
     """A stream of a client; it is counted, and ends with the block.
+
+    Parameters
+    ----------
+    service, protocol, transport, half_closes
+        As for `LiveStream`.
+    caller : Caller
 
     Raises
     ------
     ApiError
         429 if the caller, or the server, has too many requests open.
     """
-    stream, begun, end = LiveStream(service, protocol, transport), time.monotonic(), "failed"
+    stream = LiveStream(service, protocol, transport, half_closes=half_closes)
+    begun, end = time.monotonic(), "failed"
     try:
         load = service.pool.load
         with service.open_requests.one_more(caller, wait_seconds=load.wait_seconds):

@@ -13,7 +13,8 @@ _MOST_WORDS = 3
 """of an entry of a list; a longer piece is a part of a sentence"""
 _SENTENCE = re.compile(r"[\n\r]+|(?<=[.!?…])\s+")
 _ENTRY = re.compile(r"[,;|•\n\r]+|(?<=[.!?…])\s+")
-_EDGES = re.compile(r"^\W+|\W+$")
+_BARE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
+"""what marks surround; to search for the marks would take quadratic time"""
 
 
 def prompt_phrases(prompt: str) -> list[str]:
@@ -42,7 +43,7 @@ def prompt_phrases(prompt: str) -> list[str]:
         found = [" ".join(entry.split()) for entry in entries]
     else:
         found = [name for sentence in _SENTENCE.split(prompt) for name in _names(sentence)]
-    phrases = (_EDGES.sub("", phrase) for phrase in found)
+    phrases = map(_without_edges, found)
     return list(dict.fromkeys(phrase for phrase in phrases if phrase))[:_MOST_PHRASES]
 
 
@@ -50,13 +51,19 @@ def _names(sentence: str) -> list[str]:
     """The words of a sentence that are names by their spelling; those in a row, without a mark between, together."""
     phrases: list[list[str]] = [[]]
     for place, word in enumerate(sentence.split()):
-        bare = _EDGES.sub("", word)
+        bare = _without_edges(word)
         if _is_name(bare if place else bare[1:]):
             phrases[-1].append(bare)
             if word.endswith(bare):
                 continue
         phrases.append([])
     return [" ".join(phrase) for phrase in phrases if phrase]
+
+
+def _without_edges(phrase: str) -> str:
+    """A phrase without the marks before and after it."""
+    found = _BARE.search(phrase)
+    return found[0] if found else ""
 
 
 def _is_name(word: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -68,7 +69,7 @@ class Aligner:
         self._turn = asyncio.Lock()
 
     async def align(self, request: AlignRequest) -> Aligned:
-        """Align a text with its recording.
+        """Align a text with its recording. To cancel it ends the process; the next one has another.
 
         Raises
         ------
@@ -78,8 +79,12 @@ class Aligner:
             If the process ends, or hangs.
         """
         async with self._turn:
-            ask = partial(self._processes.ask, request, timeout=_MOST_SECONDS)
-            aligned: Aligned = await asyncio.to_thread(ask)
+            stopped = threading.Event()
+            ask = partial(self._processes.ask, request, timeout=_MOST_SECONDS, stopped=stopped)
+            try:
+                aligned: Aligned = await asyncio.to_thread(ask)
+            finally:
+                stopped.set()  # the thread would outlive a cancelled task, and the server would wait for it
         return aligned
 
 

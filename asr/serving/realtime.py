@@ -86,7 +86,7 @@ class _Client:
         self._is_withdrawn = False
 
     async def run(self, stream: LiveStream) -> None:
-        """Answer until the server ends."""
+        """Answer until the server ends, or the client has to be refused."""
         self._stream = stream
         await stream.begin(self.session.stream_options(self._service))
         await self._send_session("created")
@@ -96,6 +96,9 @@ class _Client:
             except StoppingError:
                 await self._end_turn(is_asked=False)
                 return
+            except ApiError:  # nothing comes
+                await self._end_turn(is_asked=False)
+                raise
             event_id = None
             try:
                 if isinstance(message, bytes):
@@ -104,7 +107,10 @@ class _Client:
                 event_id = fields.text("event_id", longest=512)
                 await self._obey(fields)
             except ApiError as error:
-                if error.status not in (400, 404) or error.code == "stream_too_long":
+                if error.code == "stream_too_long":
+                    await self._end_turn(is_asked=False)
+                    raise
+                if error.status not in (400, 404):
                     raise
                 await self.send_error(error, event_id)
 

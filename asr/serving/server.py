@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from ipaddress import ip_address
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 limit_concurrency=limits.connections,
-                timeout_graceful_shutdown=round(service.settings.grace_seconds) + _LAST_SECONDS,
+                timeout_graceful_shutdown=ceil(service.settings.grace_seconds) + _LAST_SECONDS,
             )
         )
 

@@ -28,6 +28,8 @@ from asr.settings.commands import ServeConfig
 from asr.settings.decoding import AutoConfig, BeamConfig, BeamSettings, DecoderConfig
 from asr.text.transcript import Transcript, Word
 
+_MOST_HOTWORD_CHARACTERS = 50_000
+"""of a request, all together: new ones take some 0.1 ms each"""
 _SHIPPED_LANGUAGE = "en"
 """that the bundles that ship write"""
 
@@ -165,16 +167,29 @@ class Service:
         Raises
         ------
         ConfigError
-            If the model cannot write it.
+            If the model cannot write it, or it is too long.
         """
         entry = f"{' '.join(phrase.split())}:{self._hotword_weight:g}"  # a colon in the phrase is then no weight
         hotword_weights(BeamConfig(hotwords=[entry]), self.bundle.alphabet, self.bundle.normalizer)
         return entry
 
     def decoder(self, hotwords: Sequence[str]) -> DecoderConfig | None:
-        """The decoder of a request with hot words; None without any, which is that of the pool."""
+        """The decoder of a request with hot words; None without any, which is that of the pool.
+
+        Raises
+        ------
+        ApiError
+            400 for more hot words than a decoder is made for in some seconds.
+        """
         if not hotwords:
             return None
+        if (size := sum(map(len, hotwords))) > _MOST_HOTWORD_CHARACTERS:
+            raise ApiError(
+                400,
+                f"The hot words have {size} characters together, and the most is {_MOST_HOTWORD_CHARACTERS}: "
+                "leave out those that are not said.",
+                code="invalid_value",
+            )
         own = self.settings.decoder
         # Greedy decoding has no hot words: a beam search with the settings of the bundle does.
         base = own if isinstance(own, BeamSettings) else AutoConfig()

@@ -61,20 +61,23 @@ class _Recogniser:
         self._partial = ""
 
     async def run(self) -> int:
-        """Answer until the client is done; returns the code of the end."""
+        """Answer until the client is done, or has to be refused; returns the code of the end."""
         await self._begin()
-        while True:
-            try:
+        try:
+            while True:
                 message = await self._socket.receive()
-            except StoppingError:
-                await self._finish()
-                return GOING_AWAY
-            if isinstance(message, bytes):
-                async for event in self._stream.push(decode_samples(decode_pcm, message)):
-                    self._take(event)
-                await self._socket.send(self._result() if self._finals else {"partial": self._partial})
-            elif not await self._command(read_object(message)):
-                return 1000
+                if isinstance(message, bytes):
+                    async for event in self._stream.push(decode_samples(decode_pcm, message)):
+                        self._take(event)
+                    await self._socket.send(self._result() if self._finals else {"partial": self._partial})
+                elif not await self._command(read_object(message)):
+                    return 1000
+        except StoppingError:
+            await self._finish()
+            return GOING_AWAY
+        except ApiError:
+            await self._finish(is_asked=False)  # what was spoken before is not lost
+            raise
 
     async def _command(self, fields: Fields) -> bool:
         """Obey a message of text; returns whether the stream goes on."""
@@ -119,11 +122,12 @@ class _Recogniser:
         options = StreamOptions(decoder=self._service.decoder(self._phrases), sample_rate=self._rate)
         await self._stream.begin(options)
 
-    async def _finish(self) -> None:
-        """Send what is left as final."""
+    async def _finish(self, *, is_asked: bool = True) -> None:
+        """Send what is left as final; if nobody asks for it, only if something was said."""
         for event in await self._stream.finish():
             self._take(event)
-        await self._socket.send(self._result())
+        if is_asked or self._finals:
+            await self._socket.send(self._result())
 
     def _take(self, event: LiveEvent) -> None:
         if isinstance(event, Partial):

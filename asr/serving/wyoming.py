@@ -21,13 +21,14 @@ from asr.packages import asr_version
 from asr.recognition.live_events import Final, LiveEvent
 from asr.recognition.pool_session import StreamOptions
 from asr.serving.limits import ANYONE
-from asr.serving.live_streams import ClientGoneError, decode_samples, limit_received, live_stream
+from asr.serving.live_streams import ClientGoneError, LiveStream, decode_samples, limit_received, live_stream
 from asr.serving.messages import Fields, read_object
 from asr.serving.refusals import ApiError, busy
 from asr.serving.service import Service
 from asr.serving.stopping import StoppingError, unless_begun
 from asr.serving.transcription_request import TranscriptionRequest, hotwords
 from asr.serving.web_sockets import idle
+from asr.settings.decoding import DecoderConfig
 from asr.text.transcript import Word
 
 _log = logging.getLogger(__name__)
@@ -168,22 +169,33 @@ class _Client:
         """Recognise the samples of a stream, and send the text."""
         request, self._request, self._texts = self._request, TranscriptionRequest(), []
         self._words = []
-        async with live_stream(self._service, _PROTOCOL, ANYONE, self._writer.transport) as stream:
+        transport = self._writer.transport
+        async with live_stream(self._service, _PROTOCOL, ANYONE, transport, half_closes=True) as stream:
             decoder = self._service.decoder(hotwords(request, self._service))
             await stream.begin(StreamOptions(decoder=decoder, sample_rate=samples_format.rate))
             content: bytes | None = first
-            while content is not None:
-                async for event in stream.push(decode_samples(samples_format.decode, content)):
-                    await self._take(event)
-                content = await self._next_samples(samples_format)
-            for event in await stream.finish():
-                await self._take(event)
-            if not self._texts:
-                await self._send("transcript-start", {"language": self._service.language})
-            joined = self._service.bundle.alphabet.join(self._texts)
-            text, _ = await self._service.written_words(joined, self._words, decoder)
-            await self._send("transcript", {"text": text, "language": self._service.language})
-            await self._send("transcript-stop", {})
+            try:
+                while content is not None:
+                    async for event in stream.push(decode_samples(samples_format.decode, content)):
+                        await self._take(event)
+                    content = await self._next_samples(samples_format)
+            except ApiError:
+                await self._finish(stream, decoder, is_asked=False)  # what was spoken before is not lost
+                raise
+            await self._finish(stream, decoder, is_asked=True)
+
+    async def _finish(self, stream: LiveStream, decoder: DecoderConfig | None, *, is_asked: bool) -> None:
+        """Send the text of the stream; if the client did not end it, only if something was said."""
+        for event in await stream.finish():
+            await self._take(event)
+        if not self._texts:
+            if not is_asked:
+                return
+            await self._send("transcript-start", {"language": self._service.language})
+        joined = self._service.bundle.alphabet.join(self._texts)
+        text, _ = await self._service.written_words(joined, self._words, decoder)
+        await self._send("transcript", {"text": text, "language": self._service.language})
+        await self._send("transcript-stop", {})
 
     async def _next_samples(self, samples_format: AudioFormat) -> bytes | None:
         """The next samples of a stream; None at its end, and at that of the server."""

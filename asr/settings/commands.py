@@ -299,7 +299,8 @@ class ServeConfig(Messages):
     """file of API keys, a line each: NAME KEY [REQUESTS], where REQUESTS is how many may be open at once with this key;
     null lets everyone who reaches the address send requests"""
     origins: list[str] = field(default_factory=list)
-    """sites whose pages may use the service from a browser, such as [https://example.org]; by default only its own"""
+    """sites whose pages may use the service from a browser, such as [https://example.org]; by default only its own.
+    Without keys_file, they are also the only names of the server with a domain that is not local"""
     aliases: list[str] = field(
         default_factory=lambda: [
             *("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),

@@ -125,12 +125,25 @@ def test_hot_words_of_a_script_without_spaces_have_none():
         ("R2D2", r"names.txt: 'R2D2' has '2' \(U\+0032, DIGIT TWO\), which the model cannot write"),
         ("Zoë", r"'Zoë' has 'ë'"),
         ("--", "nothing is left of '--' after normalisation"),
+        ("ab" * 51, r"names.txt: 'abab[ab]*\.\.\.[ab]*' has more than 100 characters"),
+        ("ab " * 168, r"names.txt: 'ab ab[ab ]*\.\.\.[ab ]*' has more than 500 characters"),
+        ("ë" * 500, r"'ëë+\.\.\.ë+' has more than 100 characters"),
     ],
 )
 def test_a_hot_word_that_the_model_still_cannot_write_is_named(tmp_path, name, message):
     (tmp_path / "names.txt").write_text(f"Kathleen\n{name}\n", "utf-8")
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as error:
         make_scorers(ENGLISH, BeamConfig(hotwords_file=str(tmp_path / "names.txt")), None, NormalizerConfig())
+    assert len(str(error.value)) < 250 + len(str(tmp_path))
+
+
+def test_the_longest_hot_words_are_taken():
+    phrase = " ".join(["a" * 100] * 4 + ["b" * 96])
+    assert len(phrase) == 500
+    assert hotword_weights(BeamConfig(hotwords=[f"{phrase}:2"]), ENGLISH, NormalizerConfig()) == {phrase: 2.0}
+    characters = "漢字" * 250
+    settings = BeamConfig(hotwords=[f"{characters}:2"])
+    assert hotword_weights(settings, Alphabet("漢字"), NormalizerConfig()) == {characters: 2.0}
 
 
 def test_listed_words_are_brought_to_the_models_spelling(tmp_path):

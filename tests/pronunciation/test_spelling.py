@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from asr.pronunciation.spelling import american_spellings
@@ -20,6 +22,13 @@ from asr.pronunciation.spelling import american_spellings
 )
 def test_a_british_spelling_has_an_american_one(british, american):
     assert [*american_spellings(british), british][0] == american
+
+
+@pytest.mark.parametrize("word", ["ab" * 100_000, "our" * 70_000, "b" * 200_000, "isisation" * 20_000 + "e"])
+def test_the_time_for_a_word_is_linear_in_its_length(word):
+    begin = time.process_time()
+    list(american_spellings(word))
+    assert time.process_time() - begin < 0.5
 
 
 @pytest.mark.parametrize("word", ["hour", "four", "rise", "wise", "fence", "hence", "dog", "course", "our", ""])

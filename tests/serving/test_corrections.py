@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +24,9 @@ from asr.serving.corrections import Correction, Corrections
 from asr.text.transcript import Word
 
 from ..conftest import RATE, REPOSITORY, SAMPLES
-from .running import SAMPLE, form, running
+from .running import SAMPLE, RunningServer, form, running
 from .test_openai_api import wave_file
+from .test_server import children_of
 
 TEXT = "he honours whatever he recognises in himself such morality equals self glorification"
 
@@ -282,6 +289,56 @@ def test_a_manifest_loses_a_line_whose_text_turns_out_not_to_fit(corrections, tm
     assert corrections.add(sound, correction("a longer text", problem="it is too long")).manifest is None
     assert rows(tmp_path, "train.jsonl") == []
     assert corrections.summary().train == 0
+
+
+@contextmanager
+def long_correction(folder: Path, *settings: str) -> Iterator[tuple[RunningServer, HTTPConnection]]:
+    """A server whose process that aligns takes for ever, and the connection that waits for it."""
+    with running(folder, f"data_dir={folder / 'data'}", *settings) as server:
+        others = children_of(server)
+        assert save(server, SAMPLE, text=TEXT).status == 201
+        (aligner,) = children_of(server) - others
+        os.kill(aligner, signal.SIGSTOP)
+        body, kind = form(SAMPLE, [("text", TEXT)])
+        connection = server.connect()
+        connection.request("POST", "/v1/corrections", body, {"Content-Type": kind})
+        server.waits_for(lambda: server.open_requests() == 1)
+        time.sleep(0.2)  # the process has it
+        yield server, connection
+        connection.close()
+
+
+def test_a_client_that_hangs_up_ends_its_correction_and_the_next_one_is_saved(tmp_path):
+    with long_correction(tmp_path) as (server, connection):
+        processes = len(children_of(server))
+        connection.close()
+        server.waits_for(lambda: server.open_requests() == 0, 5)
+        assert len(rows(tmp_path, "corrections.jsonl")) == 1
+        assert save(server, SAMPLE, text=TEXT).status == 201
+        assert len(rows(tmp_path, "corrections.jsonl")) == 2
+        assert len(children_of(server)) == processes
+        assert "Traceback" not in "".join(server.log)
+
+
+@pytest.mark.parametrize(("grace_seconds", "signals"), [(0.5, 1), (60, 2)])
+def test_a_correction_does_not_delay_the_end_of_the_server(tmp_path, grace_seconds, signals):
+    with long_correction(tmp_path, f"grace_seconds={grace_seconds}") as (server, connection):
+        uploading = server.connect()
+        uploading.putrequest("POST", "/v1/corrections")
+        uploading.putheader("Content-Length", "1000")
+        uploading.putheader("Content-Type", "multipart/form-data; boundary=x")
+        uploading.endheaders(b"--x")
+        server.waits_for(lambda: server.open_requests() == 2)
+        begin = time.monotonic()
+        if signals == 2:
+            server.process.send_signal(signal.SIGTERM)
+            server.waits_for(lambda: any("ending:" in line for line in server.log))
+        assert server.end() == 128 + signal.SIGTERM
+        assert time.monotonic() - begin < 10  # what the client of a refused upload still sends is read for 4 s
+        assert connection.getresponse().status == uploading.getresponse().status == 503
+        uploading.close()
+        assert len(rows(tmp_path, "corrections.jsonl")) == 1
+        assert "Traceback" not in "".join(server.log)
 
 
 def test_without_a_folder_nothing_is_saved(tmp_path):

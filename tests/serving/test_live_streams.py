@@ -191,6 +191,26 @@ class TestLimits:
             assert "longer than 5 s" in long.refusal()
         server.waits_for(lambda: live_streams(server) == 0)
 
+    @PROTOCOLS
+    @pytest.mark.parametrize(("pushed", "taken"), [(48_000, 48_000), (100_000, 80_000)])
+    def test_what_was_spoken_before_a_limit_is_final(self, server, protocol, pushed, taken):
+        with stream(server, protocol) as one:
+            one.push(samples()[:pushed])  # then nothing comes for 3 s, or it is longer than 5 s
+            assert one.texts_until_end() == [final.text for final in session_finals(samples()[:taken])]
+        server.waits_for(lambda: live_streams(server) == 0)
+
+    @pytest.mark.parametrize("pushed", [32_000, 100_000])
+    def test_a_buffer_that_was_not_committed_before_a_limit_is_an_item(self, server, pushed):
+        with stream(server, "realtime") as one:
+            audio = {"input": {"format": {"type": "audio/pcm", "rate": 16_000}, "turn_detection": None}}
+            send(one.socket, type="session.update", session={"audio": audio})
+            one.push(samples()[:pushed])
+            taken = min(pushed, 80_000)
+            *_, completed, error = one.messages()
+            assert error["type"] == "error"
+            assert completed["transcript"] == " ".join(final.text for final in session_finals(samples()[:taken]))
+            assert completed["usage"]["seconds"] == taken / 16_000
+
     def test_the_ends_of_streams_are_counted(self, server):
         text = server.get("/metrics").text
         for protocol in KINDS:

@@ -210,6 +210,12 @@ def test_models_are_listed_and_described(server):
         ([("language", "de")], 400, "language", "writes english (en), not de"),
         ([("language", "?")], 400, "language", "a code such as en"),
         ([("keywords[]", "☃")], 400, "keywords", "☃"),
+        ([("keywords[]", "ab" * 30_000)], 400, "keywords", "has more than 500 characters"),
+        ([("keywords[]", f"new {'ab' * 60}")], 400, "keywords", "has more than 100 characters"),
+        (
+            [("keywords[]", f"{'a' * 90} {'b' * 90} " * 2 + "c" * (n // 2) + " d" * (n % 2)) for n in range(180)],
+            400, None, "the most is 50000",
+        ),
         ([("vad_filter", "true")], 400, "vad_filter", "Unrecognized request argument supplied: vad_filter"),
     ],
 )  # fmt: skip

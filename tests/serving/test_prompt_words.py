@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from asr.serving.prompt_words import prompt_phrases
@@ -34,3 +36,11 @@ def test_entries_of_lists_and_names_in_sentences(prompt, phrases):
 
 def test_a_prompt_gives_a_bounded_number_of_phrases():
     assert len(prompt_phrases(",".join(f"Name{number}" for number in range(10_000)))) == 200
+
+
+@pytest.mark.parametrize("marks", ["(", "!", " ", "\n", "!(", ". "])
+def test_the_time_for_a_prompt_is_linear_in_its_length(marks):
+    begin = time.process_time()
+    for prompt in (f"Name{marks * 100_000}Name", f"Name of one who is here{marks * 100_000}Name"):
+        prompt_phrases(prompt)
+    assert time.process_time() - begin < 1

@@ -342,6 +342,45 @@ class TestOrigins:
         assert servers[0].get("/v1/models", **asked).status == 403
         assert servers[0].get("/v1/models", Host="localhost:1", Origin="http://localhost:1").status == 200
 
+    @pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/health", "/docs"])
+    def test_it_can_read_nothing_either_though_a_browser_sends_no_origin(self, servers, path):
+        """A page gets its own site's answers; that the site has this machine's address is all that is wrong."""
+        for host in ("evil.example:8123", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "a.b]"):
+            answer = servers[0].get(path, Host=host)
+            assert (answer.status, answer.error["code"]) == (403, "host_not_allowed")
+            assert "origins=[https://" in answer.error["message"]
+
+    def test_a_stream_of_such_a_site_is_refused(self, servers):
+        asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        key = {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+        for path in ("/vosk", "/v1/live", "/v1/realtime"):
+            assert servers[0].request("GET", path, headers=asked | key | {"Host": "evil.example"}).status == 403
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("localhost", "LOCALHOST.:80", "127.0.0.1:1", "127.1.2.3", "[::1]:8000", "192.168.3.4:80"),
+            *("[fe80::1%25eth0]", "asr", "asr:8000", "asr.localhost", "laptop.local:8000"),
+            *("host.docker.internal:8000", "nas.home.arpa"),
+        ],
+    )  # fmt: skip
+    def test_addresses_and_names_that_no_site_can_have_are_served(self, servers, host):
+        assert servers[0].get("/v1/models", Host=host).status == 200
+
+    def test_the_name_of_an_allowed_site_is_served_and_without_a_name_everyone_is(self, servers):
+        closed, opened = servers
+        assert opened.get("/v1/models", Host="good.example").status == 200
+        with socket_to(closed) as connection:
+            connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            assert read_answer(connection).startswith(b"HTTP/1.1 200 ")
+
+    def test_with_keys_every_name_is_served(self, tmp_path):
+        (tmp_path / "keys").write_text(f"anna {'k' * 32}\n")
+        with running(tmp_path, f"keys_file={tmp_path / 'keys'}") as server:
+            headers = {"Authorization": f"Bearer {'k' * 32}", "Host": "asr.example.org"}
+            assert server.get("/v1/models", **headers).status == 200
+            assert server.get("/v1/models", **headers, Origin="http://asr.example.org").status == 200
+
     def test_the_own_page_and_named_sites_may(self, servers):
         closed, opened = servers
         for server in servers:
@@ -471,19 +510,23 @@ class TestOneServer:
         assert server.metric("asr_computing_seconds_total") > 0
 
 
+def children_of(server: RunningServer) -> set[int]:
+    """The processes that the server has started."""
+    return {
+        int(path.name)
+        for path in Path("/proc").glob("[0-9]*")
+        if (path / "stat").exists()
+        and int((path / "stat").read_text().rpartition(")")[2].split()[1]) == server.process.pid
+    }
+
+
 def worker_of(server: RunningServer) -> int:
     """The process of the recogniser: the largest child."""
 
     def size(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
 
-    children = [
-        int(path.name)
-        for path in Path("/proc").glob("[0-9]*")
-        if (path / "stat").exists()
-        and int((path / "stat").read_text().rpartition(")")[2].split()[1]) == server.process.pid
-    ]
-    return max(children, key=size)
+    return max(children_of(server), key=size)
 
 
 class TestEnd:

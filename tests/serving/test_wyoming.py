@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -93,6 +94,15 @@ def test_names_and_terms_are_hot_words(server):
         found = transcribe(client, content, transcript_names=["Morality"], transcript_terms=["Equals", "☃"])
         assert text_of(found) == wanted
         assert text_of(transcribe(client, content)) == session_finals(content)[0].text  # of that request alone
+
+
+def test_a_client_that_closes_its_sending_end_gets_its_transcript(server):
+    content = two_segments()
+    with wyoming_socket(server) as client:
+        chunks = [message("audio-chunk", FORMAT, piece) for piece in pieces(content, seconds=0.5)]
+        client.connection.sendall(b"".join([message("audio-start", FORMAT), *chunks, message("audio-stop")]))
+        client.connection.shutdown(socket.SHUT_WR)
+        assert text_of(client.receive_all()) == " ".join(one.text for one in session_finals(content))
 
 
 def test_describe_and_ping_are_answered_also_within_a_stream(server):
