@@ -52,7 +52,7 @@ from asr.training.feed import Feed
 from asr.training.finetune import check_fits
 from asr.training.plan import TrainingPlan
 from asr.training.preflight import Corpus, read_corpus
-from asr.training.provenance import record_bundles, record_start
+from asr.training.provenance import record_bundles, record_start, training_inputs
 from asr.training.rank_processes import launched_place, started_ranks
 from asr.training.record import NoRecorder, Recorder, log_blank_plateau, log_data
 from asr.training.run_folder import (
@@ -403,12 +403,12 @@ class _Run:
         Raises
         ------
         ConfigError
-            If a manifest has changed, the checkpoints cannot be used, or a tracker cannot be reached.
+            If an input has changed, the checkpoints cannot be used, or a tracker cannot be reached.
         TrainingError
             If settings or data plan other batches than when the checkpoint was written.
         """
         if self._ranks.is_first:
-            record_start(self._run_dir / PROVENANCE, self._settings, ranks=self._ranks.places)
+            record_start(self._run_dir / PROVENANCE, training_inputs(self._settings), ranks=self._ranks.places)
             if self._held_out:
                 write_manifest(self._run_dir / HELD_OUT, self._corpus.valid)
         log_data(

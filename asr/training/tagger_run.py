@@ -37,11 +37,11 @@ from asr.punctuation.written_tags import (
 )
 from asr.settings.commands import TrainTextConfig
 from asr.settings.tagger import TaggerConfig, TextBatchConfig
-from asr.settings.yaml_text import to_yaml
 from asr.training.curves import draw_tagger_curves
 from asr.training.held_out import TRAIN, VALID, document_parts, documents_of
+from asr.training.provenance import text_inputs
 from asr.training.recogniser_errors import Confusions, read_confusions
-from asr.training.run_folder import CONFIG, CURVES, disk_errors_explained, locked
+from asr.training.run_folder import CURVES, disk_errors_explained, locked
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import (
     DEFAULT_PAUSE_SHARES,
@@ -59,12 +59,13 @@ from asr.training.tagger_data import (
 )
 from asr.training.tagger_network import build_tagger, set_tagger_weights, tag_loss, tagger_weights
 from asr.training.tagger_tuning import f1_score, tune_biases
-from asr.training.text_run import OnStep, TextTraining, check_text_run
+from asr.training.text_run import OnStep, TextTraining, begin_text_run, check_text_run
 
 TAGGER = "punctuation.onnx"
 """the file of a run that `asr transcribe punctuation=` takes"""
 _LEAST_TO_TUNE = 20_000
 """words of validation texts: of fewer, the best biases are chance"""
+_MAY_CHANGE = ("run_dir", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,24 +310,26 @@ def train_tagger(
     Raises
     ------
     ConfigError
-        If the folder holds a run with other settings, or the texts nothing to train on.
+        If the folder holds a run with other settings or of other texts, or the texts nothing to train on.
     OutputError
         If the folder holds something else.
     """
     run_dir = typed_path(settings.run_dir or "")
-    check_text_run(run_dir, settings, may_change=("run_dir", "log"))
+    check_text_run(run_dir, settings, may_change=_MAY_CHANGE)  # before anything is read
     errors = read_confusions(settings.confusions) if settings.confusions else None
     fixed = read_spellings(settings.spellings) if settings.spellings else Spellings({}, frozenset(), frozenset())
+    shares = pause_shares(settings.pauses) if settings.pauses else DEFAULT_PAUSE_SHARES
+    start = read_start(settings) if settings.init else None
+    inputs = text_inputs(settings, texts)
+    check_text_run(run_dir, settings, may_change=_MAY_CHANGE, inputs=inputs)
     with locked(run_dir), disk_errors_explained(run_dir):
-        start = read_start(settings) if settings.init else None
         corpus, valid, spellings = read_corpora(
             texts, settings.batches.held_out, known=start.header.spellings if start else None
         )
         network = start.header.settings if start else settings.network
         spellings = spellings.joined(fixed)
         features = start.header.features if start else make_features(corpus, network)
-        shares = pause_shares(settings.pauses) if settings.pauses else DEFAULT_PAUSE_SHARES
-        write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
+        begin_text_run(run_dir, settings, inputs)
         training = TaggerTraining(
             run_dir, corpus, valid, features, settings, pause_shares=shares, errors=errors, start=start
         )

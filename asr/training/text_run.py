@@ -7,7 +7,7 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from asr.errors import ConfigError, OutputError
 from asr.files import write_atomically
 from asr.settings.language import LstmTrainingConfig
 from asr.settings.tagger import TaggerTrainingConfig
-from asr.settings.yaml_text import from_yaml
+from asr.settings.yaml_text import from_yaml, to_yaml
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.devices import set_seeds
 from asr.training.epoch_record import EpochRecord
 from asr.training.language_data import PieceBatch
-from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, changed_settings, check_place
+from asr.training.provenance import check_inputs, record_start
+from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, PROVENANCE, changed_settings, check_place
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import TextBatch
 
@@ -195,13 +196,24 @@ def _prepared(pool: ThreadPoolExecutor, makers: Sequence[Callable[[], Batch]]) -
     yield following.result()
 
 
-def check_text_run(run_dir: Path, settings: Any, *, may_change: Collection[str]) -> None:
-    """Refuse the folder of something else, and that of a run with other settings.
+def check_text_run(
+    run_dir: Path, settings: Any, *, may_change: Collection[str], inputs: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse the folder of something else, and that of a run with other settings or of other texts.
+
+    Parameters
+    ----------
+    run_dir : Path
+    settings : dataclass
+    may_change : collection of str
+        Names of settings.
+    inputs : mapping, optional
+        As `asr.training.provenance` describes them.
 
     Raises
     ------
     ConfigError
-        If settings differ from those of the run, but for those that `may_change` names.
+        If settings differ from those of the run, but for those that `may_change` names, or inputs have changed.
     OutputError
         If the folder holds something else, or cannot be made.
     """
@@ -217,5 +229,18 @@ def check_text_run(run_dir: Path, settings: Any, *, may_change: Collection[str])
             raise ConfigError(
                 f"{run_dir} holds a run with other settings: {'; '.join(changed)}; choose another run_dir"
             )
-    elif run_dir.is_dir() and any(not name.startswith(".") for name in os.listdir(run_dir)):
+    elif run_dir.is_dir() and any(not name.startswith(".") and name != PROVENANCE for name in os.listdir(run_dir)):
         raise OutputError(run_dir, "the folder is not empty and holds no run: choose another run_dir")
+    check_inputs(run_dir / PROVENANCE, inputs or {})
+
+
+def is_without_record(run_dir: Path) -> bool:
+    """Whether a folder holds a run of an earlier version, which kept no record of its texts."""
+    return (run_dir / CONFIG).exists() and not (run_dir / PROVENANCE).exists()
+
+
+def begin_text_run(run_dir: Path, settings: Any, inputs: Mapping[str, Any]) -> None:
+    """Write the record of the inputs and the settings to the folder of a run."""
+    if not is_without_record(run_dir):
+        record_start(run_dir / PROVENANCE, inputs)
+    write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
