@@ -77,8 +77,15 @@ def average_epochs(run_dir: str | Path, epochs: str = "best:5") -> Average:
         )
     lines = (folder / HISTORY).read_text("utf-8").splitlines() if (folder / HISTORY).exists() else []
     history = [EpochRecord(**json.loads(line)) for line in lines]
-    kept = sorted(int(path.stem) for path in (folder / EPOCHS).glob("[0-9]*.npz") if path.stem.isdecimal())
-    chosen = choose_epochs(epochs, [one for one in history if one.epoch in kept], folder)
+    numbers = {int(path.stem) for path in (folder / EPOCHS).glob("[0-9]*.npz") if path.stem.isdecimal()}
+    kept = [one for one in history if one.epoch in numbers]
+    if not kept and settings.training.keep_epochs:
+        raise ConfigError(
+            f"{folder}: no weights of epochs are there: a run keeps those of epochs that have a CER on the validation "
+            f"set (training.keep_epochs={settings.training.keep_epochs}). It has none before its first validation, nor "
+            "where the validation texts have no characters"
+        )
+    chosen = choose_epochs(epochs, kept, folder)
     check_bundle_output(folder / AVERAGE, overwrite=True)
     with locked(folder):
         weights = mean_weights([epoch_file(folder, epoch) for epoch in chosen])

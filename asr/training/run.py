@@ -93,7 +93,8 @@ class TrainingResult:
     history: tuple[EpochRecord, ...]
     """a record of every epoch that is done"""
     best_bundle: Path | None
-    """the bundle of the epoch with the lowest character error rate on the validation set; None before the first"""
+    """the bundle of the epoch with the lowest character error rate on the validation set; None before the first, and
+    where the validation texts have no characters"""
     stopped_by: int | None
     """the number of the signal that stopped the run early (`signal.SIGINT` for Ctrl-C); None if the run is complete"""
     rank: int = 0
@@ -393,9 +394,12 @@ class _Run:
         progress, training = self.progress, self._settings.training
         if training.overfit:
             return progress.best_cer == 0 or progress.epoch >= training.epochs
+        if progress.epoch >= training.epochs or not training.patience:
+            return progress.epoch >= training.epochs
+        # Epochs without validation say nothing about a gain: the decision is made after one with it.
+        is_validated = progress.batch == 0 and progress.history and progress.history[-1].valid_loss is not None
         without_gain = progress.epoch - 1 - max(progress.best_epoch, progress.leg_epoch - 1)
-        stopped_early = bool(training.patience) and progress.batch == 0 and without_gain >= training.patience
-        return progress.epoch >= training.epochs or stopped_early
+        return bool(is_validated) and without_gain >= training.patience
 
     def start(self) -> None:
         """Record the start, and continue from the newest checkpoint if there is one.

@@ -366,6 +366,19 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(settings, tmp_path):
     assert len(train(hopeless, tmp_path).history) == 3
 
 
+def test_patience_is_tried_by_validations_alone(settings, tmp_path):
+    """Not by epochs that pass without one: at the end there is always a best model."""
+    hopeless = replace(
+        settings,
+        optimizer=OptimizerConfig(learning_rate=1e-9),
+        training=TrainingConfig(epochs=8, batch_size=12, workers=0, valid_every=3, patience=2),
+    )
+    result = train(hopeless, tmp_path)
+    assert [record.valid_cer is not None for record in result.history] == [False, False, True] * 2
+    assert result.best_bundle == tmp_path / "best"
+    assert len(train(hopeless, tmp_path).history) == 6
+
+
 def with_an_impossible_label(settings: TrainConfig, monkeypatch) -> str:
     """One utterance of training gets a label that no alignment reaches, after all checks; its id."""
     from asr.training import training_data
