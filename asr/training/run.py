@@ -294,6 +294,12 @@ def _train(
         first_epoch=leg.leg_epoch,
         first_batch=leg.leg_batch,
     )
+    if plan.total // training.accumulate == leg.leg_batch // training.accumulate:
+        raise ConfigError(
+            f"training.accumulate={training.accumulate}: the optimizer takes a step after so many batches, and "
+            f"training.epochs={training.epochs} has only {plan.total}: lower training.accumulate, or "
+            "training.batch_size and training.batch_seconds for more batches, or raise training.epochs"
+        )
     valid_plan = TrainingPlan(data.valid, epochs=1, frames_per_second=frames_per_second, settings=training)
     # TensorFlow and JAX compile something for every shape of a batch.
     fixed_shapes = keras.backend.backend() != "torch"

@@ -379,6 +379,23 @@ def test_patience_is_tried_by_validations_alone(settings, tmp_path):
     assert len(train(hopeless, tmp_path).history) == 6
 
 
+def test_a_run_without_a_step_of_the_optimizer_is_refused(settings, tmp_path, monkeypatch):
+    """Two epochs of two batches."""
+
+    class BegunError(Exception):
+        pass
+
+    def begin(*args, **more):
+        raise BegunError
+
+    monkeypatch.setattr("asr.training.run.make_engine", begin)
+    training = TrainingConfig(epochs=2, batch_size=6, buckets=1, workers=0, accumulate=5)
+    with pytest.raises(ConfigError, match=r"accumulate=5: .* training\.epochs=2 has only 4: lower"):
+        train(replace(settings, training=training), tmp_path / "none")
+    with pytest.raises(BegunError):
+        train(replace(settings, training=replace(training, accumulate=4)), tmp_path / "one")
+
+
 def with_an_impossible_label(settings: TrainConfig, monkeypatch) -> str:
     """One utterance of training gets a label that no alignment reaches, after all checks; its id."""
     from asr.training import training_data
