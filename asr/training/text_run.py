@@ -26,6 +26,7 @@ from asr.training.epoch_record import EpochRecord
 from asr.training.language_data import PieceBatch
 from asr.training.provenance import check_inputs, record_start
 from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, PROVENANCE, changed_settings, check_place
+from asr.training.schedules import WARMUP_SHARE, warmup_length
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import TextBatch
 
@@ -118,10 +119,14 @@ class TextTraining(ABC):
         return seconds / (60 * self._training.minutes)
 
     def _rate(self) -> float:
-        """The learning rate: a linear warm-up, then half a cosine over the whole training."""
-        warm_up = min(1.0, (self.progress.batches + 1) / max(1, self._training.warmup_steps))
+        """The learning rate: a linear warm-up over at most a tenth of the training, then half a cosine over all of it."""
+        steps = self.progress.batches + 1
+        if self._training.minutes is None:
+            warm_up = steps / warmup_length(self._training.warmup_steps, self._steps)
+        else:  # how many steps there will be is not known
+            warm_up = max(steps / max(1, self._training.warmup_steps), self._share / WARMUP_SHARE)
         cosine = max(self._lowest_rate, 0.5 + 0.5 * math.cos(math.pi * min(1.0, self._share)))
-        return self._training.learning_rate * cosine * warm_up
+        return self._training.learning_rate * cosine * min(1.0, warm_up)
 
     def run(self, stop: StopRequest, on_step: OnStep) -> None:
         """Train until the end, or until a signal arrives; what was done is in a checkpoint then."""
