@@ -119,7 +119,7 @@ class TextTraining(ABC):
         return seconds / (60 * self._training.minutes)
 
     def _rate(self) -> float:
-        """The learning rate: a linear warm-up over at most a tenth of the training, then half a cosine over all of it."""
+        """The learning rate: a linear warm-up, a tenth of the training at most, then half a cosine over all of it."""
         steps = self.progress.batches + 1
         if self._training.minutes is None:
             warm_up = steps / warmup_length(self._training.warmup_steps, self._steps)

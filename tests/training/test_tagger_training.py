@@ -168,6 +168,22 @@ def test_a_run_of_other_texts_is_refused_and_keeps_its_model(tmp_path: Path) -> 
     assert not (run_dir / "run.json").exists()
 
 
+@pytest.mark.parametrize(("paragraphs", "is_held_out"), [(1, False), (8, True)])
+def test_scores_on_training_texts_are_never_called_held_out(
+    tmp_path: Path, asr_command, monkeypatch, paragraphs: int, is_held_out: bool
+) -> None:
+    from asr.training.tagger_run import TAGGER, TaggerTraining
+
+    monkeypatch.setattr(TaggerTraining, "finished", True)  # no step is needed for this
+    (tmp_path / "text.txt").write_text("\n".join(german(1).splitlines()[:paragraphs]))
+    shape = ["network.vocabulary=20", "network.buckets=20", "network.embedding=4", "network.units=4", "network.depth=1"]
+    outcome = asr_command("train-text", tmp_path / "text.txt", f"run_dir={tmp_path / 'run'}", "language=de", *shape)
+    assert outcome.code == 0, outcome.err
+    wanted = "held-out texts" if is_held_out else "texts that it was trained on (too small to hold any out)"
+    assert outcome.out.startswith(f"F1 on {wanted}: full stop ")
+    assert ("validation_f1" in Tagger.load(tmp_path / "run" / TAGGER).header.provenance) == is_held_out
+
+
 @pytest.mark.slow
 def test_a_second_language_is_learned_from_a_small_text(tmp_path: Path) -> None:
     from asr.training.stop import StopRequest
