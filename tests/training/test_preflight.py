@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, ManifestError
 from asr.settings.commands import TrainConfig
 from asr.settings.corpus import DataConfig
@@ -49,6 +50,24 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line(tmp_path, write
     assert f"{train}:7: not JSON" in message
     assert f"{valid}:1: {tmp_path / 'shared.wav'} is also in the training set ({train}:6)" in message
     assert len(caught.value.problems) == 6
+
+
+def test_utterances_that_are_held_out_of_several_manifests_make_one_that_can_be_read(tmp_path, write_audio):
+    paths = []
+    for corpus in ("first", "second"):
+        (tmp_path / corpus).mkdir()
+        rows = [
+            {"audio_filepath": f"{number}.wav", "text": "x", "speaker": f"{corpus} {number}"} for number in range(6)
+        ]
+        for number in range(6):
+            write_audio(f"{corpus}/{number}.wav", seconds=1)
+        paths.append(str(write_rows(tmp_path / corpus / "all.jsonl", rows)))
+    valid = read_corpus(TrainConfig(data=DataConfig(train=paths, hold_out=0.5))).valid
+    assert len({one.where for one in valid}) == len(valid) >= 5
+    write_manifest(tmp_path / "held_out.jsonl", valid)
+    reading = read_manifest(tmp_path / "held_out.jsonl")
+    assert reading.problems == []
+    assert [one.id for one in reading.utterances] == [one.id for one in valid]
 
 
 def test_what_most_of_the_data_has_is_said_first_with_what_to_set(tmp_path, write_audio):
