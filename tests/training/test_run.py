@@ -10,13 +10,14 @@ import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from asr.bundle import load_bundle
+from asr.bundle import Bundle, load_bundle
 from asr.corpus.manifest import read_manifest
 from asr.errors import ConfigError, DivergenceError, OutputError, TrainingError
 from asr.settings.augment import AugmentConfig
@@ -30,6 +31,7 @@ from asr.training.checkpoints import Progress, find_checkpoints, load_checkpoint
 from asr.training.engine import Engine
 from asr.training.epoch_record import EpochRecord
 from asr.training.run import train
+from asr.training.validation_report import report_best
 from scripts.research import replay_batch
 
 from ..conftest import REPOSITORY, smoke_manifests, write_rows
@@ -325,6 +327,28 @@ def test_a_manifest_that_changed_ends_a_run_that_would_go_on(stopped):
             train(settings, run_dir)
     finally:
         manifest.write_text(content)
+
+
+def test_a_report_of_another_model_is_replaced_however_the_run_before_ended(settings, whole_run, tmp_path, monkeypatch):
+    """As where a run was extended, and killed before it could report its new best model."""
+    run_dir, names = Path(shutil.copytree(whole_run.run_dir, tmp_path / "run")), settings.data.valid
+    report = partial(report_best, run_dir, settings, read_manifest(names[0]).utterances, names)
+
+    def about() -> dict:
+        return json.loads((run_dir / "validation" / "report.json").read_text())["systems"][0]["about"]
+
+    bundle = load_bundle(run_dir / "best")
+    assert about()["acoustic_digest"] == bundle.acoustic_digest
+    assert about()["epoch"] == bundle.provenance["epoch"]
+    assert report() == []
+    monkeypatch.setattr(Bundle, "acoustic_digest", "of another model")
+    assert len(report()) == 2
+    assert about()["acoustic_digest"] == "of another model"
+    assert report() == []
+    # As in a report of an earlier version, which has no digest.
+    monkeypatch.setattr("asr.training.validation_report._DIGEST", "missing")
+    assert report() == []
+    assert len(report(replace_earlier=True)) == 2
 
 
 def test_settings_that_plan_other_batches_end_a_run_that_would_go_on(stopped):
