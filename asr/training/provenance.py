@@ -41,7 +41,11 @@ def training_inputs(settings: TrainConfig) -> dict[str, Any]:
 
 def text_inputs(settings: TrainTextConfig, texts: Sequence[str | Path]) -> dict[str, Any]:
     """What a run of `asr train-text` is made of: the hashes of the texts and of the files that settings name."""
-    files = {"pauses": settings.pauses, "confusions": [settings.confusions], "spellings": [settings.spellings]}
+    files: dict[str, Sequence[str | None]] = {
+        "pauses": settings.pauses,
+        "confusions": [settings.confusions],
+        "spellings": [settings.spellings],
+    }
     init = settings.init
     if init and typed_path(init).is_file():
         files, init = files | {"init": [init]}, None
