@@ -14,12 +14,12 @@ from asr.cli.command import show_composition, with_init
 from asr.cli.console import configure_logging, percent
 from asr.cli.streams import say
 from asr.cli.training_run import find_rate, stopped_code, train_run, with_run_dir
-from asr.errors import ConfigError, RankError
+from asr.errors import ConfigError, RankError, TrainingError
 from asr.files import typed_path
 from asr.settings.commands import TrainConfig
 from asr.settings.yaml_text import to_yaml
 from asr.training.epoch_record import EpochRecord, best_epoch
-from asr.training.run_folder import CONFIG
+from asr.training.run_folder import CONFIG, LAST
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +92,12 @@ def run(arguments: Sequence[str]) -> int:
     best = best_epoch(result.history)
     if settings.training.overfit:
         return _overfit_verdict(settings, best)
+    if result.best_bundle is None:
+        raise TrainingError(
+            f"{result.run_dir}: no epoch is the best one, since the validation texts have no characters: there is no "
+            f"CER, and {result.run_dir / LAST} is the model of the last epoch. Give other texts as data.valid, or "
+            "data.hold_out=0.1"
+        )
     print(f"{_result(result.history, best)}\n{result.run_dir / 'best'}")
     return 0
 

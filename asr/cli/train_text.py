@@ -19,8 +19,9 @@ USAGE = "asr train-text TEXT... [key=value...]"
 TEXT = """
 Trains a model that predicts punctuation, capitals and the ends of sentences, on texts that have them: one paragraph a
 line, an empty line between documents (books, articles), plain or compressed (.gz, .bz2, .xz). Some documents are held
-out for validation. Ctrl-C saves and stops; the same command with run_dir=FOLDER resumes there. The model is
-punctuation.onnx in the folder of the run. KERAS_BACKEND=torch is the fastest on processors.
+out for validation; of one book, or of a few articles, the last paragraphs. Ctrl-C saves and stops; the same command
+with run_dir=FOLDER resumes there. The model is punctuation.onnx in the folder of the run. KERAS_BACKEND=torch is the
+fastest on processors.
 """
 EXAMPLES = """\
   asr train-text books.txt.xz
@@ -55,8 +56,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     if scores is None:
         return code
+    texts = "held-out texts" if scores.is_held_out else "texts that it was trained on (too small to hold any out)"
     print(
-        f"F1 on held-out texts: full stop {scores.full_stop:.1%}, comma {scores.comma:.1%}, question mark "
+        f"F1 on {texts}: full stop {scores.full_stop:.1%}, comma {scores.comma:.1%}, question mark "
         f"{scores.question_mark:.1%}, capitals {scores.case:.1%}, ends of sentences {scores.sentences:.1%}"
     )
     print(typed_path(str(settings.run_dir)) / TAGGER)

@@ -12,8 +12,9 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -299,6 +300,29 @@ def _shortened(value: object) -> str:
     """A value for a message, shortened if it is long."""
     text = repr(value) if not isinstance(value, int) or abs(value) < 1e15 else "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def with_distinct_ids(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Utterances of several manifests, as one manifest can hold them.
+
+    Where several have the same id, it gets the name of its manifest before it, and a number behind it where that is
+    the same, too. The others keep their ids.
+    """
+    counts = Counter(one.id for one in utterances)
+    manifests = [os.path.abspath(one.where.rpartition(":")[0]) for one in utterances]
+    root = os.path.commonpath(list(map(os.path.dirname, manifests))) if manifests else ""
+    taken, found = {name for name, count in counts.items() if count == 1}, []
+    for one, manifest in zip(utterances, manifests, strict=True):
+        name = one.id
+        if counts[name] > 1:
+            long = name = f"{os.path.splitext(os.path.relpath(manifest, root))[0]}/{name}"
+            number = 1
+            while name in taken:
+                number += 1
+                name = f"{long}#{number}"
+            taken.add(name)
+        found.append(replace(one, id=name))
+    return found
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:

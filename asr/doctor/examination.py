@@ -1,7 +1,7 @@
 """Examines data before training: every recording, every text, and the split into sets.
 
-`examine` decodes the recordings, or, in its short form, reads only their headers, as every training does before its
-first step.
+`examine` decodes the recordings, or, in its short form, only those for validation, and reads the headers of the others,
+as every training does before its first step.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def examine(
     parts : sequence of str or Path
         Manifests to examine instead, each as one set.
     listen : bool
-        Decode every recording, or only read its header.
+        Decode every recording and measure it; otherwise read the headers of those for training, and decode those for
+        validation, for which there is no substitute once training has begun.
     workers : int
         Processes that read recordings; 0 for one a processor core.
     measure : callable, optional
@@ -161,7 +162,7 @@ def examine(
             looked = (
                 islice(elsewhere, len(part.utterances))
                 if elsewhere is not None
-                else _look_at(part, readers.measure if listen else readers.probe, workers)
+                else _look_at(part, readers.measure if listen else _short_look(readers, part), workers)
             )
             utterances = []
             for utterance, found in zip(part.utterances, looked, strict=True):
@@ -263,6 +264,11 @@ def _look_at(
     with ThreadPoolExecutor(workers or available_cores()) as pool:
         found = pool.map(attempt, part.utterances)
         yield from tqdm(found, f"examining {part.name}", len(part.utterances), unit="file", disable=None, leave=False)
+
+
+def _short_look(readers: Readers, part: Part) -> Callable[[AudioSource], float]:
+    """What finds the duration of a recording."""
+    return readers.probe if part.trained else lambda source: readers.measure(source).seconds
 
 
 def _examine_utterance(

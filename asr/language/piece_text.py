@@ -45,6 +45,13 @@ class PieceText:
     held_out: npt.NDArray[np.bool_]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def digest(self) -> str:
+        """Identifies what a training makes of it: the numbers, what they stand for, and what is held out."""
+        symbols = "\n".join(self.pieces.mirrored.symbols).encode("utf-8")
+        parts = (symbols, self.numbers.astype("<u2").tobytes(), np.packbits(self.held_out).tobytes())
+        return hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in parts)).hexdigest()
+
     def part(self, *, held_out: bool) -> npt.NDArray[np.uint16]:
         """The numbers of the sentences that are held out, or of the others."""
         sentence = np.cumsum(self.numbers == END) - (self.numbers == END)

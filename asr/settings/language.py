@@ -58,7 +58,7 @@ class LstmTrainingConfig:
     learning_rate: float = field(default=2e-3, metadata=above(0, at_most=100))
     """the highest, after the warm-up; it falls along a cosine"""
     warmup_steps: int = field(default=400, metadata=at_least(0, at_most=1_000_000_000))
-    """steps in which the rate rises from 0"""
+    """steps in which the rate rises from 0; at most a tenth of the training"""
     dropout: float = field(default=0.1, metadata=between(0.0, 0.9))
     """behind the vectors of pieces and behind each LSTM"""
     weight_decay: float = field(default=1e-2, metadata=at_least(0, at_most=100))

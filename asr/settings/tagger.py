@@ -45,7 +45,8 @@ class TextBatchConfig:
     pauses: float = field(default=0.5, metadata=between(0.0, 1.0))
     """share of the windows with pauses"""
     held_out: float = field(default=0.02, metadata=between(0.0, 0.5, low_open=True))
-    """share of the documents that is held out for validation, and as much for tests; by a hash of each document"""
+    """share of the documents that is held out for validation, and as much for tests; by a hash of each document. Where
+    that takes none for validation, as of one book, the last paragraphs with this share of the text are held out"""
 
     def __post_init__(self) -> None:
         check_settings(self, "batches")

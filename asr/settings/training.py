@@ -76,7 +76,8 @@ class TrainingConfig:
     valid_every: int = field(default=1, metadata=at_least(1, at_most=1_000_000))
     """epochs between validations; the last epoch is always validated"""
     patience: int = field(default=10, metadata=at_least(0, at_most=1_000_000))
-    """stop after this many epochs without a better validation CER; 0 never stops early"""
+    """stop if a validation is this many epochs or more after the one with the best CER (with valid_every above 1, most
+    epochs have none, and count too); 0 never stops early"""
     seed: int = field(default=1, metadata=between(0, LARGEST_SEED))
     """seed of the initial weights, the order of utterances and the augmentation"""
     workers: int = field(default=1, metadata=at_least(0, at_most=1024))

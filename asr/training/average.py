@@ -21,7 +21,18 @@ from asr.training.engine import Engine
 from asr.training.epoch_record import EpochRecord, best_epochs
 from asr.training.plan import TrainingPlan
 from asr.training.preflight import read_corpus
-from asr.training.run_folder import AVERAGE, EPOCHS, HELD_OUT, HISTORY, LAST, epoch_file, locked, read_settings
+from asr.training.provenance import check_inputs, training_inputs
+from asr.training.run_folder import (
+    AVERAGE,
+    EPOCHS,
+    HELD_OUT,
+    HISTORY,
+    LAST,
+    PROVENANCE,
+    epoch_file,
+    locked,
+    read_settings,
+)
 from asr.training.save import Saver
 from asr.training.teacher import load_teacher
 from asr.training.training_data import make_training_data
@@ -53,20 +64,34 @@ def average_epochs(run_dir: str | Path, epochs: str = "best:5") -> Average:
     Raises
     ------
     ConfigError
-        If there is no run, it did not keep these epochs, or it is being trained.
+        If there is no run, it did not keep these epochs, it is being trained, or it overfits; if what it was made of,
+        such as the validation set, has changed since.
     """
     folder = typed_path(run_dir)
     settings = read_settings(folder)
     if settings is None:
         raise ConfigError(f"{folder} holds no run; give the folder of a run of `asr train`")
+    if settings.training.overfit:
+        raise ConfigError(
+            f"{folder}: this run has no validation set: it learnt training.overfit={settings.training.overfit} "
+            "utterances by heart, as a test; give a run that trained as usual"
+        )
     lines = (folder / HISTORY).read_text("utf-8").splitlines() if (folder / HISTORY).exists() else []
     history = [EpochRecord(**json.loads(line)) for line in lines]
-    kept = sorted(int(path.stem) for path in (folder / EPOCHS).glob("[0-9]*.npz") if path.stem.isdecimal())
-    chosen = choose_epochs(epochs, [one for one in history if one.epoch in kept], folder)
+    numbers = {int(path.stem) for path in (folder / EPOCHS).glob("[0-9]*.npz") if path.stem.isdecimal()}
+    kept = [one for one in history if one.epoch in numbers]
+    if not kept and settings.training.keep_epochs:
+        raise ConfigError(
+            f"{folder}: no weights of epochs are there: a run keeps those of epochs that have a CER on the validation "
+            f"set (training.keep_epochs={settings.training.keep_epochs}). It has none before its first validation, nor "
+            "where the validation texts have no characters"
+        )
+    chosen = choose_epochs(epochs, kept, folder)
     check_bundle_output(folder / AVERAGE, overwrite=True)
     with locked(folder):
         weights = mean_weights([epoch_file(folder, epoch) for epoch in chosen])
         corpus = read_corpus(settings)
+        check_inputs(folder / PROVENANCE, training_inputs(settings))
         init = load_bundle(settings.init) if settings.init else None
         teacher = load_teacher(settings)
         data = make_training_data(settings, corpus, load_bundle(folder / LAST))

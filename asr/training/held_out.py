@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -26,6 +26,7 @@ _BEGINNING = 5
 """paragraphs"""
 _COMMONPLACE = 20
 """documents: a paragraph in more of them, such as a licence, says nothing about their works"""
+_LEFT_OUT = ""
 _NO_LETTERS = re.compile(r"[\W_]+")
 
 
@@ -68,6 +69,60 @@ def documents_by_part(paths: Sequence[str | Path], held_out: float) -> Iterator[
     yield from zip(document_parts(paths, held_out), documents_of(paths), strict=True)
 
 
+def paragraphs_by_part(
+    paths: Sequence[str | Path], held_out: float, *, may_divide: bool = True
+) -> Callable[[], Iterator[tuple[str, Document]]]:
+    """A function that reads the documents of texts, each with its part, as often as it is called.
+
+    Where no document is for validation, as in one book, the last paragraphs of those for training are documents for
+    validation: as many as have the share of the text that is held out. Long paragraphs for training that are among
+    these, too, are left out. Of a text that is too small for this, nothing is for validation.
+
+    Parameters
+    ----------
+    paths, held_out
+        As for `document_parts`.
+    may_divide : bool
+        Whether a document may be divided.
+    """
+    parts = document_parts(paths, held_out)
+    if VALID in parts or not may_divide:
+        return lambda: zip(parts, documents_of(paths), strict=True)
+    divided = _divided(paths, parts, held_out)
+
+    def read() -> Iterator[tuple[str, Document]]:
+        for of_paragraphs, document in zip(divided, documents_of(paths), strict=True):
+            for part in (TRAIN, VALID, TEST):
+                if chosen := [one for one, its in zip(document, of_paragraphs, strict=True) if its == part]:
+                    yield part, chosen
+
+    return read
+
+
+def _divided(paths: Iterable[str | Path], parts: Sequence[str], held_out: float) -> list[list[str]]:
+    """The part of each paragraph of each document; `_LEFT_OUT` for none."""
+    found, digests, sizes = [], [], []
+    for part, document in zip(parts, _split(paths), strict=True):
+        found.append([part] * len(document))
+        digests.append([_long_digest(one) for one in document])
+        sizes.append([len(one) for one in document])
+    places = [(one, place) for one, part in enumerate(parts) if part == TRAIN for place in range(len(found[one]))]
+    total, held, beyond = sum(sizes[one][place] for one, place in places), 0, set()
+    for one, place in reversed(places):
+        # Most of the text is trained on, whatever the length of its paragraphs.
+        if held >= held_out * total or 2 * (held + sizes[one][place]) > total:
+            break
+        held += sizes[one][place]
+        found[one][place] = VALID
+        beyond.add(digests[one][place])
+    for one, place in places:
+        if found[one][place] == TRAIN and digests[one][place] and digests[one][place] in beyond:
+            found[one][place] = _LEFT_OUT
+    if not any(TRAIN in one for one in found):
+        return [[part] * len(one) for part, one in zip(parts, found, strict=True)]
+    return found
+
+
 def _split(paths: Iterable[str | Path]) -> Iterator[list[str]]:
     for path in paths:
         with (
@@ -79,10 +134,14 @@ def _split(paths: Iterable[str | Path]) -> Iterator[list[str]]:
 
 def _hashes(document: Sequence[str]) -> npt.NDArray[np.uint64]:
     """Of the distinct long paragraphs, without marks and capitals."""
-    plain = (_NO_LETTERS.sub(" ", one.lower()).strip() for one in document)
-    long = (one for one in plain if one.count(" ") >= LONG_PARAGRAPH - 1)
-    digests = b"".join(hashlib.blake2b(one.encode("utf-8"), digest_size=8).digest() for one in long)
-    return np.unique(np.frombuffer(digests, np.uint64))
+    return np.unique(np.frombuffer(b"".join(map(_long_digest, document)), np.uint64))
+
+
+def _long_digest(paragraph: str) -> bytes:
+    """Eight bytes that identify a long paragraph; none of a short one."""
+    plain = _NO_LETTERS.sub(" ", paragraph.lower()).strip()
+    is_long = plain.count(" ") >= LONG_PARAGRAPH - 1
+    return hashlib.blake2b(plain.encode("utf-8"), digest_size=8).digest() if is_long else b""
 
 
 def _first_editions(long_paragraphs: Sequence[npt.NDArray[np.uint64]]) -> list[int]:

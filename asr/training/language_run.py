@@ -16,12 +16,11 @@ from asr.files import typed_path, write_atomically
 from asr.language.neural import NeuralHeader
 from asr.language.piece_text import PieceText
 from asr.settings.commands import LmConfig
-from asr.settings.yaml_text import to_yaml
 from asr.training.language_data import PieceBatch, PieceFeed, first_sentences, sentence_batches
 from asr.training.language_network import build_language_model, language_model_weights, piece_loss
-from asr.training.run_folder import CONFIG, disk_errors_explained, locked
+from asr.training.run_folder import disk_errors_explained, locked
 from asr.training.stop import StopRequest
-from asr.training.text_run import OnStep, TextTraining, check_text_run
+from asr.training.text_run import OnStep, TextTraining, begin_text_run, check_text_run
 
 _log = logging.getLogger(__name__)
 
@@ -122,14 +121,15 @@ def train_language_model(
     Raises
     ------
     ConfigError
-        If the folder holds a run with other settings.
+        If the folder holds a run with other settings, or of another text.
     OutputError
         If the folder holds something else.
     """
     run_dir = typed_path(settings.run_dir or "")
-    check_text_run(run_dir, settings, may_change=_MAY_CHANGE)
+    inputs = {"texts": [{"name": ", ".join(text.provenance.get("texts", ["text"])), "sha256": text.digest}]}
+    check_text_run(run_dir, settings, may_change=_MAY_CHANGE, inputs=inputs)
     with locked(run_dir), disk_errors_explained(run_dir):
-        write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
+        begin_text_run(run_dir, settings, inputs)
         training = LanguageModelTraining(run_dir, text, settings)
         training.run(stop, on_step)
         if not training.finished:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asr.audio.segment import AudioSource
 from asr.bundle import load_bundle
-from asr.corpus.manifest import Utterance, read_manifests
+from asr.corpus.manifest import Utterance, read_manifests, with_distinct_ids
 from asr.doctor.examination import Diagnosis, examine
 from asr.doctor.faults import KINDS, Fault, Severity
 from asr.errors import ConfigError, ManifestError
@@ -114,10 +114,13 @@ def read_corpus(settings: ExperimentConfig) -> Corpus:
                 f"data.max_seconds={data.max_seconds}"
             ]
         )
+    valid = fit[1] if len(fit) > 1 else []
+    if data.hold_out:
+        valid = with_distinct_ids(valid)  # which make one manifest
     phones, lexicon = _read_lexicon(settings, [one for part in fit for one in part])
     return Corpus(
         train=fit[0],
-        valid=fit[1] if len(fit) > 1 else [],
+        valid=valid,
         phones=phones,
         lexicon=lexicon,
         alphabet=diagnosis.alphabet,

@@ -52,7 +52,7 @@ from asr.training.feed import Feed
 from asr.training.finetune import check_fits
 from asr.training.plan import TrainingPlan
 from asr.training.preflight import Corpus, read_corpus
-from asr.training.provenance import record_bundles, record_start
+from asr.training.provenance import record_bundles, record_start, training_inputs
 from asr.training.rank_processes import launched_place, started_ranks
 from asr.training.record import NoRecorder, Recorder, log_blank_plateau, log_data
 from asr.training.run_folder import (
@@ -93,7 +93,8 @@ class TrainingResult:
     history: tuple[EpochRecord, ...]
     """a record of every epoch that is done"""
     best_bundle: Path | None
-    """the bundle of the epoch with the lowest character error rate on the validation set; None before the first"""
+    """the bundle of the epoch with the lowest character error rate on the validation set; None before the first, and
+    where the validation texts have no characters"""
     stopped_by: int | None
     """the number of the signal that stopped the run early (`signal.SIGINT` for Ctrl-C); None if the run is complete"""
     rank: int = 0
@@ -294,6 +295,12 @@ def _train(
         first_epoch=leg.leg_epoch,
         first_batch=leg.leg_batch,
     )
+    if plan.total // training.accumulate == leg.leg_batch // training.accumulate:
+        raise ConfigError(
+            f"training.accumulate={training.accumulate}: the optimizer takes a step after so many batches, and "
+            f"training.epochs={training.epochs} has only {plan.total}: lower training.accumulate, or "
+            "training.batch_size and training.batch_seconds for more batches, or raise training.epochs"
+        )
     valid_plan = TrainingPlan(data.valid, epochs=1, frames_per_second=frames_per_second, settings=training)
     # TensorFlow and JAX compile something for every shape of a batch.
     fixed_shapes = keras.backend.backend() != "torch"
@@ -394,9 +401,12 @@ class _Run:
         progress, training = self.progress, self._settings.training
         if training.overfit:
             return progress.best_cer == 0 or progress.epoch >= training.epochs
+        if progress.epoch >= training.epochs or not training.patience:
+            return progress.epoch >= training.epochs
+        # Epochs without validation say nothing about a gain: the decision is made after one with it.
+        is_validated = progress.batch == 0 and progress.history and progress.history[-1].valid_loss is not None
         without_gain = progress.epoch - 1 - max(progress.best_epoch, progress.leg_epoch - 1)
-        stopped_early = bool(training.patience) and progress.batch == 0 and without_gain >= training.patience
-        return progress.epoch >= training.epochs or stopped_early
+        return bool(is_validated) and without_gain >= training.patience
 
     def start(self) -> None:
         """Record the start, and continue from the newest checkpoint if there is one.
@@ -404,12 +414,12 @@ class _Run:
         Raises
         ------
         ConfigError
-            If a manifest has changed, the checkpoints cannot be used, or a tracker cannot be reached.
+            If an input has changed, the checkpoints cannot be used, or a tracker cannot be reached.
         TrainingError
             If settings or data plan other batches than when the checkpoint was written.
         """
         if self._ranks.is_first:
-            record_start(self._run_dir / PROVENANCE, self._settings, ranks=self._ranks.places)
+            record_start(self._run_dir / PROVENANCE, training_inputs(self._settings), ranks=self._ranks.places)
             if self._held_out:
                 write_manifest(self._run_dir / HELD_OUT, self._corpus.valid)
         log_data(

@@ -13,6 +13,15 @@ from asr.training.epoch_record import EpochRecord, error_rate
 _RISE_SHARE, _FIRST_SHARE = 0.3, 0.04
 
 
+WARMUP_SHARE = 0.1
+"""of the training: the longest warm-up"""
+
+
+def warmup_length(wanted: int, steps: int) -> int:
+    """The steps of a warm-up in a training of so many steps, at least 1 and at most a tenth of them."""
+    return max(1, min(wanted, int(steps * WARMUP_SHARE)))
+
+
 @dataclass(frozen=True)
 class LearningRates:
     """The learning rate of every step.
@@ -44,7 +53,7 @@ class LearningRates:
         settings = self.settings
         if settings.schedule is Schedule.one_cycle:
             return settings.learning_rate * self._one_cycle(step + 1)
-        warmup = max(1, min(settings.warmup_steps, self.steps // 10))
+        warmup = warmup_length(settings.warmup_steps, self.steps)
         if step + 1 < warmup:
             return settings.learning_rate * (step + 1) / warmup
         if settings.schedule is Schedule.cosine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,11 @@ class TextCorpus:
     @property
     def documents(self) -> int:
         return len(self.starts) - 1
+
+    def first(self) -> TextCorpus:
+        """Its first document alone."""
+        columns = {name: getattr(self, name)[self.document(0)] for name in ("words", "marks", "cases", "breaks")}
+        return replace(self, starts=self.starts[:2], **columns)
 
 
 def make_corpus(documents: Iterable[Document], spellings: Spellings) -> TextCorpus:

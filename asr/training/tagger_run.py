@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -37,18 +37,17 @@ from asr.punctuation.written_tags import (
 )
 from asr.settings.commands import TrainTextConfig
 from asr.settings.tagger import TaggerConfig, TextBatchConfig
-from asr.settings.yaml_text import to_yaml
 from asr.training.curves import draw_tagger_curves
-from asr.training.held_out import TRAIN, VALID, document_parts, documents_of
+from asr.training.held_out import TRAIN, VALID, paragraphs_by_part
+from asr.training.provenance import text_inputs
 from asr.training.recogniser_errors import Confusions, read_confusions
-from asr.training.run_folder import CONFIG, CURVES, disk_errors_explained, locked
+from asr.training.run_folder import CURVES, disk_errors_explained, locked
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import (
     DEFAULT_PAUSE_SHARES,
     IGNORED,
     PAUSE_KINDS,
     CorpusBuilder,
-    Document,
     TextBatch,
     TextCorpus,
     TextFeed,
@@ -59,12 +58,13 @@ from asr.training.tagger_data import (
 )
 from asr.training.tagger_network import build_tagger, set_tagger_weights, tag_loss, tagger_weights
 from asr.training.tagger_tuning import f1_score, tune_biases
-from asr.training.text_run import OnStep, TextTraining, check_text_run
+from asr.training.text_run import OnStep, TextTraining, begin_text_run, check_text_run, is_without_record
 
 TAGGER = "punctuation.onnx"
 """the file of a run that `asr transcribe punctuation=` takes"""
 _LEAST_TO_TUNE = 20_000
 """words of validation texts: of fewer, the best biases are chance"""
+_MAY_CHANGE = ("run_dir", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,11 @@ class TaggerScores:
     """F1 scores of marks, and of the ends of sentences"""
     case: float
     """F1 score of words with capitals, but for the first of each sentence"""
+    is_held_out: bool = True
+    """False if the texts are too small to hold any out: these are training texts then"""
 
 
-F1_SCORES = tuple(name for name in TaggerScores.__slots__ if name != "loss")
+F1_SCORES = tuple(name for name in TaggerScores.__slots__ if name not in ("loss", "is_held_out"))
 """their names"""
 
 
@@ -250,36 +252,31 @@ def begin_network(settings: TrainTextConfig, size: int, start: Start | None) -> 
 
 
 def read_corpora(
-    texts: Sequence[str | Path], held_out: float, *, known: Spellings | None = None
+    texts: Sequence[str | Path], held_out: float, *, known: Spellings | None = None, may_divide: bool = True
 ) -> tuple[TextCorpus, TextCorpus, Spellings]:
     """The documents of texts for training and for validation, and the spellings of the former.
 
-    The texts are read three times: their words take much more memory than the arrays.
+    The texts are read three times: their words take much more memory than the arrays. Arguments as of
+    `paragraphs_by_part`.
 
     Raises
     ------
     ConfigError
         If there is nothing to train on.
     """
-    parts = document_parts(texts, held_out)
-    spellings = Spellings.count(one for part, one in zip(parts, documents_of(texts), strict=True) if part == TRAIN)
+    documents = paragraphs_by_part(texts, held_out, may_divide=may_divide)
+    spellings = Spellings.count(one for part, one in documents() if part == TRAIN)
     if known is not None:
         spellings = known.joined(spellings)
-    train, valid = CorpusBuilder(spellings), CorpusBuilder(spellings)
-    first: Document | None = None
-    for part, document in zip(parts, documents_of(texts), strict=True):
-        if part == TRAIN:
-            first = first or document
-            train.add(document)
-        elif part == VALID:
-            valid.add(document)
-    if first is None:
+    builders = {TRAIN: CorpusBuilder(spellings), VALID: CorpusBuilder(spellings)}
+    for part, document in documents():
+        if part in builders:
+            builders[part].add(document)
+    if not builders[TRAIN].documents:
         raise ConfigError(
             "the texts hold no document to train on: one paragraph a line, an empty line between documents"
         )
-    if not valid.documents:
-        valid.add(first)
-    return train.corpus(), valid.corpus(), spellings
+    return builders[TRAIN].corpus(), builders[VALID].corpus(), spellings
 
 
 def train_tagger(
@@ -304,29 +301,36 @@ def train_tagger(
     Returns
     -------
     TaggerScores or None
-        On the validation texts; None if a signal stopped the training.
+        On the validation texts, or on training texts where there are none; None if a signal stopped the training.
 
     Raises
     ------
     ConfigError
-        If the folder holds a run with other settings, or the texts nothing to train on.
+        If the folder holds a run with other settings or of other texts, or the texts nothing to train on.
     OutputError
         If the folder holds something else.
     """
     run_dir = typed_path(settings.run_dir or "")
-    check_text_run(run_dir, settings, may_change=("run_dir", "log"))
+    check_text_run(run_dir, settings, may_change=_MAY_CHANGE)  # before anything is read
     errors = read_confusions(settings.confusions) if settings.confusions else None
     fixed = read_spellings(settings.spellings) if settings.spellings else Spellings({}, frozenset(), frozenset())
+    shares = pause_shares(settings.pauses) if settings.pauses else DEFAULT_PAUSE_SHARES
+    start = read_start(settings) if settings.init else None
+    inputs = text_inputs(settings, texts)
+    check_text_run(run_dir, settings, may_change=_MAY_CHANGE, inputs=inputs)
     with locked(run_dir), disk_errors_explained(run_dir):
-        start = read_start(settings) if settings.init else None
         corpus, valid, spellings = read_corpora(
-            texts, settings.batches.held_out, known=start.header.spellings if start else None
+            texts,
+            settings.batches.held_out,
+            known=start.header.spellings if start else None,
+            may_divide=not is_without_record(run_dir),  # earlier versions did not
         )
+        is_held_out = bool(valid.documents)
+        valid = valid if is_held_out else corpus.first()
         network = start.header.settings if start else settings.network
         spellings = spellings.joined(fixed)
         features = start.header.features if start else make_features(corpus, network)
-        shares = pause_shares(settings.pauses) if settings.pauses else DEFAULT_PAUSE_SHARES
-        write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))
+        begin_text_run(run_dir, settings, inputs)
         training = TaggerTraining(
             run_dir, corpus, valid, features, settings, pause_shares=shares, errors=errors, start=start
         )
@@ -334,16 +338,17 @@ def train_tagger(
         if not training.finished:
             return None
         weights, scores = training.finish()
-        provenance = {
+        provenance: dict[str, Any] = {
             "texts": [Path(one).name for one in texts],
             **({"init": start.header.provenance} if start else {}),
             "words": len(corpus.words),
             "trained_words": sum(one.batches for one in training.progress.history) * settings.batches.words,
-            "validation_f1": {name: round(value, 4) for name, value in as_dict(scores).items()},
         }
+        if is_held_out:
+            provenance["validation_f1"] = {name: round(value, 4) for name, value in as_dict(scores).items()}
         header = TaggerHeader(network, features.vocabulary, spellings, settings.language, provenance)
         write_atomically(run_dir / TAGGER, export_tagger(weights, header))
-        return scores
+        return replace(scores, is_held_out=is_held_out)
 
 
 def read_spellings(path: str) -> Spellings:

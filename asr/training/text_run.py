@@ -7,7 +7,7 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from asr.errors import ConfigError, OutputError
 from asr.files import write_atomically
 from asr.settings.language import LstmTrainingConfig
 from asr.settings.tagger import TaggerTrainingConfig
-from asr.settings.yaml_text import from_yaml
+from asr.settings.yaml_text import from_yaml, to_yaml
 from asr.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from asr.training.devices import set_seeds
 from asr.training.epoch_record import EpochRecord
 from asr.training.language_data import PieceBatch
-from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, changed_settings, check_place
+from asr.training.provenance import check_inputs, record_start
+from asr.training.run_folder import CHECKPOINTS, CONFIG, HISTORY, PROVENANCE, changed_settings, check_place
+from asr.training.schedules import WARMUP_SHARE, warmup_length
 from asr.training.stop import StopRequest
 from asr.training.tagger_data import TextBatch
 
@@ -117,10 +119,14 @@ class TextTraining(ABC):
         return seconds / (60 * self._training.minutes)
 
     def _rate(self) -> float:
-        """The learning rate: a linear warm-up, then half a cosine over the whole training."""
-        warm_up = min(1.0, (self.progress.batches + 1) / max(1, self._training.warmup_steps))
+        """The learning rate: a linear warm-up, a tenth of the training at most, then half a cosine over all of it."""
+        steps = self.progress.batches + 1
+        if self._training.minutes is None:
+            warm_up = steps / warmup_length(self._training.warmup_steps, self._steps)
+        else:  # how many steps there will be is not known
+            warm_up = max(steps / max(1, self._training.warmup_steps), self._share / WARMUP_SHARE)
         cosine = max(self._lowest_rate, 0.5 + 0.5 * math.cos(math.pi * min(1.0, self._share)))
-        return self._training.learning_rate * cosine * warm_up
+        return self._training.learning_rate * cosine * min(1.0, warm_up)
 
     def run(self, stop: StopRequest, on_step: OnStep) -> None:
         """Train until the end, or until a signal arrives; what was done is in a checkpoint then."""
@@ -195,13 +201,24 @@ def _prepared(pool: ThreadPoolExecutor, makers: Sequence[Callable[[], Batch]]) -
     yield following.result()
 
 
-def check_text_run(run_dir: Path, settings: Any, *, may_change: Collection[str]) -> None:
-    """Refuse the folder of something else, and that of a run with other settings.
+def check_text_run(
+    run_dir: Path, settings: Any, *, may_change: Collection[str], inputs: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse the folder of something else, and that of a run with other settings or of other texts.
+
+    Parameters
+    ----------
+    run_dir : Path
+    settings : dataclass
+    may_change : collection of str
+        Names of settings.
+    inputs : mapping, optional
+        As `asr.training.provenance` describes them.
 
     Raises
     ------
     ConfigError
-        If settings differ from those of the run, but for those that `may_change` names.
+        If settings differ from those of the run, but for those that `may_change` names, or inputs have changed.
     OutputError
         If the folder holds something else, or cannot be made.
     """
@@ -217,5 +234,18 @@ def check_text_run(run_dir: Path, settings: Any, *, may_change: Collection[str])
             raise ConfigError(
                 f"{run_dir} holds a run with other settings: {'; '.join(changed)}; choose another run_dir"
             )
-    elif run_dir.is_dir() and any(not name.startswith(".") for name in os.listdir(run_dir)):
+    elif run_dir.is_dir() and any(not name.startswith(".") and name != PROVENANCE for name in os.listdir(run_dir)):
         raise OutputError(run_dir, "the folder is not empty and holds no run: choose another run_dir")
+    check_inputs(run_dir / PROVENANCE, inputs or {})
+
+
+def is_without_record(run_dir: Path) -> bool:
+    """Whether a folder holds a run of an earlier version, which kept no record of its texts."""
+    return (run_dir / CONFIG).exists() and not (run_dir / PROVENANCE).exists()
+
+
+def begin_text_run(run_dir: Path, settings: Any, inputs: Mapping[str, Any]) -> None:
+    """Write the record of the inputs and the settings to the folder of a run."""
+    if not is_without_record(run_dir):
+        record_start(run_dir / PROVENANCE, inputs)
+    write_atomically(run_dir / CONFIG, to_yaml(settings).encode("utf-8"))

@@ -120,6 +120,23 @@ def test_a_sweep_runs_side_by_side_and_a_failed_run_does_not_end_it(data, tmp_pa
     assert (tmp_path / "sweep" / "0" / "best" / "bundle.json").exists()
 
 
+def test_a_run_without_a_best_model_fails_and_says_why(asr_command, data, tmp_path):
+    """Where all validation texts are empty, no epoch has a character error rate."""
+    valid = Path(data[1].partition("=")[2])
+    write_rows(valid, [json.loads(line) | {"text": ""} for line in valid.read_text().splitlines()])
+    run_dir = tmp_path / "run"
+    arguments = ["train", *data, *SMALL, "training.epochs=2", "training.patience=1", f"run_dir={run_dir}"]
+    outcome = asr_command(*arguments)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "no epoch is the best one, since the validation texts have no characters" in outcome.err
+    assert f"{run_dir / 'last'} is the model of the last epoch" in outcome.err
+    assert (run_dir / "last").is_dir()
+    assert not (run_dir / "best").exists()
+    outcome = asr_command("average", run_dir)
+    assert outcome.code == 2
+    assert "those of epochs that have a CER on the validation set (training.keep_epochs=5)" in outcome.err
+
+
 def test_bad_data_is_reported_before_anything_is_written(asr_command, tmp_path):
     train = write_rows(
         tmp_path / "t.jsonl",

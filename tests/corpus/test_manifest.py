@@ -5,7 +5,7 @@ import json
 import pytest
 
 from asr.audio.segment import AudioSegment
-from asr.corpus.manifest import read_manifest, read_manifests, write_manifest
+from asr.corpus.manifest import read_manifest, read_manifests, with_distinct_ids, write_manifest
 from asr.errors import ManifestError
 
 from ..conftest import SMOKE, write_rows
@@ -84,6 +84,27 @@ def test_what_is_written_reads_back_the_same(tmp_path):
         assert (one.id, one.text, one.duration, one.speaker) == (other.id, other.text, other.duration, other.speaker)
         assert one.audio_path.resolve() == other.audio_path.resolve()
     assert "id" in json.loads(path.read_text().splitlines()[0])
+
+
+def test_utterances_of_several_manifests_with_the_same_ids_fit_into_one(tmp_path):
+    rows = [{"audio_filepath": f"clips/{name}.wav", "text": name} for name in ("1", "2")]
+    named = [*rows, {"audio_filepath": "x.wav", "id": "own", "text": "x"}]
+    odd = [{"audio_filepath": "y.wav", "id": "first/all/clips/1", "text": "y"}]
+    paths = []
+    for name, content in (("first/all.jsonl", named), ("second/all.jsonl", rows[:1]), ("second/odd.jsonl", odd)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        paths.append(write_rows(tmp_path / name, content))
+    utterances = read_manifests([*paths, paths[1]]).utterances
+    distinct = with_distinct_ids(utterances)
+    assert [one.id for one in distinct] == [
+        "first/all/clips/1#2", "clips/2", "own", "second/all/clips/1", "first/all/clips/1", "second/all/clips/1#2",
+    ]  # fmt: skip
+    write_manifest(tmp_path / "held_out.jsonl", distinct)
+    reading = read_manifest(tmp_path / "held_out.jsonl")
+    assert reading.problems == []
+    assert [one.id for one in reading.utterances] == [one.id for one in distinct]
+    assert [one.audio_path.resolve() for one in reading.utterances] == [one.audio_path for one in utterances]
+    assert with_distinct_ids([]) == []
 
 
 def test_a_line_with_an_offset_is_a_segment(tmp_path):

@@ -16,6 +16,7 @@ from asr.settings.corpus import DataConfig
 from asr.settings.features import FeatureConfig
 from asr.settings.model import ModelConfig
 from asr.settings.training import OptimizerConfig, TrackingConfig, TrainingConfig
+from asr.settings.yaml_text import to_yaml
 from asr.training.average import average_epochs, choose_epochs, mean_weights
 from asr.training.epoch_record import EpochRecord, best_epochs
 from asr.training.run import train
@@ -97,6 +98,15 @@ def test_a_run_keeps_its_best_epochs_and_their_mean_is_measured_as_they_were(tmp
         mean = (parts[0][name].astype(float) + parts[1][name]) / 2
         np.testing.assert_allclose(array, mean, rtol=2e-3, atol=1e-6)
     assert other == {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in other}
+    manifests["valid"].write_text("".join(manifests["valid"].read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(ConfigError, match=r"valid\.jsonl has changed since this run began"):
+        average_epochs(tmp_path / "run", "best:2")
+    for number in (1, 2):
+        (tmp_path / "run" / "config.yaml").write_text(
+            to_yaml(replace(settings, training=TrainingConfig(overfit=number)))
+        )
+        with pytest.raises(ConfigError, match=rf"no validation set: it learnt training\.overfit={number} utterances"):
+            average_epochs(tmp_path / "run", "best:2")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,27 @@ def test_a_stopped_training_resumes_exactly_and_writes_the_same_model(text: Piec
         train_language_model(text, settings(tmp_path / "parts", text, epochs=3), StopRequest())
     with pytest.raises(OutputError, match="holds no run"):
         train_language_model(text, settings(tmp_path, text), StopRequest())
+
+
+def test_a_run_of_another_text_is_refused_before_anything_is_written(text: PieceText, tmp_path: Path) -> None:
+    from asr.training.language_run import train_language_model
+    from asr.training.stop import StopRequest
+
+    stop = StopRequest()
+    stop.signal = 15
+    assert train_language_model(text, settings(tmp_path / "run", text), stop) is None
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    symbols = text.pieces.mirrored.symbols
+    spelled = PieceAlphabet((*symbols[:-2], symbols[-1], symbols[-2]), text.pieces.mirrored.scores)
+    for other in (
+        replace(text, numbers=text.numbers[::-1].copy()),
+        replace(text, held_out=~text.held_out),
+        replace(text, pieces=WordPieces(spelled)),
+    ):
+        with pytest.raises(ConfigError, match="made up has changed since this run began"):
+            train_language_model(other, settings(tmp_path / "run", text), StopRequest())
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == kept
+    assert train_language_model(text, settings(tmp_path / "run", text), stop) is None
 
 
 @pytest.mark.slow

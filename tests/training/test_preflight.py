@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, ManifestError
 from asr.settings.commands import TrainConfig
 from asr.settings.corpus import DataConfig
@@ -49,6 +52,24 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line(tmp_path, write
     assert f"{train}:7: not JSON" in message
     assert f"{valid}:1: {tmp_path / 'shared.wav'} is also in the training set ({train}:6)" in message
     assert len(caught.value.problems) == 6
+
+
+def test_utterances_that_are_held_out_of_several_manifests_make_one_that_can_be_read(tmp_path, write_audio):
+    paths = []
+    for corpus in ("first", "second"):
+        (tmp_path / corpus).mkdir()
+        rows = [
+            {"audio_filepath": f"{number}.wav", "text": "x", "speaker": f"{corpus} {number}"} for number in range(6)
+        ]
+        for number in range(6):
+            write_audio(f"{corpus}/{number}.wav", seconds=1)
+        paths.append(str(write_rows(tmp_path / corpus / "all.jsonl", rows)))
+    valid = read_corpus(TrainConfig(data=DataConfig(train=paths, hold_out=0.5))).valid
+    assert len({one.where for one in valid}) == len(valid) >= 5
+    write_manifest(tmp_path / "held_out.jsonl", valid)
+    reading = read_manifest(tmp_path / "held_out.jsonl")
+    assert reading.problems == []
+    assert [one.id for one in reading.utterances] == [one.id for one in valid]
 
 
 def test_what_most_of_the_data_has_is_said_first_with_what_to_set(tmp_path, write_audio):
@@ -119,6 +140,23 @@ def test_few_unusable_utterances_are_left_out_and_counted_where_that_is_allowed(
     assert (len(corpus.train), corpus.unusable) == (3, 1)
     assert "left out: " in caplog.text
     assert "gone.wav: no such file" in caplog.text
+
+
+def test_a_validation_recording_whose_content_is_damaged_is_found_before_the_first_step(tmp_path, write_audio, caplog):
+    """Its header is that of a good one. One of training is left out when its turn comes."""
+    rows = {}
+    for part in ("train", "valid"):
+        rows[part] = [{"audio_filepath": str(write_audio(f"{part} {one}.wav", seconds=1)), "text": "x"} for one in "ab"]
+        samples = np.full(16_000, np.nan, np.float32)
+        soundfile.write(tmp_path / f"{part} b.wav", samples, 16_000, subtype="FLOAT")
+    paths = {part: [str(write_rows(tmp_path / f"{part}.jsonl", some))] for part, some in rows.items()}
+    with pytest.raises(ManifestError, match=r"valid\.jsonl:2: .*valid b\.wav") as caught:
+        read_corpus(TrainConfig(data=DataConfig(**paths)))
+    assert len(caught.value.problems) == 1
+    corpus = read_corpus(TrainConfig(data=DataConfig(**paths, max_faulty=0.25)))
+    assert [one.id for one in corpus.valid] == [str(tmp_path / "valid a")]
+    assert (len(corpus.train), corpus.unusable) == (2, 1)
+    assert "left out: " in caplog.text
 
 
 def test_no_share_of_faults_excuses_a_missing_manifest(tmp_path, write_audio):

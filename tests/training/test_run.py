@@ -10,13 +10,14 @@ import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from asr.bundle import load_bundle
+from asr.bundle import Bundle, load_bundle
 from asr.corpus.manifest import read_manifest
 from asr.errors import ConfigError, DivergenceError, OutputError, TrainingError
 from asr.files import OutputJournal
@@ -31,6 +32,7 @@ from asr.training.checkpoints import Progress, find_checkpoints, load_checkpoint
 from asr.training.engine import Engine
 from asr.training.epoch_record import EpochRecord
 from asr.training.run import train
+from asr.training.validation_report import report_best
 from scripts.research import replay_batch
 
 from ..conftest import REPOSITORY, smoke_manifests, write_rows
@@ -356,6 +358,28 @@ def test_a_manifest_that_changed_ends_a_run_that_would_go_on(stopped):
         manifest.write_text(content)
 
 
+def test_a_report_of_another_model_is_replaced_however_the_run_before_ended(settings, whole_run, tmp_path, monkeypatch):
+    """As where a run was extended, and killed before it could report its new best model."""
+    run_dir, names = Path(shutil.copytree(whole_run.run_dir, tmp_path / "run")), settings.data.valid
+    report = partial(report_best, run_dir, settings, read_manifest(names[0]).utterances, names)
+
+    def about() -> dict:
+        return json.loads((run_dir / "validation" / "report.json").read_text())["systems"][0]["about"]
+
+    bundle = load_bundle(run_dir / "best")
+    assert about()["acoustic_digest"] == bundle.acoustic_digest
+    assert about()["epoch"] == bundle.provenance["epoch"]
+    assert report() == []
+    monkeypatch.setattr(Bundle, "acoustic_digest", "of another model")
+    assert len(report()) == 2
+    assert about()["acoustic_digest"] == "of another model"
+    assert report() == []
+    # As in a report of an earlier version, which has no digest.
+    monkeypatch.setattr("asr.training.validation_report._DIGEST", "missing")
+    assert report() == []
+    assert len(report(replace_earlier=True)) == 2
+
+
 def test_settings_that_plan_other_batches_end_a_run_that_would_go_on(stopped):
     settings, run_dir = stopped
     other = replace(settings, training=replace(settings.training, batch_size=4))
@@ -393,6 +417,36 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(settings, tmp_path):
         training=replace(settings.training, epochs=9, patience=2),
     )
     assert len(train(hopeless, tmp_path).history) == 3
+
+
+def test_patience_is_tried_by_validations_alone(settings, tmp_path):
+    """Not by epochs that pass without one: at the end there is always a best model."""
+    hopeless = replace(
+        settings,
+        optimizer=OptimizerConfig(learning_rate=1e-9),
+        training=TrainingConfig(epochs=8, batch_size=12, workers=0, valid_every=3, patience=2),
+    )
+    result = train(hopeless, tmp_path)
+    assert [record.valid_cer is not None for record in result.history] == [False, False, True] * 2
+    assert result.best_bundle == tmp_path / "best"
+    assert len(train(hopeless, tmp_path).history) == 6
+
+
+def test_a_run_without_a_step_of_the_optimizer_is_refused(settings, tmp_path, monkeypatch):
+    """Two epochs of two batches."""
+
+    class BegunError(Exception):
+        pass
+
+    def begin(*args, **more):
+        raise BegunError
+
+    monkeypatch.setattr("asr.training.run.make_engine", begin)
+    training = TrainingConfig(epochs=2, batch_size=6, buckets=1, workers=0, accumulate=5)
+    with pytest.raises(ConfigError, match=r"accumulate=5: .* training\.epochs=2 has only 4: lower"):
+        train(replace(settings, training=training), tmp_path / "none")
+    with pytest.raises(BegunError):
+        train(replace(settings, training=replace(training, accumulate=4)), tmp_path / "one")
 
 
 def with_an_impossible_label(settings: TrainConfig, monkeypatch) -> str:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
+import keras
 import pytest
 
+from asr.settings.tagger import TaggerTrainingConfig
 from asr.settings.training import OptimizerConfig, Schedule
 from asr.training.epoch_record import EpochRecord
-from asr.training.schedules import LearningRates, plateau_scale
+from asr.training.schedules import LearningRates, plateau_scale, warmup_length
+from asr.training.text_run import TextTraining
 
 
 def rates(steps: int, **settings) -> list[float]:
@@ -29,6 +33,58 @@ def test_cosine_rises_then_falls_to_its_last_share():
 def test_the_warm_up_is_at_most_a_tenth_of_the_training():
     found = rates(50, warmup_steps=1000)
     assert found[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted", "length"), [(31, 200, 3), (31, 2, 2), (5, 200, 1), (0, 200, 1), (10_000, 200, 200), (100, 0, 1)]
+)
+def test_a_warm_up_has_at_least_one_step(steps, wanted, length):
+    assert warmup_length(wanted, steps) == length
+
+
+class Untrained(TextTraining):
+    """A training over text without texts."""
+
+    def _plan(self, epoch):
+        return ()
+
+    def _measure(self):
+        return 0.0, {}
+
+    def _report(self, lines):
+        pass
+
+
+def text_training(run_dir: Path, **changes) -> Untrained:
+    def build() -> keras.Model:
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    training = TaggerTrainingConfig(**({"learning_rate": 2.0} | changes))
+    return Untrained(run_dir, training, build=build, loss=lambda target, output: 0.0, steps=31, lowest_rate=0.01)
+
+
+def test_a_short_training_over_text_reaches_its_rate(tmp_path):
+    training, rates = text_training(tmp_path), []
+    for step in range(31):
+        training.progress.batches = step
+        rates.append(training._rate())
+    assert rates[:3] == pytest.approx([2 / 3, 4 / 3, 2.0], rel=0.02)
+    assert falls(rates[2:])
+    assert rates[-1] == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_warm_up_of_a_timed_training_ends_at_a_tenth_of_its_time(tmp_path):
+    """There may be fewer steps than those of the warm-up: its slope is that of the time or of the steps."""
+    training = text_training(tmp_path, minutes=10)
+    rates = []
+    for step, seconds in enumerate((0, 30, 60, 61, 300, 600)):
+        training.progress.batches, training.progress.seconds = step, seconds
+        rates.append(training._rate())
+    assert rates[0] == pytest.approx(2 / 200)
+    assert rates[1:4] == pytest.approx([1.0, 2.0, 2.0], rel=0.03)
+    assert rates[4:] == pytest.approx([1.0, 0.02], rel=0.01)
+    training.progress.batches, training.progress.seconds = 200, 6  # many quick steps: by their number
+    assert training._rate() == pytest.approx(2.0, rel=0.01)
 
 
 def test_one_cycle_is_up_for_three_tenths_and_down_for_the_rest():

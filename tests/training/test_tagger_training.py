@@ -146,6 +146,44 @@ def test_a_stopped_training_resumes_exactly_and_writes_the_same_model(tmp_path: 
         train_tagger(texts, settings(tmp_path), StopRequest())
 
 
+def test_a_run_of_other_texts_is_refused_and_keeps_its_model(tmp_path: Path) -> None:
+    """Weights learnt on one text never get the vocabulary of another."""
+    from asr.training.stop import StopRequest
+    from asr.training.tagger_run import TAGGER, train_tagger
+
+    text, other = tmp_path / "text.txt", tmp_path / "other.txt"
+    text.write_text(german(4))
+    other.write_text(german(4, seed=2).replace("Vogel", "Fisch"))
+    stop, run_dir = StopRequest(), tmp_path / "run"
+    stop.signal = 15  # before the first step
+    train_tagger([text], settings(run_dir), stop)
+    (run_dir / TAGGER).write_text("the model")
+    kept = {path.name: path.read_bytes() for path in run_dir.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match=r"text\.txt then, .*other\.txt now\) have changed since this run began"):
+        train_tagger([other], settings(run_dir), StopRequest())
+    assert {path.name: path.read_bytes() for path in run_dir.iterdir() if path.is_file()} == kept
+    # A run of an earlier version, which has no record, goes on.
+    (run_dir / "run.json").unlink()
+    assert train_tagger([text], settings(run_dir), stop) is None
+    assert not (run_dir / "run.json").exists()
+
+
+@pytest.mark.parametrize(("paragraphs", "is_held_out"), [(1, False), (8, True)])
+def test_scores_on_training_texts_are_never_called_held_out(
+    tmp_path: Path, asr_command, monkeypatch, paragraphs: int, is_held_out: bool
+) -> None:
+    from asr.training.tagger_run import TAGGER, TaggerTraining
+
+    monkeypatch.setattr(TaggerTraining, "finished", True)  # no step is needed for this
+    (tmp_path / "text.txt").write_text("\n".join(german(1).splitlines()[:paragraphs]))
+    shape = ["network.vocabulary=20", "network.buckets=20", "network.embedding=4", "network.units=4", "network.depth=1"]
+    outcome = asr_command("train-text", tmp_path / "text.txt", f"run_dir={tmp_path / 'run'}", "language=de", *shape)
+    assert outcome.code == 0, outcome.err
+    wanted = "held-out texts" if is_held_out else "texts that it was trained on (too small to hold any out)"
+    assert outcome.out.startswith(f"F1 on {wanted}: full stop ")
+    assert ("validation_f1" in Tagger.load(tmp_path / "run" / TAGGER).header.provenance) == is_held_out
+
+
 @pytest.mark.slow
 def test_a_second_language_is_learned_from_a_small_text(tmp_path: Path) -> None:
     from asr.training.stop import StopRequest
