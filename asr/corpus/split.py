@@ -32,13 +32,15 @@ def hold_out(utterances: Sequence[Utterance], share: float) -> tuple[list[Uttera
         If there is only one recording.
     """
     by_speaker = all(one.speaker for one in utterances) and len({one.speaker for one in utterances}) > 1
-    groups: dict[str, list[Utterance]] = defaultdict(list)
+    # By name first, so that a corpus that was moved is divided alike; recordings of one name follow by their folders.
+    groups: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
     for one in utterances:
-        groups[one.speaker if by_speaker and one.speaker else one.audio_path.name].append(one)
+        path = one.audio_path
+        groups[(one.speaker, "") if by_speaker and one.speaker else (path.name, str(path.parent))].append(one)
     if len(groups) < 2:
         raise ManifestError([f"{len(groups)} recording leaves nothing to hold out: validate on other recordings"])
-    order = sorted(groups, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest())
-    wanted, held, count = share * len(utterances), set[str](), 0
+    order = sorted(groups, key=lambda one: (hashlib.sha256(one[0].encode("utf-8", "surrogateescape")).digest(), one[1]))
+    wanted, held, count = share * len(utterances), set[tuple[str, str]](), 0
     for name in order:
         # A speaker with half the corpus is too much for a tenth of it: the next one may fit.
         if count < wanted and count + len(groups[name]) <= 1.5 * wanted:

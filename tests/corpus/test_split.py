@@ -50,3 +50,14 @@ def test_two_large_speakers_are_still_kept_apart():
 def test_one_recording_cannot_be_split():
     with pytest.raises(ManifestError, match="leaves nothing to hold out"):
         hold_out(utterances({"a": 1}), 0.5)
+
+
+def test_recordings_of_one_name_in_several_folders_are_several_wherever_the_corpus_lies():
+    def corpus(top: str) -> list[Utterance]:
+        names = [f"{folder:02}/{name}" for folder in range(20) for name in ("story.wav", "talk.wav")]
+        return [Utterance(name, Path(top) / name, "a", 1.0, None, "m:1") for name in names]
+
+    kept, held = hold_out(corpus("here"), 0.1)
+    assert len(held) == 4
+    assert len(kept) == 36
+    assert [one.id for one in hold_out(corpus("/moved/there"), 0.1)[1]] == [one.id for one in held]
