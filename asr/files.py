@@ -188,17 +188,27 @@ def check_file(path: str | Path, *, is_ours: Callable[[Path], bool], overwrite: 
         raise OutputError(path, problem)
 
 
-def refuse_to_replace_inputs(output: Path, inputs: Iterable[str | Path]) -> None:
-    """Refuse to write a file over one that is read for it.
+def refuse_to_replace_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write files over some that the same command reads.
 
     Raises
     ------
     OutputError
-        Naming both; also if the output is another name of the same file.
+        Naming the first such output and the input; also if they are two names of one file.
     """
-    for one in inputs:
-        if os.path.isfile(output) and os.path.exists(one) and os.path.samefile(output, one):
-            raise OutputError(output, f"would be replaced, and is read ({one}): name another file with output=FILE")
+    read = {place: one for one in inputs if (place := _place(one)) is not None}
+    for output in outputs:
+        if (place := _place(output)) in read:
+            raise OutputError(output, f"would be replaced, and is read ({read[place]}): name another output")
+
+
+def _place(path: str | Path) -> tuple[int, int] | None:
+    """What is equal for all names of one file; None where there is no regular file."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def check_folder(path: str | Path, *, foreign: Foreign) -> None:

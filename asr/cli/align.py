@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer
-from asr.cli.inputs import Recording, is_pipe, keep_stream, refuse_inputs_as_outputs
+from asr.cli.inputs import Recording, is_pipe, keep_stream
 from asr.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from asr.errors import (
     AlignmentError,
@@ -28,7 +28,7 @@ from asr.errors import (
     is_utf_16,
     printable,
 )
-from asr.files import is_url, output_error, typed_path
+from asr.files import is_url, output_error, refuse_to_replace_inputs, typed_path
 from asr.remote import RemoteFile, read_file
 from asr.settings.commands import AlignConfig
 from asr.settings.transcripts import TranscriptFormat
@@ -115,7 +115,7 @@ def _run(tasks: Sequence[_Task], problems: Sequence[str], settings: AlignConfig,
             raise ConfigError(f"format={settings.format.value} is one document per recording: name output_dir=FOLDER")
     if settings.overwrite and settings.output_dir:
         read = [task.recording.path for task in tasks if task.recording.remote is None]
-        refuse_inputs_as_outputs(_outputs(tasks, settings), [*read, *map(Path, files)])
+        refuse_to_replace_inputs(_outputs(tasks, settings), [*read, *files])
     return max(_align(tasks, settings), 1 if problems else 0)
 
 

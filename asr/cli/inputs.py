@@ -9,14 +9,14 @@ import shutil
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from asr.audio.folders import AUDIO_SUFFIXES, describe_passed_over, match_pattern, search_folder
 from asr.audio.segment import AudioSegment, AudioSource, is_address
 from asr.corpus.manifest import MANIFEST_SUFFIXES, Utterance, read_manifest
-from asr.errors import AsrError, AudioError, ConfigError, ManifestError, OutputError, is_utf_16
+from asr.errors import AsrError, AudioError, ConfigError, ManifestError, is_utf_16
 from asr.files import typed_path
 from asr.remote import RemoteFile, is_url, list_files
 
@@ -123,29 +123,6 @@ def find_recordings(names: Sequence[str], files_from: str | None, scratch: Path)
             found.problems.append(error)
     found.alone = found.alone and len(found.recordings) == 1 and not found.problems
     return found
-
-
-def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse outputs that are inputs of the same command, by the same or by another name.
-
-    Raises
-    ------
-    OutputError
-        Naming the first.
-    """
-    known = {place for one in inputs if (place := _place(one)) is not None}
-    for output in outputs:
-        if _place(output) in known:
-            raise OutputError(output, "is an input of this command, which would be lost: name another output")
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    """What is equal for two names of one file; None where there is none."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _read_list(name: str) -> list[str]:

@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("no output is named: output=LEXICON")
     output, journal = typed_path(settings.output), OutputJournal(overwrite=settings.overwrite)
     others = [typed_path(name) for name in (settings.dictionary, settings.g2p) if name]
-    refuse_to_replace_inputs(output, [*split.files, *others])
+    refuse_to_replace_inputs([output], [*split.files, *others])
     journal.check([output])
     dictionary = read_dictionary(typed_path(settings.dictionary)) if settings.dictionary else cmudict()
     g2p = G2p.load(typed_path(settings.g2p)) if settings.g2p else None

@@ -146,7 +146,7 @@ def check_output(
         return
     base = settings.base
     read = [*map(Path, files), *map(Path, settings.valid), *([path_of_base(base)] if base is not None else [])]
-    refuse_to_replace_inputs(output, read)
+    refuse_to_replace_inputs([output], read)
     check_file(output, is_ours=is_ours, overwrite=settings.overwrite)
     if settings.output is not None or settings.overwrite or not output.exists():
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from asr.audio.readers import Limits, Readers
 from asr.cli.arguments import split_arguments
 from asr.cli.command import load_engine, settings_or_answer, warn_of_unused_model
-from asr.cli.inputs import Found, Recording, find_recordings, refuse_inputs_as_outputs
+from asr.cli.inputs import Found, Recording, find_recordings
 from asr.cli.transcript_outputs import (
     NAMED_BY_FIELD,
     PrintedTranscripts,
@@ -25,7 +25,7 @@ from asr.cli.transcript_outputs import (
     with_distinct_names,
 )
 from asr.errors import AudioError, ConfigError, OutputError
-from asr.files import obstacle, typed_path
+from asr.files import obstacle, refuse_to_replace_inputs, typed_path
 from asr.remote import is_url
 from asr.settings.commands import TranscribeConfig
 from asr.text.counts import counted
@@ -126,8 +126,7 @@ def _prepare(files: Sequence[str], settings: TranscribeConfig, scratch: Path) ->
     _check_format(settings, len(found.recordings), alone=found.alone)
     if settings.overwrite and (settings.beside or settings.output_dir) and not is_url(settings.output_dir or ""):
         read = [one.path for one in found.recordings if one.remote is None]
-        inputs = [*read, *map(Path, files), Path(settings.files_from or "-")]
-        refuse_inputs_as_outputs(local_outputs(found.recordings, settings), inputs)
+        refuse_to_replace_inputs(local_outputs(found.recordings, settings), [*read, *files, settings.files_from or "-"])
     if settings.mark_below is not None and not bundle.confidence:
         raise ConfigError(f"{settings.bundle} has no confidences to mark words by: `asr tune` calibrates them")
     if settings.format in NAMED_BY_FIELD:

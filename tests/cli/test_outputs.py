@@ -436,7 +436,7 @@ def test_an_input_is_not_overwritten_under_any_name(transcribe, place, name):
     shutil.copy(SAMPLE, place / name)
     outcome = transcribe(name, "beside=true", "overwrite=true")
     assert outcome.code == 2
-    assert "is an input of this command, which would be lost" in outcome.err
+    assert "would be replaced, and is read" in outcome.err
     assert (place / name).read_bytes() == SAMPLE.read_bytes()
 
 
@@ -450,5 +450,5 @@ def test_the_text_of_an_alignment_and_a_list_are_inputs_too(asr_command, transcr
         (place / "talk.txt").write_text(content)
         outcome = asr_command(*command)
         assert outcome.code == 2, outcome.err
-        assert "talk.txt: is an input of this command" in outcome.err
+        assert "talk.txt: would be replaced, and is read (talk.txt)" in outcome.err
         assert (place / "talk.txt").read_text() == content
