@@ -9,11 +9,10 @@ import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from asr.errors import ConfigError
-from asr.evaluation.baseline import read_report_object
 from asr.evaluation.render.media import Medium, media_bytes, write_media
 from asr.evaluation.render.page import render_page
 from asr.evaluation.render.paper_tables import paper_table, table_csv, table_latex
@@ -66,41 +65,12 @@ def write_contents(folder: Path, contents: Mapping[str, str], journal: OutputJou
         journal.write(folder / name, content.encode("utf-8", "backslashreplace"))
 
 
-def earlier_sets(folder: Path) -> list[str]:
-    """The folders of the test sets of which an unchanged report.json in a folder is the report."""
-    path = folder / "report.json"
-    try:
-        rows = read_report_object(path, str(path)).get("sets") if OutputJournal().is_ours(path) else None
-    except ConfigError:
-        return []
-    names = [PurePath(str(row["report"])).parts for row in rows or ()]
-    return [parts[0] for parts in names if len(parts) == 2 and parts[0] != ".."]
-
-
-def remove_earlier(folder: Path, names: Iterable[str], sets: Iterable[str] = ()) -> None:
-    """Remove what an earlier report left in a folder; files that were changed since, files of others and links stay.
-
-    Parameters
-    ----------
-    folder : Path
-    names : iterable of str
-        Of the files that are no part of the present report.
-    sets : iterable of str
-        Folders of test sets in it, none of which is a part of the present report.
-    """
+def remove_earlier(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of an earlier report that the present one does not have; what was changed, and links, stay."""
     journal = OutputJournal()
     for path in (folder / name for name in names):
         if path.is_file() and not path.is_symlink() and journal.is_ours(path):
             path.unlink()
-    for one in (folder / name for name in sets):
-        if not one.is_dir() or one.is_symlink():
-            continue
-        remove_earlier(one, (*DATA_FILES, PAGE))
-        remove_media(one)
-        journals = {path for pattern in OutputJournal.PATTERNS for path in one.glob(pattern)}
-        if journals.issuperset(one.iterdir()):
-            shutil.rmtree(one)
-            _log.info("removed %s, a test set of the earlier report there", one)
 
 
 def remove_media(folder: Path, *, overwrite: bool = False) -> None:
@@ -125,8 +95,7 @@ def write_report(
     folder : str or Path
         Gets report.html, report.json, report.txt (what the terminal shows, then every alignment), summary.md (for a
         pull request), table.tex and table.csv (for a paper), utterances.csv, slices.csv and confusions.csv. Made if
-        missing; each file is written beside and renamed. No name in them is an absolute path. Reports on test sets
-        that an earlier report in this folder was about are removed, unless they were changed.
+        missing; each file is written beside and renamed. No name in them is an absolute path.
     report : EvaluationReport
     media : sequence of Medium or None
         Of every utterance, all in one temporary folder in this one; none for a page without recordings.
@@ -160,11 +129,8 @@ def write_report(
     )
     journal = OutputJournal(overwrite=overwrite)
     journal.check([folder / PAGE])
-    sets = earlier_sets(folder)
     write_contents(folder, dict(zip(DATA_FILES, contents, strict=True)), journal)
-    page = _write_page(folder, report, media, journal, embed_megabytes=embed_megabytes, overwrite=overwrite)
-    remove_earlier(folder, (), sets)
-    return page
+    return _write_page(folder, report, media, journal, embed_megabytes=embed_megabytes, overwrite=overwrite)
 
 
 def write_report_with_recordings(

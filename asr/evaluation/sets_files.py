@@ -13,7 +13,6 @@ from asr.evaluation.render.sets_text import format_sets, sets_summary
 from asr.evaluation.report_files import (
     DATA_FILES,
     check_output_folder,
-    earlier_sets,
     remove_earlier,
     remove_media,
     write_contents,
@@ -35,7 +34,7 @@ def check_sets_folder(folder: Path, *, overwrite: bool) -> None:
 def write_sets(folder: Path, report: SetsReport, *, overwrite: bool = False) -> Path:
     """Write the report on all sets; the reports of the sets are written by themselves.
 
-    What an earlier report left in the folder is removed, unless it was changed.
+    Tables and recordings of an earlier report on one set are removed from the folder, unless they were changed.
 
     Returns
     -------
@@ -59,10 +58,8 @@ def write_sets(folder: Path, report: SetsReport, *, overwrite: bool = False) -> 
         table_csv(table),
         render_sets_page(report),
     )
-    present = {one.folder.lower() for one in report.sets}  # file systems may ignore the case
-    sets = [name for name in earlier_sets(folder) if name.lower() not in present]
     write_contents(folder, dict(zip(SETS_FILES, contents, strict=True)), OutputJournal(overwrite=overwrite))
-    remove_earlier(folder, set(DATA_FILES) - set(SETS_FILES), sets)
+    remove_earlier(folder, set(DATA_FILES) - set(SETS_FILES))
     remove_media(folder)
     return folder / "report.html"
 
