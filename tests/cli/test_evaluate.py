@@ -210,7 +210,7 @@ def test_a_folder_or_nothing_is_no_file_of_references(asr_command, systems, name
     for names in ([name], [name, "../m.jsonl"], ["../m.jsonl", name]):
         outcome = asr_command("evaluate", *names, "hypotheses=../good.jsonl")
         assert (outcome.code, outcome.out) == (2, "")
-        assert ("a folder, not a manifest" if name else "the name of a manifest is empty") in outcome.err
+        assert ("a folder, not a manifest" if name else "an argument is empty") in outcome.err
 
 
 @pytest.fixture

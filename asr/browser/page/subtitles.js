@@ -88,15 +88,15 @@ function bestEnds(row) {
 }
 
 // Subtitles of a transcript: {start, end, lines, text}, as asr/text/segments.py cuts them.
-export function cutCues({ text, words }) {
+export function cutCues({ text, words, duration }) {
   if (!words.length) return [];
   const row = new Row(words, spacesBefore(text, words.map((one) => one.word))), ends = bestEnds(row), cues = [];
   ends.forEach((last, place) => {
     const first = place ? ends[place - 1] : 0, { start } = words[first];
-    const following = last < words.length ? words[last].start : Infinity, lines = row.lines(first, last);
+    const isLast = last === words.length, following = isLast ? (duration || Infinity) + GAP_SECONDS : words[last].start, lines = row.lines(first, last);
     const wanted = Math.max(SHORTEST_SECONDS, lines.reduce((sum, line) => sum + displayWidth(line), 0) / CHARACTERS_A_SECOND);
     const until = Math.max(words[last - 1].end, Math.min(start + wanted, following - GAP_SECONDS));
-    const end = Math.min(until, Math.max(following, words[last - 1].start));
+    const end = isLast ? until : Math.min(until, Math.max(following, words[last - 1].start));
     const shown = lines.map(oneLine).filter(Boolean);
     if (shown.length) cues.push({ start: thousandth(start), end: thousandth(end), lines: shown, text: oneLine(row.text(first, last)) });
   });
