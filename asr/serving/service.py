@@ -29,7 +29,7 @@ from asr.settings.decoding import AutoConfig, BeamConfig, BeamSettings, DecoderC
 from asr.text.transcript import Transcript, Word
 
 _MOST_HOTWORD_CHARACTERS = 50_000
-"""of a request, all together: new ones take some 0.1 ms each"""
+"""of a request, all together: a decoder is made for new ones in some seconds"""
 _SHIPPED_LANGUAGE = "en"
 """that the bundles that ship write"""
 
