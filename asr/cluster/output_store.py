@@ -13,7 +13,7 @@ import re
 import socket
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,8 @@ from asr.recognition.finished import Journal, Source
 
 _RECORDS = ".asr-transcripts"
 _OLDER_THAN_THIS_RUN = "was not written by asr, or changed since; overwrite=true replaces it, or name another output"
+
+_OF_ANOTHER = "holds the transcript of another recording; overwrite=true replaces it, or name another output"
 
 
 def process_name() -> str:
@@ -171,21 +173,27 @@ class FolderStore:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """The name of a record: `OUTPUT.SOURCE.SETTINGS.CONTENT`, each a digest, the last one `failed` for a failure."""
+    """The name of a record: `OUTPUT.SOURCE.SETTINGS.CONTENT.RECORDING`, each a digest, or `failed` for the content."""
 
     output: str
     source: str
     settings: str
     content: str
+    recording: str = field(default="", compare=False)
+    """"" in records of earlier versions"""
 
     @property
     def name(self) -> str:
-        return f"{self.output}.{self.source}.{self.settings}.{self.content}"
+        return f"{self.output}.{self.source}.{self.settings}.{self.content}.{self.recording}"
+
+    def is_of_another(self, source: Source) -> bool:
+        """Whether it is of another recording, as far as is known."""
+        return bool(self.recording and source.recording) and self.recording != _short(source.recording)
 
     @classmethod
     def parse(cls, name: str) -> _Record | None:
         parts = name.split(".")
-        return cls(*parts) if len(parts) == 4 else None
+        return cls(*parts) if len(parts) in (4, 5) else None
 
 
 class RemoteStore:
@@ -223,6 +231,8 @@ class RemoteStore:
             return Verdict(State.finished)
         if content not in ours | others:
             return Verdict(State.blocked, _OLDER_THAN_THIS_RUN)
+        if source is not None and all(one.is_of_another(source) for one in made if one.content == content):
+            return Verdict(State.blocked, _OF_ANOTHER)
         if all(one.settings != self._settings for one in made):
             return Verdict(State.other_settings)
         return Verdict(State.missing)
@@ -258,7 +268,8 @@ class RemoteStore:
         remote.write_file(f"{self._top}/{_RECORDS}/{record.name}", content)
 
     def _record(self, output: str, source: Source, content: str) -> _Record:
-        return _Record(_short(self._relative(output)), _source_key(source), self._settings, content)
+        recording = _short(source.recording) if source.recording else ""
+        return _Record(_short(self._relative(output)), _source_key(source), self._settings, content, recording)
 
     def _records(self, output: str) -> list[_Record]:
         return (self._known or {}).get(_short(self._relative(output)), [])

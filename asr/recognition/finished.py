@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import OutputError, printable
-from asr.files import OutputJournal, digest_of, output_error, write_atomically
+from asr.files import OutputJournal, digest_of, is_url, output_error, write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -167,10 +167,12 @@ def _is_same_recording(line: dict[str, Any], source: Source) -> bool:
     there, here = str(line.get("recording", "")), source.recording
     if not there or not here or there == here:
         return True
+    if is_url(there) or is_url(here):
+        return False
     try:
         if os.path.samefile(there, here):
             return True
         is_alike = os.path.getsize(there) == os.path.getsize(here)
         return is_alike and filecmp.cmp(there, here, shallow=False)
-    except (OSError, ValueError):  # the earlier one is gone, or either is a URL
+    except (OSError, ValueError):  # the earlier one is gone
         return os.path.basename(there) == os.path.basename(here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ def test_a_file_of_others_is_never_replaced(place):
     assert verdict.state is State.blocked
     assert "overwrite=true" in verdict.reason
     assert place.store(overwrite=True).verdict(place.output("a.txt"), SOURCE).state is State.missing
+
+
+def test_the_transcript_of_another_recording_is_not_replaced(place):
+    output = place.output("a.txt")
+    first, second = (replace(SOURCE, size=size, recording=f"memory://{size}/a.wav") for size in (1, 2))
+    place.store().write(output, "first\n", first)
+    verdict = place.store().verdict(output, second)
+    assert verdict.state is State.blocked
+    assert "holds the transcript of " in verdict.reason
+    assert place.store().verdict(output, replace(first, size=3)).state is State.missing  # it was changed
+    assert place.store(overwrite=True).verdict(output, second).state is State.missing
+    place.store(overwrite=True).write(output, "second\n", second)
+    assert place.store().verdict(output, second).state is State.finished
+    assert place.store().verdict(output, first).state is State.blocked
 
 
 def test_outputs_of_other_settings_are_told_apart(place):
